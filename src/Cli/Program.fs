@@ -1,0 +1,4 @@
+module OptimalStopping.Cli.Program
+
+[<EntryPoint>]
+let main _ = 0
