@@ -1,0 +1,16 @@
+/// Turns the result files of a run folder into figures, a LaTeX table and a report.
+module OptimalStopping.Cli.Figures
+
+open OptimalStopping.Cli.Plots
+
+/// Reads the CSV files and the manifest of a run folder and writes what they allow beside them: figure1a, figure1b and
+/// reliability (each as svg, pdf and png), table1.tex and report.html. Parts whose CSV is missing are left out.
+/// Returns the paths of the files written. The same inputs give the same bytes.
+/// A missing folder, a folder without any result file or a malformed file is a ToolkitException.
+let drawAll (dir: string) : string[] =
+    let data = RunData.load dir
+    let figure name drawing =
+        drawing |> Option.map (fun d -> Export.writeAll (dir, name, d)) |> Option.defaultValue [||]
+    [| yield! figure "figure1a" (Figure1a.drawing data)
+       yield! figure "figure1b" (Figure1b.drawing data)
+       yield! figure "reliability" (ReliabilityFigure.drawing data) |]
