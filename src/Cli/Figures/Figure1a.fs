@@ -54,8 +54,8 @@ module Figure1a =
         let low, high = (if shown.Length = 0 then 0.1, 1.0 else Array.min shown, Array.max shown)
         let floor, ceiling = low / 1.6, high * 1.6
         let ts = all |> Array.map _.T
-        Panel.addLogarithmic (model, AxisPosition.Bottom, "rounds T (queries)", Array.min ts / 1.15, Array.max ts * 1.15)
-        Panel.addLogarithmic (model, AxisPosition.Left, (if first then "cumulative regret (utility)" else ""), floor, ceiling)
+        Panel.addLogarithmic (model, AxisPosition.Bottom, "rounds T (queries)", Array.min ts / 1.15, Array.max ts * 1.15, 105.0)
+        Panel.addLogarithmic (model, AxisPosition.Left, (if first then "cumulative regret (utility)" else ""), floor, ceiling, height - 45.0)
         let ends = ResizeArray()
         for struct (learner, feedback, style) in learners data do
             let rows =

@@ -37,7 +37,7 @@ module Panel =
         axis.Title <- title
         axis.TitleFontSize <- textSize + 0.5
         axis.FontSize <- textSize
-        axis.AxisTitleDistance <- 4.0
+        axis.AxisTitleDistance <- 6.0
         axis.AxisTickToLabelDistance <- 2.0
         axis.MajorTickSize <- 3.0
         axis.MinorTickSize <- 1.5
@@ -56,11 +56,12 @@ module Panel =
         axis.IntervalLength <- 36.0
         model.Axes.Add axis
 
-    let addLogarithmic (model: PlotModel, position: AxisPosition, title: string, low: float, high: float) =
+    /// A logarithmic axis of about the given length in points.
+    let addLogarithmic (model: PlotModel, position: AxisPosition, title: string, low: float, high: float, length: float) =
         let axis = LogarithmicAxis(Minimum = low, Maximum = high, UseSuperExponentialFormat = true)
         dress axis position title
-        // Short enough that each decade has its label.
-        axis.IntervalLength <- 12.0
+        // One label for each decade, or fewer where they would touch.
+        axis.IntervalLength <- max 20.0 (length / max 1.0 (log10 (high / low)))
         model.Axes.Add axis
 
     let private points (xs: float[]) (ys: float[]) =
