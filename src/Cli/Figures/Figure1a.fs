@@ -52,9 +52,9 @@ module Figure1a =
         model.PlotMargins <- OxyThickness(34.0, nan, right, nan)
         let shown = all |> Array.collect (fun p -> [| p.Mean; p.Bound |]) |> Array.filter positive
         let low, high = (if shown.Length = 0 then 0.1, 1.0 else Array.min shown, Array.max shown)
-        let floor, ceiling = low / 1.6, high * 1.6
+        let floor, ceiling = low / 1.5, high * 1.2
         let ts = all |> Array.map _.T
-        Panel.addLogarithmic (model, AxisPosition.Bottom, "rounds T (queries)", Array.min ts / 1.15, Array.max ts * 1.15, 105.0)
+        Panel.addLogarithmic (model, AxisPosition.Bottom, "rounds T (queries)", Array.min ts, Array.max ts, 105.0)
         Panel.addLogarithmic (model, AxisPosition.Left, (if first then "cumulative regret (utility)" else ""), floor, ceiling, height - 45.0)
         let ends = ResizeArray()
         for struct (learner, feedback, style) in learners data do
@@ -96,7 +96,8 @@ module Figure1a =
             { Style = Style.line (label, Style.grey, dash, 0.9); Filled = false; Band = false }
         [| for struct (_, _, style) in learners data do { Style = style; Filled = true; Band = true }
            if data.Regret |> Array.exists (fun p -> positive p.Bound) then reference "a-priori bound" LineStyle.Dash
-           if (certified data).IsSome then reference "certificate" LineStyle.Dot |]
+           if (certified data).IsSome then reference "certificate" LineStyle.Dot
+           if data.Slopes.Length > 0 then reference "numbers: log-log slopes" LineStyle.None |]
 
     /// The figure, or None where the run has no regret experiment.
     let drawing (data: RunData) : Drawing option =

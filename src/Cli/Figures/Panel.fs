@@ -46,7 +46,9 @@ module Panel =
         axis.MinorTicklineColor <- ink
         axis.MajorGridlineStyle <- LineStyle.Solid
         axis.MajorGridlineColor <- faint
-        axis.MajorGridlineThickness <- 0.4
+        // OxyPlot draws the ticks as thick as the grid.
+        axis.MajorGridlineThickness <- 0.5
+        axis.MinorGridlineThickness <- 0.4
 
     /// A linear axis; a step of NaN lets the ticks be chosen.
     let addLinear (model: PlotModel, position: AxisPosition, title: string, low: float, high: float, step: float) =
@@ -56,9 +58,10 @@ module Panel =
         axis.IntervalLength <- 36.0
         model.Axes.Add axis
 
-    /// A logarithmic axis of about the given length in points.
+    /// A logarithmic axis of about the given length in points; both ends get room for half a marker.
     let addLogarithmic (model: PlotModel, position: AxisPosition, title: string, low: float, high: float, length: float) =
-        let axis = LogarithmicAxis(Minimum = low, Maximum = high, UseSuperExponentialFormat = true)
+        let room = (high / low) ** 0.03
+        let axis = LogarithmicAxis(Minimum = low / room, Maximum = high * room, UseSuperExponentialFormat = true)
         dress axis position title
         // One label for each decade, or fewer where they would touch.
         axis.IntervalLength <- max 20.0 (length / max 1.0 (log10 (high / low)))

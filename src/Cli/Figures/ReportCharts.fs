@@ -45,12 +45,13 @@ module ReportCharts =
         |> Chart.withLegend (
             Legend.init(Orientation = StyleParam.Orientation.Horizontal, Y = -0.15, YAnchor = StyleParam.YAnchorPosition.Top))
 
+    /// One curve. Curves, bands and bounds of one name share a legend group, so that they are hidden together.
     let private line (style: CurveStyle) dashStyle width mode name (xs: float[]) (ys: float[]) (hover: string[]) =
         Chart.Scatter(
             x = xs, y = ys, mode = mode, Name = name, MultiText = hover,
             Line = Line.init(Color = color style.Hex, Dash = dashStyle, Width = width),
             Marker = Marker.init(Color = color style.Hex, Symbol = symbol style, Size = 7), UseDefaults = false)
-        |> GenericChart.mapTrace (Trace2DStyle.Scatter(HoverInfo = StyleParam.HoverInfo.Text))
+        |> GenericChart.mapTrace (Trace2DStyle.Scatter(HoverInfo = StyleParam.HoverInfo.Text, LegendGroup = style.Label))
 
     /// The area between two curves, as a closed outline without a legend entry.
     let private band (style: CurveStyle) (xs: float[]) (lows: float[]) (highs: float[]) =
@@ -59,7 +60,8 @@ module ReportCharts =
             ShowLegend = false, Line = Line.init(Width = 0.0), UseDefaults = false)
         |> GenericChart.mapTrace (
             Trace2DStyle.Scatter(
-                Fill = StyleParam.Fill.ToSelf, FillColor = faded style.Hex, HoverInfo = StyleParam.HoverInfo.Skip))
+                Fill = StyleParam.Fill.ToSelf, FillColor = faded style.Hex, HoverInfo = StyleParam.HoverInfo.Skip,
+                LegendGroup = style.Label))
 
     let private number (digits, x) = Numbers.decimals (digits, x)
 
@@ -99,11 +101,19 @@ module ReportCharts =
             chosen
         }
         |> finish 520
+        // Ours is drawn last, on top, and named first.
+        |> Chart.withLegendStyle (TraceOrder = StyleParam.TraceOrder.Reversed)
         |> Chart.withXAxis (axis "mean cost per query (cheapest model = 1)" StyleParam.AxisType.Linear)
         |> Chart.withYAxis (axis "mean quality on test queries" StyleParam.AxisType.Linear)
 
     /// Figure 1a for one instance.
     let regret (data: RunData, instance: string) : GenericChart =
+        let shown =
+            data.Regret
+            |> Array.filter (fun p -> p.Instance = instance)
+            |> Array.collect (fun p -> [| p.Mean; p.Bound |])
+            |> Array.filter (fun y -> y > 0.0)
+        let low, high = (if shown.Length = 0 then 0.1, 1.0 else Array.min shown / 1.5, Array.max shown * 1.5)
         seq {
             for struct (learner, feedback, style) in Figure1a.learners data do
                 let rows =
@@ -118,7 +128,7 @@ module ReportCharts =
                         kept |> Array.map (fun p -> $"{style.Label}<br>{what} {number (1, value p)} at T = {Numbers.parameter p.T}")
                     line style dashStyle width mode name (kept |> Array.map _.T) (kept |> Array.map value) hover
                 if rows.Length > 0 then
-                    let lows = rows |> Array.map (fun p -> if p.Lower > 0.0 then p.Lower else p.Mean / 4.0)
+                    let lows = rows |> Array.map (fun p -> if p.Lower > low then p.Lower else low)
                     if rows |> Array.forall (fun p -> p.Upper > 0.0) then band style ts lows (rows |> Array.map _.Upper)
                     draw _.Mean StyleParam.DrawingStyle.Solid (style.Width * 1.6) StyleParam.Mode.Lines_Markers style.Label "regret"
                     for value, dashStyle, what in
@@ -129,7 +139,10 @@ module ReportCharts =
         }
         |> finish 520
         |> Chart.withXAxis (axis "rounds T (queries)" StyleParam.AxisType.Log)
-        |> Chart.withYAxis (axis "cumulative regret (utility)" StyleParam.AxisType.Log)
+        |> Chart.withYAxis (
+            LinearAxis.init(
+                Title = Title.init "cumulative regret (utility)", AxisType = StyleParam.AxisType.Log,
+                Range = StyleParam.Range.MinMax(log10 low, log10 high)))
 
     /// Reliability diagram of one stage.
     let reliability (data: RunData, stage: int) : GenericChart =

@@ -105,7 +105,7 @@ module Table1 =
         let lambdas = groups rows |> Array.map (fun (struct (lambda, _)) -> Numbers.parameter lambda) |> String.concat ", "
         let count verdictWanted = rows |> Array.filter (fun row -> verdict row = verdictWanted) |> Array.length
         let better, worse, neither = count 1, count -1, count 0
-        $"{(Style.policy Style.ours).Label} against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
+        $"Jump with recall (ours) against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
         + "Difference of mean utility (ours minus baseline) with its 95% interval; p-values of the paired permutation test "
         + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost per query "
         + "(cheapest model = 1) of ours / baseline. "
@@ -120,12 +120,13 @@ module Table1 =
             let texCaption =
                 (escape (caption data))
                     .Replace("lambda = ", @"$\lambda$ = ").Replace(@"d\_z", "$d_z$").Replace("Cliff's delta", @"Cliff's $\delta$")
-                    .Replace("(+)", "($^{+}$)").Replace("(-)", "($^{-}$)")
+                    .Replace("p-values", "$p$-values").Replace("(+)", "($^{+}$)").Replace("(-)", "($^{-}$)")
             [| "% Needs \\usepackage{booktabs}. Written by toolkit figure; do not edit."
                @"\begin{table*}"
                @"  \centering\footnotesize\setlength{\tabcolsep}{4pt}"
                $"  \\caption{{{texCaption}}}"
                @"  \label{tab:comparison}"
+               @"  \vspace{3pt}"
                @"  \begin{tabular}{@{}llrlrcc@{}}"
                @"    \toprule"
                @"    Baseline & Utility difference & $p$ (Holm) & $d_z$ & Cliff's $\delta$ & Quality & Cost \\"

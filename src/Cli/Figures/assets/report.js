@@ -15,6 +15,7 @@
         Object.assign(layout, {
             paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
             font: { color: ink, family: "system-ui, sans-serif", size: 12 },
+            modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: ink },
             hoverlabel: { bgcolor: css("--panel"), bordercolor: rule, font: { color: ink } },
         });
         for (const axis of [layout.xaxis, layout.yaxis])
@@ -37,7 +38,7 @@
         const track = document.createElement("span"), bar = document.createElement("i"), text = document.createElement("span");
         row.className = "stop";
         name.textContent = stop.model;
-        bar.style.width = percent(stop.share);
+        bar.style.width = 100 * stop.share + "%";
         track.append(bar);
         text.textContent = percent(stop.share) +
             (stop.threshold === null ? "" : ", threshold " + stop.threshold.toFixed(3));
