@@ -1,8 +1,10 @@
 namespace OptimalStopping.Cli.Plots
 
 open System
+open System.Collections.Generic
 open System.IO
 open System.Text
+open System.Text.RegularExpressions
 open OxyPlot
 open global.SkiaSharp
 
@@ -54,6 +56,13 @@ module Export =
             document.Close()
         stream.ToArray()
 
+    /// Skia numbers its clip paths over the life of the process; here they are numbered in the order of the file.
+    let private renumber (svg: string) =
+        let numbers = Dictionary<string, int>()
+        Regex.Replace(svg, "\\bcl_[0-9a-f]+\\b", fun (found: Match) ->
+            numbers.TryAdd(found.Value, numbers.Count + 1) |> ignore
+            $"clip{numbers[found.Value]}")
+
     let private escapeXml (text: string) = System.Security.SecurityElement.Escape text
 
     /// The figure as SVG, its text as outlines, with a title and a description for screen readers.
@@ -70,7 +79,7 @@ module Export =
             $"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" """
             + $"""width="{width}pt" height="{height}pt" viewBox="0 0 {width} {height}" role="img">"""
             + $"\n<title>{escapeXml drawing.Title}</title>\n<desc>{escapeXml drawing.Description}</desc>"
-        Encoding.UTF8.GetBytes(text[.. start - 1] + head + text[body..])
+        Encoding.UTF8.GetBytes(text[.. start - 1] + head + renumber text[body..])
 
     /// Writes a file whole or not at all: under a temporary name in the same folder first, then moved.
     let write (path: string, bytes: byte[]) : string =

@@ -53,6 +53,8 @@ module Figure1a =
         let shown = all |> Array.collect (fun p -> [| p.Mean; p.Bound |]) |> Array.filter positive
         let low, high = (if shown.Length = 0 then 0.1, 1.0 else Array.min shown, Array.max shown)
         let floor, ceiling = low / 1.5, high * 1.2
+        // A band that reaches 0 or less has no place on a logarithmic axis: it leaves the panel at the bottom.
+        let below = floor / 10.0
         let ts = all |> Array.map _.T
         Panel.addLogarithmic (model, AxisPosition.Bottom, "rounds T (queries)", Array.min ts, Array.max ts, 105.0)
         Panel.addLogarithmic (model, AxisPosition.Left, (if first then "cumulative regret (utility)" else ""), floor, ceiling, height - 45.0)
@@ -70,7 +72,7 @@ module Figure1a =
             let band = above |> Array.filter (fun p -> positive p.Upper)
             Panel.addBand (
                 model, style, band |> Array.map _.T,
-                band |> Array.map (fun p -> if p.Lower > floor then p.Lower else floor), band |> Array.map _.Upper)
+                band |> Array.map (fun p -> if p.Lower > below then p.Lower else below), band |> Array.map _.Upper)
             line (fun _ -> true) _.Bound LineStyle.Dash 0.8
             if certified data = Some(learner, feedback) then line (fun _ -> true) _.Certificate LineStyle.Dot 1.0
             line (fun _ -> true) _.Mean style.Dash style.Width

@@ -3,6 +3,7 @@ module OptimalStopping.Cli.Figures
 
 open System.IO
 open System.Text
+open OptimalStopping.Runtime
 open OptimalStopping.Cli.Plots
 
 /// Reads the CSV files and the manifest of a run folder and writes what they allow beside them: figure1a, figure1b and
@@ -11,6 +12,8 @@ open OptimalStopping.Cli.Plots
 /// A missing folder, a folder without any result file or a malformed file is a ToolkitException.
 let drawAll (dir: string) : string[] =
     let data = RunData.load dir
+    if RunData.isEmpty data then
+        raise (ToolkitException $"{dir}: expected result files (figure1b.csv, figure1a.csv, table1.csv, ...), got none with a data line")
     let figure name (drawing: Drawing option) =
         drawing |> Option.map (fun d -> Export.writeAll (dir, name, d)) |> Option.defaultValue [||]
     let text name (content: string) = Export.write (Path.Combine(dir, name), Encoding.UTF8.GetBytes content)

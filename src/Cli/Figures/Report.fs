@@ -38,7 +38,7 @@ module Report =
 
     let private figure id (label: string) = $"<div class=\"chart\" id=\"{id}\" role=\"img\" aria-label=\"{escape label}\"></div>\n"
 
-    let private grid (items: seq<string>) = "<div class=\"grid\">\n" + String.Concat items + "</div>\n"
+    let private grid kind (items: seq<string>) = $"<div class=\"grid {kind}\">\n" + String.Concat items + "</div>\n"
 
     let private headlines (data: RunData) =
         let card (h: Headline) =
@@ -84,11 +84,11 @@ module Report =
             $"<div><h3>{heading} {badge}</h3>\n" + figure $"regret-{i}" $"Cumulative regret, {Figure1a.heading instance}" + "</div>\n"
         "<p>Both axes are logarithmic. Solid lines are means over seeds with 95 % bands, dashed lines the a-priori bounds, dotted lines certificates "
         + "computed from the run itself.</p>\n"
-        + grid (Figure1a.instances data |> Seq.mapi chart)
+        + grid "wide" (Figure1a.instances data |> Seq.mapi chart)
         + (if data.Slopes.Length > 0 then ReportTables.slopes data else "")
 
     let private perStage prefix (stages: int[]) (data: RunData) label =
-        grid (
+        grid "narrow" (
             stages |> Seq.map (fun stage ->
                 let name = RunData.modelName data stage
                 $"<div><h3>{stage}: {escape name}</h3>\n" + figure $"{prefix}-{stage}" $"{label} of {name}" + "</div>\n"))
@@ -101,7 +101,7 @@ module Report =
         [| if data.Tradeoff.Length > 0 then "tradeoff-section", "Quality against cost", tradeoff data
            if data.Regret.Length > 0 then "regret-section", "Regret", regret data
            if data.Comparisons.Length > 0 then
-               "comparisons", "Comparison with baselines", $"<p>{escape (Table1.caption data)}</p>\n" + ReportTables.comparisons data
+               "comparisons", "Comparison with baselines", $"<p>{ReportTables.caption data}</p>\n" + ReportTables.comparisons data
            if data.Reliability.Length + data.Signals.Length > 0 then
                "calibration", "Calibration",
                "<p>On the dashed diagonal a confidence of 0.8 is right 80 times in 100.</p>\n"

@@ -37,7 +37,9 @@ module ReportCharts =
         LinearAxis.init(Title = Title.init title, AxisType = kind, ZeroLine = false)
 
     let private finish height (charts: GenericChart seq) =
-        Chart.combine charts
+        // Plotly.NET combines one chart or more.
+        let nothing = Chart.Scatter(x = Array.empty<float>, y = Array.empty<float>, mode = StyleParam.Mode.Lines, UseDefaults = false)
+        Chart.combine (if Seq.isEmpty charts then Seq.singleton nothing else charts)
         |> Chart.withLayout (
             Layout.init(
                 Height = height, HoverMode = StyleParam.HoverMode.Closest,
@@ -70,7 +72,8 @@ module ReportCharts =
         let hover (p: OperatingPoint) =
             let lambda = if Double.IsNaN p.Lambda then "" else $", lambda {Numbers.parameter p.Lambda}"
             let range low high digits = $" [{number (digits, low)}, {number (digits, high)}]"
-            $"{(Style.policy p.Policy).Label}{lambda}<br>quality {number (4, p.Quality)}{range p.QualityLow p.QualityHigh 4}"
+            let name = if Style.isFixed p.Policy then RunData.modelName data (Style.fixedStage p.Policy) + " alone" else (Style.policy p.Policy).Label
+            $"{name}{lambda}<br>quality {number (4, p.Quality)}{range p.QualityLow p.QualityHigh 4}"
             + $"<br>cost {number (3, p.Cost)}{range p.CostLow p.CostHigh 3}"
             + (if p.Pareto then "<br>on the Pareto front" else "")
         let curves = Figure1b.curves data
@@ -87,7 +90,9 @@ module ReportCharts =
                         Outline = Line.init(Width = 3.0)),
                 UseDefaults = false)
             |> GenericChart.mapTrace (Trace2DStyle.Scatter(HoverInfo = StyleParam.HoverInfo.Skip))
+        let singles = curves |> Array.collect (fun (struct (policy, points)) -> if Style.isFixed policy then points else [||])
         seq {
+            if singles.Length > 0 then draw singles[0].Policy singles StyleParam.Mode.Markers "one model alone"
             for struct (policy, points) in Array.rev curves do
                 if policy = Style.ours then
                     let known = points |> Array.filter (fun p -> Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh)
@@ -96,8 +101,6 @@ module ReportCharts =
                 if not (Style.isFixed policy) then
                     let mode = if policy = Style.oracle then StyleParam.Mode.Lines else StyleParam.Mode.Lines_Markers
                     draw policy points mode (Style.policy policy).Label
-            let singles = curves |> Array.collect (fun (struct (policy, points)) -> if Style.isFixed policy then points else [||])
-            if singles.Length > 0 then draw singles[0].Policy singles StyleParam.Mode.Markers "one model alone"
             chosen
         }
         |> finish 520
@@ -128,7 +131,7 @@ module ReportCharts =
                         kept |> Array.map (fun p -> $"{style.Label}<br>{what} {number (1, value p)} at T = {Numbers.parameter p.T}")
                     line style dashStyle width mode name (kept |> Array.map _.T) (kept |> Array.map value) hover
                 if rows.Length > 0 then
-                    let lows = rows |> Array.map (fun p -> if p.Lower > low then p.Lower else low)
+                    let lows = rows |> Array.map (fun p -> if p.Lower > low / 10.0 then p.Lower else low / 10.0)
                     if rows |> Array.forall (fun p -> p.Upper > 0.0) then band style ts lows (rows |> Array.map _.Upper)
                     draw _.Mean StyleParam.DrawingStyle.Solid (style.Width * 1.6) StyleParam.Mode.Lines_Markers style.Label "regret"
                     for value, dashStyle, what in

@@ -24,6 +24,10 @@ module ReportTables =
         let body = rows |> Array.map row |> String.concat ""
         $"<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>\n"
 
+    /// The caption of Table 1 as HTML.
+    let caption (data: RunData) : string =
+        (escape (Table1.caption data)).Replace("lambda = ", "λ = ").Replace("d_z", "d<sub>z</sub>")
+
     /// Table 1, with the tests that the paper's version leaves out.
     let comparisons (data: RunData) : string =
         let p value = (Numbers.pValue value).Replace("<1e-4", "&lt;&#8239;10<sup>−4</sup>")
@@ -38,18 +42,19 @@ module ReportTables =
                Numbers.signed (4, row.Difference) + interval 4 row.CiLow row.CiHigh
                verdict row
                p row.PHolm
+               Numbers.signed (2, row.Dz) + interval 2 row.DzLow row.DzHigh
+               Numbers.signed (2, row.CliffDelta)
+               $"{number 3 row.QualityOurs} / {number 3 row.QualityBaseline}"
+               $"{number 2 row.CostOurs} / {number 2 row.CostBaseline}"
                p row.PPermutation
                p row.PBh
                p row.PWilcoxon
                p row.PT
-               Numbers.signed (2, row.Dz) + interval 2 row.DzLow row.DzHigh
                Numbers.signed (2, row.Gz)
-               Numbers.signed (2, row.CliffDelta)
-               $"{number 3 row.QualityOurs} / {number 3 row.QualityBaseline}"
-               $"{number 2 row.CostOurs} / {number 2 row.CostBaseline}" |]
+               string row.Pairs |]
         let headings =
-            "baseline|λ|utility difference|ours is|p Holm|p permutation|p BH|p Wilcoxon|p t|d<sub>z</sub>|g<sub>z</sub>|"
-            + "Cliff’s δ|quality ours / baseline|cost ours / baseline"
+            "baseline|λ|utility difference|ours is|p Holm|d<sub>z</sub>|Cliff’s δ|quality ours / its|cost ours / its|"
+            + "p permutation|p BH|p Wilcoxon|p t|g<sub>z</sub>|pairs"
         table (headings.Split '|', Table1.groups data.Comparisons |> Array.collect (fun (struct (_, rows)) -> rows |> Array.map cells))
 
     /// Slopes and bounds of the regret experiment.

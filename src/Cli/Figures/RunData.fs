@@ -152,6 +152,11 @@ module RunData =
                 { Lambda = r.Number "lambda"; Stage = r.Count "stage"; Threshold = r.NumberOrNaN "threshold" })
           Manifest = manifest dir }
 
+    /// Whether no result file has a data line (the manifest alone is nothing to draw).
+    let isEmpty (data: RunData) : bool =
+        data.Regret.Length + data.Slopes.Length + data.Tradeoff.Length + data.Comparisons.Length + data.Reliability.Length
+        + data.Signals.Length + data.Stages.Length + data.Stops.Length + data.Thresholds.Length = 0
+
     /// The name of a stage's model, from whichever file gives it; "model k" where none does.
     let modelName (data: RunData) (stage: int) : string =
         seq {
