@@ -10,6 +10,7 @@ let tests =
             Cli.Tests.PainterTests.tests
             Cli.Tests.ExportTests.tests
             Cli.Tests.PanelTests.tests
+            Cli.Tests.LabelsTests.tests
             Cli.Tests.Table1Tests.tests
             Cli.Tests.HeadlinesTests.tests
             Cli.Tests.ReportTests.tests

@@ -76,8 +76,13 @@ module Figure1a =
             line (fun _ -> true) _.Bound LineStyle.Dash 0.8
             if certified data = Some(learner, feedback) then line (fun _ -> true) _.Certificate LineStyle.Dot 1.0
             line (fun _ -> true) _.Mean style.Dash style.Width
-            let step = max 1 (above.Length / 6)
-            let marked = above |> Array.indexed |> Array.filter (fun (i, _) -> (above.Length - 1 - i) % step = 0) |> Array.map snd
+            // About every sixth of a line carries a marker; the bounds' are open, so that grey print can tell whose they are.
+            let every parts (points: RegretPoint[]) =
+                let step = max 1 (points.Length / parts)
+                points |> Array.indexed |> Array.filter (fun (i, _) -> (points.Length - 1 - i) % step = 0) |> Array.map snd
+            let bounded = rows |> Array.filter (fun p -> positive p.Bound) |> every 3
+            Panel.addMarkers (model, style, 1.6, false, bounded |> Array.map _.T, bounded |> Array.map _.Bound)
+            let marked = every 6 above
             Panel.addMarkers (model, style, 2.4, true, marked |> Array.map _.T, marked |> Array.map _.Mean)
             let slope =
                 data.Slopes

@@ -2,7 +2,6 @@ namespace OptimalStopping.Cli.Plots
 
 open System
 open OxyPlot
-open OxyPlot.Annotations
 open OxyPlot.Axes
 
 /// Figure 1b: quality against cost on the test queries. Our policy is a thick line with its 95 % band, baselines are
@@ -17,6 +16,7 @@ module Figure1b =
         |> Array.map (fun (policy, points) -> struct (policy, points |> Array.sortBy (fun p -> p.Cost, p.Quality)))
 
     let private plotHeight = 200.0
+    let private labelSize = 6.5
 
     let private padded (values: float[]) =
         let low, high = Array.min values, Array.max values
@@ -32,16 +32,31 @@ module Figure1b =
             let some = points |> Array.filter (fun p -> p.Pareto = filled)
             Panel.addMarkers (model, style, size, filled, xs some, ys some)
 
-    let private singleModel (data: RunData) (model: PlotModel) (style: CurveStyle) (p: OperatingPoint) =
+    let private singleModel (model: PlotModel) (style: CurveStyle) (p: OperatingPoint) =
         if Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh then
             Panel.addLine (model, style, LineStyle.Solid, 0.6, [| p.Cost; p.Cost |], [| p.QualityLow; p.QualityHigh |])
         markers model style 2.4 [| p |]
-        model.Annotations.Add(
-            TextAnnotation(
-                Text = RunData.modelName data (Style.fixedStage p.Policy), TextPosition = DataPoint(p.Cost, p.Quality),
-                Offset = ScreenVector(4.0, 3.0), StrokeThickness = 0.0,
-                Background = OxyColor.FromAColor(200uy, OxyColors.White), Padding = OxyThickness(0.5), FontSize = 6.5, TextColor = style.Color,
-                TextHorizontalAlignment = HorizontalAlignment.Left, TextVerticalAlignment = VerticalAlignment.Top))
+
+    /// Names the single models, each where it covers the fewest curves and points. The plot must have been drawn.
+    let private nameModels (data: RunData) (rc: IRenderContext) (model: PlotModel) =
+        let screen (p: OperatingPoint) =
+            ScreenPoint(model.DefaultXAxis.Transform p.Cost, model.DefaultYAxis.Transform p.Quality)
+        let curves = curves data
+        let mutable obstacles =
+            [| for struct (policy, points) in curves do
+                   let corners = points |> Array.map screen
+                   // A marker hides more than a piece of a line.
+                   for _ in 1..3 do yield! corners
+                   if not (Style.isFixed policy) then yield! Labels.sample (corners, 2.0) |]
+        for struct (policy, points) in curves do
+            if Style.isFixed policy then
+                for p in points do
+                    let name = RunData.modelName data (Style.fixedStage policy)
+                    let size = rc.MeasureText(name, "", labelSize, 400.0)
+                    let box = Labels.place (screen p, size, model.PlotArea, obstacles)
+                    rc.DrawText(box.Center, name, (Style.policy policy).Color, "", labelSize, 400.0, 0.0,
+                                HorizontalAlignment.Center, VerticalAlignment.Middle, Nullable())
+                    obstacles <- Array.append obstacles (Labels.outline box)
 
     let private plot (data: RunData) =
         let points = data.Tradeoff
@@ -54,7 +69,7 @@ module Figure1b =
         // Ours last, on top of the baselines.
         for struct (policy, points) in Array.rev (curves data) do
             let style = Style.policy policy
-            if Style.isFixed policy then points |> Array.iter (singleModel data model style)
+            if Style.isFixed policy then points |> Array.iter (singleModel model style)
             else
                 if policy = Style.ours then
                     let known = points |> Array.filter (fun p -> Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh)
@@ -90,5 +105,7 @@ module Figure1b =
                   Height = plotHeight + 6.0 + Panel.legendHeight (entries.Length, 2)
                   Draw =
                     fun rc ->
-                        Panel.draw (rc, plot data, 0.0, 0.0, width, plotHeight)
+                        let model = plot data
+                        Panel.draw (rc, model, 0.0, 0.0, width, plotHeight)
+                        nameModels data rc model
                         Panel.drawLegend (rc, entries, 4.0, plotHeight + 4.0, width - 8.0) }

@@ -109,7 +109,7 @@ module Report =
                + (if data.Signals.Length > 0 then ReportTables.signals data else "")
            if data.Stages.Length > 0 then
                "accuracy", "Accuracy by task and level",
-               "<p>Dark is 0, bright yellow is 1; tap a cell for its numbers.</p>\n" + perStage "accuracy" (mapStages data) data "Accuracy"
+               "<p>Share of queries answered right; tap a cell for the number of queries and of tokens.</p>\n" + perStage "accuracy" (mapStages data) data "Accuracy"
            if data.Manifest.Length > 0 then "manifest", "How it was run", ReportTables.manifest data |]
 
     let private charts (data: RunData) =

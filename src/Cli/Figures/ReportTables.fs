@@ -9,11 +9,16 @@ module ReportTables =
     let escape (text: string) : string =
         text.Replace("&", "&amp;").Replace("<", "&lt;").Replace(">", "&gt;").Replace("\"", "&quot;")
 
-    let private number digits x = Numbers.decimals (digits, x)
+    let private minus (text: string) = text.Replace('-', '−')
+
+    let private number digits x = minus (Numbers.decimals (digits, x))
+
+    let private signed digits x = minus (Numbers.signed (digits, x))
+
+    let private bracket low high = $" <small>[{low}, {high}]</small>"
 
     let private interval digits low high =
-        if Double.IsNaN low || Double.IsNaN high then ""
-        else $" <small>[{Numbers.signed (digits, low)}, {Numbers.signed (digits, high)}]</small>"
+        if Double.IsNaN low || Double.IsNaN high then "" else bracket (signed digits low) (signed digits high)
 
     /// A table that scrolls sideways on a narrow screen. Cells are HTML already; the first column holds row headings.
     let table (headings: string[], rows: string[][]) : string =
@@ -39,18 +44,18 @@ module ReportTables =
         let cells (row: Comparison) =
             [| escape (Table1.baseline data row.Baseline)
                Numbers.parameter row.Lambda
-               Numbers.signed (4, row.Difference) + interval 4 row.CiLow row.CiHigh
+               signed 4 row.Difference + interval 4 row.CiLow row.CiHigh
                verdict row
                p row.PHolm
-               Numbers.signed (2, row.Dz) + interval 2 row.DzLow row.DzHigh
-               Numbers.signed (2, row.CliffDelta)
+               signed 2 row.Dz + interval 2 row.DzLow row.DzHigh
+               signed 2 row.CliffDelta
                $"{number 3 row.QualityOurs} / {number 3 row.QualityBaseline}"
                $"{number 2 row.CostOurs} / {number 2 row.CostBaseline}"
                p row.PPermutation
                p row.PBh
                p row.PWilcoxon
                p row.PT
-               Numbers.signed (2, row.Gz)
+               signed 2 row.Gz
                string row.Pairs |]
         let headings =
             "baseline|λ|utility difference|ours is|p Holm|d<sub>z</sub>|Cliff’s δ|quality ours / its|cost ours / its|"
@@ -64,7 +69,7 @@ module ReportTables =
             [| escape (Figure1a.heading s.Instance)
                escape s.Learner
                escape s.Feedback
-               number 2 s.Slope + (if Double.IsNaN s.SlopeLow then "" else $" <small>[{number 2 s.SlopeLow}, {number 2 s.SlopeHigh}]</small>")
+               number 2 s.Slope + (if Double.IsNaN s.SlopeLow then "" else bracket (number 2 s.SlopeLow) (number 2 s.SlopeHigh))
                number 1 s.RegretFinal
                number 1 s.BoundFinal
                (if Double.IsFinite ratio && s.RegretFinal > 0.0 then number 1 ratio else "–")

@@ -71,6 +71,14 @@ let tests =
             Expect.equal [ for x in ours.GetProperty("x").EnumerateArray() -> x.GetDouble() ] [ 2.0; 4.0; 6.0 ] "costs"
             Expect.equal [ for y in ours.GetProperty("y").EnumerateArray() -> y.GetDouble() ] [ 0.7; 0.86; 0.9 ] "qualities"
         }
+        test "each cell of a heat map has its own text, and an empty cell has no number" {
+            let map = (embedded "figures" full.Value).GetProperty("accuracy-1").GetProperty("data")[0]
+            let rows (name: string) = [ for row in map.GetProperty(name).EnumerateArray() -> [ for cell in row.EnumerateArray() -> cell.ToString() ] ]
+            Expect.equal (rows "z") [ [ "0.8"; "NaN" ] ] "accuracies"
+            let texts = List.exactlyOne (rows "hovertext")
+            Expect.stringContains texts[0] "level 1<br>accuracy 0.800 on 40 queries<br>12.5 tokens" "first cell"
+            Expect.stringContains texts[1] "level 2<br>accuracy – on 0 queries" "empty cell"
+        }
         test "parts that were not run are left out" {
             let shown = visible (page (fun dir -> SampleRun.write dir "figure1b.csv" SampleRun.tradeoff))
             Expect.equal (count "<section id=" shown) 1 "sections"

@@ -6,12 +6,13 @@
     const narrow = () => window.innerWidth < 600;
     const css = name => getComputedStyle(root).getPropertyValue(name).trim();
 
-    // The figures carry two placeholder inks, which the page replaces by those of its theme.
+    // The figures carry placeholders for the inks and for our blue, which the page replaces by those of its theme.
     const draw = id => {
         const ink = css("--ink"), quiet = css("--quiet"), rule = css("--rule");
-        const text = JSON.stringify(figures[id])
-            .replaceAll("rgba(17, 17, 17, 1.0)", ink).replaceAll("rgba(138, 138, 138, 1.0)", quiet);
+        const text = JSON.stringify(figures[id]).replaceAll("rgba(17, 17, 17, 1.0)", ink)
+            .replaceAll("rgba(138, 138, 138, 1.0)", quiet).replaceAll("rgba(0, 114, 178, 1.0)", css("--ours"));
         const { data, layout } = JSON.parse(text);
+        const small = id.startsWith("reliability") || id.startsWith("accuracy");
         Object.assign(layout, {
             paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
             font: { color: ink, family: "system-ui, sans-serif", size: 12 },
@@ -28,7 +29,8 @@
         // A finger that scrolls the page must not zoom the chart.
         if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false;
         return Plotly.react(document.getElementById(id), data, layout,
-            { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+            { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"],
+              ...(small && { displayModeBar: false }) });
     };
 
     const slider = document.getElementById("lambda");
