@@ -32,6 +32,18 @@ module Figure1b =
             let some = points |> Array.filter (fun p -> p.Pareto = filled)
             Panel.addMarkers (model, style, size, filled, xs some, ys some)
 
+    /// Points that are at least a distance apart in the drawn plot (in points), from the cheapest on, so that markers of
+    /// a curve with many operating points do not run into each other; the line goes through all of them.
+    let private thin (data: RunData) distance (points: OperatingPoint[]) =
+        let span (values: float[]) = max 1e-9 (Array.max values - Array.min values)
+        let perCost, perQuality = 200.0 / span (xs data.Tradeoff), 150.0 / span (ys data.Tradeoff)
+        let far (a: OperatingPoint) (b: OperatingPoint) =
+            (perCost * (a.Cost - b.Cost)) ** 2.0 + (perQuality * (a.Quality - b.Quality)) ** 2.0 >= distance * distance
+        let kept = ResizeArray<OperatingPoint>()
+        for p in points do
+            if kept.Count = 0 || far kept[kept.Count - 1] p then kept.Add p
+        kept.ToArray()
+
     let private singleModel (model: PlotModel) (style: CurveStyle) (p: OperatingPoint) =
         if Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh then
             Panel.addLine (model, style, LineStyle.Solid, 0.6, [| p.Cost; p.Cost |], [| p.QualityLow; p.QualityHigh |])
@@ -54,8 +66,16 @@ module Figure1b =
                     let name = RunData.modelName data (Style.fixedStage policy)
                     let size = rc.MeasureText(name, "", labelSize, 400.0)
                     let box = Labels.place (screen p, size, model.PlotArea, obstacles)
-                    rc.DrawText(box.Center, name, (Style.policy policy).Color, "", labelSize, 400.0, 0.0,
-                                HorizontalAlignment.Center, VerticalAlignment.Middle, Nullable())
+                    let line = Labels.leader (screen p, box)
+                    if line.Length > 0 then
+                        rc.DrawLine(line, (Style.policy policy).Color, 0.4, EdgeRenderingMode.Automatic, null, LineJoin.Miter)
+                    let write (dx, dy) color =
+                        let at = ScreenPoint(box.Center.X + dx, box.Center.Y + dy)
+                        rc.DrawText(at, name, color, "", labelSize, 400.0, 0.0,
+                                    HorizontalAlignment.Center, VerticalAlignment.Middle, Nullable())
+                    // A white rim keeps the name readable where it crosses a line.
+                    for rim in [ -0.7, 0.0; 0.7, 0.0; 0.0, -0.7; 0.0, 0.7 ] do write rim OxyColors.White
+                    write (0.0, 0.0) (Style.policy policy).Color
                     obstacles <- Array.append obstacles (Labels.outline box)
 
     let private plot (data: RunData) =
@@ -66,17 +86,20 @@ module Figure1b =
             model, AxisPosition.Bottom, "mean cost per query (cheapest model = 1)", max 0.0 (fst costs), snd costs, nan)
         Panel.addLinear (
             model, AxisPosition.Left, "mean quality on test queries", max 0.0 (fst qualities), min 1.0 (snd qualities), nan)
-        // Ours last, on top of the baselines.
-        for struct (policy, points) in Array.rev (curves data) do
+        let ours = points |> Array.filter (fun p -> p.Policy = Style.ours) |> Array.sortBy _.Cost
+        let known = ours |> Array.filter (fun p -> Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh)
+        Panel.addBand (
+            model, Style.policy Style.ours, xs known, known |> Array.map _.QualityLow, known |> Array.map _.QualityHigh)
+        // The baselines over the band, then the single models, and ours on top.
+        let layer policy = if policy = Style.ours then 2 elif Style.isFixed policy then 1 else 0
+        for struct (policy, points) in curves data |> Array.rev |> Array.sortBy (fun (struct (policy, _)) -> layer policy) do
             let style = Style.policy policy
             if Style.isFixed policy then points |> Array.iter (singleModel model style)
             else
-                if policy = Style.ours then
-                    let known = points |> Array.filter (fun p -> Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh)
-                    Panel.addBand (model, style, xs known, known |> Array.map _.QualityLow, known |> Array.map _.QualityHigh)
                 Panel.addLine (model, style, style.Dash, style.Width, xs points, ys points)
                 if style.Marker <> MarkerType.None then
-                    markers model style (if policy = Style.ours then 2.6 else 1.9) points
+                    if policy = Style.ours then markers model style 2.6 (thin data 6.0 points)
+                    else markers model style 1.9 (thin data 9.0 points)
         model
 
     let private legend (data: RunData) : LegendEntry[] =

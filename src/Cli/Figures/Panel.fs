@@ -55,7 +55,7 @@ module Panel =
         let axis = LinearAxis(Minimum = low, Maximum = high, MajorStep = step)
         dress axis position title
         axis.MinorTickSize <- 0.0
-        axis.IntervalLength <- 36.0
+        axis.IntervalLength <- 30.0
         model.Axes.Add axis
 
     /// A logarithmic axis of about the given length in points; both ends get room for half a marker.

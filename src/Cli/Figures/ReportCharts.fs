@@ -183,8 +183,8 @@ module ReportCharts =
                 let tokens = if Double.IsNaN c.MeanTokens then "" else $"<br>{number (1, c.MeanTokens)} tokens on average"
                 $"{family}, level {level}<br>accuracy {number (3, c.Accuracy)} on {c.Queries} queries{tokens}"
             | None -> ""
-        // Light enough for dark figures at one end, dark enough for white ones at the other.
-        let shades = StyleParam.Colorscale.Custom [ 0.0, Color.fromHex "#eef2f6"; 1.0, Color.fromHex "#2f86c9" ]
+        // Every shade is light enough for the same dark figures.
+        let shades = StyleParam.Colorscale.Custom [ 0.0, Color.fromHex "#eef2f6"; 1.0, Color.fromHex "#4f9fdc" ]
         let table cell = [| for family in families -> [| for level in levels -> cell family level |] |]
         Chart.Heatmap(
             zData = table value, X = levels, Y = families, ColorScale = shades, ShowScale = false,
@@ -192,9 +192,10 @@ module ReportCharts =
         |> GenericChart.mapTrace (
             Trace2DStyle.Heatmap(XGap = 1, YGap = 1, ZMin = 0.0, ZMax = 1.0, HoverInfo = StyleParam.HoverInfo.Text)
             >> fun trace ->
-                // Plotly.NET has no argument for texts by row and column.
+                // Plotly.NET has no arguments for these.
                 trace.SetProperty("hovertext", table hover)
                 trace.SetProperty("texttemplate", "%{z:.0%}")
+                trace.SetProperty("textfont", Font.init(Color = Color.fromHex "#10141a"))
                 trace)
         |> List.singleton
         |> finish (70 + 20 * families.Length)

@@ -31,8 +31,8 @@ module Numbers =
             let rounded = Math.Round(p, min 15 (2 - exponent))
             format ("F" + string (2 - int (floor (log10 rounded)))) rounded
 
-    /// A parameter as it was set: up to six significant digits, nothing where it is not available.
-    let parameter (x: float) : string = if Double.IsNaN x then "" else format "G6" x
+    /// A parameter with up to four significant digits; nothing where it is not available.
+    let parameter (x: float) : string = if Double.IsNaN x then "" else format "G4" x
 
 /// Table 1: our policy against each baseline, as a LaTeX fragment that needs the package booktabs.
 module Table1 =
@@ -46,7 +46,7 @@ module Table1 =
     /// Rows in the order of the policies, one group for each lambda, small lambdas first.
     let groups (rows: Comparison[]) : struct (float * Comparison[])[] =
         rows
-        |> Array.groupBy (fun row -> Numbers.parameter row.Lambda)
+        |> Array.groupBy (fun row -> BitConverter.DoubleToInt64Bits row.Lambda)
         |> Array.map (fun (_, rows) -> struct (rows[0].Lambda, rows |> Array.sortBy (fun r -> Style.policyRank r.Baseline)))
         |> Array.sortBy (fun (struct (lambda, _)) -> lambda)
 

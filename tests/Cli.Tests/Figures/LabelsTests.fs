@@ -27,6 +27,12 @@ let tests =
             let box = Labels.place (ScreenPoint(5.0, 5.0), OxySize(300.0, 8.0), area, [||])
             Expect.equal box.Width 300.0 "its own size"
         }
+        test "only a far label has a line, from beside its point to the nearest place of the box" {
+            let anchor = ScreenPoint(50.0, 50.0)
+            Expect.isEmpty (Labels.leader (anchor, OxyRect(55.0, 52.0, 20.0, 8.0))) "near"
+            let line = Labels.leader (anchor, OxyRect(60.0, 40.0, 20.0, 20.0))
+            Expect.equal line [| ScreenPoint(53.5, 50.0); ScreenPoint(60.0, 50.0) |] "far"
+        }
         test "a line is sampled in steps, with its ends" {
             let points = Labels.sample ([| ScreenPoint(0.0, 0.0); ScreenPoint(10.0, 0.0); ScreenPoint(10.0, 5.0) |], 2.0)
             Expect.equal (points[0], Array.last points) (ScreenPoint(0.0, 0.0), ScreenPoint(10.0, 5.0)) "ends"
