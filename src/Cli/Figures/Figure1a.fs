@@ -57,7 +57,8 @@ module Figure1a =
         let below = floor / 10.0
         let ts = all |> Array.map _.T
         Panel.addLogarithmic (model, AxisPosition.Bottom, "rounds T (queries)", Array.min ts, Array.max ts, 105.0)
-        Panel.addLogarithmic (model, AxisPosition.Left, (if first then "cumulative regret (utility)" else ""), floor, ceiling, height - 45.0)
+        let title = if first then "cumulative regret (utility)" else ""
+        Panel.addLogarithmic (model, AxisPosition.Left, title, floor, ceiling, height - 45.0)
         let ends = ResizeArray()
         for struct (learner, feedback, style) in learners data do
             let rows =
@@ -76,10 +77,13 @@ module Figure1a =
             line (fun _ -> true) _.Bound LineStyle.Dash 0.8
             if certified data = Some(learner, feedback) then line (fun _ -> true) _.Certificate LineStyle.Dot 1.0
             line (fun _ -> true) _.Mean style.Dash style.Width
-            // About every sixth of a line carries a marker; the bounds' are open, so that grey print can tell whose they are.
+            // Some points carry a marker; the bounds' are open, so that grey print can tell whose they are.
             let every parts (points: RegretPoint[]) =
                 let step = max 1 (points.Length / parts)
-                points |> Array.indexed |> Array.filter (fun (i, _) -> (points.Length - 1 - i) % step = 0) |> Array.map snd
+                points
+                |> Array.indexed
+                |> Array.filter (fun (i, _) -> (points.Length - 1 - i) % step = 0)
+                |> Array.map snd
             let bounded = rows |> Array.filter (fun p -> positive p.Bound) |> every 3
             Panel.addMarkers (model, style, 1.6, false, bounded |> Array.map _.T, bounded |> Array.map _.Bound)
             let marked = every 6 above
@@ -121,8 +125,8 @@ module Figure1a =
             Some
                 { Title = "Figure 1a: cumulative regret against rounds"
                   Description =
-                    $"Cumulative regret, mean over {seeds} seeds with 95 %% bands, on {names.Length - simulated} recorded and "
-                    + $"{simulated} simulated instances, both axes logarithmic; dashed lines are the a-priori bounds."
+                    $"Cumulative regret, mean over {seeds} seeds with 95 %% bands, on {names.Length - simulated} recorded "
+                    + $"and {simulated} simulated instances, both axes logarithmic; dashed lines are the a-priori bounds."
                   Width = width
                   Height = legendTop + Panel.legendHeight (entries.Length, (if columns = 1 then 2 else 4))
                   Draw =
@@ -132,5 +136,5 @@ module Figure1a =
                             let model, labels = panel data name (i % columns = 0)
                             Panel.draw (rc, model, w * float (i % columns), height * float (i / columns), w, height)
                             for struct (style, t, regret, text) in labels do
-                                Panel.write (rc, model, style, text, t, regret, 6.0, 0.0))
+                                Panel.write (rc, model, style, text, t, regret, 6.0))
                         Panel.drawLegend (rc, entries, 4.0, legendTop, width - 8.0) }

@@ -68,7 +68,8 @@ module Figure1b =
                     let box = Labels.place (screen p, size, model.PlotArea, obstacles)
                     let line = Labels.leader (screen p, box)
                     if line.Length > 0 then
-                        rc.DrawLine(line, (Style.policy policy).Color, 0.4, EdgeRenderingMode.Automatic, null, LineJoin.Miter)
+                        let color = (Style.policy policy).Color
+                        rc.DrawLine(line, color, 0.4, EdgeRenderingMode.Automatic, null, LineJoin.Miter)
                     let write (dx, dy) color =
                         let at = ScreenPoint(box.Center.X + dx, box.Center.Y + dy)
                         rc.DrawText(at, name, color, "", labelSize, 400.0, 0.0,
@@ -92,7 +93,8 @@ module Figure1b =
             model, Style.policy Style.ours, xs known, known |> Array.map _.QualityLow, known |> Array.map _.QualityHigh)
         // The baselines over the band, then the single models, and ours on top.
         let layer policy = if policy = Style.ours then 2 elif Style.isFixed policy then 1 else 0
-        for struct (policy, points) in curves data |> Array.rev |> Array.sortBy (fun (struct (policy, _)) -> layer policy) do
+        let layered = curves data |> Array.rev |> Array.sortBy (fun (struct (policy, _)) -> layer policy)
+        for struct (policy, points) in layered do
             let style = Style.policy policy
             if Style.isFixed policy then points |> Array.iter (singleModel model style)
             else
@@ -109,8 +111,8 @@ module Figure1b =
                    { Style = Style.policy policy; Filled = (policy = Style.ours); Band = (policy = Style.ours) }
            if named |> Array.exists Style.isFixed then
                { Style = Style.policy "fixed-1"; Filled = false; Band = false }
-           { Style = { Style.line ("filled: on the Pareto front", Style.grey, LineStyle.None, 0.0) with Marker = MarkerType.Circle }
-             Filled = true; Band = false } |]
+           let bare = Style.line ("filled: on the Pareto front", Style.grey, LineStyle.None, 0.0)
+           { Style = { bare with Marker = MarkerType.Circle }; Filled = true; Band = false } |]
 
     /// The figure, or None where the run has no trade-off experiment.
     let drawing (data: RunData) : Drawing option =

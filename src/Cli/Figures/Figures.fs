@@ -13,7 +13,8 @@ open OptimalStopping.Cli.Plots
 let drawAll (dir: string) : string[] =
     let data = RunData.load dir
     if RunData.isEmpty data then
-        raise (ToolkitException $"{dir}: expected result files (figure1b.csv, figure1a.csv, table1.csv, ...), got none with a data line")
+        let expected = "result files (figure1b.csv, figure1a.csv, table1.csv, ...)"
+        raise (ToolkitException $"{dir}: expected {expected}, got none with a data line")
     let figure name (drawing: Drawing option) =
         drawing |> Option.map (fun d -> Export.writeAll (dir, name, d)) |> Option.defaultValue [||]
     let text name (content: string) = Export.write (Path.Combine(dir, name), Encoding.UTF8.GetBytes content)

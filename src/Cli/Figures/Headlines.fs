@@ -25,10 +25,13 @@ module Headlines =
 
     let private percent (x: float) = Numbers.decimals (0, 100.0 * x) + " %"
 
+    let private name (data: RunData) (single: OperatingPoint) =
+        RunData.modelName data (Style.fixedStage single.Policy)
+
     let private saving (data: RunData) =
         bestSingle data
         |> Option.bind (fun best ->
-            let name = RunData.modelName data (Style.fixedStage best.Policy)
+            let name = name data best
             match cheapestKeeping (data, 0.98, best.Quality) with
             | Some p ->
                 Some
@@ -53,7 +56,7 @@ module Headlines =
             |> Array.tryHead
             |> Option.map (fun p ->
                 { Value = Numbers.signed (1, 100.0 * (p.Quality - best.Quality)) + " points"
-                  Meaning = $"of quality against {RunData.modelName data (Style.fixedStage best.Policy)}, at no higher cost"
+                  Meaning = $"of quality against {name data best}, at no higher cost"
                   Detail =
                     $"best point of our policy: quality {Numbers.decimals (3, p.Quality)} "
                     + $"[{Numbers.decimals (3, p.QualityLow)}, {Numbers.decimals (3, p.QualityHigh)}] "
@@ -67,8 +70,8 @@ module Headlines =
                 { Value = $"{count 1} of {data.Comparisons.Length}"
                   Meaning = "comparisons with baselines won significantly"
                   Detail =
-                    $"{count -1} lost significantly, {count 0} undecided; permutation tests on {Table1.pairs data.Comparisons} "
-                    + $"pairs, Holm-adjusted p below {Numbers.parameter Table1.level}" }
+                    $"{count -1} lost significantly, {count 0} undecided; permutation tests on "
+                    + $"{Table1.pairs data.Comparisons} pairs, Holm-adjusted p below {Numbers.parameter Table1.level}" }
 
     let private regret (data: RunData) =
         data.Slopes

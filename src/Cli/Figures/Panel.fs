@@ -116,10 +116,12 @@ module Panel =
     let private legendLine = 10.0
     let private sampleWidth = 22.0
 
+    let private widest (rc: IRenderContext) (entries: LegendEntry[]) =
+        entries |> Array.map (fun e -> rc.MeasureText(e.Style.Label, "", textSize, 400.0).Width) |> Array.max
+
     /// Columns in which the entries fit a width, at most one per entry.
     let private legendColumns (rc: IRenderContext) (entries: LegendEntry[]) width =
-        let widest = entries |> Array.map (fun e -> rc.MeasureText(e.Style.Label, "", textSize, 400.0).Width) |> Array.max
-        max 1 (min entries.Length (int ((width + 8.0) / (widest + sampleWidth + 12.0))))
+        max 1 (min entries.Length (int ((width + 8.0) / (widest rc entries + sampleWidth + 12.0))))
 
     /// Height that `drawLegend` needs at most, for entries in the given number of columns.
     let legendHeight (entries: int, columns: int) : float =
@@ -132,10 +134,7 @@ module Panel =
         let widths =
             [| for column in 0 .. columns - 1 ->
                    let inColumn = entries |> Array.skip (column * rows |> min entries.Length) |> Array.truncate rows
-                   if inColumn.Length = 0 then 0.0
-                   else
-                       sampleWidth + 14.0
-                       + (inColumn |> Array.map (fun e -> rc.MeasureText(e.Style.Label, "", textSize, 400.0).Width) |> Array.max) |]
+                   if inColumn.Length = 0 then 0.0 else sampleWidth + 14.0 + widest rc inColumn |]
         let left = x + max 0.0 ((width - (Array.sum widths - 10.0)) / 2.0)
         entries |> Array.iteri (fun i entry ->
             let column, row = i / rows, i % rows
@@ -155,9 +154,9 @@ module Panel =
             rc.DrawText(ScreenPoint(x0 + sampleWidth + 4.0, yc), entry.Style.Label, ink, "", textSize, 400.0, 0.0,
                         HorizontalAlignment.Left, VerticalAlignment.Middle, Nullable()))
 
-    /// Writes a text at a point of a plot that was drawn, moved by (dx, dy) points; it may lie outside the axes.
-    let write (rc: IRenderContext, model: PlotModel, style: CurveStyle, text: string, x: float, y: float, dx: float, dy: float) =
-        let at = ScreenPoint(model.DefaultXAxis.Transform x + dx, model.DefaultYAxis.Transform y + dy)
+    /// Writes a text at a point of a plot that was drawn, moved dx points to the right; it may lie outside the axes.
+    let write (rc: IRenderContext, model: PlotModel, style: CurveStyle, text: string, x: float, y: float, dx: float) =
+        let at = ScreenPoint(model.DefaultXAxis.Transform x + dx, model.DefaultYAxis.Transform y)
         rc.DrawText(at, text, style.Color, "", textSize - 0.5, 400.0, 0.0,
                     HorizontalAlignment.Left, VerticalAlignment.Middle, Nullable())
 

@@ -27,6 +27,10 @@ module ReliabilityFigure =
             |> Array.filter (fun b -> b.Count > 0)
             |> Array.sumBy (fun b -> float b.Count / float total * abs (b.Confidence - b.Accuracy))
 
+    /// Whether a bin has queries, and so a place in the diagram.
+    let isFull (b: ReliabilityBin) : bool =
+        b.Count > 0 && Double.IsFinite b.Confidence && Double.IsFinite b.Accuracy
+
     let private height = 142.0
 
     let private share (bins: ReliabilityBin[]) (b: ReliabilityBin) =
@@ -49,7 +53,7 @@ module ReliabilityFigure =
             shares.Items.Add(RectangleBarItem(b.BinLow + 0.004, 0.0, b.BinHigh - 0.004, top))
         model.Series.Add shares
         Panel.addLine (model, { style with Hex = Style.grey }, LineStyle.Dash, 0.8, [| 0.0; 1.0 |], [| 0.0; 1.0 |])
-        let full = bins |> Array.filter (fun b -> b.Count > 0 && Double.IsFinite b.Confidence && Double.IsFinite b.Accuracy)
+        let full = bins |> Array.filter isFull
         let xs, ys = full |> Array.map _.Confidence, full |> Array.map _.Accuracy
         Panel.addLine (model, style, LineStyle.Solid, style.Width, xs, ys)
         Panel.addMarkers (model, style, 2.4, true, xs, ys)
@@ -57,7 +61,8 @@ module ReliabilityFigure =
         model.Annotations.Add(
             TextAnnotation(
                 Text = $"ECE {error}\nn = {total}", TextPosition = DataPoint(0.04, 0.97), StrokeThickness = 0.0,
-                FontSize = 6.5, TextHorizontalAlignment = HorizontalAlignment.Left, TextVerticalAlignment = VerticalAlignment.Top))
+                FontSize = 6.5, TextHorizontalAlignment = HorizontalAlignment.Left,
+                TextVerticalAlignment = VerticalAlignment.Top))
         model
 
     /// The figure, or None where the run has no reliability table.

@@ -5,65 +5,10 @@ open OxyPlot
 open Plotly.NET
 open Plotly.NET.LayoutObjects
 open Plotly.NET.TraceObjects
+open OptimalStopping.Cli.Plots.PlotlyParts
 
-/// The interactive charts of the report, as Plotly figures. Colours of text and background are left to the page, which
-/// knows whether it is light or dark; `Style.black` and `Style.grey` stand for its strong and its quiet ink.
+/// The interactive charts of the report, as Plotly figures.
 module ReportCharts =
-
-    let private color (hex: string) = Color.fromHex hex
-
-    let private faded (hex: string) =
-        let c = OxyColor.Parse hex
-        Color.fromString $"rgba({c.R}, {c.G}, {c.B}, 0.16)"
-
-    let private dash =
-        function
-        | LineStyle.Solid -> StyleParam.DrawingStyle.Solid
-        | LineStyle.Dot -> StyleParam.DrawingStyle.Dot
-        | LineStyle.Dash | LineStyle.LongDash -> StyleParam.DrawingStyle.Dash
-        | _ -> StyleParam.DrawingStyle.DashDot
-
-    let private symbol (style: CurveStyle) =
-        match style.Marker, style.Outline.Length with
-        | MarkerType.Triangle, _ -> StyleParam.MarkerSymbol.TriangleUp
-        | MarkerType.Square, _ -> StyleParam.MarkerSymbol.Square
-        | MarkerType.Diamond, _ -> StyleParam.MarkerSymbol.Diamond
-        | _, 3 -> StyleParam.MarkerSymbol.TriangleDown
-        | _, 5 -> StyleParam.MarkerSymbol.Pentagon
-        | _, 6 -> StyleParam.MarkerSymbol.Hexagon
-        | _ -> StyleParam.MarkerSymbol.Circle
-
-    let private axis (title: string) (kind: StyleParam.AxisType) =
-        LinearAxis.init(Title = Title.init title, AxisType = kind, ZeroLine = false)
-
-    let private finish height (charts: GenericChart seq) =
-        // Plotly.NET combines one chart or more.
-        let nothing = Chart.Scatter(x = Array.empty<float>, y = Array.empty<float>, mode = StyleParam.Mode.Lines, UseDefaults = false)
-        Chart.combine (if Seq.isEmpty charts then Seq.singleton nothing else charts)
-        |> Chart.withLayout (
-            Layout.init(
-                Height = height, HoverMode = StyleParam.HoverMode.Closest,
-                Margin = Margin.init(Left = 56, Right = 12, Top = 12, Bottom = 48)))
-        |> Chart.withLegend (
-            Legend.init(Orientation = StyleParam.Orientation.Horizontal, Y = -0.15, YAnchor = StyleParam.YAnchorPosition.Top))
-
-    /// One curve. Curves, bands and bounds of one name share a legend group, so that they are hidden together.
-    let private line (style: CurveStyle) dashStyle width mode name (xs: float[]) (ys: float[]) (hover: string[]) =
-        Chart.Scatter(
-            x = xs, y = ys, mode = mode, Name = name, MultiText = hover,
-            Line = Line.init(Color = color style.Hex, Dash = dashStyle, Width = width),
-            Marker = Marker.init(Color = color style.Hex, Symbol = symbol style, Size = 7), UseDefaults = false)
-        |> GenericChart.mapTrace (Trace2DStyle.Scatter(HoverInfo = StyleParam.HoverInfo.Text, LegendGroup = style.Label))
-
-    /// The area between two curves, as a closed outline without a legend entry.
-    let private band (style: CurveStyle) (xs: float[]) (lows: float[]) (highs: float[]) =
-        Chart.Scatter(
-            x = Array.append xs (Array.rev xs), y = Array.append lows (Array.rev highs), mode = StyleParam.Mode.Lines,
-            ShowLegend = false, Line = Line.init(Width = 0.0), UseDefaults = false)
-        |> GenericChart.mapTrace (
-            Trace2DStyle.Scatter(
-                Fill = StyleParam.Fill.ToSelf, FillColor = faded style.Hex, HoverInfo = StyleParam.HoverInfo.Skip,
-                LegendGroup = style.Label))
 
     let private number (digits, x) = Numbers.decimals (digits, x)
 
@@ -72,8 +17,7 @@ module ReportCharts =
         let hover (p: OperatingPoint) =
             let lambda = if Double.IsNaN p.Lambda then "" else $", lambda {Numbers.parameter p.Lambda}"
             let range low high digits = $" [{number (digits, low)}, {number (digits, high)}]"
-            let name = if Style.isFixed p.Policy then RunData.modelName data (Style.fixedStage p.Policy) + " alone" else (Style.policy p.Policy).Label
-            $"{name}{lambda}<br>quality {number (4, p.Quality)}{range p.QualityLow p.QualityHigh 4}"
+            $"{Table1.baseline data p.Policy}{lambda}<br>quality {number (4, p.Quality)}{range p.QualityLow p.QualityHigh 4}"
             + $"<br>cost {number (3, p.Cost)}{range p.CostLow p.CostHigh 3}"
             + (if p.Pareto then "<br>on the Pareto front" else "")
         let curves = Figure1b.curves data
@@ -81,16 +25,17 @@ module ReportCharts =
             let style = Style.policy policy
             line style (dash style.Dash) (style.Width * 1.6) mode name
                 (points |> Array.map _.Cost) (points |> Array.map _.Quality) (points |> Array.map hover)
+        let ring = StyleParam.MarkerSymbol.Modified(StyleParam.MarkerSymbol.Circle, StyleParam.SymbolStyle.Open)
         let chosen =
             Chart.Scatter(
                 x = [||], y = [||], mode = StyleParam.Mode.Markers, Name = "chosen lambda", ShowLegend = false,
                 Marker =
                     Marker.init(
-                        Size = 18, Symbol = StyleParam.MarkerSymbol.Modified(StyleParam.MarkerSymbol.Circle, StyleParam.SymbolStyle.Open), Color = color Style.black,
+                        Size = 18, Symbol = ring, Color = color Style.black,
                         Outline = Line.init(Width = 3.0)),
                 UseDefaults = false)
             |> GenericChart.mapTrace (Trace2DStyle.Scatter(HoverInfo = StyleParam.HoverInfo.Skip))
-        let singles = curves |> Array.collect (fun (struct (policy, points)) -> if Style.isFixed policy then points else [||])
+        let singles = data.Tradeoff |> Array.filter (fun p -> Style.isFixed p.Policy) |> Array.sortBy _.Cost
         seq {
             if singles.Length > 0 then draw singles[0].Policy singles StyleParam.Mode.Markers "one model alone"
             for struct (policy, points) in Array.rev curves do
@@ -128,14 +73,16 @@ module ReportCharts =
                 let draw (value: RegretPoint -> float) dashStyle width mode name what =
                     let kept = rows |> Array.filter (fun p -> value p > 0.0)
                     let hover =
-                        kept |> Array.map (fun p -> $"{style.Label}<br>{what} {number (1, value p)} at T = {Numbers.parameter p.T}")
+                        kept |> Array.map (fun p -> $"{style.Label}<br>{what} {number (1, value p)} at T = {number (0, p.T)}")
                     line style dashStyle width mode name (kept |> Array.map _.T) (kept |> Array.map value) hover
                 if rows.Length > 0 then
                     let lows = rows |> Array.map (fun p -> if p.Lower > low / 10.0 then p.Lower else low / 10.0)
                     if rows |> Array.forall (fun p -> p.Upper > 0.0) then band style ts lows (rows |> Array.map _.Upper)
-                    draw _.Mean StyleParam.DrawingStyle.Solid (style.Width * 1.6) StyleParam.Mode.Lines_Markers style.Label "regret"
+                    let width = style.Width * 1.6
+                    draw _.Mean StyleParam.DrawingStyle.Solid width StyleParam.Mode.Lines_Markers style.Label "regret"
                     for value, dashStyle, what in
-                        [ _.Bound, StyleParam.DrawingStyle.Dash, "bound"; _.Certificate, StyleParam.DrawingStyle.Dot, "certificate" ] do
+                        [ _.Bound, StyleParam.DrawingStyle.Dash, "bound"
+                          _.Certificate, StyleParam.DrawingStyle.Dot, "certificate" ] do
                         if rows |> Array.exists (fun p -> value p > 0.0) then
                             draw value dashStyle 1.2 StyleParam.Mode.Lines $"{what}, {style.Label}" what
                             |> GenericChart.mapTrace (Trace2DStyle.Scatter(ShowLegend = false))
@@ -151,14 +98,15 @@ module ReportCharts =
     let reliability (data: RunData, stage: int) : GenericChart =
         let bins =
             data.Reliability
-            |> Array.filter (fun b -> b.Stage = stage && b.Count > 0 && Double.IsFinite b.Confidence && Double.IsFinite b.Accuracy)
+            |> Array.filter (fun b -> b.Stage = stage && ReliabilityFigure.isFull b)
             |> Array.sortBy _.BinLow
         let style = Style.policy Style.ours
         let hover (b: ReliabilityBin) =
             $"{b.Count} queries in [{number (2, b.BinLow)}, {number (2, b.BinHigh)}]"
             + $"<br>confidence {number (3, b.Confidence)}<br>accuracy {number (3, b.Accuracy)}"
         let diagonal = Style.line ("calibrated", Style.grey, LineStyle.Dash, 1.0)
-        [ line diagonal StyleParam.DrawingStyle.Dash 1.0 StyleParam.Mode.Lines "calibrated" [| 0.0; 1.0 |] [| 0.0; 1.0 |] [| ""; "" |]
+        let ends = [| 0.0; 1.0 |]
+        [ line diagonal StyleParam.DrawingStyle.Dash 1.0 StyleParam.Mode.Lines "calibrated" ends ends [| ""; "" |]
           line style StyleParam.DrawingStyle.Solid 2.0 StyleParam.Mode.Lines_Markers "stage" (bins |> Array.map _.Confidence)
               (bins |> Array.map _.Accuracy) (bins |> Array.map hover) ]
         |> finish 300

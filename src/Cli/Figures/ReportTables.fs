@@ -60,7 +60,8 @@ module ReportTables =
         let headings =
             "baseline|λ|utility difference|ours is|p Holm|d<sub>z</sub>|Cliff’s δ|quality ours / its|cost ours / its|"
             + "p permutation|p BH|p Wilcoxon|p t|g<sub>z</sub>|pairs"
-        table (headings.Split '|', Table1.groups data.Comparisons |> Array.collect (fun (struct (_, rows)) -> rows |> Array.map cells))
+        let rows = Table1.groups data.Comparisons |> Array.collect (fun (struct (_, rows)) -> Array.map cells rows)
+        table (headings.Split '|', rows)
 
     /// Slopes and bounds of the regret experiment.
     let slopes (data: RunData) : string =
@@ -86,4 +87,5 @@ module ReportTables =
 
     /// Settings of the run as they stand in its manifest.
     let manifest (data: RunData) : string =
-        table ([| "setting"; "value" |], data.Manifest |> Array.map (fun (struct (key, value)) -> [| escape key; escape value |]))
+        let rows = data.Manifest |> Array.map (fun (struct (key, value)) -> [| escape key; escape value |])
+        table ([| "setting"; "value" |], rows)

@@ -1,38 +1,6 @@
 namespace OptimalStopping.Cli.Plots
 
 open System
-open System.Globalization
-
-/// How numbers of the statistical tables are written, in LaTeX and in HTML alike.
-module Numbers =
-
-    let private format (pattern: string) (x: float) = x.ToString(pattern, CultureInfo.InvariantCulture)
-
-    /// With a fixed number of decimals; a dash where the value is not available.
-    let decimals (digits: int, x: float) : string =
-        if Double.IsNaN x then "–"
-        else
-            let text = format ("F" + string digits) x
-            // -0.000 reads as a sign that the data do not have.
-            if text.Trim('-', '0', '.') = "" then text.TrimStart '-' else text
-
-    /// The same with an explicit plus sign, for differences and effect sizes.
-    let signed (digits: int, x: float) : string =
-        let text = decimals (digits, x)
-        if x > 0.0 && text.Trim('0', '.') <> "" then "+" + text else text
-
-    /// A probability with three significant digits, "<1e-4" below one in ten thousand (in that very spelling), or a dash.
-    let pValue (p: float) : string =
-        if Double.IsNaN p then "–"
-        elif p < 1e-4 then "<1e-4"
-        else
-            // Digits after the point that leave three significant ones.
-            let exponent = int (floor (log10 p))
-            let rounded = Math.Round(p, min 15 (2 - exponent))
-            format ("F" + string (2 - int (floor (log10 rounded)))) rounded
-
-    /// A parameter with up to four significant digits; nothing where it is not available.
-    let parameter (x: float) : string = if Double.IsNaN x then "" else format "G4" x
 
 /// Table 1: our policy against each baseline, as a LaTeX fragment that needs the package booktabs.
 module Table1 =
@@ -107,8 +75,8 @@ module Table1 =
         let better, worse, neither = count 1, count -1, count 0
         $"Jump with recall (ours) against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
         + "Difference of mean utility (ours minus baseline) with its 95% interval; p-values of the paired permutation test "
-        + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost per query "
-        + "(cheapest model = 1) of ours / baseline. "
+        + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost "
+        + "per query (cheapest model = 1) of ours / baseline. "
         + $"Of {rows.Length} comparisons ours is significantly better (+) in {better}, significantly worse (-) in {worse}, "
         + $"and {neither} are not significant at {Numbers.parameter level}."
 
@@ -119,7 +87,8 @@ module Table1 =
             let groups = groups data.Comparisons
             let texCaption =
                 (escape (caption data))
-                    .Replace("lambda = ", @"$\lambda$ = ").Replace(@"d\_z", "$d_z$").Replace("Cliff's delta", @"Cliff's $\delta$")
+                    .Replace("lambda = ", @"$\lambda$ = ").Replace(@"d\_z", "$d_z$")
+                    .Replace("Cliff's delta", @"Cliff's $\delta$")
                     .Replace("p-values", "$p$-values").Replace("(+)", "($^{+}$)").Replace("(-)", "($^{-}$)")
             [| "% Needs \\usepackage{booktabs}. Written by toolkit figure; do not edit."
                @"\begin{table*}"

@@ -27,6 +27,10 @@ let tests =
             Expect.equal (Numbers.signed (2, -0.126)) "-0.13" "minus"
             Expect.equal (Numbers.decimals (2, nan)) "–" "not available"
         }
+        test "parameters have four significant digits and no exponent" {
+            let cases = [ 0.01, "0.01"; 0.0136965, "0.0137"; 5e-5, "0.00005"; 0.0, "0"; 12345.6, "12346"; 2.0, "2"; nan, "" ]
+            for x, text in cases do Expect.equal (Numbers.parameter x) text (string x)
+        }
         test "significance is what Holm's correction says, with the sign of the difference" {
             let rows = (load SampleRun.comparisons).Comparisons
             Expect.equal (rows |> Array.map Table1.verdict) [| 1; -1; 0 |] "verdicts"
