@@ -73,9 +73,10 @@ module Logistic =
             let rec halve scale tries =
                 let next = Array.map2 (fun a s -> a - scale * s) w step
                 let nextLoss = objective rows labels ridge next
-                if nextLoss <= loss || tries = 0 then next, nextLoss else halve (scale / 2.0) (tries - 1)
+                // Near the optimum the loss is flat to the last bit; the Newton step is still right, so it is let through.
+                if nextLoss <= loss + 1e-12 * (1.0 + abs loss) || tries = 0 then next, nextLoss else halve (scale / 2.0) (tries - 1)
             let next, nextLoss = halve 1.0 30
-            if nextLoss > loss then w
+            if nextLoss > loss + 1e-12 * (1.0 + abs loss) then w
             elif iteration = 1 || Array.forall2 (fun (a: float) b -> abs (a - b) <= 1e-10 * (1.0 + abs a)) w next then next
             else improve next nextLoss (iteration - 1)
         let start = Array.zeroCreate rows[0].Length
