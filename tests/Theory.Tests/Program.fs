@@ -20,8 +20,17 @@ let tests =
         JointLawTests.tests
         SingleCrossingTests.tests
         JumpTests.tests
+        StructureTests.tests
         RecallTests.tests
         PandoraTests.tests
+        SampleComplexityTests.tests
+        RiskControlTests.tests
+        ConfidenceSequencesTests.tests
+        MiscalibrationTests.tests
+        DraftLengthTests.tests
+        DraftStoppingTests.tests
+        SpeculationHierarchyTests.tests
+        SpeculativeSamplingTests.tests
     ]
 
 [<EntryPoint>]

@@ -61,7 +61,7 @@ let tests =
                 within 1e-12 index (freeOrder laws costs outside) "optimal"
                 within 1e-12 index (Pandora.weitzmanIdentity (laws, costs, outside)) "identity"
 
-        testCase "property 12: with z decreasing, recall in order = identity = the recall planner without jumps" <| fun () ->
+        testCase "property 12: with z decreasing, recall in order = the Weitzman identity" <| fun () ->
             let random = Random 44
             for _ in 1 .. 200 do
                 let boxes =
