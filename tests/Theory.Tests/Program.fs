@@ -19,6 +19,7 @@ let tests =
         CalibrationMetricsTests.tests
         JointLawTests.tests
         SingleCrossingTests.tests
+        ChainTests.tests
         JumpTests.tests
         RecallTests.tests
         PandoraTests.tests
