@@ -19,6 +19,7 @@ let tests =
         CalibrationMetricsTests.tests
         JointLawTests.tests
         SingleCrossingTests.tests
+        ChainTests.tests
         JumpTests.tests
         StructureTests.tests
         RecallTests.tests
