@@ -32,8 +32,8 @@ type QualityAlarm =
       /// True once the capital has reached 1 / delta, and from then on.
       Raised: bool }
 
-/// Anytime-valid monitoring of a mean of values in [0,1], observed one after the other with the same conditional mean given
-/// the past (i.i.d. queries in particular); theory-proofs.md section 4b.
+/// Anytime-valid monitoring of a mean of values in [0,1], observed one after the other with the same conditional mean
+/// given the past (i.i.d. queries in particular); theory-proofs.md section 4b.
 [<RequireQualifiedAccess>]
 module ConfidenceSequences =
 
@@ -71,8 +71,8 @@ module ConfidenceSequences =
             Low = max state.Low (weightedTotal / weight - half)
             High = min state.High (weightedTotal / weight + half) }
 
-    /// Half-width at time t of Robbins's normal-mixture sequence for values in [0,1] (1/2-sub-Gaussian), around the plain
-    /// mean: sqrt((t/4 + rho) ln((t/4 + rho) / (rho alpha^2))) / t. rho > 0 decides where it is tightest.
+    /// Half-width at time t of Robbins's normal-mixture sequence for values in [0,1] (1/2-sub-Gaussian), around the
+    /// plain mean: sqrt((t/4 + rho) ln((t/4 + rho) / (rho alpha^2))) / t. rho > 0 decides where it is tightest.
     let robbinsHalfWidth (count: int64, alpha: float, rho: float) : float =
         Samples.requireProbability "alpha" alpha
         if count < 1L then raise (ArgumentOutOfRangeException(nameof count, count, "expected at least 1"))
@@ -80,8 +80,8 @@ module ConfidenceSequences =
         let v = float count / 4.0 + rho
         sqrt (v * log (v / (rho * alpha * alpha))) / float count
 
-    /// An alarm for "conditional mean quality below `floor`", both numbers in (0,1): while the mean is at least the floor,
-    /// P(ever raised) <= delta.
+    /// An alarm for "conditional mean quality below `floor`", both numbers in (0,1): while the mean is at least the
+    /// floor, P(ever raised) <= delta.
     let startAlarm (floor: float, delta: float) : QualityAlarm =
         Samples.requireProbability "floor" floor
         Samples.requireProbability "delta" delta

@@ -4,8 +4,8 @@ open System
 open MathNet.Numerics.Distributions
 
 /// Choosing a policy whose expected loss is at most alpha, with confidence 1 - delta, from M i.i.d. calibration traces
-/// (Learn then Test: Angelopoulos, Bates, Candes, Jordan and Lei 2021; theory-proofs.md section 4a). Losses lie in [0,1].
-/// Every p-value is for the null hypothesis "the expected loss exceeds alpha".
+/// (Learn then Test: Angelopoulos, Bates, Candes, Jordan and Lei 2021; theory-proofs.md section 4a). Losses lie in
+/// [0,1]. Every p-value is for the null hypothesis "the expected loss exceeds alpha".
 [<RequireQualifiedAccess>]
 module RiskControl =
 
@@ -23,8 +23,8 @@ module RiskControl =
     let private binomialCdf (count: int) (p: float) (k: float) =
         if k < 0.0 then 0.0 elif k >= float count then 1.0 else Binomial.CDF(p, count, k)
 
-    /// Hoeffding-Bentkus p-value of M losses of mean R: min(exp(-M kl(min(R, alpha), alpha)), e P(Bin(M, alpha) <= ceil(M R))),
-    /// at most 1. Valid for any law on [0,1]; non-decreasing in R.
+    /// Hoeffding-Bentkus p-value of M losses of mean R: min(exp(-M kl(min(R, alpha), alpha)), e P(Bin(M, alpha) <=
+    /// ceil(M R))), at most 1. Valid for any law on [0,1]; non-decreasing in R.
     let hoeffdingBentkus (meanLoss: float, count: int, alpha: float) : float =
         check count alpha
         if not (meanLoss >= 0.0 && meanLoss <= 1.0) then
@@ -53,10 +53,10 @@ module RiskControl =
     let clopperPearsonLower (failures: int, count: int, delta: float) : float =
         1.0 - clopperPearsonUpper (count - failures, count, delta)
 
-    /// Betting p-value: capital K_t = prod (1 + b_i (alpha - X_i)) is a supermartingale while E[X_i | past] >= alpha, so that
-    /// p = min(1, 1 / max_t K_t) is valid (Ville; Waudby-Smith and Ramdas 2023). The bets b_i in [0, 1/(2(1-alpha))] aim at
-    /// the level delta and look only at earlier losses. Losses in [0,1], in the order of observation. Adapts to a small
-    /// variance, unlike Hoeffding's bound.
+    /// Betting p-value: capital K_t = prod (1 + b_i (alpha - X_i)) is a supermartingale while E[X_i | past] >= alpha,
+    /// so that p = min(1, 1 / max_t K_t) is valid (Ville; Waudby-Smith and Ramdas 2023). The bets b_i in [0,
+    /// 1/(2(1-alpha))] aim at the level delta and look only at earlier losses. Losses in [0,1], in the order of
+    /// observation. Adapts to a small variance, unlike Hoeffding's bound.
     let betting (losses: float[], alpha: float, delta: float) : float =
         check losses.Length alpha
         checkLosses losses
@@ -78,19 +78,19 @@ module RiskControl =
     let bettingNet (netLosses: float[], alpha: float, delta: float) : float =
         betting (netLosses |> Array.map (fun x -> (1.0 + x) / 2.0), (1.0 + alpha) / 2.0, delta)
 
-    /// Fixed-sequence rule: goes through the p-values in their given order while p <= delta and returns the index of the last
-    /// one passed; -1 if the first fails. P(the hypothesis returned is a true null) <= delta, without monotonicity: an
-    /// error must reject the first true null of the order.
+    /// Fixed-sequence rule: goes through the p-values in their given order while p <= delta and returns the index of
+    /// the last one passed; -1 if the first fails. P(the hypothesis returned is a true null) <= delta, without
+    /// monotonicity: an error must reject the first true null of the order.
     let fixedSequence (pValues: float[], delta: float) : int =
         Samples.requireProbability "delta" delta
         match pValues |> Array.tryFindIndex (fun p -> not (p <= delta)) with
         | Some first -> first - 1
         | None -> pValues.Length - 1
 
-    /// Chooses among policies ordered from the safest ("always the largest model") to the cheapest: losses[policy][trace]
-    /// in [0,1]. Returns the index of the last policy passed by the fixed-sequence rule, so that
-    /// P(its expected loss > alpha) <= delta; -1: keep the largest model. Uses the exact binomial p-value where all of a
-    /// policy's losses are 0 or 1, Hoeffding-Bentkus otherwise.
+    /// Chooses among policies ordered from the safest ("always the largest model") to the cheapest:
+    /// losses[policy][trace] in [0,1]. Returns the index of the last policy passed by the fixed-sequence rule, so that
+    /// P(its expected loss > alpha) <= delta; -1: keep the largest model. Uses the exact binomial p-value where all of
+    /// a policy's losses are 0 or 1, Hoeffding-Bentkus otherwise.
     let choose (losses: float[][], alpha: float, delta: float) : int =
         let pValue (row: float[]) =
             checkLosses row

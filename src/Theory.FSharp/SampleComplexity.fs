@@ -12,7 +12,7 @@ module SampleComplexity =
         if not (range > 0.0 && Double.IsFinite range) then
             raise (ArgumentOutOfRangeException("range", range, "expected a finite number above 0"))
         if not (logPolicies >= 0.0) then
-            raise (ArgumentOutOfRangeException("logPolicies", logPolicies, "expected at least 0: a menu holds a policy"))
+            raise (ArgumentOutOfRangeException("logPolicies", logPolicies, "expected at least 0"))
         Samples.requireProbability "delta" delta
 
     let private checkEpsilon (epsilon: float) =
@@ -21,8 +21,8 @@ module SampleComplexity =
     let private checkTraces (traces: int64) =
         if traces < 1L then raise (ArgumentOutOfRangeException("traces", traces, "expected at least 1"))
 
-    /// ln N of all threshold policies on m bins for n stages: (n-1) ln(m+1). This, and not ln n, is the price of n-1 free
-    /// thresholds.
+    /// ln N of all threshold policies on m bins for n stages: (n-1) ln(m+1). This, and not ln n, is the price of n-1
+    /// free thresholds.
     let logThresholdPolicies (stages: int, bins: int) : float = float (stages - 1) * log (float (bins + 1))
 
     /// ln N of all interval policies (continue iff a_k <= s < b_k): (n-1) ln(m(m+1)/2 + 1).
@@ -54,8 +54,8 @@ module SampleComplexity =
         let per x = sqrt (2.0 * x / float traces)
         min range (range * per logPatterns + range * per (log (2.0 / delta)))
 
-    /// Theorem 10: nested policies with one real parameter (the lambda path of Theorem 2, one shared threshold; continuous
-    /// signals allowed): B sqrt(2 ln(M(n-1)+1)/M) + B sqrt(2 ln(2/delta)/M), at most B.
+    /// Theorem 10: nested policies with one real parameter (the lambda path of Theorem 2, one shared threshold;
+    /// continuous signals allowed): B sqrt(2 ln(M(n-1)+1)/M) + B sqrt(2 ln(2/delta)/M), at most B.
     let epsilonForOneParameter (range: float, stages: int, traces: int64, delta: float) : float =
         check range 0.0 delta
         checkTraces traces
@@ -105,9 +105,8 @@ module SampleComplexity =
     /// often (M = bins times the result): the ideal case of the theorem.
     let samplesPerBinForPlugIn (stages: int, bins: int, epsilon: float, delta: float) : int64 =
         checkEpsilon epsilon
-        leastTraces
-            (fun count -> epsilonForPlugIn (Array.init stages (fun _ -> Array.create bins count), count * int64 bins, delta))
-            epsilon
+        let evenly count = Array.init stages (fun _ -> Array.create bins count)
+        leastTraces (fun count -> epsilonForPlugIn (evenly count, count * int64 bins, delta)) epsilon
 
     /// Maurer and Pontil's (2009, Theorem 4) one-sided radius: with probability 1 - delta a mean of M >= 2 values in an
     /// interval of length B with sample variance v (divisor M-1) is within
@@ -115,19 +114,20 @@ module SampleComplexity =
     let empiricalBernsteinRadius (range: float, variance: float, count: int, delta: float) : float =
         check range 0.0 delta
         if count < 2 then raise (ArgumentOutOfRangeException(nameof count, count, "expected at least 2"))
-        if not (variance >= 0.0) then raise (ArgumentOutOfRangeException(nameof variance, variance, "expected at least 0"))
+        if not (variance >= 0.0) then
+            raise (ArgumentOutOfRangeException(nameof variance, variance, "expected at least 0"))
         let logTerm = log (2.0 / delta)
         sqrt (2.0 * variance * logTerm / float count) + 7.0 * range * logTerm / (3.0 * float (count - 1))
 
     /// Empirical-Bernstein form of Theorem 9, computed from the data: with probability 1 - delta the empirically best
-    /// policy of a menu of N loses at most max over the others of (mean + radius) - (best mean - its radius), at least 0
-    /// and at most B, with every radius at level delta / (2N). Tighter than Theorem 9 when variances are small.
+    /// policy of a menu of N loses at most max over the others of (mean + radius) - (best mean - its radius), at least
+    /// 0 and at most B, with every radius at level delta / (2N). Tighter than Theorem 9 when variances are small.
     let menuCertificate (range: float, means: float[], variances: float[], count: int, delta: float) : float =
         if means.Length = 0 || means.Length <> variances.Length then
-            raise (ArgumentException($"{means.Length} means and {variances.Length} variances; expected as many, at least 1"))
+            raise (ArgumentException($"{means.Length} means and {variances.Length} variances; expected as many"))
         let level = delta / (2.0 * float means.Length)
         let radius = variances |> Array.map (fun v -> empiricalBernsteinRadius (range, v, count, level))
         let best = [| 0 .. means.Length - 1 |] |> Array.maxBy (fun i -> means[i])
         let floor = means[best] - radius[best]
-        let loss = Seq.fold max 0.0 (seq { for i in 0 .. means.Length - 1 do if i <> best then means[i] + radius[i] - floor })
-        min range loss
+        let loss i = if i = best then 0.0 else max 0.0 (means[i] + radius[i] - floor)
+        min range (Seq.max (Seq.init means.Length loss))

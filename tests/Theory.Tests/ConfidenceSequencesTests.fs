@@ -12,7 +12,8 @@ let tests =
         testCase "property 31: ever-miss frequency <= alpha, empirical-Bernstein and Robbins" <| fun () ->
             let random = Random 81
             let alpha, runs, steps = 0.1, 500, 1000
-            for mean, draw in [ 0.5, (fun () -> bernoulli random 0.5); 0.05, (fun () -> bernoulli random 0.05); 0.5, random.NextDouble ] do
+            let coin p = p, fun () -> bernoulli random p
+            for mean, draw in [ coin 0.5; coin 0.05; 0.5, random.NextDouble ] do
                 let mutable missed, robbins = 0, 0
                 for _ in 1 .. runs do
                     let mutable state, total, out, outRobbins = ConfidenceSequences.start alpha, 0.0, false, false
@@ -21,7 +22,8 @@ let tests =
                         state <- ConfidenceSequences.observe (state, x)
                         total <- total + x
                         out <- out || mean < state.Low || mean > state.High
-                        outRobbins <- outRobbins || abs (total / float t - mean) > ConfidenceSequences.robbinsHalfWidth (int64 t, alpha, 10.0)
+                        let half = ConfidenceSequences.robbinsHalfWidth (int64 t, alpha, 10.0)
+                        outRobbins <- outRobbins || abs (total / float t - mean) > half
                     if out then missed <- missed + 1
                     if outRobbins then robbins <- robbins + 1
                 let bar = int (float runs * alpha + 3.0 * sqrt (float runs * alpha * (1.0 - alpha)))
@@ -36,7 +38,8 @@ let tests =
             Expect.isLessThan (state.High - state.Low) (ConfidenceSequences.robbinsHalfWidth (20000L, 0.05, 100.0)) "narrow"
 
         testCase "one step by hand" <| fun () ->
-            // alpha = .1, x = 1: mean before 1/2, variance 1/4, lambda = 1/2; psi = (ln 2 - 1/2)/4; interval 1 +- 2 (ln 20 + psi).
+            // alpha = .1, x = 1: mean before 1/2, variance 1/4, lambda = 1/2, psi = (ln 2 - 1/2)/4;
+            // the interval is 1 +- 2 (ln 20 + psi).
             let state = ConfidenceSequences.observe (ConfidenceSequences.start 0.1, 1.0)
             within 1e-15 state.Variation ((log 2.0 - 0.5) / 4.0) "variation"
             Expect.equal (state.Low, state.High) (0.0, 1.0) "wider than [0,1]"

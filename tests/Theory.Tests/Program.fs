@@ -21,7 +21,6 @@ let tests =
         SingleCrossingTests.tests
         ChainTests.tests
         JumpTests.tests
-        StructureTests.tests
         RecallTests.tests
         PandoraTests.tests
         SampleComplexityTests.tests

@@ -20,5 +20,6 @@ let tests =
                 counts[i] <- counts[i] + 1
             // Six standard deviations of a binomial count are about 550.
             Expect.all counts (fun c -> abs (c - 10000) < 550) "counts"
-            Expect.isTrue (Seq.init 10000 (fun _ -> random.NextDouble()) |> Seq.forall (fun u -> u >= 0.0 && u < 1.0)) "range"
+            let uniforms = Array.init 10000 (fun _ -> random.NextDouble())
+            Expect.all uniforms (fun u -> u >= 0.0 && u < 1.0) "range"
     ]

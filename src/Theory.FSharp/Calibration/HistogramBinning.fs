@@ -22,8 +22,9 @@ type HistogramCalibrator =
 [<RequireQualifiedAccess>]
 module HistogramBinning =
 
-    /// Cuts of a sample into at most `bins` cells of as equal mass as ties allow: strictly increasing inner edges, each a
-    /// value of the sample (a cell holds its lower edge). Fewer cells when the sample has fewer distinct values.
+    /// Cuts of a sample into at most `bins` cells of as equal mass as ties allow: strictly increasing inner edges,
+    /// each a value of the sample (a cell holds its lower edge). Fewer cells when the sample has fewer distinct
+    /// values.
     let equalMassEdges (signals: float[], bins: int) : float[] =
         Samples.requireFinite (nameof signals) signals
         Samples.requireCount (nameof signals) 1 signals

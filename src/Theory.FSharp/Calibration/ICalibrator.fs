@@ -16,7 +16,7 @@ module internal Labelled =
         Samples.requireFinite "labels" labels
         Samples.requireCount signalName 1 signals
         if signals.Length <> labels.Length then
-            raise (ArgumentException($"{signalName} has {signals.Length} values and labels {labels.Length}; expected as many"))
+            raise (ArgumentException($"{signals.Length} {signalName} and {labels.Length} labels; expected as many"))
         labels |> Array.iteri (fun i y ->
             if y < 0.0 || y > 1.0 then raise (ArgumentException($"labels[{i}] is {y}; expected a number in [0,1]")))
 

@@ -32,10 +32,12 @@ module Isotonic =
     let poolAdjacentViolators (values: float[], weights: float[]) : float[] =
         if values.Length <> weights.Length then
             raise (ArgumentException($"{values.Length} values and {weights.Length} weights; expected as many"))
-        let mean, weight, size = Array.zeroCreate values.Length, Array.zeroCreate values.Length, Array.zeroCreate values.Length
+        let count = values.Length
+        let mean, weight, size = Array.zeroCreate count, Array.zeroCreate count, Array.zeroCreate count
         let mutable blocks = 0
         for i in 0 .. values.Length - 1 do
-            if not (weights[i] > 0.0) then raise (ArgumentException($"weights[{i}] is {weights[i]}; expected more than 0"))
+            if not (weights[i] > 0.0) then
+                raise (ArgumentException($"weights[{i}] is {weights[i]}; expected more than 0"))
             mean[blocks] <- values[i]
             weight[blocks] <- weights[i]
             size[blocks] <- 1
@@ -55,8 +57,8 @@ module Isotonic =
                 i <- i + 1
         fitted
 
-    /// Least-squares monotone fit of labels in [0,1] on signals. Equal signals are pooled first. On the fitting data the
-    /// mean of the fitted values equals the mean label. O(M log M).
+    /// Least-squares monotone fit of labels in [0,1] on signals. Equal signals are pooled first. On the fitting data
+    /// the mean of the fitted values equals the mean label. O(M log M).
     let fit (signals: float[], labels: float[]) : IsotonicCalibrator =
         Labelled.check (nameof signals) signals labels
         let groups =

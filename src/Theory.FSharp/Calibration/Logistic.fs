@@ -70,23 +70,25 @@ module Logistic =
         let rec improve (w: float[]) loss iteration =
             let gradient, hessian = derivatives rows labels ridge w
             let step = DenseMatrix.OfArray(hessian).Cholesky().Solve(DenseVector gradient).ToArray()
+            // Near the optimum the loss is flat to the last bit; the Newton step is still right, so it is let through.
+            let bar = loss + 1e-12 * (1.0 + abs loss)
             let rec halve scale tries =
                 let next = Array.map2 (fun a s -> a - scale * s) w step
                 let nextLoss = objective rows labels ridge next
-                // Near the optimum the loss is flat to the last bit; the Newton step is still right, so it is let through.
-                if nextLoss <= loss + 1e-12 * (1.0 + abs loss) || tries = 0 then next, nextLoss else halve (scale / 2.0) (tries - 1)
+                if nextLoss <= bar || tries = 0 then next, nextLoss else halve (scale / 2.0) (tries - 1)
             let next, nextLoss = halve 1.0 30
-            if nextLoss > loss + 1e-12 * (1.0 + abs loss) then w
-            elif iteration = 1 || Array.forall2 (fun (a: float) b -> abs (a - b) <= 1e-10 * (1.0 + abs a)) w next then next
+            let settled = Array.forall2 (fun (a: float) b -> abs (a - b) <= 1e-10 * (1.0 + abs a)) w next
+            if nextLoss > bar then w
+            elif iteration = 1 || settled then next
             else improve next nextLoss (iteration - 1)
         let start = Array.zeroCreate rows[0].Length
         improve start (objective rows labels ridge start) 100
 
-    /// Fits P(correct) on several signals (minimum and mean token log-probability, margin, entropy, length, ...), one row
-    /// per query, all rows of the same length >= 1, labels in [0,1]. Features are standardised first (a constant one gets
-    /// scale 1, hence weight 0), so that one `ridge` > 0, in units of observations, fits all. The ridge also makes the
-    /// optimum unique and finite when the labels are separable; with all labels equal only the intercept grows, and it
-    /// stops where the curvature is spent (a probability within about 1e-8 of the label).
+    /// Fits P(correct) on several signals (minimum and mean token log-probability, margin, entropy, length, ...), one
+    /// row per query, all rows of the same length >= 1, labels in [0,1]. Features are standardised first (a constant
+    /// one gets scale 1, hence weight 0), so that one `ridge` > 0, in units of observations, fits all. The ridge also
+    /// makes the optimum unique and finite when the labels are separable; with all labels equal only the intercept
+    /// grows, and it stops where the curvature is spent (a probability within about 1e-8 of the label).
     let fit (features: float[][], labels: float[], ridge: float) : LogisticCalibrator =
         if not (ridge > 0.0 && Double.IsFinite ridge) then
             raise (ArgumentOutOfRangeException(nameof ridge, ridge, "expected a finite number above 0"))
@@ -98,7 +100,7 @@ module Logistic =
         features |> Array.iteri (fun i row ->
             Samples.requireFinite $"features[{i}]" row
             if row.Length <> width then
-                raise (ArgumentException($"features[{i}] has {row.Length} values; expected {width} as in the first row")))
+                raise (ArgumentException($"features[{i}] has {row.Length} values; expected {width} as in row 0")))
         let column j = features |> Array.map (fun row -> row[j])
         let means = Array.init width (column >> Samples.mean)
         let scales = Array.init width (fun j ->

@@ -14,9 +14,9 @@ type PlattCalibrator =
 [<RequireQualifiedAccess>]
 module Platt =
 
-    /// Maximum likelihood of sigmoid(a s + b) against Platt's smoothed targets, (N+ + 1)/(N+ + 2) for a right answer and
-    /// 1/(N- + 2) for a wrong one, which keep the fit finite on separable data. Labels in [0,1] mix the two targets.
-    /// A constant signal gives slope 0.
+    /// Maximum likelihood of sigmoid(a s + b) against Platt's smoothed targets, (N+ + 1)/(N+ + 2) for a right answer
+    /// and 1/(N- + 2) for a wrong one, which keep the fit finite on separable data. Labels in [0,1] mix the two
+    /// targets. A constant signal gives slope 0.
     let fit (signals: float[], labels: float[]) : PlattCalibrator =
         Labelled.check (nameof signals) signals labels
         let right = Array.sum labels

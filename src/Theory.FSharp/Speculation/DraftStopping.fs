@@ -12,13 +12,14 @@ type DraftRule =
       /// Expected number of tokens drafted per verification.
       MeanLength: float }
 
-/// Draft length as optimal stopping. Drafted token i survives with probability a_i, seen when it is drafted (the drafter's
-/// confidence, calibrated); A_j = a_1 ... a_j; a draft of g tokens yields 1 + A_1 + ... + A_g and costs 1 + c g.
+/// Draft length as optimal stopping. Drafted token i survives with probability a_i, seen when it is drafted (the
+/// drafter's confidence, calibrated); A_j = a_1 ... a_j; a draft of g tokens yields 1 + A_1 + ... + A_g and costs 1 +
+/// c g.
 [<RequireQualifiedAccess>]
 module DraftStopping =
 
-    /// Expected tokens and drafted length of "draft on iff A > threshold", at most maxLength tokens. The law of A is carried
-    /// forward; products of the same factors in another order are one state (merged to 1e-10 in log).
+    /// Expected tokens and drafted length of "draft on iff A > threshold", at most maxLength tokens. The law of A is
+    /// carried forward; products of the same factors in another order are one state (merged to 1e-10 in log).
     let private evaluate (law: DiscreteLaw) (threshold: float) (maxLength: int) =
         let mutable alive = [| struct (1.0, 1.0) |]
         let mutable tokens, length, drafted = 1.0, 0.0, 0
@@ -38,11 +39,11 @@ module DraftStopping =
             drafted <- drafted + 1
         struct (tokens, length)
 
-    /// The best rule when the a_i are i.i.d. with the given law on [0,1] (theory-proofs.md section 5): x = rho* c / mean(a),
-    /// where rho* is the root of max E[tokens - rho cost] = 0, found by Dinkelbach's iteration (monotone, finitely many
-    /// steps here). The one-step look-ahead rule is optimal since E[A_{j+1} | past] = mean(a) A_j never increases along a
-    /// draft. Drafts end at maxLength >= 1 tokens at the latest; c > 0. With constant a = alpha the rate equals
-    /// DraftLength's best speed-up, whenever maxLength is at least its length.
+    /// The best rule when the a_i are i.i.d. with the given law on [0,1] (theory-proofs.md section 5): x = rho* c /
+    /// mean(a), where rho* is the root of max E[tokens - rho cost] = 0, found by Dinkelbach's iteration (monotone,
+    /// finitely many steps here). The one-step look-ahead rule is optimal since E[A_{j+1} | past] = mean(a) A_j never
+    /// increases along a draft. Drafts end at maxLength >= 1 tokens at the latest; c > 0. With constant a = alpha the
+    /// rate equals DraftLength's best speed-up, whenever maxLength is at least its length.
     let optimal (law: DiscreteLaw, costRatio: float, maxLength: int) : DraftRule =
         if not (costRatio > 0.0 && Double.IsFinite costRatio) then
             raise (ArgumentOutOfRangeException(nameof costRatio, costRatio, "expected a finite number above 0"))

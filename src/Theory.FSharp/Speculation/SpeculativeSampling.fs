@@ -2,9 +2,9 @@ namespace OptimalStopping.Theory
 
 open System
 
-/// Why speculation keeps the target's distribution exactly: a token x drawn from the draft q is accepted with probability
-/// min(1, p(x)/q(x)), and otherwise replaced by one drawn from the residual (p - q)^+ normalised. p and q are laws on the
-/// same vocabulary.
+/// Why speculation keeps the target's distribution exactly: a token x drawn from the draft q is accepted with
+/// probability min(1, p(x)/q(x)), and otherwise replaced by one drawn from the residual (p - q)^+ normalised. p and q
+/// are laws on the same vocabulary.
 [<RequireQualifiedAccess>]
 module SpeculativeSampling =
 
@@ -34,8 +34,9 @@ module SpeculativeSampling =
         let rejected = 1.0 - acceptanceRate (p, q)
         Array.map3 (fun a b r -> min a b + rejected * r) p q (residual (p, q))
 
-    /// Radius of a test that N draws come from a law on V tokens: with probability 1 - delta the total variation between
-    /// their frequencies and the law is at most sqrt((V-1)/N)/2 + sqrt(ln(1/delta) / (2N)) (Cauchy-Schwarz, McDiarmid).
+    /// Radius of a test that N draws come from a law on V tokens: with probability 1 - delta the total variation
+    /// between their frequencies and the law is at most sqrt((V-1)/N)/2 + sqrt(ln(1/delta) / (2N)) (Cauchy-Schwarz,
+    /// McDiarmid).
     let totalVariationRadius (vocabulary: int, draws: int64, delta: float) : float =
         Samples.requireProbability "delta" delta
         if vocabulary < 1 then raise (ArgumentOutOfRangeException(nameof vocabulary, vocabulary, "expected at least 1"))

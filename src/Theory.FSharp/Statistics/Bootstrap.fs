@@ -8,7 +8,8 @@ open MathNet.Numerics.Distributions
 type Interval = { Estimate: float; Low: float; High: float; Level: float }
 
 /// Bootstrap confidence intervals of a statistic of M independent observations (for pairs: of their differences, or of
-/// the pairs themselves through an index statistic). Deterministic in the seed; a statistic must return a finite number.
+/// the pairs themselves through an index statistic). Deterministic in the seed; a statistic must return a finite
+/// number.
 [<RequireQualifiedAccess>]
 module Bootstrap =
 
@@ -65,7 +66,8 @@ module Bootstrap =
         if replicates[0] = replicates[replicates.Length - 1] then
             { Estimate = estimate; Low = replicates[0]; High = replicates[0]; Level = level }
         else
-            let below = replicates |> Array.sumBy (fun r -> if r < estimate then 1.0 elif r = estimate then 0.5 else 0.0)
+            let share r = if r < estimate then 1.0 elif r = estimate then 0.5 else 0.0
+            let below = replicates |> Array.sumBy share
             // An estimate outside all replicates would give an infinite correction; half a replicate bounds it.
             let count = float replicates.Length
             let bias = Normal.InvCDF(0.0, 1.0, max 0.5 (min (count - 0.5) below) / count)
@@ -78,9 +80,9 @@ module Bootstrap =
               High = bound ((1.0 + level) / 2.0)
               Level = level }
 
-    /// BCa interval (bias-corrected and accelerated, Efron 1987) of any statistic, which must not depend on the order of
-    /// its argument nor keep or change that array (it is reused). Costs resamples + M calls.
-    /// M >= 2, resamples >= 100, level in (0,1).
+    /// BCa interval (bias-corrected and accelerated, Efron 1987) of any statistic, which must not depend on the order
+    /// of its argument nor keep or change that array (it is reused). Costs resamples + M calls. M >= 2, resamples >=
+    /// 100, level in (0,1).
     let bca (sample: float[], statistic: Func<float[], float>, resamples: int, level: float, seed: uint64) : Interval =
         check sample resamples level
         let estimate = statistic.Invoke(Array.copy sample)

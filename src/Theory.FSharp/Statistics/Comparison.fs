@@ -35,7 +35,7 @@ module Comparison =
         Samples.requireFinite (nameof method) method
         Samples.requireFinite (nameof baseline) baseline
         if method.Length <> baseline.Length then
-            raise (ArgumentException($"method has {method.Length} values and baseline {baseline.Length}; expected as many"))
+            raise (ArgumentException($"{method.Length} utilities against {baseline.Length}; expected as many"))
         let differences = Array.map2 (-) method baseline
         let effect = EffectSizes.paired differences
         { Pairs = differences.Length

@@ -19,7 +19,8 @@ module PairedTests =
 
     /// Paired (one-sample) t-test of mean difference 0: t = mean / (s / sqrt M) on M - 1 degrees of freedom, M >= 2.
     /// All differences zero: t = 0, p = 1. Constant and not zero: t is infinite, p = 0.
-    /// Exact under normality only; at large M the central limit theorem carries it (theory section 6: the agreeing check).
+    /// Exact under normality only; at large M the central limit theorem carries it (theory section 6: the agreeing
+    /// check).
     let pairedT (differences: float[]) : TestResult =
         check 2 differences
         let m = Samples.mean differences
@@ -41,8 +42,8 @@ module PairedTests =
         sums
 
     /// Studentised sign-flip permutation test of a zero mean difference; statistic: the t of `pairedT`.
-    /// Exact enumeration of all 2^M flips while the non-zero pairs number at most 16; otherwise `resamples` random flips
-    /// from `seed`, with p = (1 + hits) / (1 + resamples), itself a valid p-value (Phipson and Smyth 2010).
+    /// Exact enumeration of all 2^M flips while the non-zero pairs number at most 16; otherwise `resamples` random
+    /// flips from `seed`, with p = (1 + hits) / (1 + resamples), itself a valid p-value (Phipson and Smyth 2010).
     /// Exact under symmetry about 0, asymptotically valid for the mean without it (Janssen 1999; Romano 1990).
     /// Invariant to the order of the pairs. Requires M >= 2 and resamples >= 1.
     let signFlip (differences: float[], resamples: int, seed: uint64) : TestResult =
@@ -50,10 +51,9 @@ module PairedTests =
         if resamples < 1 then raise (ArgumentOutOfRangeException(nameof resamples, resamples, "expected at least 1"))
         // Flips leave the sum of squares alone, so |t| is an increasing function of |sum|: comparing sums is enough.
         // Zeros contribute nothing, and sorting makes the answer independent of the order of the pairs.
-        let magnitudes = differences |> Array.filter (fun d -> d <> 0.0) |> Array.map abs |> Array.sort
-        let total = Array.sum magnitudes
-        let observed =
-            differences |> Array.filter (fun d -> d <> 0.0) |> Array.sortBy (fun d -> struct (abs d, d)) |> Array.sum |> abs
+        let nonzero = differences |> Array.filter (fun d -> d <> 0.0) |> Array.sortBy (fun d -> struct (abs d, d))
+        let magnitudes = Array.map abs nonzero
+        let total, observed = Array.sum magnitudes, abs (Array.sum nonzero)
         // Flips that tie with the observed sum must count as ties in spite of rounding.
         let bar = observed - 1e-12 * total
         let tables = magnitudes |> Array.chunkBySize 8 |> Array.map subsetSums
@@ -121,8 +121,8 @@ module PairedTests =
             ranked |> Array.countBy (fun (d, _) -> abs d)
             |> Array.sumBy (fun (_, t) -> let t = float t in t * (t * t - 1.0))
         let centre = (count * (count + 1.0) - zeros * (zeros + 1.0)) / 4.0
-        let variance =
-            (count * (count + 1.0) * (2.0 * count + 1.0) - zeros * (zeros + 1.0) * (2.0 * zeros + 1.0) - ties / 2.0) / 24.0
+        let squares n = n * (n + 1.0) * (2.0 * n + 1.0)
+        let variance = (squares count - squares zeros - ties / 2.0) / 24.0
         let p = if variance <= 0.0 then 1.0 else 2.0 * Normal.CDF(0.0, 1.0, -(abs (w - centre)) / sqrt variance)
         { Statistic = w; PValue = min 1.0 p; Exact = false }
 
@@ -145,8 +145,8 @@ module PairedTests =
         let struct (twoSided, _) = discordance onlyFirst onlySecond
         { Statistic = float (onlyFirst - onlySecond); PValue = min 1.0 twoSided; Exact = true }
 
-    /// McNemar's mid-p test (Fagerland, Lydersen and Laake 2013): the exact p-value less the mass of the observed table.
-    /// Less conservative than the exact test; its level is not guaranteed, though rarely exceeded.
+    /// McNemar's mid-p test (Fagerland, Lydersen and Laake 2013): the exact p-value less the mass of the observed
+    /// table. Less conservative than the exact test; its level is not guaranteed, though rarely exceeded.
     let mcNemarMidP (onlyFirst: int, onlySecond: int) : TestResult =
         let struct (twoSided, mass) = discordance onlyFirst onlySecond
         { Statistic = float (onlyFirst - onlySecond); PValue = min 1.0 (twoSided - mass); Exact = false }

@@ -23,7 +23,8 @@ module Power =
             raise (ArgumentOutOfRangeException(nameof dz, dz, "expected a finite effect other than 0"))
         int64 (ceil ((quantiles alpha power / dz) ** 2.0))
 
-    /// Smallest mean difference that `pairs` pairs of standard deviation s detect: (z_(1-alpha/2) + z_power) s / sqrt M.
+    /// Smallest mean difference that `pairs` pairs of standard deviation s detect: (z_(1-alpha/2) + z_power) s / sqrt
+    /// M.
     let minimalDetectableEffect (standardDeviation: float, pairs: int, alpha: float, power: float) : float =
         if not (standardDeviation >= 0.0) then
             raise (ArgumentOutOfRangeException(nameof standardDeviation, standardDeviation, "expected at least 0"))

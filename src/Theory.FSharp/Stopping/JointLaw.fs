@@ -34,24 +34,26 @@ module JointLaw =
         let atoms, stages = law.Probabilities.Length, law.Costs.Length
         if stages = 0 || atoms = 0 then raise (ArgumentException "expected at least one stage and one atom")
         if law.Signals.Length <> atoms || law.Qualities.Length <> atoms then
-            raise (ArgumentException($"{atoms} probabilities, {law.Signals.Length} signal rows, {law.Qualities.Length} quality rows"))
+            raise (ArgumentException($"{atoms} probabilities, {law.Signals.Length} rows of signals, \
+                                       {law.Qualities.Length} of qualities; expected as many"))
         for a in 0 .. atoms - 1 do
             if law.Signals[a].Length <> stages || law.Qualities[a].Length <> stages then
                 raise (ArgumentException($"atom {a}: expected {stages} signals and qualities, as there are costs"))
-        if law.Probabilities |> Array.exists (fun p -> not (p >= 0.0)) || abs (Array.sum law.Probabilities - 1.0) > 1e-9 then
-            raise (ArgumentException "the probabilities must be at least 0 and sum to 1")
+        Samples.requireLaw "Probabilities" atoms law.Probabilities
         if law.Costs |> Array.exists (fun c -> not (c >= 0.0)) then raise (ArgumentException "costs must be at least 0")
         if not (lambda >= 0.0 && Double.IsFinite lambda) then
             raise (ArgumentOutOfRangeException("lambda", lambda, "expected a finite number of at least 0"))
 
     /// The best value over ALL policies of the action set, deterministic or not, whose state is everything seen so far
-    /// (which stages ran, and all their signals), with the expected quality and cost of one optimal policy; ties stop, and
-    /// among the rest go to the earliest stage. Backward induction over histories: exponential in n (at most 2^n sets of
-    /// stages per atom), so an oracle for small laws. Recall answers with the stage of best conditional mean quality.
+    /// (which stages ran, and all their signals), with the expected quality and cost of one optimal policy; ties stop,
+    /// and among the rest go to the earliest stage. Backward induction over histories: exponential in n (at most 2^n
+    /// sets of stages per atom), so an oracle for small laws. Recall answers with the stage of best conditional mean
+    /// quality.
     let solve (law: JointLaw, lambda: float, actions: ActionSet) : PolicyValue =
         check law lambda
         let stages = law.Costs.Length
-        // Expectations restricted to the event `atoms`, not divided by its probability: restrictions then simply add up.
+        // Expectations restricted to the event `atoms`, not divided by its probability: restrictions then simply add
+        // up.
         let total (f: int -> float) (atoms: int[]) = atoms |> Array.sumBy (fun a -> law.Probabilities[a] * f a)
         let add x y = { Value = x.Value + y.Value; Quality = x.Quality + y.Quality; Cost = x.Cost + y.Cost }
         let rec after (atoms: int[]) (ran: int list) =
@@ -74,9 +76,9 @@ module JointLaw =
         let entries = if actions = ActionSet.Chain then [] else [ 1 .. stages - 1 ]
         better enter entries (enter 0)
 
-    /// E max_k (q_k - lambda c_k): the value of one who sees all qualities beforehand and runs one stage. No policy of any
-    /// action set does better.
+    /// E max_k (q_k - lambda c_k): the value of one who sees all qualities beforehand and runs one stage. No policy of
+    /// any action set does better.
     let oracle (law: JointLaw, lambda: float) : float =
         check law lambda
-        Array.fold2 (fun sum p (q: float[]) -> sum + p * (Array.map2 (fun q c -> q - lambda * c) q law.Costs |> Array.max))
-            0.0 law.Probabilities law.Qualities
+        let best (qualities: float[]) = Array.map2 (fun q c -> q - lambda * c) qualities law.Costs |> Array.max
+        Array.fold2 (fun sum p qualities -> sum + p * best qualities) 0.0 law.Probabilities law.Qualities

@@ -30,34 +30,34 @@ type JumpPlan =
 [<RequireQualifiedAccess>]
 module JumpModel =
 
-    let private isLaw (p: float[]) = Array.forall (fun x -> x >= 0.0) p && abs (Array.sum p - 1.0) <= 1e-9
-
     /// Throws ArgumentException, naming the place, unless shapes agree, costs are at least 0 and every law sums to 1.
     let validate (model: JumpModel) : unit =
         let n = model.Costs.Length
         if n = 0 then raise (ArgumentException "a model needs at least one stage")
         if model.Means.Length <> n || model.Entry.Length <> n || model.Kernels.Length < n - 1 then
-            raise (ArgumentException($"{n} costs, {model.Means.Length} means, {model.Entry.Length} entry laws, {model.Kernels.Length} kernels"))
+            raise (ArgumentException($"{n} costs, {model.Means.Length} rows of means, {model.Entry.Length} entry laws, \
+                                       {model.Kernels.Length} of kernels; expected n, n, n, n - 1 or n"))
         for k in 0 .. n - 1 do
             let bins = model.Means[k].Length
             if not (model.Costs[k] >= 0.0 && Double.IsFinite model.Costs[k]) then
                 raise (ArgumentException($"Costs[{k}] is {model.Costs[k]}; expected a finite number of at least 0"))
             Samples.requireFinite $"Means[{k}]" (model.Means[k])
-            if model.Entry[k].Length <> bins || not (isLaw (model.Entry[k])) then
-                raise (ArgumentException($"Entry[{k}] must be a law on {bins} bins"))
+            Samples.requireLaw $"Entry[{k}]" bins (model.Entry[k])
             for j in k + 1 .. n - 1 do
                 let kernel = model.Kernels[k][j]
-                if kernel.Length <> bins || kernel |> Array.exists (fun row -> row.Length <> model.Means[j].Length || not (isLaw row)) then
-                    raise (ArgumentException($"Kernels[{k}][{j}] must hold {bins} laws on {model.Means[j].Length} bins"))
+                if kernel.Length <> bins then
+                    raise (ArgumentException($"Kernels[{k}][{j}] has {kernel.Length} rows; expected {bins}"))
+                kernel |> Array.iteri (fun s row -> Samples.requireLaw $"Kernels[{k}][{j}][{s}]" model.Means[j].Length row)
 
     /// The model of a Markov chain of signals: law of S_1, one-step kernels P_k(s'|s) for k = 1 .. n-1 and means; jumps
     /// follow by multiplying kernels (Chapman-Kolmogorov), so that skipping a stage loses its signal and nothing else.
     let ofChain (costs: float[], means: float[][], initial: float[], steps: float[][][]) : JumpModel =
         let n = costs.Length
         if steps.Length <> n - 1 || means.Length <> n then
-            raise (ArgumentException($"{n} costs, {means.Length} means and {steps.Length} kernels; expected n, n and n - 1"))
+            raise (ArgumentException($"{n} costs, {means.Length} means, {steps.Length} kernels; expected n, n, n - 1"))
         let push (law: float[]) (kernel: float[][]) =
-            Array.init kernel[0].Length (fun t -> Array.fold2 (fun sum p (row: float[]) -> sum + p * row[t]) 0.0 law kernel)
+            let into t = Array.fold2 (fun sum p (row: float[]) -> sum + p * row[t]) 0.0 law kernel
+            Array.init kernel[0].Length into
         let entry = Array.scan push initial steps
         let kernels =
             Array.init n (fun k ->
@@ -70,12 +70,6 @@ module JumpModel =
         let model = { Costs = costs; Means = means; Entry = entry; Kernels = kernels }
         validate model
         model
-
-    let internal dot (p: float[]) (w: float[]) =
-        let mutable sum = 0.0
-        for i in 0 .. p.Length - 1 do
-            sum <- sum + p[i] * w[i]
-        sum
 
     /// Backward induction for the jump action set: W_k = max(mu_k, max_{j>k} -lambda c_j + P_{k->j} W_j), and the best
     /// first stage. O(n^2 m^2) time, O(n m) memory. Optimal among all policies under the model's Markov property
@@ -95,19 +89,19 @@ module JumpModel =
                 for j in k + 1 .. n - 1 do
                     let kernel = model.Kernels[k][j]
                     let law = kernel[s]
-                    let value = dot law (values[j]) - lambda * model.Costs[j]
+                    let value = ChainModel.dot law (values[j]) - lambda * model.Costs[j]
                     if value > continuations[k][s] then
                         continuations[k][s] <- value
                         if value > values[k][s] then
                             values[k][s] <- value
                             actions[k][s] <- j
-                            qualities[k][s] <- dot law (qualities[j])
-                            costs[k][s] <- model.Costs[j] + dot law (costs[j])
+                            qualities[k][s] <- ChainModel.dot law (qualities[j])
+                            costs[k][s] <- model.Costs[j] + ChainModel.dot law (costs[j])
         let entries =
             Array.init n (fun k ->
-                { Value = dot (model.Entry[k]) (values[k]) - lambda * model.Costs[k]
-                  Quality = dot (model.Entry[k]) (qualities[k])
-                  Cost = model.Costs[k] + dot (model.Entry[k]) (costs[k]) })
+                { Value = ChainModel.dot (model.Entry[k]) (values[k]) - lambda * model.Costs[k]
+                  Quality = ChainModel.dot (model.Entry[k]) (qualities[k])
+                  Cost = model.Costs[k] + ChainModel.dot (model.Entry[k]) (costs[k]) })
         let entry = [| 0 .. n - 1 |] |> Array.maxBy (fun k -> entries[k].Value)
         { Values = values; Continuations = continuations; Actions = actions; Entry = entry; Outcome = entries[entry] }
 

@@ -11,11 +11,9 @@ type DiscreteLaw = { Values: float[]; Probabilities: float[] }
 module Pandora =
 
     let private check (law: DiscreteLaw) =
-        if law.Values.Length = 0 || law.Values.Length <> law.Probabilities.Length then
-            raise (ArgumentException($"{law.Values.Length} values and {law.Probabilities.Length} probabilities; expected as many, at least 1"))
+        if law.Values.Length = 0 then raise (ArgumentException "a law needs at least one value")
         Samples.requireFinite "Values" law.Values
-        if law.Probabilities |> Array.exists (fun p -> not (p >= 0.0)) || abs (Array.sum law.Probabilities - 1.0) > 1e-9 then
-            raise (ArgumentException "the probabilities must be at least 0 and sum to 1")
+        Samples.requireLaw "Probabilities" law.Values.Length law.Probabilities
 
     let private requireCost (cost: float) =
         if not (cost > 0.0 && Double.IsFinite cost) then
@@ -60,32 +58,38 @@ module Pandora =
             raise (ArgumentException($"{laws.Length} laws and {costs.Length} costs; expected as many"))
         Array.iter check laws
 
-    /// Exact expected value of Weitzman's index policy: open boxes from the largest reservation value down, stop as soon
-    /// as the best prize so far (`outside` to begin with) is at least every remaining reservation value, keep the best.
-    /// It attains the best value over all policies, of any opening order (Weitzman 1979).
+    /// Exact expected value of Weitzman's index policy: open boxes from the largest reservation value down, stop as
+    /// soon as the best prize so far (`outside` to begin with) is at least every remaining reservation value, keep the
+    /// best. It attains the best value over all policies, of any opening order (Weitzman 1979).
     let indexPolicyValue (laws: DiscreteLaw[], costs: float[], outside: float) : float =
         requireBoxes laws costs
-        let boxes = Array.map2 (fun law cost -> reservation (law, cost), law, cost) laws costs |> Array.sortByDescending (fun (z, _, _) -> z)
+        let boxes =
+            Array.map2 (fun law cost -> reservation (law, cost), law, cost) laws costs
+            |> Array.sortByDescending (fun (z, _, _) -> z)
         let rec from i best =
             if i = boxes.Length then best
             else
                 let z, law, cost = boxes[i]
                 if best >= z then best
                 else
-                    let opened = Array.fold2 (fun sum x p -> sum + p * from (i + 1) (max best x)) 0.0 law.Values law.Probabilities
-                    opened - cost
+                    let next = law.Values |> Array.map (fun x -> from (i + 1) (max best x))
+                    ChainModel.dot law.Probabilities next - cost
         from 0 outside
 
-    /// E max(outside, max_k min(X_k, z_k)): the Weitzman identity, equal to `indexPolicyValue`. Boxes are independent, so
-    /// that the law of the maximum is a product of distribution functions.
+    /// E max(outside, max_k min(X_k, z_k)): the Weitzman identity, equal to `indexPolicyValue`. Boxes are independent,
+    /// so that the law of the maximum is a product of distribution functions.
     let weitzmanIdentity (laws: DiscreteLaw[], costs: float[], outside: float) : float =
         requireBoxes laws costs
         let reservations = Array.map2 (fun law cost -> reservation (law, cost)) laws costs
         let capped = Array.map2 (fun law z -> law.Values |> Array.map (min z)) laws reservations
-        let points = Array.append [| outside |] (Array.concat capped) |> Array.filter (fun v -> v >= outside) |> Array.distinct |> Array.sort
-        let below v =
-            Array.fold2 (fun product (values: float[]) law ->
-                product * (Array.fold2 (fun sum x p -> if x <= v then sum + p else sum) 0.0 values law.Probabilities)) 1.0 capped laws
+        let points =
+            Array.append [| outside |] (Array.concat capped)
+            |> Array.filter (fun v -> v >= outside)
+            |> Array.distinct
+            |> Array.sort
+        let atMost v (values: float[]) law =
+            Array.fold2 (fun sum x p -> if x <= v then sum + p else sum) 0.0 values law.Probabilities
+        let below v = Array.fold2 (fun product values law -> product * atMost v values law) 1.0 capped laws
         let mutable mean, previous = 0.0, 0.0
         for v in points do
             let cumulative = below v
@@ -94,17 +98,17 @@ module Pandora =
         mean
 
     /// Recall in the given order, independent signals: continuation values
-    /// Q_k(y) = -cost_{k+1} + E V_{k+1}(max(y, X_{k+1})), V_k = max(y, Q_k(y)), V_n(y) = y, where costs are already scaled
-    /// by lambda. Returns Q_k(y) of the best answer so far y after k boxes, 0 <= k < n. Exponential in n - k without
-    /// the caller's help, so meant for small laws.
+    /// Q_k(y) = -cost_{k+1} + E V_{k+1}(max(y, X_{k+1})), V_k = max(y, Q_k(y)), V_n(y) = y, where costs are already
+    /// scaled by lambda. Returns Q_k(y) of the best answer so far y after k boxes, 0 <= k < n. Exponential in n - k
+    /// without the caller's help, so meant for small laws.
     let recallContinuation (laws: DiscreteLaw[], costs: float[], opened: int, best: float) : float =
         requireBoxes laws costs
         if opened < 0 || opened >= laws.Length then
             raise (ArgumentOutOfRangeException(nameof opened, opened, $"expected 0 .. {laws.Length - 1}"))
         let rec continuation k y =
             let law = laws[k]
-            let next = Array.fold2 (fun sum x p -> sum + p * value (k + 1) (max y x)) 0.0 law.Values law.Probabilities
-            next - costs[k]
+            let next = law.Values |> Array.map (fun x -> value (k + 1) (max y x))
+            ChainModel.dot law.Probabilities next - costs[k]
         and value k y = if k = laws.Length then y else max y (continuation k y)
         continuation opened best
 
@@ -126,14 +130,14 @@ module Pandora =
                 else bisect middle high
         bisect low top
 
-    /// Moser's problem, offers without recall: the continuation values w_1 .. w_{n-1} of n independent offers, where offer
-    /// k is taken iff it is at least w_k: w_{n-1} = -cost_n + E X_n, w_k = -cost_{k+1} + E max(X_{k+1}, w_{k+1}).
-    /// `excess[k]` maps z to E (X_k - z)^+ (any law); `means[k]` = E X_k; costs are scaled by lambda. Uniform free offers
-    /// give 1/2, 5/8, 89/128, ... from the end.
+    /// Moser's problem, offers without recall: the continuation values w_1 .. w_{n-1} of n independent offers, where
+    /// offer k is taken iff it is at least w_k: w_{n-1} = -cost_n + E X_n, w_k = -cost_{k+1} + E max(X_{k+1},
+    /// w_{k+1}). `excess[k]` maps z to E (X_k - z)^+ (any law); `means[k]` = E X_k; costs are scaled by lambda.
+    /// Uniform free offers give 1/2, 5/8, 89/128, ... from the end.
     let noRecallThresholds (means: float[], excess: Func<float, float>[], costs: float[]) : float[] =
         let n = means.Length
         if n < 1 || excess.Length <> n || costs.Length <> n then
-            raise (ArgumentException($"{n} means, {excess.Length} excess functions and {costs.Length} costs; expected as many, at least 1"))
+            raise (ArgumentException($"{n} means, {excess.Length} excesses and {costs.Length} costs; expected as many"))
         let w = Array.zeroCreate (n - 1)
         for k in n - 2 .. -1 .. 0 do
             let take = if k = n - 2 then means[k + 1] else w[k + 1] + excess[k + 1].Invoke(w[k + 1])

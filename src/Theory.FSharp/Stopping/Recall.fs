@@ -31,9 +31,9 @@ module Recall =
 
     /// Backward induction for jump with recall, on the state (stage, bin, best level so far):
     /// V_k(s, b) = max(Levels[b], max_{j>k} -lambda c_j + sum_s' P_{k->j}(s'|s) V_j(s', max(b, level of (j, s')))).
-    /// Assumes, beyond the jump model's Markov property, that E[q_i | all signals seen] = Means[i][S_i] for every stage run
-    /// (later signals say nothing new about earlier answers); then it is optimal among all policies.
-    /// V_k(s, .) is non-decreasing, convex and 1-Lipschitz in the level, so that stopping is a threshold in the best level
+    /// Assumes, beyond the jump model's Markov property, that E[q_i | all signals seen] = Means[i][S_i] for every
+    /// stage run (later signals say nothing new about earlier answers); then it is optimal among all policies. V_k(s,
+    /// .) is non-decreasing, convex and 1-Lipschitz in the level, so that stopping is a threshold in the best level
     /// for every (k, s), without any monotonicity of kernels. O(n^2 m^2 L) time with L <= n m levels.
     let plan (model: JumpModel, lambda: float) : RecallPlan =
         JumpModel.validate model
@@ -43,7 +43,8 @@ module Recall =
         let levels = model.Means |> Array.concat |> Array.distinct |> Array.sort
         let count = levels.Length
         let levelOf = model.Means |> Array.map (Array.map (fun mean -> Array.BinarySearch(levels, mean)))
-        let table fill = model.Means |> Array.mapi (fun k row -> Array.init (row.Length * count) (fun i -> fill k (i % count)))
+        let table fill =
+            model.Means |> Array.mapi (fun k row -> Array.init (row.Length * count) (fun i -> fill k (i % count)))
         let values = table (fun _ b -> levels[b])
         let qualities = table (fun _ b -> levels[b])
         let costs = table (fun _ _ -> 0.0)

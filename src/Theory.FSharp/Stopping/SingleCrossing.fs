@@ -1,7 +1,8 @@
 namespace OptimalStopping.Theory
 
-/// When does a table of stop advantages D(s) = mu(s) - Q(s), s = 0 .. m-1 from the least to the most sure bin, amount to
-/// a threshold? A policy that stops iff D(s) >= 0 is "stop iff s >= theta" exactly when D crosses zero once, upwards.
+/// When does a table of stop advantages D(s) = mu(s) - Q(s), s = 0 .. m-1 from the least to the most sure bin, amount
+/// to a threshold? A policy that stops iff D(s) >= 0 is "stop iff s >= theta" exactly when D crosses zero once,
+/// upwards.
 [<RequireQualifiedAccess>]
 module SingleCrossing =
 
@@ -9,8 +10,8 @@ module SingleCrossing =
     [<Literal>]
     let Tolerance = 1e-12
 
-    /// True when stopping stays optimal (D >= 0) in every bin above one in which it is strictly better, and no bin below
-    /// the threshold is strictly for stopping. Bins at a tie fit either side.
+    /// True when stopping stays optimal (D >= 0) in every bin above one in which it is strictly better, and no bin
+    /// below the threshold is strictly for stopping. Bins at a tie fit either side.
     let holds (advantages: float[]) : bool =
         let firstStop = advantages |> Array.tryFindIndex (fun d -> d > Tolerance)
         match firstStop with

@@ -17,7 +17,8 @@ let tests =
         testCase "AUROC equals the count over all pairs" <| fun () ->
             let s, y = IsotonicTests.sample 2 120
             let pairs = [ for i in 0 .. 119 do for j in 0 .. 119 do if y[i] = 1.0 && y[j] = 0.0 then compare s[i] s[j] ]
-            within 1e-12 (CalibrationMetrics.auroc (s, y)) (pairs |> List.averageBy (fun c -> (1.0 + float (sign c)) / 2.0)) "auroc"
+            let expected = pairs |> List.averageBy (fun c -> (1.0 + float (sign c)) / 2.0)
+            within 1e-12 (CalibrationMetrics.auroc (s, y)) expected "auroc"
 
         testCase "Brier, log loss and both calibration errors on a worked example" <| fun () ->
             let p, y = [| 0.1; 0.3; 0.8; 1.0 |], [| 0.0; 1.0; 1.0; 1.0 |]

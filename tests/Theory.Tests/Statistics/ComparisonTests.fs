@@ -26,12 +26,16 @@ let tests =
             Expect.equal row.Effect (EffectSizes.paired d) "effect"
             Expect.equal row.PairedT (PairedTests.pairedT d) "t"
             within 1e-12 (row.MeanMethod - row.MeanBaseline) row.Effect.MeanDifference "means"
-            Expect.isTrue (row.Interval.Low < row.Effect.MeanDifference && row.Effect.MeanDifference < row.Interval.High) "inside"
+            let difference = row.Effect.MeanDifference
+            Expect.isTrue (row.Interval.Low < difference && difference < row.Interval.High) "inside"
             within 0.01 row.Permutation.PValue row.PairedT.PValue "permutation near t at M = 2000"
             Expect.equal (Comparison.compute (better, worse, 2000, 0.95, 3UL)) row "same seed, same row"
 
         testCase "the family adjusts permutation p-values in place" <| fun () ->
-            let rows = [| for seed in 1 .. 4 -> let p = utilities seed 60 in Comparison.compute (column second p, column first p, 500, 0.95, 1UL) |]
+            let row seed =
+                let pairs = utilities seed 60
+                Comparison.compute (column second pairs, column first pairs, 500, 0.95, 1UL)
+            let rows = Array.map row [| 1 .. 4 |]
             let p = rows |> Array.map (fun r -> r.Permutation.PValue)
             let family = Comparison.family rows
             Expect.equal (family |> Array.map (fun m -> m.Holm)) (MultipleTesting.holm p) "Holm"

@@ -22,7 +22,8 @@ let tests =
                 let holm, bonferroni, bh =
                     MultipleTesting.holm p, MultipleTesting.bonferroni p, MultipleTesting.benjaminiHochberg p
                 for i in 0 .. size - 1 do
-                    Expect.isTrue (p[i] <= bh[i] && bh[i] <= holm[i] + 1e-15 && holm[i] <= bonferroni[i]) $"size {size}, {i}"
+                    let ordered = p[i] <= bh[i] && bh[i] <= holm[i] + 1e-15 && holm[i] <= bonferroni[i]
+                    Expect.isTrue ordered $"size {size}, {i}"
 
         testCase "p-values outside [0,1] are rejected" <| fun () ->
             rejects (fun () -> MultipleTesting.holm [| 1.1 |] |> ignore) "1.1"

@@ -5,23 +5,19 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
-let internal randomDistribution (random: Random) m =
-    let w = Array.init m (fun _ -> random.NextDouble() ** 2.0 + 1e-3)
-    w |> Array.map (fun x -> x / Array.sum w)
-
 /// A Markov chain of signals with mean qualities mu_k(S_k), as its parts.
 let internal randomChain (random: Random) n m =
     Array.init n (fun _ -> random.NextDouble()),
     Array.init n (fun _ -> Array.init m (fun _ -> random.NextDouble())),
-    randomDistribution random m,
-    Array.init (n - 1) (fun _ -> Array.init m (fun _ -> randomDistribution random m))
+    ChainTests.randomSimplex random m,
+    Array.init (n - 1) (fun _ -> Array.init m (fun _ -> ChainTests.randomSimplex random m))
 
 /// The same chain as a joint law: one atom per path.
 let internal asJointLaw (costs: float[], means: float[][], initial: float[], steps: float[][][]) =
     let n, m = costs.Length, initial.Length
     let paths = Array.init (int (float m ** float n)) (fun a -> Array.init n (fun k -> (a / int (float m ** float k)) % m))
-    { Probabilities =
-        paths |> Array.map (fun s -> [ 1 .. n - 1 ] |> List.fold (fun p k -> p * steps[k - 1].[s[k - 1]].[s[k]]) initial[s[0]])
+    let probability (s: int[]) = [ 1 .. n - 1 ] |> List.fold (fun p k -> p * steps[k - 1].[s[k - 1]].[s[k]]) initial[s[0]]
+    { Probabilities = Array.map probability paths
       Signals = paths
       Qualities = paths |> Array.map (Array.mapi (fun k s -> means[k].[s]))
       Costs = costs }
@@ -38,6 +34,19 @@ let tests =
                 within 1e-12 planned.Value exact.Value "value"
                 within 1e-9 planned.Quality exact.Quality "quality"
                 within 1e-9 planned.Cost exact.Cost "cost"
+
+        testCase "the chain planner equals the exact solver too: under M older signals are worth nothing" <| fun () ->
+            let random = Random 25
+            for i in 1 .. 500 do
+                let costs, means, initial, steps = randomChain random (2 + i % 3) (2 + i % 2)
+                let lambda = 0.5 * random.NextDouble()
+                let model =
+                    { Initial = initial
+                      Kernels = steps
+                      Means = means
+                      ContinueCosts = costs[1..] |> Array.map (fun c -> lambda * c) }
+                let exact = JointLaw.solve (asJointLaw (costs, means, initial, steps), lambda, ActionSet.Chain)
+                within 1e-12 (ChainModel.optimalValue model - lambda * costs[0]) exact.Value "value"
 
         testCase "tables: W = max(mu, Q) >= mu, actions follow the sign of D, last stage stops" <| fun () ->
             let random = Random 22
@@ -57,11 +66,12 @@ let tests =
             let random = Random 23
             for _ in 1 .. 200 do
                 let model = JumpModel.ofChain (randomChain random 4 3)
-                let stops lambda = (JumpModel.plan (model, lambda)).Actions |> Array.mapi (fun k row -> row |> Array.map (fun j -> j = k))
+                let stops lambda =
+                    (JumpModel.plan (model, lambda)).Actions |> Array.mapi (fun k row -> row |> Array.map (fun j -> j = k))
                 let few, many = stops 0.1, stops 0.2
                 Array.iter2 (Array.iter2 (fun a b -> Expect.isTrue (not a || b) "nested")) few many
 
-        testCase "property 9: free and martingale-consistent, the value is E mu_n; at a huge price the cheapest entry stops" <| fun () ->
+        testCase "property 9: free and martingale-consistent, V* = E mu_n; at a huge price the cheapest entry stops" <| fun () ->
             let random = Random 24
             let costs, means, initial, steps = randomChain random 4 3
             // Give every stage the conditional mean of the last quality.

@@ -6,7 +6,7 @@ open OptimalStopping.Theory
 open Theory.Tests.Close
 
 let private randomLaw (random: Random) size =
-    { Values = Array.init size (fun _ -> random.NextDouble()); Probabilities = JumpTests.randomDistribution random size }
+    { Values = Array.init size (fun _ -> random.NextDouble()); Probabilities = ChainTests.randomSimplex random size }
 
 /// Best value over all policies that may open the boxes in any order: backward induction over sets of unopened boxes.
 let private freeOrder (laws: DiscreteLaw[]) (costs: float[]) outside =
@@ -32,7 +32,8 @@ let tests =
                     within 1e-12 (Pandora.reservationBernoulli (p, cost)) (Pandora.reservation (law, cost)) "Bernoulli"
 
         testCase "property 11: Moser 1/2, 5/8, 89/128 (and 1 - 2/n for large n)" <| fun () ->
-            let w n = Pandora.noRecallThresholds (Array.create n 0.5, Array.create n (Func<_, _> Pandora.uniformExcess), Array.zeroCreate n)
+            let uniform = Func<_, _> Pandora.uniformExcess
+            let w n = Pandora.noRecallThresholds (Array.create n 0.5, Array.create n uniform, Array.zeroCreate n)
             allWithin 1e-15 (w 4) [| 89.0 / 128.0; 5.0 / 8.0; 1.0 / 2.0 |] "thresholds"
             // Gilbert and Mosteller (1966): w_n ~ 1 - 2 / (n + ln n + 1.767...), so n (1 - w) tends to 2.
             within 0.03 (2000.0 * (1.0 - (w 2001).[0])) 2.0 "rate"
@@ -42,8 +43,9 @@ let tests =
             for _ in 1 .. 200 do
                 let laws = Array.init 3 (fun _ -> randomLaw random 2)
                 let costs = Array.init 3 (fun _ -> 0.2 * random.NextDouble())
-                let mean k = Pandora.expectedMaximum (laws[k], 0.0)
-                let w = Pandora.noRecallThresholds (Array.init 3 mean, laws |> Array.map (fun law -> Func<_, _>(fun z -> Pandora.expectedExcess (law, z))), costs)
+                let means = laws |> Array.map (fun law -> Pandora.expectedMaximum (law, 0.0))
+                let excess = laws |> Array.map (fun law -> Func<_, _>(fun z -> Pandora.expectedExcess (law, z)))
+                let w = Pandora.noRecallThresholds (means, excess, costs)
                 let chain =
                     costs, laws |> Array.map (fun law -> law.Values), laws[0].Probabilities,
                     Array.init 2 (fun k -> Array.create 2 laws[k + 1].Probabilities)
@@ -83,7 +85,7 @@ let tests =
                 within 1e-12 (Recall.plan (JumpModel.ofChain chain, 1.0)).Outcome.Value (value ActionSet.Recall) "planner"
                 Expect.isTrue (value ActionSet.Recall >= value ActionSet.Chain - 1e-12) "recall helps"
 
-        testCase "property 13: sigma_k >= z_{k+1}, with equality when sigma_{k+1} <= z_{k+1}; y - Q_k(y) non-decreasing" <| fun () ->
+        testCase "property 13: sigma_k >= z_{k+1}, equal when sigma_{k+1} <= z_{k+1}; y - Q_k(y) non-decreasing" <| fun () ->
             let random = Random 46
             for _ in 1 .. 100 do
                 let laws = Array.init 4 (fun _ -> randomLaw random 2)
