@@ -26,8 +26,8 @@ let private valueByPaths (model: ChainModel) (stop: bool[][]) =
     let n, m = model.Means.Length, model.Initial.Length
     let rec from k s probability paid =
         if k = n - 1 || stop[k][s] then probability * (model.Means[k][s] - paid)
-        else Seq.sum (seq { for t in 0 .. m - 1 -> from (k + 1) t (probability * model.Kernels[k][s][t]) (paid + model.ContinueCosts[k]) })
-    Seq.sum (seq { for s in 0 .. m - 1 -> from 0 s model.Initial[s] 0.0 })
+        else Seq.sum (seq { for t in 0 .. m - 1 -> from (k + 1) t (probability * model.Kernels[k].[s].[t]) (paid + model.ContinueCosts[k]) })
+    Seq.sum (seq { for s in 0 .. m - 1 -> from 0 s (model.Initial[s]) 0.0 })
 
 /// A chain with T1 and T2: kernels are mixtures of monotone maps, and means are built backwards from nonincreasing gains.
 let private regularChain (random: Random) n m =
@@ -99,8 +99,8 @@ let tests =
                     for s in 0 .. m - 1 do
                         let later =
                             if k = n - 2 then 0.0
-                            else Seq.sum (seq { for t in 0 .. m - 1 -> model.Kernels[k][s][t] * min plan.D[k + 1][t] 0.0 })
-                        within 1e-12 plan.D[k][s] (model.ContinueCosts[k] - gains[k][s] + later) "D"
+                            else Seq.sum (seq { for t in 0 .. m - 1 -> model.Kernels[k].[s].[t] * min (plan.D[k + 1].[t]) 0.0 })
+                        within 1e-12 (plan.D[k].[s]) (model.ContinueCosts[k] - gains[k].[s] + later) "D"
 
         testCase "property 4: under T1 and T2 every D is nondecreasing, 2,000 random instances" <| fun () ->
             let random = Random 5
@@ -129,8 +129,8 @@ let tests =
             let plan = ChainModel.plan model
             Expect.isFalse (ChainModel.isStochasticallyMonotone model) "T1 fails"
             Expect.isTrue (ChainModel.hasNonincreasingGains model) "T2 holds"
-            allWithin 1e-12 plan.D[1] [| -0.5; 0.0 |] "D_2"
-            allWithin 1e-12 plan.D[0] [| 0.1; -0.4 |] "D_1"
+            allWithin 1e-12 (plan.D[1]) [| -0.5; 0.0 |] "D_2"
+            allWithin 1e-12 (plan.D[0]) [| 0.1; -0.4 |] "D_1"
 
         testCase "property 6: best threshold <= best interval <= V*, equal under T1 and T2, 1,000 random instances" <| fun () ->
             let random = Random 6
