@@ -95,6 +95,30 @@ module Bootstrap =
         let jackknife = sample |> Array.map (fun x -> (sum - x) / (count - 1.0))
         corrected (sum / count) (resampledMeans sample resamples seed) jackknife level
 
+    /// BCa interval of the mean when observations are dependent within clusters (queries of one data set or template) and
+    /// independent between them: clusters are resampled whole, and left out whole in the jackknife. `clusters[i]` names
+    /// the cluster of sample[i]; at least 2 clusters, and some tens of them for an interval worth its level.
+    let bcaClusteredMean
+        (sample: float[], clusters: int[], resamples: int, level: float, seed: uint64) : Interval =
+        check sample resamples level
+        if clusters.Length <> sample.Length then
+            raise (ArgumentException($"{sample.Length} values and {clusters.Length} cluster names; expected as many"))
+        let groups = Array.zip clusters sample |> Array.groupBy fst |> Array.map (fun (_, g) -> Array.map snd g)
+        Samples.requireCount "clusters" 2 groups
+        let sums, sizes = groups |> Array.map Array.sum, groups |> Array.map (fun g -> float g.Length)
+        let sum, size = Array.sum sums, Array.sum sizes
+        let random = SplitMix64 seed
+        let replicates =
+            Array.init resamples (fun _ ->
+                let mutable drawnSum, drawnSize = 0.0, 0.0
+                for _ in 1 .. groups.Length do
+                    let g = random.NextIndex groups.Length
+                    drawnSum <- drawnSum + sums[g]
+                    drawnSize <- drawnSize + sizes[g]
+                drawnSum / drawnSize)
+        let jackknife = Array.map2 (fun s n -> (sum - s) / (size - n)) sums sizes
+        corrected (sum / size) replicates jackknife level
+
     /// Percentile interval of the mean of paired differences a_i - b_i (same length): simpler than BCa, first-order
     /// accurate only.
     let pairedPercentile (a: float[], b: float[], resamples: int, level: float, seed: uint64) : Interval =

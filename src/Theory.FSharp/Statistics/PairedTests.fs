@@ -131,6 +131,14 @@ module PairedTests =
     let wilcoxon (differences: float[]) : TestResult =
         if differences.Length <= 50 then wilcoxonExact differences else wilcoxonNormal differences
 
+    /// The discordant counts that McNemar's tests take, from two arrays of right (true) and wrong answers to the same
+    /// queries: how many only the first, and how many only the second, got right.
+    let discordant (first: bool[], second: bool[]) : struct (int * int) =
+        if first.Length <> second.Length then
+            raise (ArgumentException($"{first.Length} answers against {second.Length}; expected as many"))
+        let count pick = Array.fold2 (fun n a b -> if pick a b then n + 1 else n) 0 first second
+        struct (count (fun a b -> a && not b), count (fun a b -> b && not a))
+
     let private discordance (onlyFirst: int) (onlySecond: int) =
         if onlyFirst < 0 then raise (ArgumentOutOfRangeException(nameof onlyFirst, onlyFirst, "expected a count"))
         if onlySecond < 0 then raise (ArgumentOutOfRangeException(nameof onlySecond, onlySecond, "expected a count"))

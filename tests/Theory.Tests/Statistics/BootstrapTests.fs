@@ -49,6 +49,16 @@ let tests =
                 |> Seq.filter id |> Seq.length
             Expect.isTrue (covered > 895 && covered < 985) $"covered {covered} of 1000"
 
+        testCase "clusters: of one value each they change nothing; copies of a value add no information" <| fun () ->
+            let plain = Bootstrap.bcaMean (darwin, 2000, 0.95, 6UL)
+            let single = Bootstrap.bcaClusteredMean (darwin, [| 0 .. 14 |], 2000, 0.95, 6UL)
+            let copied = darwin |> Array.collect (Array.replicate 4)
+            let fourfold = Bootstrap.bcaClusteredMean (copied, Array.init 60 (fun i -> i / 4), 2000, 0.95, 6UL)
+            for interval in [ single; fourfold ] do
+                within 1e-9 interval.Low plain.Low "low"
+                within 1e-9 interval.High plain.High "high"
+            rejects (fun () -> Bootstrap.bcaClusteredMean (darwin, Array.create 15 3, 2000, 0.95, 6UL) |> ignore) "one cluster"
+
         testCase "bad input is rejected" <| fun () ->
             rejects (fun () -> Bootstrap.bcaMean ([| 1.0 |], 1000, 0.95, 1UL) |> ignore) "one observation"
             rejects (fun () -> Bootstrap.bcaMean (darwin, 1000, 1.0, 1UL) |> ignore) "level 1"

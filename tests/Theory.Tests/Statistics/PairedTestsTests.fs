@@ -103,6 +103,8 @@ let tests =
             within 1e-12 (PairedTests.mcNemarMidP (12, 5)).PValue 0.09625244140624994 "scipy 1.10.1, 2 cdf - pmf"
             within 1e-12 (PairedTests.mcNemarMidP (4, 4)).PValue 1.0 "balanced"
             Expect.equal (PairedTests.mcNemarExact (0, 0)).PValue 1.0 "no discordant pair"
+            let first, second = [| true; true; false; true; false |], [| true; false; true; false; false |]
+            Expect.equal (PairedTests.discordant (first, second)) (struct (2, 1)) "counts"
 
         testCase "bad input is rejected" <| fun () ->
             rejects (fun () -> PairedTests.pairedT [| 1.0 |] |> ignore) "one pair"
