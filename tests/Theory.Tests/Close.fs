@@ -16,3 +16,8 @@ let allWithin tolerance (actual: float[]) (expected: float[]) message =
 let rejects (action: unit -> unit) message =
     let thrown = try action (); false with :? System.ArgumentException -> true
     Expect.isTrue thrown $"{message} should be rejected"
+
+/// Fails unless a record written as JSON and read back is the same record.
+let survivesJson (record: 'a) =
+    let text = System.Text.Json.JsonSerializer.Serialize record
+    Expect.equal (System.Text.Json.JsonSerializer.Deserialize<'a> text) record $"read back from {text}"

@@ -59,6 +59,17 @@ let tests =
             Expect.all raised Option.isSome "raised at 0.6"
             Expect.isLessThan (raised |> Array.averageBy (fun t -> float t.Value)) 120.0 "mean delay"
 
+        testCase "the alarm's capital is a martingale at the floor: no bet sees the quality that it is settled by" <| fun () ->
+            let random = Random 84
+            let mutable state = ConfidenceSequences.startAlarm (0.7, 0.1)
+            let mutable bets = 0
+            for _ in 1 .. 300 do
+                let capital x = exp (ConfidenceSequences.observeQuality (state, x)).LogCapital
+                within 1e-9 (0.7 * capital 1.0 + 0.3 * capital 0.0) (exp state.LogCapital) "fair game"
+                if capital 0.0 > 1.001 * exp state.LogCapital then bets <- bets + 1
+                state <- ConfidenceSequences.observeQuality (state, bernoulli random 0.68)
+            Expect.isGreaterThan bets 50 "bets were made"
+
         testCase "bad input is rejected" <| fun () ->
             rejects (fun () -> ConfidenceSequences.observe (ConfidenceSequences.start 0.1, 1.5) |> ignore) "above 1"
             rejects (fun () -> ConfidenceSequences.start 0.0 |> ignore) "alpha 0"

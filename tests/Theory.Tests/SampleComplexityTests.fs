@@ -78,6 +78,11 @@ let tests =
             let narrow = SampleComplexity.empiricalBernsteinRadius (1.0, 0.01, 2000, 0.05)
             Expect.isLessThan narrow (sqrt (log (1.0 / 0.05) / 4000.0)) "radius below Hoeffding's"
             within 1e-15 narrow (sqrt (0.02 * log 40.0 / 2000.0) + 7.0 * log 40.0 / (3.0 * 1999.0)) "formula"
+            let radius v = SampleComplexity.empiricalBernsteinRadius (1.0, v, 4000, 0.05 / 4.0)
+            within 1e-15 (SampleComplexity.menuCertificate (1.0, [| 0.6; 0.5 |], [| 0.1; 0.2 |], 4000, 0.05))
+                (max 0.0 (0.5 + radius 0.2 - 0.6 + radius 0.1)) "two policies, far apart"
+            within 1e-15 (SampleComplexity.menuCertificate (1.0, [| 0.6; 0.59 |], [| 0.1; 0.2 |], 4000, 0.05))
+                (radius 0.2 + radius 0.1 - 0.01) "two policies, close: four events share delta"
             let quiet = SampleComplexity.menuCertificate (1.0, [| 0.9; 0.88; 0.85 |], Array.create 3 0.002, 4000, 0.05)
             Expect.isLessThan quiet (SampleComplexity.epsilonFor (1.0, log 3.0, 4000L, 0.05)) "certificate below Theorem 9"
 

@@ -9,6 +9,7 @@ let tests =
         testCase "a worked example: four signals, two bins" <| fun () ->
             let fitted = HistogramBinning.fit ([| 0.1; 0.2; 0.7; 0.9 |], [| 0.0; 1.0; 1.0; 1.0 |], 2)
             Expect.equal fitted { Edges = [| 0.7 |]; Values = [| 0.5; 1.0 |] } "cells"
+            survivesJson fitted
             Expect.equal (fitted.Apply 0.69, fitted.Apply 0.7) (0.5, 1.0) "a cell holds its lower edge"
 
         testCase "cells are of equal mass without ties, never empty with them, and keep the mean" <| fun () ->

@@ -46,6 +46,7 @@ let tests =
             Expect.isTrue (fitted.Apply [| 0.0; 3.0 |] < 0.1 && fitted.Apply [| 19.0; 3.0 |] > 0.9) "separates"
             let sure = Logistic.fit (x, Array.create 20 1.0, 0.1)
             Expect.isTrue (sure.Apply [| 5.0; 3.0 |] > 0.999) "all right"
+            survivesJson fitted
 
         testCase "bad input is rejected" <| fun () ->
             rejects (fun () -> Logistic.fit (cars, manual, 0.0) |> ignore) "no ridge"

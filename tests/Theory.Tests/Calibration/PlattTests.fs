@@ -15,6 +15,7 @@ let tests =
             within 1e-7 (Array.sum gaps) 0.0 "intercept"
             within 1e-7 (Array.map2 (*) gaps signals |> Array.sum) 0.0 "slope"
             Expect.isGreaterThan fitted.Slope 0.0 "more sure, more often right"
+            survivesJson fitted
 
         testCase "separable and constant signals stay finite" <| fun () ->
             let fitted = Platt.fit ([| 0.1; 0.2; 0.8; 0.9 |], [| 0.0; 0.0; 1.0; 1.0 |])

@@ -20,5 +20,6 @@ let tests =
             let y = p |> Array.map (fun p -> if random.NextDouble() < truth.Apply p then 1.0 else 0.0)
             within 0.25 (Temperature.fit (p, y)).Temperature 2.5 "temperature"
             within 1e-12 (truth.Apply 0.5) 0.5 "one half stays"
+            survivesJson truth
             Expect.isTrue (truth.Apply 0.2 < truth.Apply 0.3) "order"
     ]
