@@ -62,8 +62,9 @@ module PlannedFamily =
         if costs.Length = 0 then [| 0.0 |]
         else
             let high, low = 1.0 / Array.min costs, 1e-3 / Array.max costs
-            [| for i in 0 .. count - 1 -> high * Math.Pow(low / high, float i / float (count - 1))
-               0.0 |]
+            Array.append
+                (Array.init count (fun i -> high * Math.Pow(low / high, float i / float (count - 1))))
+                [| 0.0 |]
 
     /// Inserts prices where neighbouring plans are far apart in cost, until the curve is even or has `most` points.
     let private refine (planner: Planner) (lambdas: float[]) most =
