@@ -27,24 +27,31 @@ module PlannedFamily =
 
     let private window stages = if stages <= 4 then 4 elif stages <= 7 then 3 else 2
 
-    /// The estimators that compete, from the most to the least regular.
-    let candidates (stages: int) : EstimatorSettings[] =
-        let setting confidences knots products penalty realised =
-            { Shape = { Knots = knots; Products = products; Confidences = confidences }
+    /// The estimators that compete for a ladder and a number of training queries, from the most to the least regular.
+    /// A shape competes only when there are ten queries for each column of its widest state, and realised rewards only
+    /// from 1,000 queries on: below that their noise decides the competition more often than their merit.
+    let candidates (stages: int, queries: int) : EstimatorSettings[] =
+        let setting knots products penalty realised =
+            { Shape = { Knots = knots; Products = products; Confidences = true }
               Penalty = penalty
               Realised = realised
               Window = window stages
               Folds = 5 }
-        [| setting false 0 false 1.0 0.0
-           setting true 0 false 100.0 0.0
-           setting true 0 false 10.0 0.0
-           setting true 2 false 100.0 0.0
-           setting true 2 false 30.0 0.0
-           setting true 2 false 10.0 0.5
-           setting true 4 false 30.0 0.0
-           setting true 4 false 10.0 0.0
-           setting true 4 false 10.0 0.5
-           setting true 8 true 10.0 0.5 |]
+        let widest (s: BasisShape) =
+            let w = min stages (window stages)
+            1 + w * (1 + s.Knots) + (if s.Products then w * (w - 1) / 2 else 0)
+        [| setting 0 false 1000.0 0.0
+           setting 0 false 100.0 0.0
+           setting 0 false 10.0 0.0
+           setting 2 false 100.0 0.0
+           setting 2 false 30.0 0.0
+           setting 2 false 10.0 0.5
+           setting 4 false 30.0 0.0
+           setting 4 false 10.0 0.0
+           setting 4 false 10.0 0.5
+           setting 8 true 10.0 0.5 |]
+        |> Array.filter (fun s ->
+            s.Shape.Knots = 0 || (10 * widest s.Shape <= queries && (s.Realised = 0.0 || queries >= 1000)))
 
     let private head (rows: int[]) cap = if rows.Length > cap then Array.sub rows 0 cap else rows
 
@@ -104,7 +111,7 @@ module PlannedFamily =
     /// Raises ArgumentException for fewer than 2 rows.
     let fit (data: RecordedLadder, rows: int[], actions: ActionSet) : FittedPlan =
         if rows.Length < 2 then invalidArg (nameof rows) $"expected at least 2 training queries, got {rows.Length}"
-        let settings = candidates data.Stages
+        let settings = candidates (data.Stages, rows.Length)
         let choiceRows = head rows (min choiceCap (designCap / (Planner.DesignWidth(data, actions, Array.last settings))))
         let lambdas = coarse data choiceRows 14
         let scores =
