@@ -60,8 +60,9 @@ module PlannedFamily =
         Parallel.For(0, lambdas.Length, fun i -> plans[i] <- planner.Plan lambdas[i]) |> ignore
         plans
 
-    /// Prices from one at which nothing but the cheapest stage can pay to one that hardly matters, geometric, with 0.
-    let private coarse (data: RecordedLadder) rows count =
+    /// Prices of cost (quality per unit of cost), decreasing: geometric from one at which nothing but a cheapest stage
+    /// can pay to one that hardly matters, then 0.
+    let prices (data: RecordedLadder, rows: int[], count: int) : float[] =
         let costs =
             [| for k in 0 .. data.Stages - 1 do
                    let c = data.MeanCost(rows, k)
@@ -113,13 +114,13 @@ module PlannedFamily =
         if rows.Length < 2 then invalidArg (nameof rows) $"expected at least 2 training queries, got {rows.Length}"
         let settings = candidates (data.Stages, rows.Length)
         let choiceRows = head rows (min choiceCap (designCap / (Planner.DesignWidth(data, actions, Array.last settings))))
-        let lambdas = coarse data choiceRows 14
+        let lambdas = prices (data, choiceRows, 14)
         let scores =
             settings
             |> Array.map (fun s -> score data choiceRows (planAll (Planner(data, choiceRows, actions, s)) lambdas))
         let chosen = settings[Array.IndexOf(scores, Array.max scores)]
         let fitRows = head rows (min fitCap (designCap / (Planner.DesignWidth(data, actions, chosen))))
-        let plans = refine (Planner(data, fitRows, actions, chosen)) (coarse data fitRows 16) 64
+        let plans = refine (Planner(data, fitRows, actions, chosen)) (prices (data, fitRows, 16)) 64
         { Family =
             { Name = actions.ToString().ToLowerInvariant()
               Knob = plans |> Array.map (fun p -> p.Lambda)
