@@ -17,6 +17,8 @@ internal static class EvaluationBootstrap
     /// <param name="families">Per family, its operating points.</param>
     /// <param name="models">The single models.</param>
     /// <param name="reference">Number of the reference family.</param>
+    /// <param name="resamples">Resamples; 0 for no intervals (NaN).</param>
+    /// <param name="seed">Seed of the resamples.</param>
     public static MetricEstimate[][] Estimate(
         IReadOnlyList<GroupedOutcome[]> families, GroupedOutcome[] models, int reference, int resamples, int seed)
     {
