@@ -1,0 +1,19 @@
+namespace OptimalStopping.Runtime.Experiments;
+
+/// <summary>What to evaluate, and how.</summary>
+/// <param name="Traces">The trace file.</param>
+/// <param name="Out">The folder to write to; it is made when it does not exist.</param>
+public sealed record EvaluationOptions(string Traces, string Out)
+{
+    /// <summary>Share of the queries to fit on, strictly between 0 and 1; the rest is the test part.</summary>
+    public double TrainFraction { get; init; } = 0.5;
+
+    /// <summary>Fit on at most this many queries of the train part; null for all.</summary>
+    public int? TrainQueries { get; init; }
+
+    /// <summary>Seed of the split and of the bootstrap.</summary>
+    public int Seed { get; init; } = 1;
+
+    /// <summary>Bootstrap resamples of the test part; 0 for no intervals.</summary>
+    public int Resamples { get; init; } = 1000;
+}

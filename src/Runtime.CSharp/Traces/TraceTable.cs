@@ -1,0 +1,10 @@
+using OptimalStopping.Theory.Policies;
+
+namespace OptimalStopping.Runtime.Traces;
+
+/// <summary>A trace file held compactly: flat arrays of cost, confidence and quality instead of an object per line.</summary>
+/// <param name="Models">Names of the stages, in the order of the ladder.</param>
+/// <param name="Ladder">
+/// What each stage did on each query, in line order. A stage that a line does not mention is not recorded (NaN).
+/// </param>
+public sealed record TraceTable(IReadOnlyList<string> Models, RecordedLadder Ladder);

@@ -1,0 +1,192 @@
+namespace OptimalStopping.Theory.Policies
+
+open System
+open System.Threading.Tasks
+
+/// The policies that others use, each tuned on the same training queries as ours. Operating points are those on the
+/// upper concave hull of the training points, so each family is at its best.
+[<RequireQualifiedAccess>]
+module Baselines =
+
+    /// Training queries beyond this number do not move a threshold on a grid of 64: the rest is left out.
+    let internal trainingCap = 20_000
+
+    let internal head (rows: int[]) = if rows.Length > trainingCap then Array.sub rows 0 trainingCap else rows
+
+    /// Keeps the candidates on the upper hull of their training (cost, quality).
+    let internal onHull name (data: RecordedLadder) (rows: int[]) (knob: float[]) (policies: IStoppingPolicy[]) =
+        let rows = head rows
+        let cost = Array.zeroCreate policies.Length
+        let quality = Array.zeroCreate policies.Length
+        Parallel.For(0, policies.Length, fun i ->
+            let outcome = Replay.run (policies[i], data, rows)
+            cost[i] <- Array.average outcome.Cost
+            quality[i] <- Array.average outcome.Quality)
+        |> ignore
+        let hull = Frontier.upperHull cost quality
+        { Name = name
+          Knob = hull |> Array.map (fun i -> knob[i])
+          Policies = hull |> Array.map (fun i -> policies[i]) }
+
+    /// Up to `count` distinct thresholds at the quantiles of the training confidences of a stage, 0 first and
+    /// +infinity last.
+    let internal grid (data: RecordedLadder) (rows: int[]) stage count =
+        let sorted =
+            head rows
+            |> Array.map (fun q -> data.Confidence[q * data.Stages + stage])
+            |> Array.filter (Double.IsNaN >> not)
+            |> Array.sort
+        [| 0.0
+           if sorted.Length > 0 then
+               for g in 1 .. count - 1 do
+                   sorted[g * sorted.Length / count]
+           infinity |]
+        |> Array.distinct
+
+    let internal singles (data: RecordedLadder) =
+        Array.init data.Stages (fun k -> ThresholdCascade.Fixed(data.Stages, k) :> IStoppingPolicy)
+
+    /// Mixtures of single models: the hull of the fixed choices. Knob: the stage.
+    let mixtures (data: RecordedLadder) (rows: int[]) : FittedFamily =
+        onHull "mixture" data rows (Array.init data.Stages float) (singles data)
+
+    /// The full chain with one threshold for all stages, on a grid of all confidences. Knob: the threshold.
+    let commonThreshold (data: RecordedLadder) (rows: int[]) : FittedFamily =
+        let n = data.Stages
+        let thresholds =
+            Array.init n (fun k -> grid data rows k 64) |> Array.concat |> Array.distinct |> Array.sort
+        let step = max 1 (thresholds.Length / 128)
+        let thresholds = thresholds |> Array.indexed |> Array.filter (fun (i, _) -> i % step = 0) |> Array.map snd
+        let knob = Array.append thresholds [| infinity |] |> Array.distinct
+        let policies =
+            knob
+            |> Array.map (fun t -> ThresholdCascade(n, Array.init n id, Array.create (n - 1) t) :> IStoppingPolicy)
+        onHull "threshold" data rows knob policies
+
+    /// The envelope of all two-model cascades: every pair, 64 thresholds each, and the single models. The knob is the
+    /// position on the hull (0 = cheapest).
+    let pairEnvelope (data: RecordedLadder) (rows: int[]) : FittedFamily =
+        let n = data.Stages
+        let pairs =
+            [| for i in 0 .. n - 1 do
+                   let thresholds = grid data rows i 64
+                   for j in i + 1 .. n - 1 do
+                       for t in thresholds do
+                           ThresholdCascade(n, [| i; j |], [| t |]) :> IStoppingPolicy |]
+        let family = onHull "pair-envelope" data rows (Array.zeroCreate (n + pairs.Length)) (Array.append (singles data) pairs)
+        { family with Knob = Array.init family.Policies.Length float }
+
+    /// The full chain with a threshold of its own for each stage, on a grid of 32 quantiles per stage: for each price
+    /// of cost, coordinate ascent from the last stage to the first, from two starts (never stop early, always stop at
+    /// once). Each step finds the best threshold of one stage given the others exactly, so the training reward never
+    /// falls; the better end is kept.
+    let chainThresholds (data: RecordedLadder) (rows: int[]) (lambdas: float[]) : FittedFamily =
+        let n = data.Stages
+        let rows = head rows
+        let grids = Array.init (n - 1) (fun k -> grid data rows k 32)
+        // Index of the largest grid threshold that the confidence reaches; -1 for none reported.
+        let bin =
+            Array.init (n - 1) (fun k ->
+                rows
+                |> Array.map (fun q ->
+                    let c = data.Confidence[q * n + k]
+                    if Double.IsNaN c then -1 else Array.FindLastIndex(grids[k], fun t -> c >= t)))
+
+        /// Entry i * n + k: quality - lambda * cost of stopping at stage k. A stage that is not recorded is passed
+        /// over: it earns what the latest before it does.
+        let rewards lambda =
+            let reward = Array.zeroCreate<float> (rows.Length * n)
+            for i in 0 .. rows.Length - 1 do
+                let mutable spent, latest = 0.0, nan
+                for k in 0 .. n - 1 do
+                    let e = rows[i] * n + k
+                    if data.IsRecorded(rows[i], k) then
+                        spent <- spent + data.Cost[e]
+                        latest <- data.Quality[e] - lambda * spent
+                    reward[i * n + k] <- latest
+            reward
+
+        let rec stopFrom (thresholds: int[]) i k =
+            if k = n - 1 || bin[k][i] >= thresholds[k] then k else stopFrom thresholds i (k + 1)
+
+        let bestThreshold (reward: float[]) (thresholds: int[]) k =
+            let gain = Array.zeroCreate<float> grids[k].Length
+            for i in 0 .. rows.Length - 1 do
+                if bin[k][i] >= 0 && stopFrom thresholds i 0 >= k then
+                    let difference = reward[i * n + k] - reward[i * n + stopFrom thresholds i (k + 1)]
+                    if not (Double.IsNaN difference) then gain[bin[k][i]] <- gain[bin[k][i]] + difference
+            // Stopping from threshold t upwards earns the sum of the gains from t on.
+            let mutable best, at, sum = 0.0, grids[k].Length - 1, 0.0
+            for t in grids[k].Length - 1 .. -1 .. 0 do
+                sum <- sum + gain[t]
+                if sum > best + 1e-12 then
+                    best <- sum
+                    at <- t
+            at
+
+        let ascend (reward: float[]) (start: int[]) =
+            let thresholds = Array.copy start
+            let mutable sweeps, moved = 0, true
+            while moved && sweeps < 10 do
+                moved <- false
+                sweeps <- sweeps + 1
+                for k in n - 2 .. -1 .. 0 do
+                    let at = bestThreshold reward thresholds k
+                    if at <> thresholds[k] then
+                        thresholds[k] <- at
+                        moved <- true
+            let mutable total = 0.0
+            for i in 0 .. rows.Length - 1 do
+                let r = reward[i * n + stopFrom thresholds i 0]
+                if not (Double.IsNaN r) then total <- total + r
+            total, thresholds
+
+        let sorted = lambdas |> Array.sortDescending
+        let policies =
+            sorted
+            |> Array.Parallel.map (fun lambda ->
+                let reward = rewards lambda
+                let never = grids |> Array.map (fun g -> g.Length - 1)
+                let _, thresholds = [| ascend reward never; ascend reward (Array.zeroCreate (n - 1)) |] |> Array.maxBy fst
+                ThresholdCascade(n, Array.init n id, Array.init (n - 1) (fun k -> grids[k][thresholds[k]]))
+                :> IStoppingPolicy)
+        onHull "chain-thresholds" data rows sorted policies
+
+    /// The oracle at a price of cost: knows every quality in advance and runs only the stage with the largest
+    /// quality - lambda * cost (ties go to the cheaper stage). No policy can do better on any query.
+    let oracle (data: RecordedLadder) (rows: int[]) (lambda: float) : Outcome =
+        let n = data.Stages
+        let stage =
+            rows
+            |> Array.map (fun q ->
+                let mutable best = -1
+                let value k = data.Quality[q * n + k] - lambda * data.Cost[q * n + k]
+                for k in 0 .. n - 1 do
+                    if data.IsRecorded(q, k) then
+                        if best < 0 || value k > value best
+                           || (value k = value best && data.Cost[q * n + k] < data.Cost[q * n + best]) then
+                            best <- k
+                best)
+        { Cost = Array.map2 (fun q k -> data.Cost[q * n + k]) rows stage
+          Quality = Array.map2 (fun q k -> data.Quality[q * n + k]) rows stage
+          Stage = stage }
+
+    /// Random stopping on the full chain: stops at stage k with probability proportional to exp(tilt * k), whatever
+    /// the confidences (tilt 0: uniform). Costs and qualities are expectations over the stopping stage, so there is no
+    /// sampling noise; Stage is -1.
+    let randomStop (data: RecordedLadder) (rows: int[]) (tilt: float) : Outcome =
+        let n = data.Stages
+        let weight = Array.init n (fun k -> exp (tilt * float k - (if tilt > 0.0 then tilt * float (n - 1) else 0.0)))
+        let cost = Array.zeroCreate rows.Length
+        let quality = Array.zeroCreate rows.Length
+        for i in 0 .. rows.Length - 1 do
+            let mutable spent, total, c, v = 0.0, 0.0, 0.0, 0.0
+            for k in 0 .. n - 1 do
+                if data.IsRecorded(rows[i], k) then
+                    spent <- spent + data.Cost[rows[i] * n + k]
+                    total <- total + weight[k]
+                    c <- c + weight[k] * spent
+                    v <- v + weight[k] * data.Quality[rows[i] * n + k]
+            cost[i] <- c / total
+            quality[i] <- v / total
+        { Cost = cost; Quality = quality; Stage = Array.create rows.Length -1 }

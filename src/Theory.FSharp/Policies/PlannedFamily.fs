@@ -1,0 +1,131 @@
+namespace OptimalStopping.Theory.Policies
+
+open System
+open System.Threading.Tasks
+
+/// A planned family with what its fit found out.
+type FittedPlan =
+    { Family: FittedFamily
+      /// The estimator that cross-validation chose.
+      Settings: EstimatorSettings
+      /// Held-out AUC on the training part of each candidate, in the order of PlannedFamily.candidates.
+      CandidateScores: float[]
+      /// Cross-fitted mean cost and quality on the training part, one entry per operating point.
+      HeldOutCost: float[]
+      HeldOutQuality: float[] }
+
+/// Fits the policies of an action set for a whole range of prices, with the estimator chosen by cross-validation.
+[<RequireQualifiedAccess>]
+module PlannedFamily =
+
+    /// Training queries that the regressions use at most; more do not change them visibly.
+    let private fitCap = 20_000
+    /// Training queries that the choice of the estimator uses at most.
+    let private choiceCap = 6_000
+    /// Numbers in all design matrices together, at most: bounds memory on long ladders.
+    let private designCap = 40_000_000
+
+    let private window stages = if stages <= 4 then 4 elif stages <= 7 then 3 else 2
+
+    /// The estimators that compete for a ladder and a number of training queries, from the most to the least regular.
+    /// A shape competes only when there are ten queries for each column of its widest state, and realised rewards only
+    /// from 1,000 queries on: below that their noise decides the competition more often than their merit.
+    let candidates (stages: int, queries: int) : EstimatorSettings[] =
+        let setting knots products penalty realised =
+            { Shape = { Knots = knots; Products = products; Confidences = true }
+              Penalty = penalty
+              Realised = realised
+              Window = window stages
+              Folds = 5 }
+        let widest (s: BasisShape) =
+            let w = min stages (window stages)
+            1 + w * (1 + s.Knots) + (if s.Products then w * (w - 1) / 2 else 0)
+        [| setting 0 false 1000.0 0.0
+           setting 0 false 100.0 0.0
+           setting 0 false 10.0 0.0
+           setting 2 false 100.0 0.0
+           setting 2 false 30.0 0.0
+           setting 2 false 10.0 0.5
+           setting 4 false 30.0 0.0
+           setting 4 false 10.0 0.0
+           setting 4 false 10.0 0.5
+           setting 8 true 10.0 0.5 |]
+        |> Array.filter (fun s ->
+            s.Shape.Knots = 0 || (10 * widest s.Shape <= queries && (s.Realised = 0.0 || queries >= 1000)))
+
+    let private head (rows: int[]) cap = if rows.Length > cap then Array.sub rows 0 cap else rows
+
+    let private planAll (planner: Planner) (lambdas: float[]) =
+        let plans = Array.zeroCreate lambdas.Length
+        Parallel.For(0, lambdas.Length, fun i -> plans[i] <- planner.Plan lambdas[i]) |> ignore
+        plans
+
+    /// Prices of cost (quality per unit of cost), decreasing: geometric from one at which nothing but a cheapest stage
+    /// can pay to one that hardly matters, then 0.
+    let prices (data: RecordedLadder, rows: int[], count: int) : float[] =
+        let costs =
+            [| for k in 0 .. data.Stages - 1 do
+                   let c = data.MeanCost(rows, k)
+                   if c > 0.0 then c |]
+        if costs.Length = 0 then [| 0.0 |]
+        else
+            let high, low = 1.0 / Array.min costs, 1e-3 / Array.max costs
+            Array.append
+                (Array.init count (fun i -> high * Math.Pow(low / high, float i / float (count - 1))))
+                [| 0.0 |]
+
+    /// Inserts prices where neighbouring plans are far apart in cost, until the curve is even or has `most` points.
+    let private refine (planner: Planner) (lambdas: float[]) most =
+        let mutable plans = planAll planner lambdas
+        let mutable growing = true
+        while growing && plans.Length < most do
+            let costs = plans |> Array.map (fun p -> p.HeldOutCost)
+            let gap = (Array.max costs - Array.min costs) / 48.0
+            let fresh =
+                [| for i in 1 .. plans.Length - 1 do
+                       let a, b = plans[i - 1].Lambda, plans[i].Lambda
+                       let distance = abs (costs[i] - costs[i - 1])
+                       if b > 0.0 && distance > gap && a / b > 1.01 then yield (distance, sqrt (a * b)) |]
+                |> Array.sortByDescending fst
+                |> Array.truncate (most - plans.Length)
+                |> Array.map snd
+            growing <- fresh.Length > 0
+            plans <- Array.append plans (planAll planner fresh) |> Array.sortByDescending (fun p -> p.Lambda)
+        plans
+
+    /// Held-out AUC of a set of plans between the costs of the cheapest and of the best single model.
+    let private score (data: RecordedLadder) (rows: int[]) (plans: Plan[]) =
+        let cost = plans |> Array.map (fun p -> p.HeldOutCost)
+        let quality = plans |> Array.map (fun p -> p.HeldOutQuality)
+        let hull = Frontier.order cost quality
+        let stages = [| 0 .. data.Stages - 1 |] |> Array.filter (fun k -> not (Double.IsNaN(data.MeanCost(rows, k))))
+        let cheapest = stages |> Array.map (fun k -> data.MeanCost(rows, k)) |> Array.min
+        let best = stages |> Array.maxBy (fun k -> data.MeanQuality(rows, k))
+        Frontier.area
+            (hull |> Array.map (fun i -> cost[i]))
+            (hull |> Array.map (fun i -> quality[i]))
+            cheapest
+            (data.MeanCost(rows, best))
+
+    /// Fits the family: chooses the estimator by held-out AUC inside the training rows, then plans for prices that
+    /// spread the cost evenly. Rows must be in random order (only the first 20,000 are used).
+    /// Raises ArgumentException for fewer than 2 rows.
+    let fit (data: RecordedLadder, rows: int[], actions: ActionSet) : FittedPlan =
+        if rows.Length < 2 then invalidArg (nameof rows) $"expected at least 2 training queries, got {rows.Length}"
+        let settings = candidates (data.Stages, rows.Length)
+        let choiceRows = head rows (min choiceCap (designCap / (Planner.DesignWidth(data, actions, Array.last settings))))
+        let lambdas = prices (data, choiceRows, 14)
+        let scores =
+            settings
+            |> Array.map (fun s -> score data choiceRows (planAll (Planner(data, choiceRows, actions, s)) lambdas))
+        let chosen = settings[Array.IndexOf(scores, Array.max scores)]
+        let fitRows = head rows (min fitCap (designCap / (Planner.DesignWidth(data, actions, chosen))))
+        let plans = refine (Planner(data, fitRows, actions, chosen)) (prices (data, fitRows, 16)) 64
+        { Family =
+            { Name = actions.ToString().ToLowerInvariant()
+              Knob = plans |> Array.map (fun p -> p.Lambda)
+              Policies = plans |> Array.map (fun p -> p.Policy) }
+          Settings = chosen
+          CandidateScores = scores
+          HeldOutCost = plans |> Array.map (fun p -> p.HeldOutCost)
+          HeldOutQuality = plans |> Array.map (fun p -> p.HeldOutQuality) }

@@ -1,0 +1,199 @@
+namespace OptimalStopping.Theory.Policies
+
+#nowarn "9"
+open System
+open System.Numerics
+
+/// How stop values and continuation values are estimated.
+[<Struct>]
+type EstimatorSettings =
+    { Shape: BasisShape
+      /// Penalty of the regressions in pseudo-observations.
+      Penalty: float
+      /// Share in [0,1] of the realised reward in the regression target of a continuation; the rest is the estimated
+      /// value. Realised rewards are unbiased and noisy (Longstaff and Schwartz 2001), estimated values smooth and
+      /// biased upwards by the maximum (Tsitsiklis and Van Roy 2001).
+      Realised: float
+      /// Most stages that a state remembers.
+      Window: int
+      Folds: int }
+
+/// The stopping policy for one price of cost, with what cross-fitting says about it.
+type Plan =
+    { Lambda: float
+      Policy: IStoppingPolicy
+      /// Mean cost and quality on the training rows when every row is decided by fits that did not see it.
+      HeldOutCost: float
+      HeldOutQuality: float }
+
+/// A planned policy: linear functions of each state's columns predict the quality of each possible answer and the
+/// value of each possible next stage; the largest wins, and a stop wins ties.
+[<Sealed>]
+type internal PlannedPolicy
+    (space: StateSpace, bases: StateBasis[], next: int[][], answers: int[][], stop: float[][][], go: float[][][]) =
+
+    let widest = bases |> Array.map (fun b -> b.Width) |> Array.max
+
+    interface IStoppingPolicy with
+        member _.Stages = space.Stages
+
+        member _.Decide(observation) =
+            let state = space.IndexOf observation.Ran
+            let memory = Microsoft.FSharp.NativeInterop.NativePtr.stackalloc<float> widest
+            let columns = Span<float>(Microsoft.FSharp.NativeInterop.NativePtr.toVoidPtr memory, bases[state].Width)
+            bases[state].Fill(observation, columns)
+            let mutable best = -infinity
+            let mutable decision = Unchecked.defaultof<Decision>
+            for a in 0 .. answers[state].Length - 1 do
+                let beta = stop[state][a]
+                let mutable v = 0.0
+                for j in 0 .. columns.Length - 1 do
+                    v <- v + beta[j] * columns[j]
+                v <- min 1.0 (max 0.0 v)
+                if v > best then
+                    best <- v
+                    decision <- Decision.StopWith(answers[state][a])
+            for a in 0 .. next[state].Length - 1 do
+                let beta = go[state][a]
+                let mutable v = 0.0
+                for j in 0 .. columns.Length - 1 do
+                    v <- v + beta[j] * columns[j]
+                if v > best then
+                    best <- v
+                    decision <- Decision.GoTo(next[state][a])
+            decision
+
+/// Backward induction on recorded queries with regression continuation values (least-squares Monte Carlo), for any
+/// action set. Everything that does not depend on lambda is computed once, in the constructor.
+[<Sealed>]
+type Planner(data: RecordedLadder, rows: int[], actions: ActionSet, settings: EstimatorSettings) =
+
+    let n = data.Stages
+    let m = rows.Length
+    let space = StateSpace(n, actions, settings.Window)
+    let folds = max 2 (min settings.Folds m)
+    let scales =
+        Array.init n (fun k -> ConfidenceScale.Fit(rows |> Array.map (fun q -> data.Confidence[q * n + k])))
+    let hasNull =
+        Array.init n (fun k -> rows |> Array.exists (fun q -> Double.IsNaN data.Confidence[q * n + k]))
+    let members = Array.init space.Count space.Members
+    let next = Array.init space.Count space.Next
+    let answers = Array.init space.Count space.Answers
+    let bases =
+        members
+        |> Array.map (fun s -> StateBasis(s, scales, hasNull, data.HasAnswers, data.ContextWidth, settings.Shape))
+
+    /// Training rows (positions in rows) on which a state can be reached.
+    let inState =
+        members
+        |> Array.map (fun s ->
+            [| for i in 0 .. m - 1 do
+                   let needed = if actions = ActionSet.Chain && s.Length > 0 then [| Array.last s |] else s
+                   if needed |> Array.forall (fun k -> data.IsRecorded(rows[i], k)) then i |])
+
+    let regressions =
+        Array.init space.Count (fun s ->
+            let basis = bases[s]
+            let positions = inState[s]
+            let x = Array.zeroCreate (positions.Length * basis.Width)
+            for r in 0 .. positions.Length - 1 do
+                let q = rows[positions[r]]
+                let answer = if data.HasAnswers then ReadOnlySpan(data.Answer, q * n, n) else ReadOnlySpan<int>.Empty
+                let context = ReadOnlySpan(data.Context, q * data.ContextWidth, data.ContextWidth)
+                basis.Fill(
+                    Observation(0u, ReadOnlySpan(data.Confidence, q * n, n), answer, context),
+                    Span<float>(x, r * basis.Width, basis.Width)
+                )
+            let fold = positions |> Array.map (fun i -> i % folds)
+            RidgeRegression(x, positions.Length, basis.Width, fold, folds, settings.Penalty))
+
+    /// Per state: coefficients of each possible answer's quality, and on each row the best held-out prediction and
+    /// the answer that has it.
+    let stopCoefficients, stopValue, stopStage =
+        let coefficients = Array.init space.Count (fun _ -> [||])
+        let value = Array.init space.Count (fun _ -> Array.create m -infinity)
+        let stage = Array.init space.Count (fun _ -> Array.create m -1)
+        for s in 0 .. space.Count - 1 do
+            let positions = inState[s]
+            let heldOut = Array.zeroCreate positions.Length
+            coefficients[s] <-
+                answers[s]
+                |> Array.map (fun j ->
+                    let target = positions |> Array.map (fun i -> data.Quality[rows[i] * n + j])
+                    let beta = regressions[s].Fit(target, heldOut)
+                    for r in 0 .. positions.Length - 1 do
+                        let v = min 1.0 (max 0.0 heldOut[r])
+                        if v > value[s][positions[r]] then
+                            value[s][positions[r]] <- v
+                            stage[s][positions[r]] <- j
+                    beta)
+        coefficients, value, stage
+
+    /// The stage that runs on a row when the state's policy asks for one (Replay.query's rule), or -1.
+    let available state row stage =
+        let mutable k = stage
+        while k < n && not (data.IsRecorded(row, k)) do
+            k <- k + 1
+        if k = n && state = space.Start then
+            k <- n - 1
+            while not (data.IsRecorded(row, k)) do
+                k <- k - 1
+        if k < n then k else -1
+
+    /// Regression columns of all states together: with the number of rows, the memory that a planner needs.
+    static member DesignWidth(data: RecordedLadder, actions: ActionSet, settings: EstimatorSettings) : int =
+        let space = StateSpace(data.Stages, actions, settings.Window)
+        let nulls = Array.create data.Stages true
+        let width s =
+            StateBasis(space.Members s, [||], nulls, data.HasAnswers, data.ContextWidth, settings.Shape).Width
+        Seq.sumBy width (seq { 0 .. space.Count - 1 })
+
+    member _.Space = space
+    member _.Scales = scales
+
+    /// Plans for one price of cost (quality per unit of cost, at least 0).
+    member _.Plan(lambda: float) : Plan =
+        let value = Array.init space.Count (fun _ -> Array.zeroCreate<float> m)
+        let quality = Array.init space.Count (fun _ -> Array.zeroCreate<float> m)
+        let cost = Array.init space.Count (fun _ -> Array.zeroCreate<float> m)
+        let goCoefficients = Array.init space.Count (fun s -> Array.zeroCreate<float[]> next[s].Length)
+        for s in 0 .. space.Count - 1 do
+            let positions = inState[s]
+            let best = positions |> Array.map (fun i -> stopValue[s][i])
+            let chosen = Array.create positions.Length -1
+            let target = Array.zeroCreate positions.Length
+            let heldOut = Array.zeroCreate positions.Length
+            for a in 0 .. next[s].Length - 1 do
+                for r in 0 .. positions.Length - 1 do
+                    let i = positions[r]
+                    let q = rows[i]
+                    let stage = available s q (next[s][a])
+                    target[r] <-
+                        if stage < 0 then
+                            stopValue[s][i]
+                        else
+                            let t = space.After(s, stage)
+                            let realised = quality[t][i] - lambda * cost[t][i]
+                            (1.0 - settings.Realised) * value[t][i] + settings.Realised * realised
+                            - lambda * data.Cost[q * n + stage]
+                goCoefficients[s][a] <- regressions[s].Fit(target, heldOut)
+                for r in 0 .. positions.Length - 1 do
+                    if heldOut[r] > best[r] then
+                        best[r] <- heldOut[r]
+                        chosen[r] <- next[s][a]
+            for r in 0 .. positions.Length - 1 do
+                let i = positions[r]
+                let q = rows[i]
+                value[s][i] <- best[r]
+                let stage = if chosen[r] < 0 then -1 else available s q (chosen[r])
+                if stage >= 0 then
+                    let t = space.After(s, stage)
+                    quality[s][i] <- quality[t][i]
+                    cost[s][i] <- cost[t][i] + data.Cost[q * n + stage]
+                else
+                    let answer = if chosen[r] < 0 then stopStage[s][i] else Array.last members[s]
+                    quality[s][i] <- data.Quality[q * n + answer]
+        { Lambda = lambda
+          Policy = PlannedPolicy(space, bases, next, answers, stopCoefficients, goCoefficients)
+          HeldOutCost = Array.average cost[space.Start]
+          HeldOutQuality = Array.average quality[space.Start] }
