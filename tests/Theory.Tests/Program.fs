@@ -2,7 +2,36 @@ module Theory.Tests.Program
 
 open Expecto
 
-let tests = testList "Theory" []
+let tests =
+    testList "Theory" [
+        SplitMix64Tests.tests
+        PairedTestsTests.tests
+        MultipleTestingTests.tests
+        EffectSizesTests.tests
+        BootstrapTests.tests
+        PowerTests.tests
+        ComparisonTests.tests
+        IsotonicTests.tests
+        LogisticTests.tests
+        PlattTests.tests
+        TemperatureTests.tests
+        HistogramBinningTests.tests
+        CalibrationMetricsTests.tests
+        JointLawTests.tests
+        SingleCrossingTests.tests
+        ChainTests.tests
+        JumpTests.tests
+        RecallTests.tests
+        PandoraTests.tests
+        SampleComplexityTests.tests
+        RiskControlTests.tests
+        ConfidenceSequencesTests.tests
+        MiscalibrationTests.tests
+        DraftLengthTests.tests
+        DraftStoppingTests.tests
+        SpeculationHierarchyTests.tests
+        SpeculativeSamplingTests.tests
+    ]
 
 [<EntryPoint>]
 let main argv = Support.Runner.run argv tests

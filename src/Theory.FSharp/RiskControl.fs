@@ -1,0 +1,100 @@
+namespace OptimalStopping.Theory
+
+open System
+open MathNet.Numerics.Distributions
+
+/// Choosing a policy whose expected loss is at most alpha, with confidence 1 - delta, from M i.i.d. calibration traces
+/// (Learn then Test: Angelopoulos, Bates, Candes, Jordan and Lei 2021; theory-proofs.md section 4a). Losses lie in
+/// [0,1]. Every p-value is for the null hypothesis "the expected loss exceeds alpha".
+[<RequireQualifiedAccess>]
+module RiskControl =
+
+    let private check (count: int) (alpha: float) =
+        if count < 1 then raise (ArgumentOutOfRangeException("count", count, "expected at least 1"))
+        Samples.requireProbability "alpha" alpha
+
+    let private checkLosses (losses: float[]) =
+        Samples.requireFinite "losses" losses
+        Samples.requireCount "losses" 1 losses
+        losses |> Array.iteri (fun i x ->
+            if x < 0.0 || x > 1.0 then raise (ArgumentException($"losses[{i}] is {x}; expected a number in [0,1]")))
+
+    /// P(Bin(count, p) <= k), 0 for k < 0 and 1 for k >= count.
+    let private binomialCdf (count: int) (p: float) (k: float) =
+        if k < 0.0 then 0.0 elif k >= float count then 1.0 else Binomial.CDF(p, count, k)
+
+    /// Hoeffding-Bentkus p-value of M losses of mean R: min(exp(-M kl(min(R, alpha), alpha)), e P(Bin(M, alpha) <=
+    /// ceil(M R))), at most 1. Valid for any law on [0,1]; non-decreasing in R.
+    let hoeffdingBentkus (meanLoss: float, count: int, alpha: float) : float =
+        check count alpha
+        if not (meanLoss >= 0.0 && meanLoss <= 1.0) then
+            raise (ArgumentOutOfRangeException(nameof meanLoss, meanLoss, "expected a number in [0,1]"))
+        let hoeffding = exp (-(float count) * Probability.kl (min meanLoss alpha) alpha)
+        // A mean of whole numbers must not be pushed to the next one by rounding.
+        let bentkus = Math.E * binomialCdf count alpha (ceil (float count * meanLoss - 1e-9))
+        min 1.0 (min hoeffding bentkus)
+
+    /// Exact binomial p-value of 0/1 losses: P(Bin(M, alpha) <= failures).
+    let binomial (failures: int, count: int, alpha: float) : float =
+        check count alpha
+        if failures < 0 || failures > count then
+            raise (ArgumentOutOfRangeException(nameof failures, failures, $"expected 0 .. {count}"))
+        binomialCdf count alpha (float failures)
+
+    /// Clopper and Pearson's (1934) upper bound of a failure rate, one-sided at level 1 - delta: the alpha at which
+    /// `binomial` is delta; 1 when all fail.
+    let clopperPearsonUpper (failures: int, count: int, delta: float) : float =
+        check count delta
+        if failures < 0 || failures > count then
+            raise (ArgumentOutOfRangeException(nameof failures, failures, $"expected 0 .. {count}"))
+        if failures = count then 1.0 else Beta.InvCDF(float failures + 1.0, float (count - failures), 1.0 - delta)
+
+    /// The lower bound, one-sided at level 1 - delta; 0 when none fails. Both at delta / 2 give the two-sided interval.
+    let clopperPearsonLower (failures: int, count: int, delta: float) : float =
+        1.0 - clopperPearsonUpper (count - failures, count, delta)
+
+    /// Betting p-value: capital K_t = prod (1 + b_i (alpha - X_i)) is a supermartingale while E[X_i | past] >= alpha,
+    /// so that p = min(1, 1 / max_t K_t) is valid (Ville; Waudby-Smith and Ramdas 2023). The bets b_i in [0,
+    /// 1/(2(1-alpha))] aim at the level delta and look only at earlier losses. Losses in [0,1], in the order of
+    /// observation. Adapts to a small variance, unlike Hoeffding's bound.
+    let betting (losses: float[], alpha: float, delta: float) : float =
+        check losses.Length alpha
+        checkLosses losses
+        Samples.requireProbability "delta" delta
+        let count = float losses.Length
+        let cap = 0.5 / (1.0 - alpha)
+        let mutable sum, squares, logCapital, best = 0.5, 0.25, 0.0, 0.0
+        losses |> Array.iteri (fun i x ->
+            let seen = float (i + 1)
+            let bet = min cap (sqrt (2.0 * log (1.0 / delta) / (count * squares / seen)))
+            logCapital <- logCapital + log (1.0 + bet * (alpha - x))
+            best <- max best logCapital
+            sum <- sum + x
+            let mean = sum / (seen + 1.0)
+            squares <- squares + (x - mean) * (x - mean))
+        exp -best
+
+    /// Betting p-value for a net loss q_n - q_tau in [-1,1], which may be negative: (1 + loss)/2 against (1 + alpha)/2.
+    let bettingNet (netLosses: float[], alpha: float, delta: float) : float =
+        betting (netLosses |> Array.map (fun x -> (1.0 + x) / 2.0), (1.0 + alpha) / 2.0, delta)
+
+    /// Fixed-sequence rule: goes through the p-values in their given order while p <= delta and returns the index of
+    /// the last one passed; -1 if the first fails. P(the hypothesis returned is a true null) <= delta, without
+    /// monotonicity: an error must reject the first true null of the order.
+    let fixedSequence (pValues: float[], delta: float) : int =
+        Samples.requireProbability "delta" delta
+        match pValues |> Array.tryFindIndex (fun p -> not (p <= delta)) with
+        | Some first -> first - 1
+        | None -> pValues.Length - 1
+
+    /// Chooses among policies ordered from the safest ("always the largest model") to the cheapest:
+    /// losses[policy][trace] in [0,1]. Returns the index of the last policy passed by the fixed-sequence rule, so that
+    /// P(its expected loss > alpha) <= delta; -1: keep the largest model. Uses the exact binomial p-value where all of
+    /// a policy's losses are 0 or 1, Hoeffding-Bentkus otherwise.
+    let choose (losses: float[][], alpha: float, delta: float) : int =
+        let pValue (row: float[]) =
+            checkLosses row
+            if row |> Array.forall (fun x -> x = 0.0 || x = 1.0) then
+                binomial (int (Array.sum row), row.Length, alpha)
+            else hoeffdingBentkus (min 1.0 (Samples.mean row), row.Length, alpha)
+        fixedSequence (Array.map pValue losses, delta)

@@ -1,0 +1,133 @@
+namespace OptimalStopping.Theory
+
+open System
+
+/// How many fully graded i.i.d. traces make the empirically best policy of a class nearly the best of the class.
+/// Rewards lie in an interval of length B > 0 (`range`); epsilon > 0 is in the same units; delta in (0,1).
+/// No Markov assumption except where said. An epsilon of B is vacuous: it is what knowing nothing gives.
+[<RequireQualifiedAccess>]
+module SampleComplexity =
+
+    let private check (range: float) (logPolicies: float) (delta: float) =
+        if not (range > 0.0 && Double.IsFinite range) then
+            raise (ArgumentOutOfRangeException("range", range, "expected a finite number above 0"))
+        if not (logPolicies >= 0.0) then
+            raise (ArgumentOutOfRangeException("logPolicies", logPolicies, "expected at least 0"))
+        Samples.requireProbability "delta" delta
+
+    let private checkEpsilon (epsilon: float) =
+        if not (epsilon > 0.0) then raise (ArgumentOutOfRangeException("epsilon", epsilon, "expected more than 0"))
+
+    let private checkTraces (traces: int64) =
+        if traces < 1L then raise (ArgumentOutOfRangeException("traces", traces, "expected at least 1"))
+
+    /// ln N of all threshold policies on m bins for n stages: (n-1) ln(m+1). This, and not ln n, is the price of n-1
+    /// free thresholds.
+    let logThresholdPolicies (stages: int, bins: int) : float = float (stages - 1) * log (float (bins + 1))
+
+    /// ln N of all interval policies (continue iff a_k <= s < b_k): (n-1) ln(m(m+1)/2 + 1).
+    let logIntervalPolicies (stages: int, bins: int) : float =
+        float (stages - 1) * log (float bins * float (bins + 1) / 2.0 + 1.0)
+
+    /// Theorem 9: the fewest traces for which P(best of the menu - empirically best > epsilon) <= delta is proved:
+    /// ceil(2 B^2 (ln N + ln(1/delta)) / epsilon^2). With N = n fixed depths this is O(epsilon^-2 log(n/delta)).
+    let samplesFor (range: float, logPolicies: float, epsilon: float, delta: float) : int64 =
+        check range logPolicies delta
+        checkEpsilon epsilon
+        max 1L (int64 (ceil (2.0 * range * range * (logPolicies - log delta) / (epsilon * epsilon))))
+
+    /// Theorem 9 the other way: min(B, B sqrt(2 (ln N + ln(1/delta)) / M)) from M traces.
+    let epsilonFor (range: float, logPolicies: float, traces: int64, delta: float) : float =
+        check range logPolicies delta
+        checkTraces traces
+        min range (range * sqrt (2.0 * (logPolicies - log delta) / float traces))
+
+    /// Theorem 9 for delta: min(1, N exp(-M epsilon^2 / (2 B^2))).
+    let deltaFor (range: float, logPolicies: float, traces: int64, epsilon: float) : float =
+        check range logPolicies 0.5
+        checkTraces traces
+        checkEpsilon epsilon
+        min 1.0 (exp (logPolicies - float traces * epsilon * epsilon / (2.0 * range * range)))
+
+    /// Massart's term for the payoff vectors that M traces can show, then McDiarmid's and Hoeffding's.
+    let private uniformEpsilon (range: float) (logPatterns: float) (traces: int64) (delta: float) =
+        let per x = sqrt (2.0 * x / float traces)
+        min range (range * per logPatterns + range * per (log (2.0 / delta)))
+
+    /// Theorem 10: nested policies with one real parameter (the lambda path of Theorem 2, one shared threshold;
+    /// continuous signals allowed): B sqrt(2 ln(M(n-1)+1)/M) + B sqrt(2 ln(2/delta)/M), at most B.
+    let epsilonForOneParameter (range: float, stages: int, traces: int64, delta: float) : float =
+        check range 0.0 delta
+        checkTraces traces
+        uniformEpsilon range (log (float traces * float (stages - 1) + 1.0)) traces delta
+
+    /// Theorem 10 for n-1 free real thresholds: the number of payoff vectors is (M+1)^(n-1).
+    let epsilonForRealThresholds (range: float, stages: int, traces: int64, delta: float) : float =
+        check range 0.0 delta
+        checkTraces traces
+        uniformEpsilon range (float (stages - 1) * log (float traces + 1.0)) traces delta
+
+    /// The least M with f(M) <= epsilon, for f non-increasing with limit 0.
+    let private leastTraces (f: int64 -> float) (epsilon: float) =
+        let rec bracket high = if f high <= epsilon then high else bracket (high * 2L)
+        let rec bisect low high =
+            // f low > epsilon >= f high
+            if high - low <= 1L then high
+            else
+                let middle = low + (high - low) / 2L
+                if f middle <= epsilon then bisect low middle else bisect middle high
+        if f 1L <= epsilon then 1L else bisect 1L (bracket 2L)
+
+    /// The fewest traces for which `epsilonForOneParameter` is at most epsilon (below B), by bisection.
+    let samplesForOneParameter (range: float, stages: int, epsilon: float, delta: float) : int64 =
+        checkEpsilon epsilon
+        leastTraces (fun traces -> epsilonForOneParameter (range, stages, traces, delta)) epsilon
+
+    /// The fewest traces for which `epsilonForRealThresholds` is at most epsilon (below B), by bisection.
+    let samplesForRealThresholds (range: float, stages: int, epsilon: float, delta: float) : int64 =
+        checkEpsilon epsilon
+        leastTraces (fun traces -> epsilonForRealThresholds (range, stages, traces, delta)) epsilon
+
+    /// Theorem 11 (needs the Markov assumption; qualities in [0,1]): value lost by plug-in backward induction from
+    /// exploration traces, where counts[k][s] >= 1 graded samples and transitions were seen at stage k, bin s:
+    /// sum_{k<n} (2 beta_k + sum_{j>k} beta_j), beta_k = max_s sqrt(ln(4 n m M / delta) / (2 counts[k][s])), at most 1.
+    /// A count of 0 gives 1. Of order n^2 times a single estimate: this route does not reach log(n/delta)/epsilon^2.
+    let epsilonForPlugIn (counts: int64[][], traces: int64, delta: float) : float =
+        Samples.requireProbability "delta" delta
+        checkTraces traces
+        let stages, bins = counts.Length, counts |> Array.map Array.length |> Array.max
+        let logTerm = log (4.0 * float stages * float bins * float traces / delta)
+        let beta = counts |> Array.map (fun row -> sqrt (logTerm / (2.0 * float (Array.min row))))
+        let sum = Seq.sum (seq { for k in 0 .. stages - 2 -> 2.0 * beta[k] + Array.sum beta[k + 1 ..] })
+        min 1.0 sum
+
+    /// The fewest samples per (stage, bin) for which Theorem 11 gives epsilon (below 1), when every bin is seen equally
+    /// often (M = bins times the result): the ideal case of the theorem.
+    let samplesPerBinForPlugIn (stages: int, bins: int, epsilon: float, delta: float) : int64 =
+        checkEpsilon epsilon
+        let evenly count = Array.init stages (fun _ -> Array.create bins count)
+        leastTraces (fun count -> epsilonForPlugIn (evenly count, count * int64 bins, delta)) epsilon
+
+    /// Maurer and Pontil's (2009, Theorem 4) one-sided radius: with probability 1 - delta a mean of M >= 2 values in an
+    /// interval of length B with sample variance v (divisor M-1) is within
+    /// sqrt(2 v ln(2/delta) / M) + 7 B ln(2/delta) / (3 (M-1)) of its expectation, on the given side.
+    let empiricalBernsteinRadius (range: float, variance: float, count: int, delta: float) : float =
+        check range 0.0 delta
+        if count < 2 then raise (ArgumentOutOfRangeException(nameof count, count, "expected at least 2"))
+        if not (variance >= 0.0) then
+            raise (ArgumentOutOfRangeException(nameof variance, variance, "expected at least 0"))
+        let logTerm = log (2.0 / delta)
+        sqrt (2.0 * variance * logTerm / float count) + 7.0 * range * logTerm / (3.0 * float (count - 1))
+
+    /// Empirical-Bernstein form of Theorem 9, computed from the data: with probability 1 - delta the empirically best
+    /// policy of a menu of N loses at most max over the others of (mean + radius) - (best mean - its radius), at least
+    /// 0 and at most B, with every radius at level delta / (2N). Tighter than Theorem 9 when variances are small.
+    let menuCertificate (range: float, means: float[], variances: float[], count: int, delta: float) : float =
+        if means.Length = 0 || means.Length <> variances.Length then
+            raise (ArgumentException($"{means.Length} means and {variances.Length} variances; expected as many"))
+        let level = delta / (2.0 * float means.Length)
+        let radius = variances |> Array.map (fun v -> empiricalBernsteinRadius (range, v, count, level))
+        let best = [| 0 .. means.Length - 1 |] |> Array.maxBy (fun i -> means[i])
+        let floor = means[best] - radius[best]
+        let loss i = if i = best then 0.0 else max 0.0 (means[i] + radius[i] - floor)
+        min range (Seq.max (Seq.init means.Length loss))
