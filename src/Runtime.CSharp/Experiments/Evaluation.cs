@@ -1,4 +1,5 @@
 using OptimalStopping.Runtime.Traces;
+using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Experiments;

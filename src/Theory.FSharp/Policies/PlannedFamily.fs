@@ -1,6 +1,7 @@
 namespace OptimalStopping.Theory.Policies
 
 open System
+open OptimalStopping.Theory
 open System.Threading.Tasks
 
 /// A planned family with what its fit found out.

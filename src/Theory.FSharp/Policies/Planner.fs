@@ -2,6 +2,7 @@ namespace OptimalStopping.Theory.Policies
 
 #nowarn "9"
 open System
+open OptimalStopping.Theory
 open System.Numerics
 
 /// How stop values and continuation values are estimated.

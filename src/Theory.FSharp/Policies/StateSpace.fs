@@ -1,15 +1,7 @@
 namespace OptimalStopping.Theory.Policies
 
 open System.Numerics
-
-/// What a policy may do after a stage has run.
-type ActionSet =
-    /// Stop with the latest answer, or run the next stage.
-    | Chain = 0
-    /// Stop with the latest answer, or run any later stage; the first action chooses where to enter.
-    | Jump = 1
-    /// As Jump, and the answer may be that of any stage that ran.
-    | Recall = 2
+open OptimalStopping.Theory
 
 /// The states of the stopping problem: which stages have run. The confidences seen are the continuous part of the
 /// state; they enter through regressions, one set per state. Beyond a window of the latest stages the state forgets
