@@ -8,7 +8,9 @@ let tests =
         Models.SafeTensorsTests.tests
         Models.KernelTests.tests
         Models.VectorMathTests.tests
+        Models.CpuWeightsTests.tests
         Models.CpuModelTests.tests
+        Models.ModelBenchmarkTests.tests
     ]
 
 [<EntryPoint>]

@@ -2,10 +2,8 @@
 module Runtime.Tests.Models.CpuModelTests
 
 open System
-open System.IO
 open System.Threading.Tasks
 open Expecto
-open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Models
 open Runtime.Tests.Models.RandomCheckpoint
 open Runtime.Tests.Models
@@ -177,55 +175,6 @@ let private boundary =
             Expect.equal s.Length 2 "still usable"
             s.Dispose()
             Expect.throwsT<ObjectDisposedException> (fun () -> feed [| 1 |]) "disposed")
-        testCase "INT8 weights as compressed-tensors stores them give the bits of the same weights rounded on load" (fun () ->
-            let c = snd configs[2]
-            let values = weights c 31
-            let quantised =
-                tensors c values |> Array.collect (fun t ->
-                    if t.Shape.Length = 1 || t.Name = "model.embed_tokens.weight" then [| t |]
-                    else
-                        let rows = values[t.Name] |> Array.chunkBySize (int t.Shape[1])
-                        let scales = rows |> Array.map (fun row -> (Array.max (Array.map abs row)) / 127f)
-                        let bytes =
-                            Array.map2 (fun (row: float32[]) s -> row |> Array.map (fun w -> byte (sbyte (MathF.Round(w / s))))) rows scales
-                        [| TensorData(t.Name, TensorType.I8, t.Shape, ReadOnlyMemory(Array.concat bytes))
-                           TensorData(t.Name + "_scale", TensorType.F32, [| t.Shape[0]; 1L |], ReadOnlyMemory(floatBytes scales)) |])
-            let tokens = randomTokens c 1 12
-            let run (content: TensorData[]) =
-                use folder = new TemporaryFolder()
-                save folder.Path c content
-                use model = CpuModel.Load folder.Path
-                use s = model.NewSequence 12
-                Expect.equal model.Name (DirectoryInfo(folder.Path).Name) "name"
-                forwardAll s c.VocabularySize tokens |> Array.map bits
-            Expect.equal (run quantised) (run (tensors c values)) "logits"
-            let withZeroPoint = Array.append quantised [| TensorData("model.layers.0.mlp.up_proj.weight_zero_point", TensorType.I8, [| 1L |], ReadOnlyMemory(Array.create 1 0uy)) |]
-            Expect.throwsT<ToolkitException> (fun () -> run withZeroPoint |> ignore) "zero point")
-        testCase "a missing or misshapen tensor is named" (fun () ->
-            let c = snd configs[0]
-            let all = tensors c (weights c 1)
-            let fault (content: TensorData[]) =
-                use folder = new TemporaryFolder()
-                save folder.Path c content
-                try
-                    CpuModel.Load(folder.Path).Dispose()
-                    "(no fault)"
-                with :? ToolkitException as e -> e.Message
-            for victim in all do
-                Expect.stringContains (fault (all |> Array.filter (fun t -> t.Name <> victim.Name))) victim.Name "missing"
-            let misshapen = all |> Array.map (fun t -> if t.Name.EndsWith "v_proj.weight" then TensorData(t.Name, t.Type, Array.append t.Shape [| 1L |], t.Bytes) else t)
-            Expect.stringContains (fault misshapen) "v_proj.weight: expected shape" "shape")
     ]
 
-let private benchmark =
-    testCase "the benchmark times every model and finds the larger one dearer" (fun () ->
-        use small = load (config 32 1 2 1 16 32 16 true) 1 KernelSet.Best
-        use large = load (config 128 6 4 2 32 256 64 true) 1 KernelSet.Best
-        let timings = ModelBenchmark.Measure([| small; large |], context = 20, tokens = 10, batch = 8, rounds = 3)
-        Expect.equal (timings |> Array.map _.Name) [| small.Name; large.Name |] "names"
-        Expect.isTrue (timings |> Array.forall (fun t -> t.SecondsPerToken > 0.0 && t.BatchedSecondsPerToken > 0.0)) "positive"
-        let costs = ModelBenchmark.RelativeCosts timings
-        Expect.equal costs[0] 1.0 "the first is the unit"
-        Expect.isGreaterThan costs[1] 2.0 "the larger costs more")
-
-let tests = testList "CpuModel" [ reference; sameBits; boundary; benchmark ]
+let tests = testList "CpuModel" [ reference; sameBits; boundary ]
