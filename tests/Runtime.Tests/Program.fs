@@ -2,7 +2,16 @@ module Runtime.Tests.Program
 
 open Expecto
 
-let tests = testList "Runtime" []
+let tests =
+    testList "Runtime" [
+        Models.Qwen3ConfigTests.tests
+        Models.SafeTensorsTests.tests
+        Models.KernelTests.tests
+        Models.VectorMathTests.tests
+        Models.CpuWeightsTests.tests
+        Models.CpuModelTests.tests
+        Models.ModelBenchmarkTests.tests
+    ]
 
 [<EntryPoint>]
 let main argv = Support.Runner.run argv tests
