@@ -23,6 +23,14 @@ let tests =
         JumpTests.tests
         RecallTests.tests
         PandoraTests.tests
+        MenuTests.tests
+        NestTests.tests
+        ConfidenceBoundsTests.tests
+        OptimisticPlanTests.tests
+        SamplingTests.tests
+        RegretTests.tests
+        EnvironmentTests.tests
+        SimulationTests.tests
     ]
 
 [<EntryPoint>]
