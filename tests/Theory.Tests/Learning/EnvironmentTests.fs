@@ -81,7 +81,7 @@ let tests =
             let environment = Instances.aliased 3 :> IEnvironment
             let first = 0.1 / Array.sum (Instances.costs 3)
             let best = Array.max (environment.MenuValues(Menu.thresholds (3, 2)))
-            within 5e-4 (best - first) 0.597 "value"
+            within 1e-12 (best - first) (0.5 * (0.95 - 0.1) + 0.5 * (0.35 - first)) ".5965"
             within 1e-12 environment.OptimalValue best "no history helps further"
             for n in [ 4; 8 ] do
                 let environment = Instances.aliased n :> IEnvironment

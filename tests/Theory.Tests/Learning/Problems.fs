@@ -31,7 +31,7 @@ let stopStages (state: NestState) (bins: int[]) =
     let menu = state.Settings.Menu
     let side = Nest.sidePolicy state
     [| for i in 0 .. Menu.size menu - 1 do Reactive.stopStage (Menu.policy (menu, i), bins)
-       if side.Length > 0 then Reactive.stopStage (side, bins) |]
+       if state.Settings.Side <> SideExpert.None then Reactive.stopStage (side, bins) |]
 
 /// Estimated losses of the menu policies, then of the side expert if there is one.
 let losses (state: NestState) =
