@@ -31,6 +31,14 @@ let tests =
         DraftStoppingTests.tests
         SpeculationHierarchyTests.tests
         SpeculativeSamplingTests.tests
+        MenuTests.tests
+        NestTests.tests
+        ConfidenceBoundsTests.tests
+        OptimisticPlanTests.tests
+        SamplingTests.tests
+        RegretTests.tests
+        EnvironmentTests.tests
+        SimulationTests.tests
     ]
 
 [<EntryPoint>]
