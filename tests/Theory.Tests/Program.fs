@@ -31,6 +31,8 @@ let tests =
         DraftStoppingTests.tests
         SpeculationHierarchyTests.tests
         SpeculativeSamplingTests.tests
+        PlannerTests.tests
+        PlannedFamilyTests.tests
     ]
 
 [<EntryPoint>]
