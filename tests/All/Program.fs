@@ -5,5 +5,5 @@ open Expecto
 
 [<EntryPoint>]
 let main argv =
-    testList "Toolkit" [ Theory.Tests.Program.tests; Runtime.Tests.Program.tests ]
+    testList "Toolkit" [ Theory.Tests.Program.tests; Runtime.Tests.Program.tests; Cli.Tests.Program.tests ]
     |> Support.Runner.run argv

@@ -20,4 +20,5 @@ let rejects (action: unit -> unit) message =
 /// Fails unless a record written as JSON and read back is the same record.
 let survivesJson (record: 'a) =
     let text = System.Text.Json.JsonSerializer.Serialize record
-    Expect.equal (System.Text.Json.JsonSerializer.Deserialize<'a> text) record $"read back from {text}"
+    let back = System.Text.Json.JsonSerializer.Deserialize(text, typeof<'a>)
+    Expect.isTrue (box record = back) $"read back from {text}"

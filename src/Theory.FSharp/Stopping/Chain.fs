@@ -151,26 +151,36 @@ module ChainModel =
                 loss <- loss + reached[k][s] * (plan.W[k][s] - chosen)
         loss
 
-    /// The best of the policies that use one of `rules` (a rule: stop or not, by bin) at each stage. Depth-first from the
-    /// last stage, so that a suffix of rules is valued once: O(r^(n-1) m) after O(r^(n-2) m^2). Ties: the first found.
-    let private bestOf (rules: bool[][]) (model: ChainModel) : ChainPolicy =
-        validate model
+    /// Visits the policies that use one of `rules` (a rule: stop or not, by bin) at each stage, with their values and their
+    /// numbers sum_k i_k r^(n-2-k). Depth-first from the last stage, so that a suffix of rules is valued once:
+    /// O(r^(n-1) m) after O(r^(n-2) m^2).
+    let private enumerate (rules: bool[][]) (model: ChainModel) (visit: int -> float -> unit) =
         let m = model.Initial.Length
-        let chosen = Array.create (model.Means.Length - 1) [||]
-        let mutable best, bestStop = Double.NegativeInfinity, [||]
-        let rec search k (next: float[]) =
-            if k < 0 then
-                let v = dot model.Initial next
-                if v > best then
-                    best <- v
-                    bestStop <- Array.copy chosen
+        let rec search k stride number (next: float[]) =
+            if k < 0 then visit number (dot model.Initial next)
             else
                 let onward = model.Kernels[k] |> Array.map (fun row -> dot row next - model.ContinueCosts[k])
-                for rule in rules do
-                    chosen[k] <- rule
-                    search (k - 1) (Array.init m (fun s -> if rule[s] then model.Means[k][s] else onward[s]))
-        search (model.Means.Length - 2) (Array.last model.Means)
-        { Stop = bestStop |> Array.map Array.copy; Value = best }
+                rules |> Array.iteri (fun i rule ->
+                    search (k - 1) (stride * rules.Length) (number + i * stride)
+                        (Array.init m (fun s -> if rule[s] then model.Means[k][s] else onward[s])))
+        search (model.Means.Length - 2) 1 0 (Array.last model.Means)
+
+    /// Values of all policies built from `rules`, in the order of `Menu`.
+    let internal ruleValues (rules: bool[][], model: ChainModel) : float[] =
+        let values = Array.zeroCreate (pown rules.Length (model.Means.Length - 1))
+        enumerate rules model (fun i v -> values[i] <- v)
+        values
+
+    let private bestOf (rules: bool[][]) (model: ChainModel) : ChainPolicy =
+        validate model
+        let best, bestNumber = ref Double.NegativeInfinity, ref 0
+        enumerate rules model (fun i v ->
+            if v > best.Value then
+                best.Value <- v
+                bestNumber.Value <- i)
+        let last = model.Means.Length - 2
+        { Stop = Array.init (last + 1) (fun k -> Array.copy rules[bestNumber.Value / pown rules.Length (last - k) % rules.Length])
+          Value = best.Value }
 
     /// Every threshold rule of m bins: stop iff s >= theta, theta = 0 .. m.
     let internal thresholdRules m = Array.init (m + 1) (fun theta -> Array.init m (fun s -> s >= theta))

@@ -1,0 +1,130 @@
+namespace OptimalStopping.Cli.Plots
+
+open System.IO
+open System.Text.Json
+open OptimalStopping.Runtime
+
+/// All that a run folder holds; a part whose file is absent (that experiment was not run) is an empty array.
+type RunData =
+    { Regret: RegretPoint[]; Slopes: RegretSlope[]; Tradeoff: OperatingPoint[]; Comparisons: Comparison[]
+      Reliability: ReliabilityBin[]; Signals: SignalQuality[]; Stages: StageAccuracy[]
+      Stops: StopShare[]; Thresholds: StageThreshold[]
+      /// Settings of the run, flattened from manifest.json: dotted key, value as text.
+      Manifest: struct (string * string)[] }
+
+/// Reads a run folder.
+module RunData =
+
+    let private table (dir: string) name (columns: string) (convert: CsvRow -> 'a) : 'a[] =
+        let path = Path.Combine(dir, name)
+        if File.Exists path then Csv.read (path, columns.Split ',') |> Array.map convert else [||]
+
+    let private regret (r: CsvRow) : RegretPoint =
+        { Instance = r.Text "instance"; Learner = r.Text "learner"; Feedback = r.TextOrEmpty "feedback"
+          T = r.Positive "t"; Seeds = r.Count "seeds"
+          Mean = r.Number "mean"; Lower = r.NumberOrNaN "lower"; Upper = r.NumberOrNaN "upper"
+          Bound = r.NumberOrNaN "bound"; Certificate = r.NumberOrNaN "certificate" }
+
+    let private slope (r: CsvRow) : RegretSlope =
+        { Instance = r.Text "instance"; Learner = r.Text "learner"; Feedback = r.TextOrEmpty "feedback"
+          Theorem = r.TextOrEmpty "theorem"
+          Slope = r.NumberOrNaN "slope"; SlopeLow = r.NumberOrNaN "slope_low"; SlopeHigh = r.NumberOrNaN "slope_high"
+          RegretFinal = r.Number "regret_final"; BoundFinal = r.NumberOrNaN "bound_final"
+          TFinal = r.Positive "t_final" }
+
+    let private point (r: CsvRow) : OperatingPoint =
+        { Policy = r.Text "policy"; Lambda = r.NumberOrNaN "lambda"
+          Cost = r.Number "cost"; CostLow = r.NumberOrNaN "cost_low"; CostHigh = r.NumberOrNaN "cost_high"
+          Quality = r.Unit "quality"
+          QualityLow = r.NumberOrNaN "quality_low"; QualityHigh = r.NumberOrNaN "quality_high"
+          Pareto = r.Flag "pareto" }
+
+    let private comparison (r: CsvRow) : Comparison =
+        { Baseline = r.Text "baseline"; Lambda = r.NumberOrNaN "lambda"; Pairs = r.Count "pairs"
+          UtilityOurs = r.Number "utility_ours"; UtilityBaseline = r.Number "utility_baseline"
+          Difference = r.Number "difference"; CiLow = r.NumberOrNaN "ci_low"; CiHigh = r.NumberOrNaN "ci_high"
+          PPermutation = r.Unit "p_permutation"; PHolm = r.Unit "p_holm"; PBh = r.UnitOrNaN "p_bh"
+          PWilcoxon = r.UnitOrNaN "p_wilcoxon"; PT = r.UnitOrNaN "p_t"
+          Dz = r.NumberOrNaN "d_z"; Gz = r.NumberOrNaN "g_z"; CliffDelta = r.NumberOrNaN "cliff_delta"
+          DzLow = r.NumberOrNaN "d_z_low"; DzHigh = r.NumberOrNaN "d_z_high"
+          QualityOurs = r.Unit "quality_ours"; QualityBaseline = r.Unit "quality_baseline"
+          CostOurs = r.Number "cost_ours"; CostBaseline = r.Number "cost_baseline" }
+
+    let private bin (r: CsvRow) : ReliabilityBin =
+        { Stage = r.Count "stage"; Model = r.Text "model"; BinLow = r.Unit "bin_low"; BinHigh = r.Unit "bin_high"
+          Count = r.Count "count"; Confidence = r.UnitOrNaN "confidence"; Accuracy = r.UnitOrNaN "accuracy" }
+
+    let private signal (r: CsvRow) : SignalQuality =
+        { Stage = r.Count "stage"; Model = r.Text "model"; Signal = r.Text "signal"
+          Auroc = r.UnitOrNaN "auroc"; Ece = r.UnitOrNaN "ece"; Brier = r.UnitOrNaN "brier" }
+
+    let private accuracy (r: CsvRow) : StageAccuracy =
+        { Stage = r.Count "stage"; Model = r.Text "model"; Family = r.Text "family"; Level = r.TextOrEmpty "level"
+          Queries = r.Count "queries"; Accuracy = r.UnitOrNaN "accuracy"; MeanTokens = r.NumberOrNaN "mean_tokens" }
+
+    let rec private flatten (prefix: string) (element: JsonElement) : struct (string * string) seq =
+        let under name = if prefix = "" then name else $"{prefix}.{name}"
+        match element.ValueKind with
+        | JsonValueKind.Object -> element.EnumerateObject() |> Seq.collect (fun p -> flatten (under p.Name) p.Value)
+        | JsonValueKind.Array when element.EnumerateArray() |> Seq.exists (fun e -> e.ValueKind = JsonValueKind.Object) ->
+            element.EnumerateArray() |> Seq.indexed |> Seq.collect (fun (i, e) -> flatten (under (string (i + 1))) e)
+        | JsonValueKind.Array ->
+            Seq.singleton (struct (prefix, element.EnumerateArray() |> Seq.map string |> String.concat ", "))
+        | _ -> Seq.singleton (struct (prefix, string element))
+
+    let private manifest (dir: string) =
+        let path = Path.Combine(dir, "manifest.json")
+        if not (File.Exists path) then [||]
+        else
+            try
+                use document = JsonDocument.Parse(File.ReadAllText path)
+                flatten "" document.RootElement |> Seq.toArray
+            with :? JsonException as e ->
+                let line = e.LineNumber.GetValueOrDefault() + 1L
+                raise (ToolkitException($"{path}:{line}: expected JSON, got: {e.Message}", e))
+
+    /// Reads every result file of a run folder. A missing folder or a malformed file is a ToolkitException.
+    let load (dir: string) : RunData =
+        if not (Directory.Exists dir) then
+            raise (ToolkitException $"{dir}: expected the folder of a run, got no such folder")
+        { Regret = table dir "figure1a.csv" "instance,learner,feedback,t,seeds,mean,lower,upper,bound,certificate" regret
+          Slopes =
+            table dir "figure1a_slopes.csv"
+                "instance,learner,feedback,theorem,slope,slope_low,slope_high,regret_final,bound_final,t_final" slope
+          Tradeoff =
+            table dir "figure1b.csv"
+                "policy,lambda,cost,cost_low,cost_high,quality,quality_low,quality_high,pareto" point
+          Comparisons =
+            table dir "table1.csv"
+                ("baseline,lambda,pairs,utility_ours,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,"
+                 + "p_bh,p_wilcoxon,p_t,d_z,g_z,cliff_delta,d_z_low,d_z_high,"
+                 + "quality_ours,quality_baseline,cost_ours,cost_baseline") comparison
+          Reliability =
+            table dir "reliability.csv" "stage,model,bin_low,bin_high,count,confidence,accuracy" bin
+          Signals = table dir "calibration.csv" "stage,model,signal,auroc,ece,brier" signal
+          Stages = table dir "stages.csv" "stage,model,family,level,queries,accuracy,mean_tokens" accuracy
+          Stops =
+            table dir "stops.csv" "lambda,stage,share" (fun r ->
+                { Lambda = r.Number "lambda"; Stage = r.Count "stage"; Share = r.Unit "share" } : StopShare)
+          Thresholds =
+            table dir "thresholds.csv" "lambda,stage,threshold" (fun r ->
+                { Lambda = r.Number "lambda"; Stage = r.Count "stage"; Threshold = r.NumberOrNaN "threshold" })
+          Manifest = manifest dir }
+
+    /// Whether no result file has a data line (the manifest alone is nothing to draw).
+    let isEmpty (data: RunData) : bool =
+        data.Regret.Length + data.Slopes.Length + data.Tradeoff.Length + data.Comparisons.Length + data.Reliability.Length
+        + data.Signals.Length + data.Stages.Length + data.Stops.Length + data.Thresholds.Length = 0
+
+    /// The name of a stage's model, from whichever file gives it; "model k" where none does.
+    let modelName (data: RunData) (stage: int) : string =
+        seq {
+            for s in data.Stages do if s.Stage = stage then s.Model
+            for s in data.Signals do if s.Stage = stage then s.Model
+            for s in data.Reliability do if s.Stage = stage then s.Model
+        }
+        |> Seq.tryHead
+        |> Option.defaultValue $"model {stage}"
+
+    /// Whether an instance of the regret experiment was drawn by a simulator (as opposed to replayed recordings).
+    let isSimulated (instance: string) : bool = instance.StartsWith("simulated", System.StringComparison.Ordinal)

@@ -1,0 +1,43 @@
+namespace OptimalStopping.Cli.Plots
+
+/// Cumulative regret of one learner at round T: mean over seeds with its 95 % band, the a-priori bound of the theorem
+/// that covers the learner and the mean certificate (NaN where there is none).
+type RegretPoint =
+    { Instance: string; Learner: string; Feedback: string; T: float; Seeds: int
+      Mean: float; Lower: float; Upper: float; Bound: float; Certificate: float }
+
+/// Slope of log regret on log T with its 95 % interval, and the regret and bound at the last round.
+type RegretSlope =
+    { Instance: string; Learner: string; Feedback: string; Theorem: string
+      Slope: float; SlopeLow: float; SlopeHigh: float; RegretFinal: float; BoundFinal: float; TFinal: float }
+
+/// Mean cost (in units of the cheapest model) and mean quality of one policy on the test queries, with 95 % intervals.
+/// Lambda is NaN for a policy that has none; Pareto says that no other listed point is both cheaper and better.
+type OperatingPoint =
+    { Policy: string; Lambda: float; Cost: float; CostLow: float; CostHigh: float
+      Quality: float; QualityLow: float; QualityHigh: float; Pareto: bool }
+
+/// One paired comparison of our policy with a baseline at one lambda.
+type Comparison =
+    { Baseline: string; Lambda: float; Pairs: int; UtilityOurs: float; UtilityBaseline: float
+      Difference: float; CiLow: float; CiHigh: float
+      PPermutation: float; PHolm: float; PBh: float; PWilcoxon: float; PT: float
+      Dz: float; Gz: float; CliffDelta: float; DzLow: float; DzHigh: float
+      QualityOurs: float; QualityBaseline: float; CostOurs: float; CostBaseline: float }
+
+/// One bin of a reliability diagram; Confidence and Accuracy are NaN where the bin is empty.
+type ReliabilityBin =
+    { Stage: int; Model: string; BinLow: float; BinHigh: float; Count: int; Confidence: float; Accuracy: float }
+
+/// How good one confidence signal of one stage is: ranking (AUROC), calibration error (ECE) and Brier score.
+type SignalQuality = { Stage: int; Model: string; Signal: string; Auroc: float; Ece: float; Brier: float }
+
+/// Accuracy of one stage on one task family and level, and the mean number of tokens it wrote.
+type StageAccuracy =
+    { Stage: int; Model: string; Family: string; Level: string; Queries: int; Accuracy: float; MeanTokens: float }
+
+/// Share of the test queries that a stage answered, for our policy at one lambda.
+type StopShare = { Lambda: float; Stage: int; Share: float }
+
+/// Stopping threshold of a stage at one lambda (NaN where the stage never stops by threshold).
+type StageThreshold = { Lambda: float; Stage: int; Threshold: float }

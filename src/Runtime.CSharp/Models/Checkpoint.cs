@@ -1,0 +1,103 @@
+using System.Text.Json;
+
+namespace OptimalStopping.Runtime.Models;
+
+/// <summary>
+/// The tensors of a model folder as Hugging Face publishes it: <c>model.safetensors</c>, or several shards with
+/// <c>model.safetensors.index.json</c>.
+/// </summary>
+public sealed class Checkpoint : IDisposable
+{
+    private readonly string _place;
+    private readonly Dictionary<string, (SafeTensors File, TensorEntry Entry)> _tensors = [];
+    private readonly List<SafeTensors> _files = [];
+
+    private Checkpoint(string place) => _place = place;
+
+    /// <summary>Opens the folder's files and checks their headers; no tensor is read yet.</summary>
+    /// <exception cref="ToolkitException">A file is missing or malformed.</exception>
+    public static Checkpoint Open(string folder)
+    {
+        string single = Path.Combine(folder, "model.safetensors"), index = single + ".index.json";
+        if (!File.Exists(single) && !File.Exists(index))
+            throw new ToolkitException($"{folder}: expected model.safetensors or model.safetensors.index.json, got neither");
+        bool sharded = !File.Exists(single);
+        var checkpoint = new Checkpoint(sharded ? index : single);
+        try
+        {
+            if (sharded) checkpoint.AddShards(folder, index);
+            else
+            {
+                SafeTensors file = checkpoint.Add(single);
+                foreach (TensorEntry entry in file.Entries.Values) checkpoint._tensors.Add(entry.Name, (file, entry));
+            }
+            return checkpoint;
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>True when the checkpoint has a tensor of this name.</summary>
+    public bool Has(string name) => _tensors.ContainsKey(name);
+
+    /// <summary>The type of a tensor.</summary>
+    public TensorType TypeOf(string name) => Find(name).Entry.Type;
+
+    /// <summary>A floating-point tensor of exactly this shape, as float32.</summary>
+    public float[] Floats(string name, params long[] shape)
+    {
+        var (file, entry) = Find(name, shape);
+        return file.ReadFloats(entry);
+    }
+
+    /// <summary>An I8 tensor of exactly this shape.</summary>
+    public sbyte[] Bytes(string name, params long[] shape)
+    {
+        var (file, entry) = Find(name, shape);
+        return file.ReadBytes(entry);
+    }
+
+    public void Dispose()
+    {
+        foreach (SafeTensors file in _files) file.Dispose();
+    }
+
+    private (SafeTensors File, TensorEntry Entry) Find(string name, long[]? shape = null)
+    {
+        if (!_tensors.TryGetValue(name, out var found))
+            throw new ToolkitException($"{_place}: {name}: expected a tensor, got nothing");
+        if (shape is not null && !found.Entry.Shape.AsSpan().SequenceEqual(shape))
+            throw new ToolkitException($"{found.Entry.File}: {name}: expected shape [{string.Join(", ", shape)}], got [{string.Join(", ", found.Entry.Shape)}]");
+        return found;
+    }
+
+    private SafeTensors Add(string path)
+    {
+        SafeTensors file = SafeTensors.Open(path);
+        _files.Add(file);
+        return file;
+    }
+
+    private void AddShards(string folder, string index)
+    {
+        using JsonDocument document = Json.Open(index);
+        JsonElement map = Json.Get(index, document.RootElement, "weight_map", "an object of tensor names and files");
+        if (map.ValueKind != JsonValueKind.Object)
+            throw Json.Fault(index, "weight_map", "an object of tensor names and files", Json.Show(map));
+        var shards = new Dictionary<string, SafeTensors>();
+        foreach (JsonProperty item in map.EnumerateObject())
+        {
+            string? shard = item.Value.ValueKind == JsonValueKind.String ? item.Value.GetString() : null;
+            if (string.IsNullOrEmpty(shard) || shard != Path.GetFileName(shard) || shard.Contains('\\'))
+                throw Json.Fault(index, $"weight_map.{item.Name}", "the name of a file in the same folder", Json.Show(item.Value));
+            if (!shards.TryGetValue(shard, out SafeTensors? file))
+                shards.Add(shard, file = Add(Path.Combine(folder, shard)));
+            if (!file.Entries.TryGetValue(item.Name, out TensorEntry? entry))
+                throw Json.Fault(Path.Combine(folder, shard), item.Name, $"a tensor, as {Path.GetFileName(index)} says", "nothing");
+            _tensors.Add(item.Name, (file, entry));
+        }
+    }
+}

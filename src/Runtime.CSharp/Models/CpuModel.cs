@@ -1,0 +1,161 @@
+namespace OptimalStopping.Runtime.Models;
+
+/// <summary>
+/// A dense Qwen3 model on the processor, in managed code: INT8 weights, activations rounded to INT8 per token, exact
+/// integer sums, everything else in float32 with one fixed order of operations. A token's logits are bitwise the same
+/// alone, among other tokens, in a batch, and with every <see cref="KernelSet"/>. One forward uses one thread; several
+/// threads may each drive their own sequences of one model at the same time.
+/// </summary>
+public sealed class CpuModel : ITokenModel
+{
+    private readonly CpuWeights _weights;
+    private readonly Rotary _rotary;
+    private readonly Stack<ForwardPass> _idle = [];
+    private volatile bool _disposed;
+
+    private CpuModel(string name, Qwen3Config config, CpuWeights weights, KernelSet kernels)
+    {
+        (Name, Config, _weights, Kernels) = (name, config, weights, kernels);
+        _rotary = new Rotary(config);
+    }
+
+    public string Name { get; }
+    public Qwen3Config Config { get; }
+    public KernelSet Kernels { get; }
+    public int VocabularySize => Config.VocabularySize;
+    public int MaxPositions => Config.MaxPositions;
+
+    /// <summary>
+    /// Loads a Hugging Face folder: <c>config.json</c> and <c>model.safetensors</c> (or its shards), in F32, F16, BF16 or
+    /// INT8 as compressed-tensors stores W8A8. The folder's name becomes the model's name.
+    /// </summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="kernels">The instruction set; the fastest that this processor has, when null.</param>
+    /// <exception cref="ToolkitException">A file is missing or malformed, or describes another kind of model.</exception>
+    public static CpuModel Load(string folder, KernelSet? kernels = null)
+    {
+        Qwen3Config config = Qwen3Config.Read(Path.Combine(folder, "config.json"));
+        using Checkpoint checkpoint = Checkpoint.Open(folder);
+        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
+        return new CpuModel(name, config, CpuWeights.Read(config, checkpoint), kernels ?? KernelSet.Best);
+    }
+
+    public ITokenSequence NewSequence(int capacity)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, MaxPositions);
+        return new CpuSequence(this, capacity, _rotary.Table(capacity));
+    }
+
+    public void ForwardBatch(ReadOnlySpan<SequenceStep> steps, Span<float> logits)
+    {
+        CheckLogits(logits, steps.Length);
+        CheckBatch(steps);
+        ForwardPass pass = Rent();
+        try
+        {
+            for (int i = 0; i < steps.Length; i++)
+                Queue(pass, (CpuSequence)steps[i].Sequence, steps[i].Tokens.Span, i, all: false, logits);
+            pass.Flush(logits);
+        }
+        finally { Return(pass); }
+        for (int i = 0; i < steps.Length; i++) ((CpuSequence)steps[i].Sequence).Length += steps[i].Tokens.Length;
+    }
+
+    internal void Append(CpuSequence sequence, ReadOnlySpan<int> tokens, Span<float> logits, bool all)
+    {
+        CheckLogits(logits, all ? tokens.Length : 1);
+        CheckTokens(sequence, tokens);
+        ForwardPass pass = Rent();
+        try
+        {
+            Queue(pass, sequence, tokens, 0, all, logits);
+            pass.Flush(logits);
+        }
+        finally { Return(pass); }
+        sequence.Length += tokens.Length;
+    }
+
+    /// <summary>Frees the weights. No sequence of this model may be in use, and none works afterwards.</summary>
+    public void Dispose()
+    {
+        lock (_idle)
+        {
+            if (_disposed) return;
+            _disposed = true;
+            while (_idle.TryPop(out ForwardPass? pass)) pass.Dispose();
+            _weights.Dispose();
+        }
+    }
+
+    private static void Queue(
+        ForwardPass pass, CpuSequence sequence, ReadOnlySpan<int> tokens, int logitRow, bool all, Span<float> logits)
+    {
+        for (int j = 0; j < tokens.Length; j++)
+        {
+            int row = all ? logitRow + j : j == tokens.Length - 1 ? logitRow : -1;
+            pass.Add(sequence, tokens[j], sequence.Length + j, row, logits);
+        }
+    }
+
+    private void CheckLogits(Span<float> logits, int rows)
+    {
+        if (logits.Length < (long)rows * VocabularySize)
+            throw new ArgumentException($"expected room for {rows} rows of {VocabularySize} logits, got {logits.Length} values", nameof(logits));
+    }
+
+    private void CheckTokens(CpuSequence sequence, ReadOnlySpan<int> tokens)
+    {
+        _ = sequence.Cache; // throws when disposed
+        if (tokens.IsEmpty) throw new ArgumentException("expected at least one token, got none", nameof(tokens));
+        if (tokens.Length > sequence.Capacity - sequence.Length)
+            throw new ArgumentException(
+                $"expected at most {sequence.Capacity - sequence.Length} more tokens in a sequence of {sequence.Capacity}, got {tokens.Length}", nameof(tokens));
+        foreach (int token in tokens)
+            if ((uint)token >= (uint)VocabularySize)
+                throw new ArgumentOutOfRangeException(nameof(tokens), token, $"expected tokens below {VocabularySize}");
+    }
+
+    /// <summary>Checks all steps before any of them changes a sequence.</summary>
+    private void CheckBatch(ReadOnlySpan<SequenceStep> steps)
+    {
+        int marked = 0;
+        try
+        {
+            for (; marked < steps.Length; marked++)
+            {
+                if (steps[marked].Sequence is not CpuSequence sequence || sequence.Model != this)
+                    throw new ArgumentException("expected sequences of this model", nameof(steps));
+                if (sequence.InBatch) throw new ArgumentException("expected each sequence once, got one twice", nameof(steps));
+                CheckTokens(sequence, steps[marked].Tokens.Span);
+                sequence.InBatch = true;
+            }
+        }
+        finally
+        {
+            for (int i = 0; i < marked; i++) ((CpuSequence)steps[i].Sequence).InBatch = false;
+        }
+    }
+
+    /// <summary>A pass for this thread; as many exist as ever ran at the same time.</summary>
+    private ForwardPass Rent()
+    {
+        lock (_idle)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_idle.TryPop(out ForwardPass? pass)) return pass;
+        }
+        return new ForwardPass(Config, _weights, Kernels);
+    }
+
+    private void Return(ForwardPass pass)
+    {
+        pass.Reset();
+        lock (_idle)
+        {
+            if (_disposed) pass.Dispose();
+            else _idle.Push(pass);
+        }
+    }
+}

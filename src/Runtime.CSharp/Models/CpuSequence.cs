@@ -1,0 +1,49 @@
+namespace OptimalStopping.Runtime.Models;
+
+/// <summary>A sequence of a <see cref="CpuModel"/>. To be used by one thread at a time.</summary>
+internal sealed class CpuSequence : ITokenSequence
+{
+    private KeyValueCache? _cache;
+
+    public CpuSequence(CpuModel model, int capacity, float[] angles)
+    {
+        (Model, Capacity, Angles) = (model, capacity, angles);
+        _cache = new KeyValueCache(model.Config, capacity);
+    }
+
+    public CpuModel Model { get; }
+    public int Capacity { get; }
+    public int Length { get; internal set; }
+
+    /// <summary>The table of <see cref="Rotary"/>, long enough for this sequence.</summary>
+    internal float[] Angles { get; }
+
+    /// <summary>True while a batch holds this sequence, to find one that occurs twice.</summary>
+    internal bool InBatch { get; set; }
+
+    internal KeyValueCache Cache => _cache ?? throw new ObjectDisposedException(nameof(CpuSequence));
+
+    public void Forward(ReadOnlySpan<int> tokens, Span<float> lastLogits) => Model.Append(this, tokens, lastLogits, all: false);
+
+    public void ForwardAll(ReadOnlySpan<int> tokens, Span<float> allLogits) => Model.Append(this, tokens, allLogits, all: true);
+
+    public void Truncate(int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
+        Length = length; // what lies behind is overwritten before it is read again
+    }
+
+    public ITokenSequence Fork()
+    {
+        var copy = new CpuSequence(Model, Capacity, Angles) { Length = Length };
+        copy.Cache.CopyFrom(Cache, Length);
+        return copy;
+    }
+
+    public void Dispose()
+    {
+        _cache?.Dispose();
+        _cache = null;
+    }
+}

@@ -1,0 +1,47 @@
+namespace OptimalStopping.Runtime.Models;
+
+/// <summary>
+/// Rotary position embedding (Su et al. 2021) as Hugging Face's Qwen3 applies it: value i of the first half of a head
+/// turns together with value i of the second half, by position * theta^(-2i / head dimension).
+/// </summary>
+internal sealed unsafe class Rotary(Qwen3Config config)
+{
+    private readonly Lock _growing = new();
+    private float[] _angles = [];
+
+    /// <summary>
+    /// The table for positions 0 to <paramref name="positions"/> - 1 (or more): per position the cosines of each i, then
+    /// the sines. It grows by need: a model may allow far more positions than any sequence uses.
+    /// </summary>
+    public float[] Table(int positions)
+    {
+        int half = config.HeadDimension / 2;
+        lock (_growing)
+        {
+            if (_angles.Length >= positions * 2 * half) return _angles;
+            var table = new float[checked(positions * 2 * half)];
+            for (int i = 0; i < half; i++)
+            {
+                double frequency = Math.Pow(config.RopeTheta, -2.0 * i / config.HeadDimension);
+                for (int p = 0; p < positions; p++)
+                {
+                    table[p * 2 * half + i] = (float)Math.Cos(p * frequency);
+                    table[p * 2 * half + half + i] = (float)Math.Sin(p * frequency);
+                }
+            }
+            return _angles = table;
+        }
+    }
+
+    /// <summary>Turns one head in place.</summary>
+    public static void Rotate(float* head, ReadOnlySpan<float> table, int position, int half)
+    {
+        ReadOnlySpan<float> cosines = table.Slice(position * 2 * half, half), sines = table.Slice(position * 2 * half + half, half);
+        for (int i = 0; i < half; i++)
+        {
+            float first = head[i], second = head[i + half];
+            head[i] = first * cosines[i] - second * sines[i];
+            head[i + half] = second * cosines[i] + first * sines[i];
+        }
+    }
+}

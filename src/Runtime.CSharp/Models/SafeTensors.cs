@@ -1,0 +1,173 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
+
+namespace OptimalStopping.Runtime.Models;
+
+/// <summary>The element types that this project reads and writes.</summary>
+public enum TensorType { F32, F16, BF16, I8 }
+
+/// <summary>Where one tensor lies in a file: offsets count from the first byte of the file.</summary>
+public sealed record TensorEntry(string File, string Name, TensorType Type, long[] Shape, long Offset, long Bytes)
+{
+    /// <summary>The number of elements, which is the product of the shape.</summary>
+    public long Count => Bytes / SafeTensors.SizeOf(Type);
+}
+
+/// <summary>
+/// One <c>.safetensors</c> file: 8 bytes with the length of the header, the header in JSON, then the tensors' bytes.
+/// The header comes from strangers, so each number is checked against the file before anything is allocated by it.
+/// </summary>
+public sealed class SafeTensors : IDisposable
+{
+    private const long LongestHeader = 100_000_000;
+    private readonly SafeFileHandle _handle;
+    private readonly Dictionary<string, TensorEntry> _entries;
+
+    private SafeTensors(SafeFileHandle handle, Dictionary<string, TensorEntry> entries) => (_handle, _entries) = (handle, entries);
+
+    /// <summary>The tensors by name.</summary>
+    public IReadOnlyDictionary<string, TensorEntry> Entries => _entries;
+
+    /// <summary>Opens a file and checks its whole header.</summary>
+    /// <exception cref="ToolkitException">The file cannot be read or its header is malformed.</exception>
+    public static SafeTensors Open(string file)
+    {
+        SafeFileHandle? handle = null;
+        try
+        {
+            handle = File.OpenHandle(file);
+            return new SafeTensors(handle, ReadHeader(file, handle));
+        }
+        catch (Exception fault)
+        {
+            handle?.Dispose();
+            if (fault is IOException or UnauthorizedAccessException)
+                throw new ToolkitException($"{file}: expected a readable file, got: {fault.Message}", fault);
+            throw;
+        }
+    }
+
+    /// <summary>The bytes of one element.</summary>
+    public static int SizeOf(TensorType type) => type switch { TensorType.F32 => 4, TensorType.I8 => 1, _ => 2 };
+
+    /// <summary>A floating-point tensor's elements in row-major order, widened to float32 (exact for every type).</summary>
+    /// <exception cref="ToolkitException">It is an I8 tensor, or a value is not finite.</exception>
+    public float[] ReadFloats(TensorEntry entry)
+    {
+        if (entry.Type == TensorType.I8)
+            throw new ToolkitException($"{entry.File}: {entry.Name}: expected F32, F16 or BF16, got I8");
+        byte[] bytes = Read(entry);
+        var values = new float[entry.Count];
+        switch (entry.Type)
+        {
+            case TensorType.F32:
+                for (int i = 0; i < values.Length; i++)
+                    values[i] = BinaryPrimitives.ReadSingleLittleEndian(bytes.AsSpan(4 * i));
+                break;
+            case TensorType.F16:
+                for (int i = 0; i < values.Length; i++)
+                    values[i] = (float)BinaryPrimitives.ReadHalfLittleEndian(bytes.AsSpan(2 * i));
+                break;
+            default:
+                for (int i = 0; i < values.Length; i++)
+                    values[i] = BitConverter.Int32BitsToSingle(BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(2 * i)) << 16);
+                break;
+        }
+        for (int i = 0; i < values.Length; i++)
+            if (!float.IsFinite(values[i]))
+                throw new ToolkitException(
+                    $"{entry.File}: {entry.Name}: offset {entry.Offset + (long)i * SizeOf(entry.Type)}: expected a finite value, got {values[i]}");
+        return values;
+    }
+
+    /// <summary>An I8 tensor's elements in row-major order.</summary>
+    public sbyte[] ReadBytes(TensorEntry entry) => entry.Type == TensorType.I8
+        ? MemoryMarshal.Cast<byte, sbyte>(Read(entry)).ToArray()
+        : throw new ToolkitException($"{entry.File}: {entry.Name}: expected I8, got {entry.Type}");
+
+    public void Dispose() => _handle.Dispose();
+
+    private byte[] Read(TensorEntry entry)
+    {
+        if (entry.Bytes > Array.MaxLength)
+            throw new ToolkitException($"{entry.File}: {entry.Name}: expected at most {Array.MaxLength} bytes, got {entry.Bytes}");
+        var bytes = new byte[entry.Bytes];
+        ReadExactly(entry.File, _handle, bytes, entry.Offset);
+        return bytes;
+    }
+
+    private static void ReadExactly(string file, SafeFileHandle handle, Span<byte> target, long offset)
+    {
+        for (int done = 0; done < target.Length;)
+        {
+            int got = RandomAccess.Read(handle, target[done..], offset + done);
+            if (got == 0) throw new ToolkitException($"{file}: offset {offset + done}: expected more bytes, got the end of the file");
+            done += got;
+        }
+    }
+
+    private static Dictionary<string, TensorEntry> ReadHeader(string file, SafeFileHandle handle)
+    {
+        long length = RandomAccess.GetLength(handle);
+        if (length < 8) throw new ToolkitException($"{file}: expected at least 8 bytes, got {length}");
+        Span<byte> prefix = stackalloc byte[8];
+        ReadExactly(file, handle, prefix, 0);
+        ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
+        ulong longest = (ulong)Math.Min(length - 8, LongestHeader);
+        if (headerLength < 2 || headerLength > longest)
+            throw new ToolkitException($"{file}: offset 0: expected a header of 2 to {longest} bytes, got {headerLength}");
+        var header = new byte[headerLength];
+        ReadExactly(file, handle, header, 8);
+
+        using JsonDocument document = Json.Parse(file, header);
+        var entries = new Dictionary<string, TensorEntry>();
+        long start = 8 + (long)headerLength;
+        foreach (JsonProperty item in document.RootElement.EnumerateObject())
+            if (item.Name != "__metadata__")
+                entries.Add(item.Name, ReadEntry(file, item.Name, item.Value, start, length - start));
+
+        long end = start;
+        foreach (TensorEntry entry in entries.Values.Where(e => e.Bytes > 0).OrderBy(e => e.Offset))
+        {
+            if (entry.Offset < end)
+                throw new ToolkitException($"{file}: {entry.Name}: expected a tensor from offset {end} on, got one that overlaps at {entry.Offset}");
+            end = entry.Offset + entry.Bytes;
+        }
+        return entries;
+    }
+
+    private static TensorEntry ReadEntry(string file, string name, JsonElement item, long start, long room)
+    {
+        if (item.ValueKind != JsonValueKind.Object) throw Json.Fault(file, name, "an object", Json.Show(item));
+        JsonElement dtype = Json.Get(file, item, "dtype", "F32, F16, BF16 or I8");
+        if (dtype.ValueKind != JsonValueKind.String || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8"))
+            throw Json.Fault(file, $"{name}.dtype", "F32, F16, BF16 or I8", Json.Show(dtype));
+        TensorType type = Enum.Parse<TensorType>(dtype.GetString()!);
+        long[] shape = Whole(file, item, name, "shape");
+        long[] offsets = Whole(file, item, name, "data_offsets");
+        if (offsets.Length != 2 || offsets[0] > offsets[1] || offsets[1] > room)
+            throw Json.Fault(file, $"{name}.data_offsets", $"two offsets in order, at most {room}", $"[{string.Join(", ", offsets)}]");
+        UInt128 size = (UInt128)SizeOf(type);
+        foreach (long extent in shape)
+        {
+            size *= (UInt128)extent;
+            if (size > (UInt128)room) break;
+        }
+        long bytes = offsets[1] - offsets[0];
+        if (shape.Contains(0)) size = 0;
+        if (size != (UInt128)bytes)
+            throw Json.Fault(file, $"{name}.shape", $"the shape of {bytes} bytes of {type}", $"[{string.Join(", ", shape)}]");
+        return new TensorEntry(file, name, type, shape, start + offsets[0], bytes);
+    }
+
+    private static long[] Whole(string file, JsonElement item, string name, string key)
+    {
+        JsonElement list = Json.Get(file, item, key, "an array of whole numbers");
+        if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() > 16)
+            throw Json.Fault(file, $"{name}.{key}", "an array of at most 16 whole numbers", Json.Show(list));
+        return [.. list.EnumerateArray().Select(v => v.ValueKind == JsonValueKind.Number && v.TryGetInt64(out long n) && n >= 0
+            ? n : throw Json.Fault(file, $"{name}.{key}", "whole numbers of 0 or more", Json.Show(list)))];
+    }
+}

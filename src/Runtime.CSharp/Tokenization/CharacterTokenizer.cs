@@ -1,0 +1,109 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace OptimalStopping.Runtime.Tokenization;
+
+/// <summary>
+/// One token per character over the nano ladder's alphabet of 63 characters; token 0 ends a text. Kept beside the
+/// model as a Hugging Face <c>tokenizer.json</c> (a BPE vocabulary without merges).
+/// </summary>
+public sealed class CharacterTokenizer : ITokenizer
+{
+    /// <summary>The nano ladder's alphabet; a character's token is one more than its place here.</summary>
+    public const string NanoAlphabet = "0123456789abcdefghijklmnopqrstuvwxyz +-*%=#,;:|&?()<>.^/!@$_~[]";
+
+    private const string EndOfTextToken = "<eos>";
+
+    private readonly Dictionary<char, int> _tokens = [];
+    private readonly string[] _texts;
+
+    private CharacterTokenizer(string[] texts, int endOfText)
+    {
+        _texts = texts;
+        EndOfText = endOfText;
+        for (int i = 0; i < texts.Length; i++)
+            if (i != endOfText) _tokens[texts[i][0]] = i;
+    }
+
+    /// <summary>The tokenizer of the nano ladder.</summary>
+    public static CharacterTokenizer Nano { get; } = new([EndOfTextToken, .. NanoAlphabet.Select(c => c.ToString())], 0);
+
+    public int VocabularySize => _texts.Length;
+
+    public int EndOfText { get; }
+
+    /// <exception cref="ToolkitException">A character is outside the alphabet; the message names it and its place.</exception>
+    public int[] Encode(string text)
+    {
+        var tokens = new int[text.Length];
+        for (int i = 0; i < text.Length; i++)
+        {
+            if (!_tokens.TryGetValue(text[i], out tokens[i]))
+                throw new ToolkitException(
+                    $"prompt:{i + 1}: expected a character of the ladder's alphabet ({string.Concat(_texts.Where(t => t.Length == 1))}), got {Describe(text, i)}");
+        }
+        return tokens;
+    }
+
+    public string Decode(ReadOnlySpan<int> tokens)
+    {
+        var text = new StringBuilder(tokens.Length);
+        foreach (int token in tokens)
+            if (token != EndOfText) text.Append(_texts[token]);
+        return text.ToString();
+    }
+
+    /// <summary>Reads a <c>tokenizer.json</c> whose vocabulary is single characters and one end-of-text token.</summary>
+    public static CharacterTokenizer Load(string path)
+    {
+        JsonObject vocabulary;
+        try
+        {
+            vocabulary = JsonNode.Parse(File.ReadAllText(path))?["model"]?["vocab"] as JsonObject
+                ?? throw new ToolkitException($"{path}: key 'model.vocab': expected an object of token to id, got none");
+        }
+        catch (JsonException error)
+        {
+            throw new ToolkitException($"{path}:{error.LineNumber + 1}: expected JSON, got {error.Message}", error);
+        }
+        var texts = new string[vocabulary.Count];
+        int? end = null;
+        foreach (var (text, node) in vocabulary)
+        {
+            if (node is not JsonValue value || !value.TryGetValue(out int id) || id < 0 || id >= texts.Length || texts[id] is not null)
+                throw new ToolkitException($"{path}: key 'model.vocab': expected the ids 0 to {texts.Length - 1} once each, got '{text}': {node?.ToJsonString() ?? "null"}");
+            texts[id] = text;
+            if (text.Length == 1) continue;
+            if (end is not null)
+                throw new ToolkitException($"{path}: key 'model.vocab': expected single characters and one end-of-text token, got '{texts[end.Value]}' and '{text}'");
+            end = id;
+        }
+        return new CharacterTokenizer(texts, end ?? throw new ToolkitException($"{path}: key 'model.vocab': expected an end-of-text token, got none"));
+    }
+
+    /// <summary>The <c>tokenizer.json</c> that <see cref="Load"/> reads.</summary>
+    public string ToJson()
+    {
+        var vocabulary = new JsonObject();
+        for (int i = 0; i < _texts.Length; i++) vocabulary[_texts[i]] = i;
+        var document = new JsonObject
+        {
+            ["version"] = "1.0",
+            ["added_tokens"] = new JsonArray(new JsonObject
+            {
+                ["id"] = EndOfText, ["content"] = _texts[EndOfText], ["single_word"] = false, ["lstrip"] = false,
+                ["rstrip"] = false, ["normalized"] = false, ["special"] = true,
+            }),
+            ["model"] = new JsonObject { ["type"] = "BPE", ["vocab"] = vocabulary, ["merges"] = new JsonArray() },
+        };
+        return document.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }) + "\n";
+    }
+
+    private static string Describe(string text, int at)
+    {
+        var rune = Rune.GetRuneAt(char.IsLowSurrogate(text[at]) || (char.IsHighSurrogate(text[at]) && at + 1 == text.Length) ? "\uFFFD" : text,
+            char.IsSurrogate(text[at]) && (at + 1 == text.Length || char.IsLowSurrogate(text[at])) ? 0 : at);
+        return $"'{rune}' (U+{rune.Value:X4})";
+    }
+}

@@ -1,0 +1,51 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace OptimalStopping.Runtime.Torch;
+
+/// <summary>The state of an interrupted training run: step, weights and optimiser moments, tied to its recipe.</summary>
+internal static class Checkpoint
+{
+    /// <summary>Writes to a temporary name and moves, so that a crash leaves the previous checkpoint whole.</summary>
+    public static void Write(string path, TrainingRecipe recipe, int step, IEnumerable<Tensor> tensors)
+    {
+        using (var writer = new BinaryWriter(File.Create(path + ".new")))
+        {
+            writer.Write(Describe(recipe));
+            writer.Write(step);
+            foreach (Tensor tensor in tensors)
+                foreach (float value in tensor.detach().data<float>().ToArray()) writer.Write(value);
+        }
+        File.Move(path + ".new", path, overwrite: true);
+    }
+
+    /// <summary>Fills the tensors and returns the step to go on with; null where there is no checkpoint.</summary>
+    /// <exception cref="ToolkitException">The checkpoint is of another recipe, or cut short.</exception>
+    public static int? TryRead(string path, TrainingRecipe recipe, IEnumerable<Tensor> tensors)
+    {
+        if (!File.Exists(path)) return null;
+        try
+        {
+            using var reader = new BinaryReader(File.OpenRead(path));
+            if (reader.ReadString() is var written && written != Describe(recipe))
+                throw new ToolkitException($"{path}: expected the checkpoint of {Describe(recipe)}, got that of {written}; remove it to start again");
+            int step = reader.ReadInt32();
+            using var quiet = no_grad();
+            foreach (Tensor target in tensors)
+            {
+                var values = new float[target.numel()];
+                for (int i = 0; i < values.Length; i++) values[i] = reader.ReadSingle();
+                using Tensor source = tensor(values, target.shape);
+                target.copy_(source);
+            }
+            return step;
+        }
+        catch (EndOfStreamException error)
+        {
+            throw new ToolkitException($"{path}: expected a whole checkpoint, got one that is cut short; remove it to start again", error);
+        }
+    }
+
+    private static string Describe(TrainingRecipe recipe) =>
+        $"{recipe with { Families = null }} families {string.Join(',', recipe.Families ?? ["all"])}";
+}

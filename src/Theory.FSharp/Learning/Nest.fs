@@ -1,0 +1,304 @@
+namespace OptimalStopping.Theory
+
+open System
+open System.Numerics
+
+/// The side expert of NEST: a predictable policy outside the menu, fitted to past data.
+type SideExpert =
+    | None = 0
+    /// The plan of a model drawn anew from the posterior before each query.
+    | PosteriorSampling = 1
+    /// The greedy plan of the posterior mean: follow the leader.
+    | Greedy = 2
+
+/// What defines a run of NEST (theory 2.1); under Full feedback it is Hedge.
+type NestSettings =
+    { Menu: Menu
+      Feedback: Feedback
+      Side: SideExpert
+      /// Number of queries T for which eta and gamma are tuned (Theorem 4), or 0 for the anytime schedule.
+      Horizon: int
+      /// B: an upper bound of 1 + lambda (C_n - C_1).
+      Range: float
+      /// lambda-costs of going on from each stage, for the side expert's plans; n-1 entries.
+      ContinueCosts: float[]
+      /// Seed of the side expert's own draws: its policy is a function of (state, seed), hence predictable.
+      Seed: uint64 }
+
+/// Everything NEST knows after `Round` queries.
+type NestState =
+    { Settings: NestSettings
+      /// Queries seen.
+      Round: int
+      /// Estimated cumulative loss of each menu policy, and of the side expert.
+      Losses: float[]
+      SideLoss: float
+      /// Sum of the losses that the learner itself incurred.
+      Incurred: float
+      /// What the side expert learns from.
+      Counts: TabularCounts }
+
+/// A policy drawn for one query.
+type NestChoice =
+    { /// Index in the menu, or -1 for the side expert.
+      Index: int
+      /// Its stop table, (n-1) x m.
+      Stop: bool[][] }
+
+/// Rates of Theorem 4.
+[<Struct>]
+type NestRates = { Eta: float; Gamma: float }
+
+[<RequireQualifiedAccess>]
+module NestRates =
+
+    /// D of Theorem 4: 1 (F), n (B), min(n, ln(1+T)) (S; n below T = 20).
+    let depth (feedback: Feedback, stages: int, horizon: float) : float =
+        match feedback with
+        | Feedback.Full -> 1.0
+        | Feedback.StagesRun when horizon >= 20.0 -> min (float stages) (log (1.0 + horizon))
+        | _ -> float stages
+
+    /// ln of the largest inverse prior: ln N, or ln 2N with a side expert of prior 1/2.
+    let logComparators (policies: int, side: bool) : float = log (float policies) + (if side then log 2.0 else 0.0)
+
+    /// eta and gamma tuned for T queries: eta = sqrt(lnN/(D T)), gamma = eta/2; under F eta = sqrt(8 lnN/T), gamma = 0.
+    /// A menu of one policy without side expert has nothing to learn; its lnN is raised to ln 2.
+    let tuned (feedback: Feedback, stages: int, logComparators: float, horizon: int) : NestRates =
+        let logN, t = max logComparators (log 2.0), float horizon
+        if feedback = Feedback.Full then { Eta = sqrt (8.0 * logN / t); Gamma = 0.0 }
+        else
+            let eta = sqrt (logN / (depth (feedback, stages, t) * t))
+            { Eta = eta; Gamma = eta / 2.0 }
+
+    /// The anytime schedule for query t = 1, 2, ...: eta_t = sqrt(lnN/(2 n t)), gamma_t = eta_t/2 (remark after Theorem 4);
+    /// under F eta_t = sqrt(8 lnN/t), gamma = 0 (Cesa-Bianchi and Lugosi 2006, Theorem 2.3).
+    let anytime (feedback: Feedback, stages: int, logComparators: float, t: int) : NestRates =
+        let logN = max logComparators (log 2.0)
+        if feedback = Feedback.Full then { Eta = sqrt (8.0 * logN / float t); Gamma = 0.0 }
+        else
+            let eta = sqrt (logN / (2.0 * float stages * float t))
+            { Eta = eta; Gamma = eta / 2.0 }
+
+/// The mutable driver of NEST. It never draws a whole policy: it stops at each stage with the probability that a policy drawn
+/// from the weights, and not yet stopped, would stop there. That has the same law, and only needs the masses W_k that the
+/// update needs anyway. Weights follow the losses multiplicatively and are rebuilt from them every 256 queries, so a driver
+/// and the pure functions agree up to rounding.
+[<Sealed>]
+type NestRun(initial: NestState) =
+    inherit LearnerRun()
+    let settings = initial.Settings
+    let menu = settings.Menu
+    let index = MenuIndex menu
+    let n, m = menu.Stages, menu.Bins
+    let policies = Menu.size menu
+    let feedback = settings.Feedback
+    let hasSide = settings.Side <> SideExpert.None
+    let comparators = policies + (if hasSide then 1 else 0)
+    let logN = NestRates.logComparators (policies, hasSide)
+    let anytime = settings.Horizon = 0
+    let losses = Array.copy initial.Losses
+    let counts = TabularCounts.copy initial.Counts
+    let weights: float[] = Array.zeroCreate policies
+    let sideStop: bool[][] = Array.init (n - 1) (fun _ -> Array.zeroCreate m)
+    let path: int[] = Array.zeroCreate n
+    // W_k, as probabilities, of the stages reached so far in this query.
+    let masses: float[] = Array.zeroCreate n
+    let stepLoss: float[] = Array.zeroCreate n
+    let stepFactor: float[] = Array.zeroCreate n
+    let mutable round = initial.Round
+    let mutable sideLoss = initial.SideLoss
+    let mutable incurred = initial.Incurred
+    let mutable rates = Unchecked.defaultof<NestRates>
+    let mutable sideWeight = 0.0
+    let mutable total = 0.0
+    let mutable stale = true
+    let mutable reached = 0 // stages whose mass is known
+    let mutable remaining = 1.0 // mass of the policies that have not stopped
+    let mutable sideStopped = -1
+
+    let ratesAt t =
+        if anytime then NestRates.anytime (feedback, n, logN, t) else NestRates.tuned (feedback, n, logN, settings.Horizon)
+
+    let leastLoss () =
+        let mutable least = if hasSide then sideLoss else infinity
+        for x in losses do
+            least <- min least x
+        least
+
+    /// Weights from scratch: prior * exp(-eta (L - min L)), scaled so that a menu policy's prior is 1.
+    let rebuild () =
+        let least, eta = leastLoss (), rates.Eta
+        let shift, slope = Vector<float> least, Vector<float>(-eta)
+        let mutable i = 0
+        while i <= policies - Vector<float>.Count do
+            Vector.Exp((Vector<float>(losses, i) - shift) * slope).CopyTo(weights, i)
+            i <- i + Vector<float>.Count
+        while i < policies do
+            weights[i] <- exp (-eta * (losses[i] - least))
+            i <- i + 1
+        sideWeight <- if hasSide then float policies * exp (-eta * (sideLoss - least)) else 0.0
+        total <- MenuIndex.Total weights + sideWeight
+        stale <- false
+
+    /// The generator of the side expert's draws before a query: a hash of (seed, round), so that streams do not overlap.
+    let sideRandom () =
+        SplitMix64(SplitMix64(settings.Seed).NextUInt64() ^^^ SplitMix64(uint64 round).NextUInt64())
+
+    /// Takes in the bin of the next stage with a choice: W_k and what is left after it.
+    let advance bin =
+        let k = reached
+        path[k] <- bin
+        let mutable mass = index.Mass(weights, path, k)
+        if hasSide && sideStopped < 0 && sideStop[k][bin] then
+            sideStopped <- k
+            mass <- mass + sideWeight
+        masses[k] <- min remaining (mass / total)
+        remaining <- remaining - masses[k]
+        reached <- k + 1
+
+    /// The state after what was observed so far (copies).
+    member _.State : NestState =
+        { Settings = settings
+          Round = round
+          Losses = Array.copy losses
+          SideLoss = sideLoss
+          Incurred = incurred
+          Counts = TabularCounts.copy counts }
+
+    /// Probability with which the next query's policy is each menu policy and, last, the side expert (0 without one). Valid
+    /// between Begin and Observe.
+    member _.Probabilities : float[] = Array.append (weights |> Array.map (fun w -> w / total)) [| sideWeight / total |]
+
+    override _.Begin(_random) =
+        rates <- ratesAt (round + 1)
+        if stale || anytime || round % 256 = 0 || total < 1e-60 then rebuild ()
+        match settings.Side with
+        | SideExpert.PosteriorSampling ->
+            TabularPlan.fillPosteriorSample (counts, settings.ContinueCosts, Sampling(sideRandom ()), sideStop)
+        | SideExpert.Greedy -> TabularPlan.fillGreedy (counts, settings.ContinueCosts, sideStop)
+        | _ -> ()
+        reached <- 0
+        remaining <- 1.0
+        sideStopped <- -1
+
+    override _.Stops(stage, bin, random) =
+        if stage <> reached then invalidArg (nameof stage) $"expected stage {reached}: stages are asked in order"
+        let before = remaining
+        advance bin
+        random.NextDouble() * before < masses[stage]
+
+    override _.Observe(outcome, stop) =
+        let first = if feedback = Feedback.Returned then stop else 0
+        let last = if feedback = Feedback.Full then n - 1 else stop
+        if feedback = Feedback.Full then
+            Array.blit outcome.Bins 0 path 0 n
+            if hasSide then sideStopped <- Reactive.stopStage (sideStop, path)
+        else
+            // Callers that drew a whole policy did not ask stage by stage.
+            while reached <= min stop (n - 2) do
+                advance outcome.Bins[reached]
+            if stop = n - 1 then
+                masses[n - 1] <- remaining
+                if hasSide && sideStopped < 0 then sideStopped <- n - 1
+        let mutable reaching = 1.0
+        for k in 0 .. last do
+            let graded =
+                match feedback with
+                | Feedback.Full -> 1.0
+                | Feedback.StagesRun -> max 0.0 reaching
+                | _ -> masses[k]
+            reaching <- reaching - masses[k]
+            if k >= first then
+                stepLoss[k] <- Outcome.loss (outcome, k, settings.Range) / (graded + rates.Gamma)
+                stepFactor[k] <- exp (-rates.Eta * stepLoss[k])
+        index.Update(losses, (if anytime then [||] else weights), path, first, last, stepLoss, stepFactor)
+        if hasSide && first <= sideStopped && sideStopped <= last then
+            sideLoss <- sideLoss + stepLoss[sideStopped]
+            sideWeight <- sideWeight * stepFactor[sideStopped]
+        if not anytime then total <- MenuIndex.Total weights + sideWeight
+        incurred <- incurred + Outcome.loss (outcome, stop, settings.Range)
+        TabularCounts.record (counts, feedback, outcome, stop)
+        round <- round + 1
+        reached <- 0
+        remaining <- 1.0
+
+    override _.ExpectedValue(value, menuValues) =
+        let side = if hasSide then sideWeight * value.Invoke sideStop else 0.0
+        (MenuIndex.Dot(weights, menuValues) + side) / total
+
+    override _.SidePolicy = if hasSide then sideStop else [||]
+    override _.Counts = counts
+
+    /// Certificate A: B [incurred loss - min L + slack]. The slack is ln((N+1)/delta)/(2 gamma) for a fixed horizon, valid for
+    /// all t at once; ln((N+1) t(t+1)/delta)/(2 gamma_t) for the anytime schedule (Lemma 6 at gamma_t, the least so far, and a
+    /// union over t); 0 under F, where the regret is observed. 0 before the first query.
+    override _.CertificateA(delta) =
+        if not (delta > 0.0 && delta < 1.0) then
+            raise (ArgumentOutOfRangeException(nameof delta, delta, "expected a number strictly between 0 and 1"))
+        if round = 0 then 0.0
+        else
+            let slack =
+                if feedback = Feedback.Full then 0.0
+                elif anytime then
+                    let t = float round
+                    log (float comparators * t * (t + 1.0) / delta) / (2.0 * (ratesAt round).Gamma)
+                else log (float comparators / delta) / (2.0 * (ratesAt round).Gamma)
+            settings.Range * (incurred - leastLoss () + slack)
+
+/// NEST, nested exponential weights for stopping (theory 2.1), as pure functions on values. For many queries use `NestRun`.
+[<RequireQualifiedAccess>]
+module Nest =
+
+    /// The state before the first query. Throws ArgumentException on settings that fit no menu or horizon.
+    let init (settings: NestSettings) : NestState =
+        if settings.Horizon < 0 then
+            raise (ArgumentOutOfRangeException("Horizon", settings.Horizon, "expected at least 1, or 0 for the anytime schedule"))
+        if not (settings.Range >= 1.0 && Double.IsFinite settings.Range) then
+            raise (ArgumentOutOfRangeException("Range", settings.Range, "expected a finite number of at least 1"))
+        if settings.ContinueCosts.Length <> settings.Menu.Stages - 1 then
+            raise (ArgumentException($"expected {settings.Menu.Stages - 1} costs of going on, got {settings.ContinueCosts.Length}"))
+        { Settings = settings
+          Round = 0
+          Losses = Array.zeroCreate (Menu.size settings.Menu)
+          SideLoss = 0.0
+          Incurred = 0.0
+          Counts = TabularCounts.create (settings.Menu.Stages, settings.Menu.Bins) }
+
+    /// A driver that starts from a state; the state itself is never changed.
+    let run (state: NestState) : NestRun = NestRun state
+
+    let private begun (state: NestState) =
+        let driver = NestRun state
+        driver.Begin(SplitMix64 0UL)
+        driver
+
+    /// Weights w_t: the probability of each menu policy and, last, of the side expert. N + 1 entries that sum to 1.
+    let weights (state: NestState) : float[] = (begun state).Probabilities
+
+    /// The side expert's policy for the next query, a function of the state alone; empty without a side expert.
+    let sidePolicy (state: NestState) : bool[][] = (begun state).SidePolicy
+
+    /// Draws the policy for the next query from the weights. O(N).
+    let choose (state: NestState, random: SplitMix64) : NestChoice =
+        let driver = begun state
+        let weights = driver.Probabilities
+        let u = random.NextDouble()
+        let mutable i, cumulative = 0, weights[0]
+        while i < weights.Length - 1 && cumulative <= u do
+            i <- i + 1
+            cumulative <- cumulative + weights[i]
+        if i < weights.Length - 1 then { Index = i; Stop = Menu.policy (state.Settings.Menu, i) }
+        elif state.Settings.Side <> SideExpert.None then { Index = -1; Stop = driver.SidePolicy }
+        else { Index = i - 1; Stop = Menu.policy (state.Settings.Menu, i - 1) } // rounding left u above the last sum
+
+    /// The state after a query that stopped at `stop`. Reads of the outcome only what the feedback shows.
+    let observe (state: NestState, outcome: Outcome, stop: int) : NestState =
+        if stop < 0 || stop >= state.Settings.Menu.Stages then
+            raise (ArgumentOutOfRangeException(nameof stop, stop, $"expected 0 .. {state.Settings.Menu.Stages - 1}"))
+        let driver = begun state
+        driver.Observe(outcome, stop)
+        driver.State
+
+    /// Certificate A at confidence 1 - delta; see `NestRun.CertificateA`.
+    let certificateA (state: NestState, delta: float) : float = (NestRun state).CertificateA delta

@@ -1,0 +1,22 @@
+module Cli.Tests.Program
+
+open Expecto
+
+let tests =
+    testList "Cli" [
+        testList "Figures" [
+            Cli.Tests.CsvTests.tests
+            Cli.Tests.RunDataTests.tests
+            Cli.Tests.PainterTests.tests
+            Cli.Tests.ExportTests.tests
+            Cli.Tests.PanelTests.tests
+            Cli.Tests.LabelsTests.tests
+            Cli.Tests.Table1Tests.tests
+            Cli.Tests.HeadlinesTests.tests
+            Cli.Tests.ReportTests.tests
+            Cli.Tests.FiguresTests.tests
+        ]
+    ]
+
+[<EntryPoint>]
+let main argv = Support.Runner.run argv tests
