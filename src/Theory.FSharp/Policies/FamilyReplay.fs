@@ -98,10 +98,11 @@ module FamilyReplay =
             Parallel.For(0, blocks, fun b ->
                 stops[b] <- replayGroups planned data rows groups (b * groups / blocks) ((b + 1) * groups / blocks) result)
             |> ignore
-            for b in 0 .. blocks - 1 do
+            for block in stops do
                 for p in 0 .. policies.Length - 1 do
-                    for k in 0 .. data.Stages - 1 do
-                        result[p].Stops[k] <- result[p].Stops[k] + stops[b][p][k]
+                    let total = result[p].Stops
+                    for k in 0 .. total.Length - 1 do
+                        total[k] <- total[k] + block[p][k]
             result
         else
             let result = Array.zeroCreate policies.Length
