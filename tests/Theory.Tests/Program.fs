@@ -31,6 +31,10 @@ let tests =
         DraftStoppingTests.tests
         SpeculationHierarchyTests.tests
         SpeculativeSamplingTests.tests
+        ReplayTests.tests
+        FrontierTests.tests
+        BaselinesTests.tests
+        RegressionTests.tests
         PlannerTests.tests
         PlannedFamilyTests.tests
     ]
