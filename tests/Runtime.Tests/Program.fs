@@ -11,6 +11,8 @@ let tests =
         Models.CpuWeightsTests.tests
         Models.CpuModelTests.tests
         Models.ModelBenchmarkTests.tests
+        TraceReaderTests.tests
+        EvaluationTests.tests
     ]
 
 [<EntryPoint>]

@@ -39,6 +39,12 @@ let tests =
         RegretTests.tests
         EnvironmentTests.tests
         SimulationTests.tests
+        ReplayTests.tests
+        FrontierTests.tests
+        BaselinesTests.tests
+        RegressionTests.tests
+        PlannerTests.tests
+        PlannedFamilyTests.tests
     ]
 
 [<EntryPoint>]
