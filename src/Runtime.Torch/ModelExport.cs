@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using OptimalStopping.Runtime.Models;
 using OptimalStopping.Runtime.Tokenization;
@@ -7,129 +8,163 @@ using static TorchSharp.torch;
 
 namespace OptimalStopping.Runtime.Torch;
 
+/// <summary>How an exported model's projections are stored.</summary>
+public enum ExportPrecision
+{
+    /// <summary>Symmetric INT8 with one float32 scale per output channel.</summary>
+    Int8,
+
+    /// <summary>The float32 master weights, to compare with.</summary>
+    Float32,
+}
+
 /// <summary>
-/// Writes a trained model as a Hugging Face folder: config.json, generation_config.json, tokenizer.json and
-/// model.safetensors with INT8 projections (compressed-tensors W8A8: symmetric, one scale per output channel).
+/// Writes a trained model as a Hugging Face folder: <c>config.json</c>, <c>generation_config.json</c>,
+/// <c>tokenizer.json</c> and <c>model.safetensors</c>. INT8 is in the form of compressed-tensors' W8A8
+/// (weights per channel, activations per token at run time).
 /// </summary>
 public static class ModelExport
 {
-    private const int MaxPositions = 256;
+    /// <summary>The most tokens that a sequence of an exported model may hold.</summary>
+    public const int MaxPositions = 256;
 
-    /// <param name="int8">False keeps the projections in float32, to measure what INT8 costs.</param>
-    public static void Write(string folder, TrainingRecipe recipe, TrainableQwen3 model, CharacterTokenizer tokenizer, bool int8 = true)
+    /// <summary>Writes the folder; the same model gives the same bytes.</summary>
+    public static void Write(TrainableQwen3 model, TrainingRecipe recipe, string folder, ExportPrecision precision = ExportPrecision.Int8)
     {
         Directory.CreateDirectory(folder);
-        File.WriteAllText(Path.Combine(folder, "config.json"), Config(recipe, tokenizer, int8).ToJsonString(new() { WriteIndented = true }) + "\n");
+        CharacterTokenizer tokenizer = CharacterTokenizer.Nano;
+        SafeTensorsWriter.Write(Path.Combine(folder, "model.safetensors"), Tensors(model, recipe, precision));
+        File.WriteAllText(Path.Combine(folder, "config.json"), Config(recipe, tokenizer, precision));
         File.WriteAllText(Path.Combine(folder, "generation_config.json"),
-            new JsonObject { ["do_sample"] = false, ["eos_token_id"] = tokenizer.EndOfText }.ToJsonString(new() { WriteIndented = true }) + "\n");
+            Text(new JsonObject { ["do_sample"] = false, ["eos_token_id"] = tokenizer.EndOfText, ["pad_token_id"] = tokenizer.EndOfText }));
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), tokenizer.ToJson());
-        SafeTensorsWriter.Write(Path.Combine(folder, "model.safetensors"), Tensors(recipe, model, int8));
     }
 
-    private static JsonObject Config(TrainingRecipe recipe, CharacterTokenizer tokenizer, bool int8)
+    /// <summary>
+    /// Quantises a row to <c>round(w / scale)</c> in [-127, 127]. Of 21 scales from 0.8 to 1 times max|w|/127 the one
+    /// with the least squared error is taken: cutting one outlier can cost less than coarser steps for all the others.
+    /// An all-zero row has scale 1, so that no reader divides by zero.
+    /// </summary>
+    public static float QuantiseRow(ReadOnlySpan<float> weights, Span<sbyte> values)
     {
-        var config = new JsonObject
+        float max = 0;
+        foreach (float w in weights) max = MathF.Max(max, MathF.Abs(w));
+        if (max == 0)
         {
-            ["architectures"] = new JsonArray("Qwen3ForCausalLM"),
-            ["model_type"] = "qwen3",
-            ["hidden_size"] = recipe.Hidden,
-            ["num_hidden_layers"] = recipe.Layers,
-            ["num_attention_heads"] = recipe.Heads,
-            ["num_key_value_heads"] = recipe.KeyValueHeads,
-            ["head_dim"] = recipe.HeadDimension,
-            ["intermediate_size"] = recipe.Intermediate,
-            ["vocab_size"] = tokenizer.VocabularySize,
-            ["hidden_act"] = "silu",
-            ["attention_bias"] = false,
-            ["rms_norm_eps"] = TrainingRecipe.NormEpsilon,
-            ["rope_theta"] = TrainingRecipe.RopeTheta,
-            ["tie_word_embeddings"] = true,
-            ["max_position_embeddings"] = MaxPositions,
-            ["eos_token_id"] = tokenizer.EndOfText,
-            ["torch_dtype"] = "float32",
-        };
-        if (int8)
-            config["quantization_config"] = JsonNode.Parse("""
-                {
-                  "quant_method": "compressed-tensors", "format": "int-quantized", "quantization_status": "compressed",
-                  "ignore": ["lm_head"],
-                  "config_groups": { "group_0": {
-                    "targets": ["Linear"],
-                    "weights": { "num_bits": 8, "type": "int", "symmetric": true, "strategy": "channel", "dynamic": false },
-                    "input_activations": { "num_bits": 8, "type": "int", "symmetric": true, "strategy": "token", "dynamic": true } } }
-                }
-                """);
-        return config;
+            values.Clear();
+            return 1;
+        }
+        float best = max / 127;
+        double least = double.PositiveInfinity;
+        for (int i = 20; i >= 0; i--)
+        {
+            float scale = max / 127 * (0.8f + 0.01f * i);
+            double error = 0;
+            foreach (float w in weights)
+            {
+                double rest = w - scale * Round(w, scale);
+                error += rest * rest;
+            }
+            if (error < least) (least, best) = (error, scale);
+        }
+        for (int i = 0; i < weights.Length; i++) values[i] = Round(weights[i], best);
+        return best;
     }
 
-    private static IEnumerable<TensorData> Tensors(TrainingRecipe recipe, TrainableQwen3 model, bool int8)
+    private static sbyte Round(float weight, float scale) => (sbyte)Math.Clamp(MathF.Round(weight / scale), -127, 127);
+
+    private static List<TensorData> Tensors(TrainableQwen3 model, TrainingRecipe recipe, ExportPrecision precision)
     {
-        yield return Float("model.embed_tokens.weight", model.Embedding);
-        yield return Float("model.norm.weight", model.FinalGain);
-        (string Name, Tensor Stack)[] projections =
-        [
-            ("self_attn.q_proj", model.Query), ("self_attn.k_proj", model.Key), ("self_attn.v_proj", model.Value),
-            ("self_attn.o_proj", model.Output), ("mlp.gate_proj", model.Gate), ("mlp.up_proj", model.Up), ("mlp.down_proj", model.Down),
-        ];
+        var tensors = new List<TensorData>();
+        void Add(string name, float[] values, params long[] shape) =>
+            tensors.Add(new TensorData(name, TensorType.F32, shape, MemoryMarshal.AsBytes<float>(values).ToArray()));
+        void AddMatrix(string name, Tensor stack, int layer)
+        {
+            int rows = (int)stack.shape[2], columns = (int)stack.shape[1];
+            using Tensor matrix = stack.detach()[layer].t().contiguous(); // [in, out] to Hugging Face's [out, in]
+            float[] weights = matrix.data<float>().ToArray();
+            if (precision == ExportPrecision.Float32)
+            {
+                Add(name + ".weight", weights, rows, columns);
+                return;
+            }
+            var values = new sbyte[weights.Length];
+            var scales = new float[rows];
+            for (int r = 0; r < rows; r++)
+                scales[r] = QuantiseRow(weights.AsSpan(r * columns, columns), values.AsSpan(r * columns, columns));
+            tensors.Add(new TensorData(name + ".weight", TensorType.I8, [rows, columns], MemoryMarshal.AsBytes<sbyte>(values).ToArray()));
+            Add(name + ".weight_scale", scales, rows, 1);
+        }
+
+        // The gains of a block's two norms were folded into the matrices behind them, so theirs are ones.
+        float[] ones = [.. Enumerable.Repeat(1f, recipe.Hidden)];
+        Add("model.embed_tokens.weight", Values(model.Embedding), model.Embedding.shape);
+        Add("model.norm.weight", Values(model.FinalGain), recipe.Hidden);
         for (int layer = 0; layer < recipe.Layers; layer++)
         {
-            string prefix = $"model.layers.{layer}.";
-            // The trainer folds these gains into the matrices behind them.
-            using Tensor ones = torch.ones(recipe.Hidden);
-            yield return Float(prefix + "input_layernorm.weight", ones);
-            yield return Float(prefix + "post_attention_layernorm.weight", ones);
-            yield return Float(prefix + "self_attn.q_norm.weight", model.QueryGain[layer]);
-            yield return Float(prefix + "self_attn.k_norm.weight", model.KeyGain[layer]);
-            foreach (var (name, stack) in projections)
-            {
-                using Tensor weight = stack[layer].detach().t().contiguous(); // [out, in]
-                if (!int8)
-                {
-                    yield return Float(prefix + name + ".weight", weight);
-                    continue;
-                }
-                var (values, scales) = Quantise(weight);
-                yield return new TensorData(prefix + name + ".weight", TensorType.I8, weight.shape, values);
-                yield return new TensorData(prefix + name + ".weight_scale", TensorType.F32, [weight.shape[0], 1],
-                    MemoryMarshal.AsBytes(scales.AsSpan()).ToArray());
-            }
+            string at = $"model.layers.{layer}.";
+            Add(at + "input_layernorm.weight", ones, recipe.Hidden);
+            Add(at + "post_attention_layernorm.weight", ones, recipe.Hidden);
+            Add(at + "self_attn.q_norm.weight", Row(model.QueryGain, layer), recipe.HeadDimension);
+            Add(at + "self_attn.k_norm.weight", Row(model.KeyGain, layer), recipe.HeadDimension);
+            AddMatrix(at + "self_attn.q_proj", model.Query, layer);
+            AddMatrix(at + "self_attn.k_proj", model.Key, layer);
+            AddMatrix(at + "self_attn.v_proj", model.Value, layer);
+            AddMatrix(at + "self_attn.o_proj", model.Output, layer);
+            AddMatrix(at + "mlp.gate_proj", model.Gate, layer);
+            AddMatrix(at + "mlp.up_proj", model.Up, layer);
+            AddMatrix(at + "mlp.down_proj", model.Down, layer);
         }
+        return tensors;
     }
 
-    private static TensorData Float(string name, Tensor tensor)
+    private static float[] Values(Tensor tensor)
     {
-        using Tensor whole = tensor.detach().contiguous();
-        return new TensorData(name, TensorType.F32, whole.shape, MemoryMarshal.AsBytes(whole.data<float>().ToArray().AsSpan()).ToArray());
+        using Tensor plain = tensor.detach().contiguous();
+        return plain.data<float>().ToArray();
     }
 
-    // Per output channel, the scale whose rounding loses least: clipping the largest weights a little often beats
-    // stretching the grid to reach them.
-    private static (byte[] Values, float[] Scales) Quantise(Tensor weight)
+    private static float[] Row(Tensor tensor, int row)
     {
-        int rows = (int)weight.shape[0], columns = (int)weight.shape[1];
-        float[] data = weight.data<float>().ToArray();
-        var values = new byte[data.Length];
-        var scales = new float[rows];
-        for (int row = 0; row < rows; row++)
+        using Tensor plain = tensor.detach()[row].contiguous();
+        return plain.data<float>().ToArray();
+    }
+
+    private static string Config(TrainingRecipe recipe, CharacterTokenizer tokenizer, ExportPrecision precision)
+    {
+        var config = new Qwen3Config
         {
-            ReadOnlySpan<float> channel = data.AsSpan(row * columns, columns);
-            float largest = 1e-12f;
-            foreach (float w in channel) largest = Math.Max(largest, Math.Abs(w));
-            double least = double.PositiveInfinity;
-            for (int clip = 0; clip < 16; clip++)
+            HiddenSize = recipe.Hidden, Layers = recipe.Layers, Heads = recipe.Heads, KeyValueHeads = recipe.KeyValueHeads,
+            HeadDimension = recipe.HeadDimension, IntermediateSize = recipe.Intermediate, VocabularySize = tokenizer.VocabularySize,
+            RmsNormEpsilon = (float)TrainingRecipe.NormEpsilon, RopeTheta = TrainingRecipe.RopeTheta, TieWordEmbeddings = true,
+            MaxPositions = MaxPositions, EndTokens = [tokenizer.EndOfText],
+        };
+        JsonObject json = JsonNode.Parse(config.ToJson())!.AsObject();
+        json["eos_token_id"] = tokenizer.EndOfText;
+        json["attention_bias"] = false;
+        json["torch_dtype"] = "float32";
+        if (precision == ExportPrecision.Int8)
+            json["quantization_config"] = new JsonObject
             {
-                float scale = largest * (1 - 0.01f * clip) / 127;
-                double loss = 0;
-                foreach (float w in channel)
+                ["quant_method"] = "compressed-tensors", ["format"] = "int-quantized", ["quantization_status"] = "compressed",
+                ["ignore"] = new JsonArray("lm_head"),
+                ["config_groups"] = new JsonObject
                 {
-                    double error = w - scale * Math.Clamp(MathF.Round(w / scale), -127, 127);
-                    loss += error * error;
-                }
-                if (loss < least) (least, scales[row]) = (loss, scale);
-            }
-            for (int i = 0; i < columns; i++)
-                values[row * columns + i] = unchecked((byte)(sbyte)Math.Clamp(MathF.Round(channel[i] / scales[row]), -127, 127));
-        }
-        return (values, scales);
+                    ["group_0"] = new JsonObject
+                    {
+                        ["targets"] = new JsonArray("Linear"),
+                        ["weights"] = Scheme("channel", dynamic: false), ["input_activations"] = Scheme("token", dynamic: true),
+                    },
+                },
+            };
+        return Text(json);
     }
+
+    private static JsonObject Scheme(string strategy, bool dynamic) => new()
+    {
+        ["num_bits"] = 8, ["type"] = "int", ["symmetric"] = true, ["strategy"] = strategy, ["dynamic"] = dynamic,
+    };
+
+    private static string Text(JsonObject json) =>
+        json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, NewLine = "\n" }) + "\n";
 }

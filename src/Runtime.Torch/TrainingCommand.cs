@@ -1,25 +1,31 @@
-using OptimalStopping.Runtime.Tokenization;
+using System.Globalization;
 
 namespace OptimalStopping.Runtime.Torch;
 
-/// <summary>`toolkit train`: trains every model of a plan and exports it.</summary>
+/// <summary>What <c>toolkit train</c> runs: every model of a plan, one after the other, then its export.</summary>
 public static class TrainingCommand
 {
     /// <summary>
-    /// Trains the plan's models in order. Model number i is exported to folder OUT/i, its checkpoint is kept in
-    /// OUT/.training/NAME; a run that was interrupted goes on from there, and a finished model is only exported again.
+    /// Trains into <c>outFolder/NAME</c>, which then holds the exported model and its <c>checkpoint.bin</c>. A run that was
+    /// stopped goes on from its checkpoints; a model whose checkpoint has all its steps is only exported again.
     /// </summary>
-    public static void Run(string config, string outFolder, int threads, Action<string> log, CancellationToken cancel)
+    /// <param name="threads">Threads of the matrix products, at least 1.</param>
+    /// <param name="log">Takes one line of progress at a time.</param>
+    /// <exception cref="ToolkitException">The plan is faulty, or a checkpoint belongs to another recipe.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled, after the checkpoint was written.</exception>
+    public static void Run(string configPath, string outFolder, int threads, Action<string> log, CancellationToken cancel = default)
     {
-        IReadOnlyList<TrainingRecipe> recipes = TrainingPlan.Load(config);
-        for (int i = 0; i < recipes.Count; i++)
+        if (threads < 1) throw new ToolkitException($"--threads: expected at least 1, got {threads}");
+        foreach (TrainingRecipe recipe in TrainingPlan.Load(configPath).Recipes)
         {
-            using var trainer = new Trainer(recipes[i], threads);
-            trainer.Run(Path.Combine(outFolder, ".training", recipes[i].Name), report => log(FormattableString.Invariant(
-                $"{report.Name} step {report.Step}/{report.Steps} loss {report.Loss:F4} exact {report.Exact:P1} ({report.TokensPerSecond:F0} tokens/s)")), cancel);
-            string folder = Path.Combine(outFolder, (i + 1).ToString());
-            ModelExport.Write(folder, recipes[i], trainer.Model, CharacterTokenizer.Nano);
-            log($"{recipes[i].Name} exported to {folder}");
+            string folder = Path.Combine(outFolder, recipe.Name);
+            using var trainer = new Trainer(recipe, threads);
+            trainer.Run(folder, report => log(Line(report)), cancel);
+            ModelExport.Write(trainer.Model, recipe, folder);
+            log($"{recipe.Name}: exported to {folder}");
         }
     }
+
+    private static string Line(TrainingReport report) => string.Create(CultureInfo.InvariantCulture,
+        $"{report.Name}: step {report.Step} of {report.Steps}, loss {report.Loss:F4}, exact {100 * report.Exact:F1} %, {report.TokensPerSecond:F0} tokens/s");
 }

@@ -3,35 +3,44 @@ using OptimalStopping.Runtime.Tasks;
 
 namespace OptimalStopping.Runtime.Torch;
 
-/// <summary>The YAML file that `toolkit train` follows: the recipes of a ladder's models, trained one after the other.</summary>
-public static class TrainingPlan
+/// <summary>The recipes of a ladder, in the order in which they are trained.</summary>
+public sealed record TrainingPlan(IReadOnlyList<TrainingRecipe> Recipes)
 {
-    /// <exception cref="ToolkitException">With file, line, key, what was expected and what was got.</exception>
-    public static IReadOnlyList<TrainingRecipe> Load(string file)
+    /// <summary>Reads a training file such as <c>configs/nano_training.yaml</c>.</summary>
+    /// <exception cref="ToolkitException">A key is missing, unknown or out of range, or two models share a name.</exception>
+    public static TrainingPlan Load(string path)
     {
-        YamlMap root = YamlMap.Load(file);
-        IReadOnlyList<string>? families = root.Has("families") ? root.Strings("families") : null;
-        foreach (string name in families ?? [])
-            if (TaskFamily.All.All(family => family.Name != name))
-                throw root.Fault("families", $"names among {string.Join(", ", TaskFamily.All.Select(f => f.Name))}", $"'{name}'");
-        int rows = root.Integer("rows", 1, 4096), length = root.Integer("row_length", 96, 4096);
-        int warmUp = root.Integer("warm_up_steps", 0, 100_000);
+        YamlMap file = YamlMap.Load(path);
         var recipes = new List<TrainingRecipe>();
-        foreach (YamlMap model in root.List("models"))
+        foreach (YamlMap map in file.List("models"))
         {
-            var recipe = new TrainingRecipe(
-                model.Text("name"), model.Integer("hidden", 8, 8192), model.Integer("layers", 1, 128),
-                model.Integer("heads", 1, 128), model.Integer("kv_heads", 1, 128), model.Integer("head_dim", 4, 256),
-                model.Integer("intermediate", 8, 65536), model.Integer("steps", 1, 10_000_000),
-                model.Number("learning_rate", 1e-7, 1), model.Integer("seed", 0, int.MaxValue / 2_000_000),
-                rows, length, warmUp, model.Number("decay_share", 0, 1), families);
-            if (recipe.Heads % recipe.KeyValueHeads != 0) throw model.Fault("kv_heads", $"a divisor of heads ({recipe.Heads})", $"{recipe.KeyValueHeads}");
-            if (recipe.HeadDimension % 2 != 0) throw model.Fault("head_dim", "an even number", $"{recipe.HeadDimension}");
-            if (recipes.Any(other => other.Name == recipe.Name)) throw model.Fault("name", "a name that no other model has", $"'{recipe.Name}' again");
-            model.RejectUnknown();
+            TrainingRecipe recipe = Read(map);
+            if (recipes.Any(other => other.Name == recipe.Name)) throw map.Fault("name", "a name of its own", $"'{recipe.Name}' again");
             recipes.Add(recipe);
         }
-        root.RejectUnknown();
-        return recipes;
+        file.RejectUnknown();
+        return new TrainingPlan(recipes);
+    }
+
+    private static TrainingRecipe Read(YamlMap map)
+    {
+        string name = map.Text("name");
+        if (name is "." or ".." || name.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '_' or '.')))
+            throw map.Fault("name", "letters, digits, '-', '_' and '.' (it names a folder)", $"'{name}'");
+        IReadOnlyList<string>? families = map.Has("families") ? map.Strings("families") : null;
+        foreach (string family in families ?? [])
+            if (TaskFamily.All.All(known => known.Name != family))
+                throw map.Fault("families", $"names out of {string.Join(", ", TaskFamily.All.Select(f => f.Name))}", $"'{family}'");
+        var recipe = new TrainingRecipe(
+            name, map.Integer("hidden", 8, 4096), map.Integer("layers", 1, 256), map.Integer("heads", 1, 256),
+            map.Integer("key_value_heads", 1, 256), map.Integer("head_dimension", 2, 512), map.Integer("intermediate", 8, 16384),
+            map.Integer("steps", 1, 10_000_000), map.Number("learning_rate", 1e-6, 1), map.Integer("seed", 0, int.MaxValue),
+            map.IntegerOr("rows", 1, 4096, 21), map.IntegerOr("row_length", 96, ModelExport.MaxPositions, 96),
+            map.IntegerOr("warm_up_steps", 1, 1_000_000, 80), map.NumberOr("decay_share", 0, 1, 0.4), families);
+        if (recipe.Heads % recipe.KeyValueHeads != 0)
+            throw map.Fault("key_value_heads", $"a divisor of heads ({recipe.Heads})", $"{recipe.KeyValueHeads}");
+        if (recipe.HeadDimension % 2 != 0) throw map.Fault("head_dimension", "an even number", $"{recipe.HeadDimension}");
+        map.RejectUnknown();
+        return recipe;
     }
 }

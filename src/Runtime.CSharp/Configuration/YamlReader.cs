@@ -5,109 +5,170 @@ using YamlDotNet.RepresentationModel;
 namespace OptimalStopping.Runtime.Configuration;
 
 /// <summary>
-/// A mapping of a YAML file, read strictly: every fault names file, line, key, what was expected and what was got, and
-/// a key that nobody asked for is a fault too.
+/// A mapping of a YAML file, read strictly: a key that is missing, unknown, doubled, of another type or out of range is
+/// a <see cref="ToolkitException"/> <c>file:line: key 'x.y': expected ..., got ...</c>. Each key that is asked for
+/// counts as known; call <see cref="RejectUnknown"/> when all have been asked for.
 /// </summary>
 public sealed class YamlMap
 {
-    private readonly string _file, _place;
     private readonly YamlMappingNode _node;
+    private readonly string _prefix; // of the keys' full names: "" or "stages[0]."
+    private readonly Dictionary<string, (YamlScalarNode Key, YamlNode Value)> _items = [];
     private readonly HashSet<string> _asked = [];
 
-    private YamlMap(string file, string place, YamlMappingNode node) => (_file, _place, _node) = (file, place, node);
-
-    /// <summary>Reads a file whose one document is a mapping.</summary>
-    /// <exception cref="ToolkitException">The file cannot be read, is not YAML, or is not a mapping.</exception>
-    public static YamlMap Load(string file)
+    private YamlMap(string file, YamlMappingNode node, string prefix)
     {
-        try
+        (File, _node, _prefix) = (file, node, prefix);
+        foreach (var (key, value) in node.Children)
         {
-            using var reader = new StreamReader(file);
-            var stream = new YamlStream();
-            stream.Load(reader);
-            return stream.Documents is [{ RootNode: YamlMappingNode root }]
-                ? new YamlMap(file, "", root)
-                : throw new ToolkitException($"{file}:1: expected one document of keys and values, got {stream.Documents.Count} documents or another kind");
-        }
-        catch (YamlException error)
-        {
-            throw new ToolkitException($"{file}:{error.Start.Line}: expected YAML, got {error.InnerException?.Message ?? error.Message}", error);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new ToolkitException($"{file}: expected a readable file, got: {error.Message}", error);
+            if (key is not YamlScalarNode { Value: { } name } scalar)
+                throw Fault(file, Line(key), prefix.TrimEnd('.'), "plain text as key", Show(key));
+            _items.Add(name, (scalar, value));
         }
     }
 
-    /// <summary>A text that must be there and not be empty.</summary>
-    public string Text(string key) => Scalar(key) is { Value: { Length: > 0 } text } ? text : throw Fault(key, "a text", "nothing");
+    /// <summary>The file, as it was given to <see cref="Load"/>.</summary>
+    public string File { get; }
 
-    /// <summary>A text, or the default where the key is missing.</summary>
-    public string TextOr(string key, string fallback) => Has(key) ? Text(key) : fallback;
+    /// <summary>The line of this mapping, from 1.</summary>
+    public int Place => Line(_node);
 
-    /// <summary>A finite number in [least, most].</summary>
-    public double Number(string key, double least, double most) =>
-        double.TryParse(Text(key), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value >= least && value <= most
-            ? value
-            : throw Fault(key, FormattableString.Invariant($"a number from {least} to {most}"), $"'{Text(key)}'");
+    /// <summary>The keys of this mapping, in the file's order.</summary>
+    public IReadOnlyCollection<string> Keys => _items.Keys;
 
-    /// <summary>A number, or the default where the key is missing.</summary>
-    public double NumberOr(string key, double least, double most, double fallback) => Has(key) ? Number(key, least, most) : fallback;
+    /// <summary>Reads a file that holds one YAML document whose top is a mapping.</summary>
+    /// <exception cref="ToolkitException">The file cannot be read, is no YAML, or is no mapping.</exception>
+    public static YamlMap Load(string path)
+    {
+        try { return Parse(path, System.IO.File.ReadAllText(path)); }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or NotSupportedException)
+        {
+            throw new ToolkitException($"{path}: expected a readable file, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
+        }
+    }
 
-    /// <summary>A whole number in [least, most].</summary>
-    public int Integer(string key, int least, int most) =>
-        int.TryParse(Text(key), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= least && value <= most
-            ? value
-            : throw Fault(key, $"a whole number from {least} to {most}", $"'{Text(key)}'");
+    /// <summary>As <see cref="Load"/>, from text; <paramref name="file"/> names it in faults.</summary>
+    public static YamlMap Parse(string file, string text)
+    {
+        var stream = new YamlStream();
+        try { stream.Load(new StringReader(text)); }
+        catch (YamlException fault)
+        {
+            // A doubled key arrives here too: the representation model refuses it with a YamlException.
+            string message = (fault.InnerException?.Message ?? fault.Message).ReplaceLineEndings(" ");
+            throw new ToolkitException($"{file}:{fault.Start.Line}: expected YAML with each key once, got: {message}", fault);
+        }
+        if (stream.Documents.Count != 1)
+            throw new ToolkitException($"{file}:1: expected one YAML document, got {stream.Documents.Count}");
+        YamlNode root = stream.Documents[0].RootNode;
+        return root is YamlMappingNode map ? new YamlMap(file, map, "")
+            : throw new ToolkitException($"{file}:{Line(root)}: expected keys with values, got {Show(root)}");
+    }
 
-    /// <summary>A whole number, or the default where the key is missing.</summary>
-    public int IntegerOr(string key, int least, int most, int fallback) => Has(key) ? Integer(key, least, most) : fallback;
-
-    /// <summary>A list of mappings; at least one.</summary>
-    public IReadOnlyList<YamlMap> List(string key) =>
-        [.. Items(key).Select((item, i) => item is YamlMappingNode map
-            ? new YamlMap(_file, $"{_place}{key}[{i}].", map)
-            : throw FaultAt(item, $"{key}[{i}]", "keys and values", Show(item)))];
-
-    /// <summary>A list of texts; at least one.</summary>
-    public IReadOnlyList<string> Strings(string key) =>
-        [.. Items(key).Select((item, i) => item is YamlScalarNode { Value: { Length: > 0 } text }
-            ? text
-            : throw FaultAt(item, $"{key}[{i}]", "a text", Show(item)))];
-
-    /// <summary>Whether the key is there.</summary>
+    /// <summary>True when the key stands in the file; asking makes it known.</summary>
     public bool Has(string key)
     {
         _asked.Add(key);
-        return _node.Children.ContainsKey(new YamlScalarNode(key));
+        return _items.ContainsKey(key);
     }
 
-    /// <exception cref="ToolkitException">A key is there that was never asked for.</exception>
+    /// <summary>Text that is not empty.</summary>
+    public string Text(string key) => Scalar(key, "text") is { Length: > 0 } text ? text : throw Fault(key, "text", "empty text");
+
+    public string TextOr(string key, string otherwise) => Has(key) ? Text(key) : otherwise;
+
+    /// <summary>A finite number from <paramref name="min"/> to <paramref name="max"/>, both included.</summary>
+    public double Number(string key, double min, double max)
+    {
+        string expected = FormattableString.Invariant($"a number from {min} to {max}"), text = Scalar(key, expected);
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+            && double.IsFinite(value) && value >= min && value <= max ? value : throw Fault(key, expected, Quote(text));
+    }
+
+    public double NumberOr(string key, double min, double max, double otherwise) => Has(key) ? Number(key, min, max) : otherwise;
+
+    /// <summary>A whole number from <paramref name="min"/> to <paramref name="max"/>, both included.</summary>
+    public int Integer(string key, int min, int max)
+    {
+        string expected = $"a whole number from {min} to {max}", text = Scalar(key, expected);
+        return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+            && value >= min && value <= max ? value : throw Fault(key, expected, Quote(text));
+    }
+
+    public int IntegerOr(string key, int min, int max, int otherwise) => Has(key) ? Integer(key, min, max) : otherwise;
+
+    /// <summary><c>true</c> or <c>false</c>.</summary>
+    public bool Flag(string key) => Scalar(key, "true or false") switch
+    {
+        "true" => true,
+        "false" => false,
+        var text => throw Fault(key, "true or false", Quote(text)),
+    };
+
+    public bool FlagOr(string key, bool otherwise) => Has(key) ? Flag(key) : otherwise;
+
+    /// <summary>A nested mapping.</summary>
+    public YamlMap Map(string key) => Value(key, "keys with values") is YamlMappingNode map
+        ? new YamlMap(File, map, $"{_prefix}{key}.") : throw Fault(key, "keys with values", Show(_items[key].Value));
+
+    /// <summary>A list (at least one item) of mappings.</summary>
+    public IReadOnlyList<YamlMap> List(string key)
+    {
+        const string expected = "a list of items with keys";
+        var maps = new List<YamlMap>();
+        foreach (YamlNode item in Sequence(key, expected))
+            maps.Add(item is YamlMappingNode map ? new YamlMap(File, map, $"{_prefix}{key}[{maps.Count}].")
+                : throw Fault(File, Line(item), $"{_prefix}{key}[{maps.Count}]", "keys with values", Show(item)));
+        return maps;
+    }
+
+    /// <summary>A list (at least one item) of texts that are not empty.</summary>
+    public IReadOnlyList<string> Strings(string key)
+    {
+        const string expected = "a list of texts";
+        var texts = new List<string>();
+        foreach (YamlNode item in Sequence(key, expected))
+            texts.Add(item is YamlScalarNode { Value: { Length: > 0 } text } ? text
+                : throw Fault(File, Line(item), $"{_prefix}{key}[{texts.Count}]", "text", Show(item)));
+        return texts;
+    }
+
+    /// <summary>Refuses the first key that nobody asked for.</summary>
     public void RejectUnknown()
     {
-        foreach (YamlNode key in _node.Children.Keys)
-            if (key is not YamlScalarNode { Value: { } name } || !_asked.Contains(name))
-                throw FaultAt(key, Show(key).Trim('\''), $"one of {string.Join(", ", _asked)}", "an unknown key");
+        foreach (var (name, (key, _)) in _items)
+            if (!_asked.Contains(name))
+                throw Fault(File, Line(key), _prefix + name, $"one of {string.Join(", ", _asked.Order(StringComparer.Ordinal))}", "an unknown key");
     }
 
-    /// <summary>The exception for a value that a caller cannot accept, with the place of the key.</summary>
+    /// <summary>The exception for a fault at a key (at this mapping where the key is missing).</summary>
     public ToolkitException Fault(string key, string expected, string got) =>
-        FaultAt(_node.Children.TryGetValue(new YamlScalarNode(key), out YamlNode? value) ? value : _node, key, expected, got);
+        Fault(File, _items.TryGetValue(key, out var item) ? Line(item.Key) : Place, _prefix + key, expected, got);
 
-    private ToolkitException FaultAt(YamlNode node, string key, string expected, string got) =>
-        new($"{_file}:{node.Start.Line}: key '{_place}{key}': expected {expected}, got {got}");
+    private static ToolkitException Fault(string file, int line, string key, string expected, string got) =>
+        new($"{file}:{line}: key '{key}': expected {expected}, got {got}");
 
-    private YamlScalarNode Scalar(string key) => Child(key) as YamlScalarNode ?? throw Fault(key, "a single value", Show(Child(key)));
+    private YamlNode Value(string key, string expected) => Has(key) ? _items[key].Value : throw Fault(key, expected, "nothing");
 
-    private IEnumerable<YamlNode> Items(string key) =>
-        Child(key) is YamlSequenceNode { Children.Count: > 0 } list ? list.Children : throw Fault(key, "a list of at least one", Show(Child(key)));
+    private string Scalar(string key, string expected) => Value(key, expected) is YamlScalarNode scalar
+        ? scalar.Value ?? "" : throw Fault(key, expected, Show(_items[key].Value));
 
-    private YamlNode Child(string key) => Has(key) ? _node.Children[new YamlScalarNode(key)] : throw Fault(key, "a value", "no such key");
+    private IList<YamlNode> Sequence(string key, string expected) =>
+        Value(key, expected) is YamlSequenceNode { Children: { Count: > 0 } items } ? items : throw Fault(key, expected, Show(_items[key].Value));
+
+    private static int Line(YamlNode node) => (int)node.Start.Line;
 
     private static string Show(YamlNode node) => node switch
     {
-        YamlScalarNode scalar => $"'{scalar.Value}'",
+        YamlScalarNode scalar => Quote(scalar.Value ?? ""),
+        YamlSequenceNode { Children.Count: 0 } => "an empty list",
         YamlSequenceNode => "a list",
-        _ => "keys and values",
+        _ => "keys with values",
     };
+
+    private static string Quote(string text)
+    {
+        text = text.ReplaceLineEndings(" ");
+        return $"'{(text.Length <= 60 ? text : text[..57] + "...")}'";
+    }
 }
