@@ -1,7 +1,6 @@
 using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
-using Outcome = OptimalStopping.Theory.Policies.Outcome;
 
 namespace OptimalStopping.Runtime.Experiments;
 
