@@ -43,7 +43,7 @@ module RunData =
         { Baseline = r.Text "baseline"; Lambda = r.NumberOrNaN "lambda"; Pairs = r.Count "pairs"
           UtilityOurs = r.Number "utility_ours"; UtilityBaseline = r.Number "utility_baseline"
           Difference = r.Number "difference"; CiLow = r.NumberOrNaN "ci_low"; CiHigh = r.NumberOrNaN "ci_high"
-          PPermutation = r.Unit "p_permutation"; PHolm = r.Unit "p_holm"; PBh = r.UnitOrNaN "p_bh"
+          PPermutation = r.Unit "p_permutation"; PHolm = r.UnitOrNaN "p_holm"; PBh = r.UnitOrNaN "p_bh"
           PWilcoxon = r.UnitOrNaN "p_wilcoxon"; PT = r.UnitOrNaN "p_t"
           Dz = r.NumberOrNaN "d_z"; Gz = r.NumberOrNaN "g_z"; CliffDelta = r.NumberOrNaN "cliff_delta"
           DzLow = r.NumberOrNaN "d_z_low"; DzHigh = r.NumberOrNaN "d_z_high"

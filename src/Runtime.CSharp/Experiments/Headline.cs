@@ -88,13 +88,22 @@ public static class Headline
         return Frontier.area(cost, quality, low, high);
     }
 
-    // Least vertical distance between two test curves over the costs that both reach, and where it is.
+    // What mixing two operating points of a family can reach; flat beyond its best point.
+    private static (double[] Cost, double[] Quality) Hull(BenchFamily family)
+    {
+        var (cost, quality) = Sorted(family);
+        int[] hull = Frontier.upperHull(cost, quality);
+        return ([.. hull.Select(i => cost[i])], [.. hull.Select(i => quality[i])]);
+    }
+
+    // Least vertical distance between two test fronts over the costs that both reach (but the cheapest, where every
+    // family is the cheapest model), and where it is.
     private static (double Gap, double Cost) LeastGap(BenchFamily ours, BenchFamily other, double low, double high)
     {
-        var (cost, quality) = Sorted(ours);
-        var (otherCost, otherQuality) = Sorted(other);
+        var (cost, quality) = Hull(ours);
+        var (otherCost, otherQuality) = Hull(other);
         double from = Math.Max(low, Math.Max(cost[0], otherCost[0]));
-        return Enumerable.Range(0, 201).Select(i => from + (high - from) * i / 200)
+        return Enumerable.Range(1, 200).Select(i => from + (high - from) * i / 200)
             .Select(at => (Gap: Frontier.qualityAt(cost, quality, at) - Frontier.qualityAt(otherCost, otherQuality, at), Cost: at))
             .MinBy(pair => pair.Gap);
     }
