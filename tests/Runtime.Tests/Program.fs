@@ -2,7 +2,13 @@ module Runtime.Tests.Program
 
 open Expecto
 
-let tests = testList "Runtime" []
+let tests =
+    testList "Runtime" [
+        Configuration.YamlReaderTests.tests
+        Tasks.GraderTests.tests
+        Tasks.QueryGeneratorTests.tests
+        Tokenization.CharacterTokenizerTests.tests
+    ]
 
 [<EntryPoint>]
 let main argv = Support.Runner.run argv tests
