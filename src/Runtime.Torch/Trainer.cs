@@ -45,6 +45,7 @@ public sealed class Trainer : IDisposable
         var watch = Stopwatch.StartNew();
         int startedAt = step;
         double loss = 0;
+        if (step == _recipe.Steps) return;
         for (; step < _recipe.Steps; step++)
         {
             if (cancel.IsCancellationRequested)

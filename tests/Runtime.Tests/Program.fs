@@ -8,6 +8,15 @@ let tests =
         Tasks.GraderTests.tests
         Tasks.QueryGeneratorTests.tests
         Tokenization.CharacterTokenizerTests.tests
+        Models.Qwen3ConfigTests.tests
+        Models.SafeTensorsTests.tests
+        Models.KernelTests.tests
+        Models.VectorMathTests.tests
+        Models.CpuWeightsTests.tests
+        Models.CpuModelTests.tests
+        Models.ModelBenchmarkTests.tests
+        TraceReaderTests.tests
+        EvaluationTests.tests
     ]
 
 [<EntryPoint>]

@@ -31,6 +31,20 @@ let tests =
         DraftStoppingTests.tests
         SpeculationHierarchyTests.tests
         SpeculativeSamplingTests.tests
+        MenuTests.tests
+        NestTests.tests
+        ConfidenceBoundsTests.tests
+        OptimisticPlanTests.tests
+        SamplingTests.tests
+        RegretTests.tests
+        EnvironmentTests.tests
+        SimulationTests.tests
+        ReplayTests.tests
+        FrontierTests.tests
+        BaselinesTests.tests
+        RegressionTests.tests
+        PlannerTests.tests
+        PlannedFamilyTests.tests
     ]
 
 [<EntryPoint>]

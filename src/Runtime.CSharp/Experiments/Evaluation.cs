@@ -74,14 +74,9 @@ public static class Evaluation
             train.Length, test.Length,
             families.Select((f, i) => new PolicyEvaluation(f.Name, Points(f.Knob, f.Points), metrics[i], f.Estimator)).ToArray());
 
-        GroupedOutcome[] Replay(IStoppingPolicy[] policies)
-        {
-            var result = new GroupedOutcome[policies.Length];
-            Parallel.For(0, policies.Length, i => result[i] = GroupedOutcome.Replay(policies[i], data, test, groups));
-            return result;
-        }
+        GroupedOutcome[] Replay(IStoppingPolicy[] policies) => FamilyReplay.run(policies, data, test, groups);
 
-        GroupedOutcome[] Map(double[] knobs, Func<double, Outcome> run)
+        GroupedOutcome[] Map(double[] knobs, Func<double, ReplayOutcome> run)
         {
             var result = new GroupedOutcome[knobs.Length];
             Parallel.For(0, knobs.Length, i => result[i] = GroupedOutcome.OfOutcome(run(knobs[i]), data.Stages, groups));

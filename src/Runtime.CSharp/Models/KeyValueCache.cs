@@ -52,6 +52,7 @@ internal sealed unsafe class KeyValueCache : IDisposable
                 Copy(other.Keys(layer, head), Keys(layer, head), positions * _width);
                 Copy(other.Values(layer, head), Values(layer, head), positions * PaddedWidth);
             }
+        GC.KeepAlive(other); // or its memory could be finalised under the last copy
     }
 
     public void Dispose() => _buffer.Dispose();

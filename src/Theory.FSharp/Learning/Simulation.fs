@@ -67,9 +67,6 @@ module Simulation =
     /// The driver of a learner for an environment's stages, bins, range and costs. `horizon` is T where the learner is tuned.
     let learner (kind: LearnerKind, environment: IEnvironment, menu: Menu, feedback: Feedback, horizon: int, seed: uint64) : LearnerRun =
         let nest side anytime =
-            if menu.Stages <> environment.Stages || menu.Bins <> environment.Bins then
-                raise (ArgumentException($"the menu is for {menu.Stages} stages x {menu.Bins} bins, the environment has \
-                                           {environment.Stages} x {environment.Bins}", nameof menu))
             NestRun(Nest.init
                 { Menu = menu
                   Feedback = feedback
@@ -120,6 +117,9 @@ module Simulation =
         if horizon < 1 then raise (ArgumentOutOfRangeException(nameof horizon, horizon, "expected at least 1"))
         if checkpoints |> Array.exists (fun t -> t < 1 || t > horizon) || checkpoints |> Array.pairwise |> Array.exists (fun (a, b) -> a >= b) then
             raise (ArgumentException($"expected increasing numbers in 1 .. {horizon}", nameof checkpoints))
+        if menu.Stages <> environment.Stages || menu.Bins <> environment.Bins then
+            raise (ArgumentException($"the menu is for {menu.Stages} stages x {menu.Bins} bins, the environment has \
+                                       {environment.Stages} x {environment.Bins}", nameof menu))
         let n, range = environment.Stages, environment.Range
         let seeds = SplitMix64(uint64 (int64 seed))
         let queries, choices, sideSeed = SplitMix64(seeds.NextUInt64()), SplitMix64(seeds.NextUInt64()), seeds.NextUInt64()

@@ -154,7 +154,7 @@ module Baselines =
 
     /// The oracle at a price of cost: knows every quality in advance and runs only the stage with the largest
     /// quality - lambda * cost (ties go to the cheaper stage). No policy can do better on any query.
-    let oracle (data: RecordedLadder) (rows: int[]) (lambda: float) : Outcome =
+    let oracle (data: RecordedLadder) (rows: int[]) (lambda: float) : ReplayOutcome =
         let n = data.Stages
         let stage =
             rows
@@ -174,7 +174,7 @@ module Baselines =
     /// Random stopping on the full chain: stops at stage k with probability proportional to exp(tilt * k), whatever
     /// the confidences (tilt 0: uniform). Costs and qualities are expectations over the stopping stage, so there is no
     /// sampling noise; Stage is -1.
-    let randomStop (data: RecordedLadder) (rows: int[]) (tilt: float) : Outcome =
+    let randomStop (data: RecordedLadder) (rows: int[]) (tilt: float) : ReplayOutcome =
         let n = data.Stages
         let weight = Array.init n (fun k -> exp (tilt * float k - (if tilt > 0.0 then tilt * float (n - 1) else 0.0)))
         let cost = Array.zeroCreate rows.Length

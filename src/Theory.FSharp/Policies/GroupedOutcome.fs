@@ -30,7 +30,7 @@ type GroupedOutcome =
         { Cost = cost; Quality = quality; Stops = stops; Queries = rows.Length }
 
     /// Sums an outcome that was computed query by query.
-    static member OfOutcome(outcome: Outcome, stages: int, groups: int) : GroupedOutcome =
+    static member OfOutcome(outcome: ReplayOutcome, stages: int, groups: int) : GroupedOutcome =
         let cost = Array.zeroCreate groups
         let quality = Array.zeroCreate groups
         let stops = Array.create stages (if Array.contains -1 outcome.Stage then nan else 0.0)

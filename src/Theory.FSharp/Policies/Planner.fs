@@ -35,6 +35,15 @@ type internal PlannedPolicy
 
     let widest = bases |> Array.map (fun b -> b.Width) |> Array.max
 
+    member _.Space = space
+    member _.Bases = bases
+    member _.Next = next
+    member _.Answers = answers
+    /// Coefficients of the quality of each answer, by state; one object for all prices of a planner.
+    member _.Stop = stop
+    /// Coefficients of the value of each next stage, by state.
+    member _.Go = go
+
     interface IStoppingPolicy with
         member _.Stages = space.Stages
 

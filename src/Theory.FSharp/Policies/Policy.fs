@@ -53,7 +53,7 @@ type FittedFamily =
       Policies: IStoppingPolicy[] }
 
 /// What a policy did on recorded queries.
-type Outcome =
+type ReplayOutcome =
     { /// Cost paid on each query.
       Cost: float[]
       /// Quality of the answer to each query.
@@ -102,7 +102,7 @@ module Replay =
         struct (cost, result)
 
     /// Runs the policy on the given queries, in order.
-    let run (policy: IStoppingPolicy, data: RecordedLadder, rows: int[]) : Outcome =
+    let run (policy: IStoppingPolicy, data: RecordedLadder, rows: int[]) : ReplayOutcome =
         let cost = Array.zeroCreate rows.Length
         let quality = Array.zeroCreate rows.Length
         let stage = Array.zeroCreate rows.Length

@@ -1,0 +1,68 @@
+using System.Numerics.Tensors;
+
+namespace OptimalStopping.Runtime.Decoding;
+
+/// <summary>
+/// What a model's own probabilities say of the answer it wrote: the raw material of confidence. Natural logarithms;
+/// every token counts, the one that ends the answer too.
+/// </summary>
+/// <param name="SumLogProbability">Log-probability of the whole answer.</param>
+/// <param name="MeanLogProbability">The same per token.</param>
+/// <param name="MinLogProbability">That of the least probable token: the weakest link.</param>
+/// <param name="MinMargin">Least lead of a chosen token over the runner-up, in log-probability.</param>
+/// <param name="MeanEntropy">Mean entropy of the next-token distribution, in nats.</param>
+/// <param name="Length">Number of tokens written, the end token included.</param>
+public readonly record struct AnswerSignals(
+    double SumLogProbability, double MeanLogProbability, double MinLogProbability, double MinMargin, double MeanEntropy, int Length)
+{
+    /// <summary>Names of the signals, in the order of <see cref="ToFeatures"/>.</summary>
+    public static IReadOnlyList<string> Names { get; } =
+        ["sum_log_probability", "mean_log_probability", "min_log_probability", "min_margin", "mean_entropy", "length"];
+
+    /// <summary>The signals as a feature vector for calibration.</summary>
+    public double[] ToFeatures() =>
+        [SumLogProbability, MeanLogProbability, MinLogProbability, MinMargin, MeanEntropy, Length];
+
+    /// <summary>The inverse of <see cref="ToFeatures"/>.</summary>
+    public static AnswerSignals FromFeatures(double[] features) =>
+        new(features[0], features[1], features[2], features[3], features[4], (int)features[5]);
+
+    /// <summary>Probability of the least probable token: the confidence that is recorded before any calibration.</summary>
+    public double RawConfidence => Math.Exp(MinLogProbability);
+}
+
+/// <summary>Gathers <see cref="AnswerSignals"/> token by token; a mutable struct, so that a batch allocates nothing.</summary>
+public struct SignalAccumulator
+{
+    private double _sum, _min, _margin, _entropy;
+    private int _count;
+
+    /// <summary>Takes the logits from which a token was chosen and returns the greedy choice (the lowest id wins ties).</summary>
+    /// <param name="logits">One row of logits; overwritten with scratch values.</param>
+    public int Observe(Span<float> logits)
+    {
+        int best = TensorPrimitives.IndexOfMax(logits);
+        float top = logits[best];
+        logits[best] = float.NegativeInfinity;
+        float second = TensorPrimitives.Max(logits);
+        logits[best] = top;
+        // In double and in index order, so that the signals do not depend on the vector width of the machine.
+        double total = 0, weighted = 0;
+        foreach (float logit in logits)
+        {
+            double shifted = (double)logit - top, weight = Math.Exp(shifted);
+            total += weight;
+            weighted += weight * shifted;
+        }
+        double logTotal = Math.Log(total), logProbability = -logTotal;
+        _sum += logProbability;
+        _min = _count == 0 ? logProbability : Math.Min(_min, logProbability);
+        _margin = _count == 0 ? top - second : Math.Min(_margin, top - second);
+        _entropy += logTotal - weighted / total;
+        _count++;
+        return best;
+    }
+
+    /// <summary>The signals of the tokens observed so far; at least one.</summary>
+    public readonly AnswerSignals ToSignals() => new(_sum, _sum / _count, _min, _margin, _entropy / _count, _count);
+}

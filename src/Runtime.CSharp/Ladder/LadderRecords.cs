@@ -1,0 +1,78 @@
+using System.Text.Json;
+using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Traces;
+using OptimalStopping.Theory.Policies;
+
+namespace OptimalStopping.Runtime.Ladder;
+
+/// <summary>One recorded query with the signals of every stage.</summary>
+public sealed record LadderRecord(string Split, string Family, int Level, double[] Quality, string[] Answer, AnswerSignals[] Signals);
+
+/// <summary>The records that <see cref="Collector"/> wrote, in memory, and their form for the stopping policies.</summary>
+public sealed record LadderRecords(IReadOnlyList<string> Models, IReadOnlyList<double> Costs, IReadOnlyList<LadderRecord> Records)
+{
+    public const string Calibration = "calibration", Test = "test";
+
+    /// <summary>Reads a file of records with signals.</summary>
+    /// <exception cref="ToolkitException">A line is malformed, or lacks the fields that a collected record has.</exception>
+    public static LadderRecords Load(string path)
+    {
+        var records = new List<LadderRecord>();
+        string[] models = [];
+        double[] costs = [];
+        int line = 0;
+        foreach (TraceRecord trace in TraceReader.ReadRecords(path))
+        {
+            line++;
+            if (records.Count == 0)
+            {
+                models = [.. trace.Stages.Select(stage => stage.Model)];
+                costs = [.. trace.Stages.Select(stage => stage.Cost)];
+            }
+            if (trace.Stages.Count != models.Length)
+                throw new ToolkitException($"{path}:{line}: key 'stages': expected {models.Length} stages as on the first line, got {trace.Stages.Count}");
+            records.Add(new LadderRecord(trace.Split, Text(trace.Extra, "family"), (int)Number(trace.Extra, "level"),
+                [.. trace.Stages.Select(stage => stage.Quality)],
+                [.. trace.Stages.Select(stage => Text(stage.Extra, "answer"))],
+                [.. trace.Stages.Select(stage => Signals(stage.Extra))]));
+        }
+        if (records.Count == 0) throw new ToolkitException($"{path}: expected at least one record, got none");
+        return new LadderRecords(models, costs, records);
+
+        JsonElement Field(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key, JsonValueKind kind)
+        {
+            foreach (var (name, value) in extra)
+                if (name == key && value.ValueKind == kind) return value;
+            throw new ToolkitException($"{path}:{line}: key '{key}': expected a {kind.ToString().ToLowerInvariant()} as 'toolkit collect' writes it, got none");
+        }
+        string Text(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key) => Field(extra, key, JsonValueKind.String).GetString()!;
+        double Number(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key) => Field(extra, key, JsonValueKind.Number).GetDouble();
+        AnswerSignals Signals(IReadOnlyList<KeyValuePair<string, JsonElement>> extra)
+        {
+            List<KeyValuePair<string, JsonElement>> signals = [.. Field(extra, "signals", JsonValueKind.Object).EnumerateObject().Select(p => KeyValuePair.Create(p.Name, p.Value))];
+            return AnswerSignals.FromFeatures([.. AnswerSignals.Names.Select(name => Number(signals, name))]);
+        }
+    }
+
+    /// <summary>The records of one split, in their order.</summary>
+    public LadderRecords Of(string split) => this with { Records = [.. Records.Where(record => record.Split == split)] };
+
+    /// <summary>The arrays that policies are fitted on and replayed on, with calibrated confidences and answer labels.</summary>
+    public RecordedLadder ToRecordedLadder(SignalCalibration calibration)
+    {
+        int stages = Models.Count;
+        double[] cost = new double[Records.Count * stages], confidence = new double[cost.Length], quality = new double[cost.Length];
+        var answer = new int[cost.Length];
+        for (int q = 0; q < Records.Count; q++)
+            for (int k = 0; k < stages; k++)
+            {
+                int i = q * stages + k;
+                cost[i] = Costs[k];
+                confidence[i] = calibration.Confidence(k, Records[q].Signals[k]);
+                quality[i] = Records[q].Quality[k];
+                // The label of an answer is the first stage that gave it.
+                answer[i] = Array.IndexOf(Records[q].Answer, Records[q].Answer[k]);
+            }
+        return RecordedLadder.Create(Records.Count, stages, cost, confidence, quality, answer, 0, []);
+    }
+}

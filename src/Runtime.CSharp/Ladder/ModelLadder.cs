@@ -1,0 +1,61 @@
+using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Models;
+using OptimalStopping.Runtime.Tokenization;
+
+namespace OptimalStopping.Runtime.Ladder;
+
+/// <summary>A loaded ladder: every model in memory and the tokenizer they share.</summary>
+public sealed class ModelLadder : IDisposable
+{
+    private readonly ITokenModel[] _models;
+
+    private ModelLadder(LadderFile file, ITokenModel[] models, ITokenizer tokenizer)
+    {
+        File = file;
+        _models = models;
+        Tokenizer = tokenizer;
+    }
+
+    public LadderFile File { get; }
+    public IReadOnlyList<ITokenModel> Models => _models;
+    public ITokenizer Tokenizer { get; }
+
+    /// <summary>Loads every model of the file.</summary>
+    /// <exception cref="ToolkitException">A folder or file is missing or broken, or the models do not share a vocabulary.</exception>
+    public static ModelLadder Load(LadderFile file)
+    {
+        var models = new List<ITokenModel>();
+        try
+        {
+            CharacterTokenizer? tokenizer = null;
+            foreach (LadderStage stage in file.Stages)
+            {
+                if (!Directory.Exists(stage.Path))
+                    throw new ToolkitException($"{file.File}: stage '{stage.Name}': expected a model folder at {stage.Path}, got none");
+                CpuModel model = CpuModel.Load(stage.Path);
+                models.Add(model);
+                string vocabulary = Path.Combine(stage.Path, "tokenizer.json");
+                var own = CharacterTokenizer.Load(vocabulary);
+                if (own.VocabularySize != model.VocabularySize)
+                    throw new ToolkitException($"{vocabulary}: expected the {model.VocabularySize} tokens of the model, got {own.VocabularySize}");
+                if (tokenizer is not null && own.ToJson() != tokenizer.ToJson())
+                    throw new ToolkitException($"{vocabulary}: expected the vocabulary of stage '{file.Stages[0].Name}', got another");
+                tokenizer ??= own;
+            }
+            return new ModelLadder(file, [.. models], tokenizer!);
+        }
+        catch
+        {
+            foreach (ITokenModel model in models) model.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The greedy decoder of a stage.</summary>
+    public GreedyDecoder Decoder(int stage) => new(_models[stage], Tokenizer.EndOfText, File.MaxTokens);
+
+    public void Dispose()
+    {
+        foreach (ITokenModel model in _models) model.Dispose();
+    }
+}
