@@ -1,4 +1,55 @@
+/// `toolkit`: reads the command line, runs the command, and turns faults into one line and an exit code:
+/// 0 done, 1 failed, 2 bad usage.
 module OptimalStopping.Cli.Program
 
+open System
+open System.Threading
+open Argu
+open OptimalStopping.Runtime
+open OptimalStopping.Cli.Arguments
+
+let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
+    match arguments.GetSubCommand() with
+    | Run a -> Commands.run a cancel
+    | Evaluate a -> Commands.evaluate a
+    | Figure a -> Commands.figure a
+    | Decode a -> Commands.decode a cancel
+    | Collect a -> Commands.collect a cancel
+    | Train a -> Commands.train a cancel
+    | Info a -> Commands.info a
+
+/// Runs a command line and returns the exit code. Faults go to standard error, one line each.
+let execute (argv: string[]) (cancel: CancellationToken) : int =
+    let fail code (text: string) =
+        eprintfn "toolkit: %s" text
+        code
+    let parser = ArgumentParser.Create<ToolkitArguments>(programName = "toolkit", checkStructure = false)
+    try
+        if Array.isEmpty argv then
+            eprintfn "%s" (parser.PrintUsage())
+            2
+        else
+            dispatch (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
+            0
+    with
+    | :? ArguParseException as e when e.ErrorCode = ErrorCode.HelpText ->
+        printfn "%s" e.Message
+        0
+    | :? ArguParseException as e -> 
+        let firstLine = e.Message.Split('\n')[0]
+        fail 2 (firstLine.Replace("ERROR: ", ""))
+    | Commands.UsageException text -> fail 2 text
+    | :? ToolkitException as e -> fail 1 e.Message
+    | :? OperationCanceledException -> fail 1 "interrupted"
+    | :? AggregateException as e when (e.InnerException :? ToolkitException) -> fail 1 ((nonNull e.InnerException).Message)
+    | :? IO.IOException as e -> fail 1 e.Message
+    | :? UnauthorizedAccessException as e -> fail 1 e.Message
+
 [<EntryPoint>]
-let main _ = 0
+let main argv =
+    use interrupt = new CancellationTokenSource()
+    Console.CancelKeyPress.Add(fun e ->
+        // The first Ctrl-C ends cleanly, the second at once.
+        e.Cancel <- not interrupt.IsCancellationRequested
+        interrupt.Cancel())
+    execute argv interrupt.Token

@@ -13,6 +13,8 @@ let run (argv: string[]) (tests: Test) : int =
         failed <- List.length summary.failed + List.length summary.errored
         skipped <- List.length summary.ignored
     let code = runTestsWithCLIArgs [ Append_Summary_Handler(SummaryHandler count) ] argv tests
+    // Expecto leaves the cursor behind a colour code; the closing line must stand alone.
+    printfn ""
     printfn "%d passed, %d failed, %d skipped" passed failed skipped
     Console.Out.Flush()
     if code <> 0 then code

@@ -48,9 +48,9 @@ public static class Collector
         var stages = answers.Select((answer, k) =>
         {
             string text = ladder.Tokenizer.Decode(answer.Tokens);
-            var signals = AnswerSignals.Names.Zip(answer.Signals.ToFeatures(), KeyValuePair.Create).ToDictionary();
+            var signals = AnswerSignals.Names.Zip(answer.Signals.ToFeatures(), (name, value) => KeyValuePair.Create(name, (float)value)).ToDictionary();
             return new TraceStage(ladder.File.Stages[k].Name, ladder.File.Stages[k].Cost,
-                Math.Clamp(answer.Signals.RawConfidence, 0, 1), answer.Ended ? Grader.Grade(query, text) : 0)
+                Math.Round(Math.Clamp(answer.Signals.RawConfidence, 0, 1), 6), answer.Ended ? Grader.Grade(query, text) : 0)
             {
                 Extra = [Field("answer", Grader.ExtractAnswer(text) ?? ""), Field("text", text), Field("tokens", answer.Signals.Length), Field("signals", signals)],
             };

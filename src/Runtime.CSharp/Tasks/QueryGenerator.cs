@@ -40,7 +40,7 @@ public sealed class QueryGenerator
             var (arguments, solution) = family.Pose(_random, level);
             string prompt = $"{family.Name} {arguments}";
             if (QuerySplits.Of(prompt) == _split)
-                return new Query($"{family.Name}-{level}-{_count++}", family.Name, level, prompt, solution);
+                return new Query($"{_split.ToString().ToLowerInvariant()}-{_count++}-{family.Name}-{level}", family.Name, level, prompt, solution);
         }
     }
 

@@ -1,0 +1,26 @@
+namespace OptimalStopping.Runtime.Experiments;
+
+/// <summary>What decides the experiments' results besides the recorded outcomes.</summary>
+public sealed record ExperimentOptions
+{
+    /// <summary>Of every resample, draw and learner.</summary>
+    public int Seed { get; init; } = 1;
+
+    /// <summary>Bootstrap resamples and random sign flips.</summary>
+    public int Resamples { get; init; } = 10_000;
+
+    /// <summary>Queries that a learner answers in one run of the regret experiment.</summary>
+    public int Horizon { get; init; } = 100_000;
+
+    /// <summary>Independent runs of each learner.</summary>
+    public int Runs { get; init; } = 10;
+
+    /// <summary>Bins of a confidence in the regret experiment.</summary>
+    public int ConfidenceBins { get; init; } = 10;
+
+    /// <summary>What running every stage costs in the regret experiment, in units of quality.</summary>
+    public double RegretPrice { get; init; } = 0.3;
+
+    /// <summary>What one answer of the largest model costs in the statistical experiment, in units of quality.</summary>
+    public double TablePrice { get; init; } = 0.25;
+}

@@ -1,0 +1,101 @@
+using OptimalStopping.Theory;
+using OptimalStopping.Theory.Policies;
+
+namespace OptimalStopping.Runtime.Experiments;
+
+/// <summary>
+/// The figures that the README quotes: how much of the largest model's accuracy our policy keeps, at what share of its
+/// cost, at an operating point that the calibration part chose; and how far its front lies above the baselines'.
+/// </summary>
+public static class Headline
+{
+    /// <summary>The chosen point must keep this share of the largest model's accuracy on the calibration part.</summary>
+    public const double Kept = 0.99;
+
+    /// <summary>The cheapest point of ours whose cross-fitted calibration quality keeps <see cref="Kept"/>.</summary>
+    public static BenchPoint Chosen(PolicyBench bench)
+    {
+        FittedPlan plan = bench.Plan;
+        RecordedLadder data = bench.Outcomes.Calibration;
+        double target = Kept * data.MeanQuality(RecordedOutcomes.AllRows(data), data.Stages - 1);
+        int chosen = Enumerable.Range(0, plan.HeldOutCost.Length)
+            .Where(i => plan.HeldOutQuality[i] >= target)
+            .DefaultIfEmpty(Array.IndexOf(plan.HeldOutQuality, plan.HeldOutQuality.Max()))
+            .MinBy(i => plan.HeldOutCost[i]);
+        return bench[PolicyBench.Ours].Points[chosen];
+    }
+
+    internal static void Write(PolicyBench bench, ExperimentOptions options, string path)
+    {
+        var rows = new List<object?[]>();
+        void Add(string metric, Interval interval) => rows.Add([metric, interval.Estimate, interval.Low, interval.High]);
+        void AddExact(string metric, double value) => rows.Add([metric, value, null, null]);
+
+        for (int k = 0; k < bench.Outcomes.Models.Count; k++)
+        {
+            BenchPoint single = bench[$"fixed-{k + 1}"].Points[0];
+            Add($"accuracy {bench.Outcomes.Models[k]}", TradeoffExperiment.MeanInterval(single.Test.Quality, options));
+        }
+        BenchPoint largest = bench[$"fixed-{bench.Outcomes.Models.Count}"].Points[0], chosen = Chosen(bench);
+        AddExact("chosen lambda", chosen.Knob);
+        Add("chosen accuracy", TradeoffExperiment.MeanInterval(chosen.Test.Quality, options));
+        Add("chosen cost", TradeoffExperiment.MeanInterval(chosen.Test.Cost, options));
+        Add("chosen share of the largest model's accuracy", Ratio(chosen.Test.Quality, largest.Test.Quality, options));
+        Add("chosen share of the largest model's cost", Ratio(chosen.Test.Cost, largest.Test.Cost, options));
+        for (int k = 0; k < bench.Outcomes.Models.Count; k++)
+            AddExact($"chosen share answered by {bench.Outcomes.Models[k]}", chosen.Test.Stage.Count(stage => stage == k) / (double)chosen.Test.Stage.Length);
+
+        double low = Enumerable.Range(1, bench.Outcomes.Models.Count).Min(k => bench[$"fixed-{k}"].Points[0].TestCost);
+        double high = largest.TestCost;
+        foreach (BenchFamily family in bench.Families.Where(family => !family.Name.StartsWith("fixed-")))
+            AddExact($"auc {family.Name}", Area(family, low, high));
+        foreach (string baseline in new[] { "random", "threshold", "threshold-per-stage", "pair-envelope", "jump", "chain" })
+        {
+            var (gap, cost) = LeastGap(bench[PolicyBench.Ours], bench[baseline], low, high);
+            AddExact($"least lead over {baseline}", gap);
+            AddExact($"least lead over {baseline} at cost", cost);
+        }
+        CsvFile.Write(path, "metric,value,low,high", rows);
+    }
+
+    private static Interval Ratio(double[] numerator, double[] denominator, ExperimentOptions options)
+    {
+        // Paired: a resample takes the same queries for both means.
+        double[] index = [.. Enumerable.Range(0, numerator.Length).Select(i => (double)i)];
+        Func<double[], double> ratio = sample =>
+        {
+            double above = 0, below = 0;
+            foreach (double i in sample)
+            {
+                above += numerator[(int)i];
+                below += denominator[(int)i];
+            }
+            return above / below;
+        };
+        return Bootstrap.bca(index, ratio, Math.Min(options.Resamples, 2000), 0.95, (ulong)options.Seed);
+    }
+
+    private static (double[] Cost, double[] Quality) Sorted(BenchFamily family)
+    {
+        double[] cost = [.. family.Points.Select(point => point.TestCost)], quality = [.. family.Points.Select(point => point.TestQuality)];
+        int[] order = Frontier.order(cost, quality);
+        return ([.. order.Select(i => cost[i])], [.. order.Select(i => quality[i])]);
+    }
+
+    private static double Area(BenchFamily family, double low, double high)
+    {
+        var (cost, quality) = Sorted(family);
+        return Frontier.area(cost, quality, low, high);
+    }
+
+    // Least vertical distance between two test curves over the costs that both reach, and where it is.
+    private static (double Gap, double Cost) LeastGap(BenchFamily ours, BenchFamily other, double low, double high)
+    {
+        var (cost, quality) = Sorted(ours);
+        var (otherCost, otherQuality) = Sorted(other);
+        double from = Math.Max(low, Math.Max(cost[0], otherCost[0]));
+        return Enumerable.Range(0, 201).Select(i => from + (high - from) * i / 200)
+            .Select(at => (Gap: Frontier.qualityAt(cost, quality, at) - Frontier.qualityAt(otherCost, otherQuality, at), Cost: at))
+            .MinBy(pair => pair.Gap);
+    }
+}
