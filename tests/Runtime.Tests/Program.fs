@@ -4,6 +4,10 @@ open Expecto
 
 let tests =
     testList "Runtime" [
+        Configuration.YamlReaderTests.tests
+        Tasks.GraderTests.tests
+        Tasks.QueryGeneratorTests.tests
+        Tokenization.CharacterTokenizerTests.tests
         Models.Qwen3ConfigTests.tests
         Models.SafeTensorsTests.tests
         Models.KernelTests.tests

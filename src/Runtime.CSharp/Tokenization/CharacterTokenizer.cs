@@ -102,8 +102,7 @@ public sealed class CharacterTokenizer : ITokenizer
 
     private static string Describe(string text, int at)
     {
-        var rune = Rune.GetRuneAt(char.IsLowSurrogate(text[at]) || (char.IsHighSurrogate(text[at]) && at + 1 == text.Length) ? "\uFFFD" : text,
-            char.IsSurrogate(text[at]) && (at + 1 == text.Length || char.IsLowSurrogate(text[at])) ? 0 : at);
+        if (!Rune.TryGetRuneAt(text, at, out Rune rune)) return $"a lone surrogate (U+{(int)text[at]:X4})";
         return $"'{rune}' (U+{rune.Value:X4})";
     }
 }
