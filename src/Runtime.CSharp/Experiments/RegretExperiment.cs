@@ -1,12 +1,11 @@
 using OptimalStopping.Theory;
-using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Experiments;
 
 /// <summary>
 /// Figure 1a: cumulative regret of the learners on queries drawn with replacement from the ladder's recorded outcomes,
 /// and on two simulated instances. The regret is against the best threshold policy of the menu, whose value under the
-/// law that the queries are drawn from is known exactly; a learner that may leave the menu can fall below zero. The
+/// law that the queries are drawn from is known exactly (ladders of more than four stages: a coarser menu); a learner that may leave the menu can fall below zero. The
 /// bound beside each curve is the theorem for that learner; the certificate is what the learner itself can compute.
 /// UCB1's theorem bounds the regret to the best fixed depth, a weaker comparator, so no bound is drawn beside it.
 /// </summary>
@@ -36,9 +35,12 @@ public static class RegretExperiment
     public static void Run(RecordedOutcomes outcomes, ExperimentOptions options, string folder, Action<double> progress, CancellationToken cancel)
     {
         int simulatedRuns = Math.Max(2, options.Runs / 2);
+        if (options.Horizon < 1000) throw new ToolkitException($"horizon: expected at least 1000, got {options.Horizon}");
+        if (options.Runs < 2) throw new ToolkitException($"runs: expected at least 2, got {options.Runs}");
+        var (recordedName, recorded) = RecordedPool.Of(outcomes, options);
         Instance[] instances =
         [
-            new("recorded", Recorded(outcomes, options), options.Runs),
+            new(recordedName, recorded, options.Runs),
             new("simulated-structured", new ChainMixture(Instances.structured(4, options.ConfidenceBins, (ulong)options.Seed)), simulatedRuns),
             new("simulated-aliased", Instances.aliased(4), simulatedRuns),
         ];
@@ -50,7 +52,7 @@ public static class RegretExperiment
         Parallel.For(0, jobs.Length, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Environment.ProcessorCount }, i =>
         {
             var (instance, learner, run) = jobs[i];
-            Menu menu = MenuModule.thresholds(instance.Environment.Stages, instance.Environment.Bins);
+            Menu menu = RecordedPool.MenuFor(instance.Environment.Stages, instance.Environment.Bins);
             results[i] = Simulation.run(instance.Environment, menu, learner.Kind, learner.Feedback, options.Horizon, checkpoints, options.Seed * 1000 + run);
             progress(Interlocked.Increment(ref done) / (double)jobs.Length);
         });
@@ -100,33 +102,4 @@ public static class RegretExperiment
     // Two-sided 95 % quantile of Student's t.
     private static double StudentQuantile(int degrees) =>
         degrees < 1 ? double.NaN : MathNet.Numerics.Distributions.StudentT.InvCDF(0, 1, degrees, 0.975);
-
-    // Every recorded query of both parts; each stage's confidences cut into bins of equal mass.
-    private static Pool Recorded(RecordedOutcomes outcomes, ExperimentOptions options)
-    {
-        RecordedLadder[] parts = [outcomes.Calibration, outcomes.Test];
-        int stages = outcomes.Calibration.Stages, bins = options.ConfidenceBins;
-        double[][] confidence = [.. Enumerable.Range(0, stages).Select(k => parts.SelectMany(part => Column(part, part.Confidence, k)).ToArray())];
-        double[][] quality = [.. Enumerable.Range(0, stages).Select(k => parts.SelectMany(part => Column(part, part.Quality, k)).ToArray())];
-        double[][] cost = [.. Enumerable.Range(0, stages).Select(k => parts.SelectMany(part => Column(part, part.Cost, k)).ToArray())];
-        if (cost.Any(column => column.Any(double.IsNaN)))
-            throw new ToolkitException("regret: expected every stage recorded on every query, got a query with a missing stage");
-        int[][] cell = [.. confidence.Select(column => EqualMassBins(column, bins))];
-        int queries = quality[0].Length;
-        double lambda = options.RegretPrice / cost.Sum(column => column.Average());
-        T[][] Rows<T>(T[][] columns) => [.. Enumerable.Range(0, queries).Select(q => columns.Select(column => column[q]).ToArray())];
-        return Pool.Create(Rows(cell), Rows(quality), Rows(cost), lambda, bins);
-    }
-
-    private static IEnumerable<double> Column(RecordedLadder part, double[] values, int stage) =>
-        Enumerable.Range(0, part.Queries).Select(q => values[q * part.Stages + stage]);
-
-    // A missing confidence counts as the lowest.
-    private static int[] EqualMassBins(double[] values, int bins)
-    {
-        double[] sorted = [.. values.Where(v => !double.IsNaN(v)).Order()];
-        if (sorted.Length == 0) return new int[values.Length];
-        double[] edges = [.. Enumerable.Range(1, bins - 1).Select(b => sorted[(int)((long)b * sorted.Length / bins)])];
-        return [.. values.Select(v => double.IsNaN(v) ? 0 : edges.Count(edge => v >= edge))];
-    }
 }

@@ -16,7 +16,8 @@ public static class StatisticalExperiment
     /// <summary>Writes table1.csv.</summary>
     public static void Run(PolicyBench bench, ExperimentOptions options, string folder)
     {
-        double lambda = options.TablePrice / bench[$"fixed-{bench.Outcomes.Models.Count}"].Points[0].TestCost;
+        // The price, like the operating points, comes from the calibration part.
+        double lambda = options.TablePrice / bench[$"fixed-{bench.Outcomes.Models.Count}"].Points[0].Calibration.Cost.Average();
         BenchPoint ours = bench[PolicyBench.Ours].BestFor(lambda);
         double[] utility = Utility(ours, lambda);
         BenchFamily[] baselines = [.. bench.Families.Where(family => family.Name != PolicyBench.Ours)];
@@ -49,11 +50,16 @@ public static class StatisticalExperiment
     private static double[] Utility(BenchPoint point, double lambda) =>
         [.. point.Test.Quality.Zip(point.Test.Cost, (quality, cost) => quality - lambda * cost)];
 
-    // Percentile interval of d_z from sums over resampled queries; equal policies have d_z = 0 exactly.
+    // Percentile interval of d_z from sums over resampled queries. Equal policies have d_z = 0 exactly; where the
+    // difference is the same on every query, d_z has no bound and no interval.
     private static Interval StandardisedInterval(double[] differences, ExperimentOptions options)
     {
         int n = differences.Length, resamples = Math.Min(options.Resamples, 2000);
-        if (differences.All(d => d == differences[0])) return new Interval(0, 0, 0, 0.95);
+        if (differences.Max() - differences.Min() < 1e-12)
+        {
+            double only = Math.Abs(differences[0]) < 1e-12 ? 0 : double.NaN;
+            return new Interval(only, only, only, 0.95);
+        }
         var random = new SplitMix64((ulong)options.Seed);
         var values = new double[resamples];
         for (int r = 0; r < resamples; r++)

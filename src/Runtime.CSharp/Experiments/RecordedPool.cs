@@ -1,0 +1,62 @@
+using OptimalStopping.Theory;
+using OptimalStopping.Theory.Policies;
+
+namespace OptimalStopping.Runtime.Experiments;
+
+/// <summary>
+/// The recorded queries of both parts as the pool that the regret experiment draws from: confidences cut into bins of
+/// equal mass per stage (edges over the whole pool), cost priced so that running every stage costs a given quality.
+/// </summary>
+internal static class RecordedPool
+{
+    /// <summary>The most policies that a menu may have: every query of every run updates all of them.</summary>
+    internal const int LargestMenu = 4096;
+
+    /// <summary>
+    /// The pool and its name in the result files. Regret is to policies that may stop anywhere, so a query needs every
+    /// stage: those that lack one are left out, and the name then says how many remain, as they are another population.
+    /// </summary>
+    /// <exception cref="ToolkitException">No query has every stage.</exception>
+    internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options)
+    {
+        (RecordedLadder Part, int Query)[] all =
+            [.. new[] { outcomes.Calibration, outcomes.Test }.SelectMany(part => Enumerable.Range(0, part.Queries).Select(q => (part, q)))];
+        int stages = outcomes.Calibration.Stages;
+        var complete = all.Where(row => Enumerable.Range(0, stages).All(k => row.Part.IsRecorded(row.Query, k))).ToArray();
+        if (complete.Length == 0)
+            throw new ToolkitException($"regret: expected queries on which every one of the {stages} stages is recorded, got none");
+
+        double[][] Rows(Func<RecordedLadder, double[]> values) =>
+            [.. complete.Select(row => values(row.Part).AsSpan(row.Query * stages, stages).ToArray())];
+        double[][] confidence = Rows(part => part.Confidence), cost = Rows(part => part.Cost);
+        int[][] bin = [.. Enumerable.Range(0, stages).Select(k => EqualMassBins([.. confidence.Select(row => row[k])], options.ConfidenceBins))];
+        double whole = cost.Average(row => row.Sum());
+        Pool pool = Pool.Create(
+            [.. Enumerable.Range(0, complete.Length).Select(q => bin.Select(column => column[q]).ToArray())],
+            Rows(part => part.Quality), cost, whole > 0 ? options.RegretPrice / whole : 0, options.ConfidenceBins);
+        return (complete.Length == all.Length ? "recorded" : $"{complete.Length} of {all.Length} queries with every stage", pool);
+    }
+
+    /// <summary>
+    /// The menu of an instance: all threshold policies, or on ladders so long that these are too many, those whose
+    /// thresholds lie on an even grid of as many levels as fit.
+    /// </summary>
+    /// <exception cref="ToolkitException">More than 13 stages: not even stop-or-go policies fit.</exception>
+    internal static Menu MenuFor(int stages, int bins)
+    {
+        int levels = bins + 1;
+        while (levels > 1 && Math.Pow(levels, stages - 1) > LargestMenu) levels--;
+        if (levels == bins + 1) return MenuModule.thresholds(stages, bins);
+        if (levels < 2) throw new ToolkitException($"regret: expected at most 13 stages, got {stages}");
+        return MenuModule.thresholdsAt(stages, bins, [.. Enumerable.Range(0, levels).Select(i => i * bins / (levels - 1))]);
+    }
+
+    // A missing confidence counts as the lowest.
+    private static int[] EqualMassBins(double[] values, int bins)
+    {
+        double[] sorted = [.. values.Where(v => !double.IsNaN(v)).Order()];
+        if (sorted.Length == 0) return new int[values.Length];
+        double[] edges = [.. Enumerable.Range(1, bins - 1).Select(b => sorted[(int)((long)b * sorted.Length / bins)])];
+        return [.. values.Select(v => double.IsNaN(v) ? 0 : edges.Count(edge => v >= edge))];
+    }
+}
