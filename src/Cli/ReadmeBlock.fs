@@ -55,7 +55,7 @@ let text (dir: string) : string =
               yield $"| {model} alone | {accuracy} | {auroc} | {ece} |"
           yield $"""| **adaptive, at the point that calibration chose** | **{percent "chosen accuracy"}** | | |"""
           yield ""
-          yield $"""- The adaptive policy keeps **{percent "chosen share of the largest model's accuracy"} %** of the largest model's accuracy at **{percent "chosen share of the largest model's cost"} %** of its cost."""
+          yield $"""- The adaptive policy keeps **{percent "chosen share of the largest model's accuracy"} %%** of the largest model's accuracy at **{percent "chosen share of the largest model's cost"} %%** of its cost."""
           let auc = value 2 100.0
           yield $"""- Area under quality against cost, x 100: ours {auc "auc jump-recall"}, threshold per stage {auc "auc threshold-per-stage"}, best pairs of models {auc "auc pair-envelope"}, full chain {auc "auc chain"}, one threshold {auc "auc threshold"}, random {auc "auc random"}; oracle (not attainable) {auc "auc oracle"}."""
           let lead name =
