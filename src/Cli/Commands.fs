@@ -81,8 +81,12 @@ let evaluate (arguments: ParseResults<EvaluateArguments>) =
             (number (metric "quality_max").Value 4)
 
 let figure (arguments: ParseResults<FigureArguments>) =
-    for file in Figures.drawAll (required "a run folder" (arguments.TryGetResult FigureArguments.Folder)) do
+    let folder = required "a run folder" (arguments.TryGetResult FigureArguments.Folder)
+    for file in Figures.drawAll folder do
         printfn "%s" file
+    match arguments.TryGetResult Readme with
+    | Some readme -> ReadmeBlock.write (folder, readme)
+    | None -> ()
 
 let decode (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
     let prompt = required "a prompt" (arguments.TryGetResult Prompt)
