@@ -17,6 +17,12 @@ let tests =
         Models.ModelBenchmarkTests.tests
         TraceReaderTests.tests
         EvaluationTests.tests
+        Experiments.CsvFileTests.tests
+        Experiments.TradeoffExperimentTests.tests
+        Experiments.HeadlineTests.tests
+        Experiments.StatisticalExperimentTests.tests
+        Experiments.RegretExperimentTests.tests
+        Experiments.ExperimentSuiteTests.tests
     ]
 
 [<EntryPoint>]

@@ -28,7 +28,10 @@ public static class RegretExperiment
         ("ucb1", LearnerKind.Ucb1, Feedback.Returned, "returned", ""),
     ];
 
-    private sealed record Instance(string Name, IEnvironment Environment, int Runs);
+    private sealed record Instance(string Name, IEnvironment Environment, int Runs)
+    {
+        public Menu Menu { get; } = RecordedPool.MenuFor(Environment.Stages, Environment.Bins);
+    }
 
     /// <summary>Writes figure1a.csv, figure1a_slopes.csv and regret_checks.csv.</summary>
     public static void Run(RecordedOutcomes outcomes, ExperimentOptions options, string folder, Action<double> progress, CancellationToken cancel)
@@ -51,8 +54,7 @@ public static class RegretExperiment
         Parallel.For(0, jobs.Length, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Environment.ProcessorCount }, i =>
         {
             var (instance, learner, run) = jobs[i];
-            Menu menu = RecordedPool.MenuFor(instance.Environment.Stages, instance.Environment.Bins);
-            results[i] = Simulation.run(instance.Environment, menu, learner.Kind, learner.Feedback, options.Horizon, checkpoints, options.Seed * 1000 + run);
+            results[i] = Simulation.run(instance.Environment, instance.Menu, learner.Kind, learner.Feedback, options.Horizon, checkpoints, options.Seed * 1000 + run);
             progress(Interlocked.Increment(ref done) / (double)jobs.Length);
         });
         List<object?[]> curves = [], slopes = [], checks = [];
