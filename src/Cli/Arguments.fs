@@ -41,7 +41,7 @@ type EvaluateArguments =
             | Out _ -> "the folder for curve.csv and summary.csv (required)."
 
 type FigureArguments =
-    | [<MainCommand>] Folder of string
+    | [<MainCommand; Unique>] Folder of string
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -49,7 +49,7 @@ type FigureArguments =
             | Folder _ -> "a folder that `toolkit run` wrote."
 
 type DecodeArguments =
-    | [<MainCommand>] Prompt of string
+    | [<MainCommand; Unique>] Prompt of string
     | Lambda of float
     | Config of string
     | Json

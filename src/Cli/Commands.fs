@@ -41,10 +41,13 @@ let run (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) =
     let folder = arguments.GetResult(RunArguments.Out, defaultValue = Path.Combine("results", "run"))
     let horizon = arguments.GetResult(RunArguments.Horizon, defaultValue = 100_000)
     if horizon < 1000 then raise (UsageException $"--horizon: expected at least 1000, got {horizon}")
+    let experiments = arguments.GetResult(RunArguments.Experiments, defaultValue = "all")
+    if not (ExperimentSuite.Names.Contains experiments) then
+        raise (UsageException $"""--experiments: expected {String.Join(", ", ExperimentSuite.Names)}, got '{experiments}'""")
     let options = ExperimentOptions(Seed = arguments.GetResult(RunArguments.Seed, defaultValue = 1), Horizon = horizon)
     let request =
         RunRequest(
-            arguments.GetResult(RunArguments.Experiments, defaultValue = "all"),
+            experiments,
             ladderFile (arguments.TryGetResult RunArguments.Config),
             Option.toObj (arguments.TryGetResult RunArguments.Traces),
             folder, arguments.Contains RunArguments.Resume, options)
@@ -146,11 +149,13 @@ let collect (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
     let split = arguments.GetResult(Split, defaultValue = "both")
     if not (Array.contains split [| "calibration"; "test"; "both" |]) then
         raise (UsageException $"--split: expected calibration, test or both, got '{split}'")
+    let count = arguments.GetResult(Count, defaultValue = Int32.MaxValue)
+    if count < 1 then raise (UsageException $"--count: expected at least 1, got {count}")
     let file = LadderFile.Load(ladderFile (arguments.TryGetResult CollectArguments.Config))
     let queries =
         ExperimentRun.Queries(file, arguments.GetResult(CollectArguments.Seed, defaultValue = 1))
             .Where(fun (struct (_, s)) -> split = "both" || s = split)
-            .Take(arguments.GetResult(Count, defaultValue = Int32.MaxValue)).ToArray()
+            .Take(count).ToArray()
     use ladder = ModelLadder.Load file
     try
         Progress.show (fun report ->
