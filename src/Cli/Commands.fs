@@ -35,6 +35,11 @@ let private required name = function
     | Some value -> value
     | None -> raise (UsageException $"expected {name}, got none")
 
+/// The argument without a flag; Argu takes a misspelt flag for it.
+let private plain name = function
+    | Some(value: string) when value.StartsWith "--" -> raise (UsageException $"unrecognized argument: '{value}'.")
+    | value -> required name value
+
 let private number (x: float) digits = x.ToString("F" + string digits, CultureInfo.InvariantCulture)
 
 let run (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) =
@@ -84,11 +89,11 @@ let evaluate (arguments: ParseResults<EvaluateArguments>) =
             (number (metric "quality_max").Value 4)
 
 let figure (arguments: ParseResults<FigureArguments>) =
-    for file in Figures.drawAll (required "a run folder" (arguments.TryGetResult FigureArguments.Folder)) do
+    for file in Figures.drawAll (plain "a run folder" (arguments.TryGetResult FigureArguments.Folder)) do
         printfn "%s" file
 
 let decode (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
-    let prompt = required "a prompt" (arguments.TryGetResult Prompt)
+    let prompt = plain "a prompt" (arguments.TryGetResult Prompt)
     let lambda = arguments.GetResult(Lambda, defaultValue = 0.01)
     if not (lambda >= 0.0 && Double.IsFinite lambda) then
         raise (UsageException $"--lambda: expected a number of at least 0, got {lambda}")

@@ -15,7 +15,7 @@ let private dotnet =
 
 /// The toolkit that lies beside the tests, with the tests' own list of dependencies, which holds all of its.
 let start (processors: int) (arguments: string list) : Process =
-    let file suffix = Path.Combine(AppContext.BaseDirectory, (nonNull (Assembly.GetEntryAssembly())).GetName().Name + suffix)
+    let file suffix = Path.Combine(AppContext.BaseDirectory, string ((nonNull (Assembly.GetEntryAssembly())).GetName().Name) + suffix)
     let info =
         ProcessStartInfo(dotnet, UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true)
     for argument in [ "exec"; "--runtimeconfig"; file ".runtimeconfig.json"; "--depsfile"; file ".deps.json"

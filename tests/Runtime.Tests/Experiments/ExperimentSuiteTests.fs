@@ -161,6 +161,11 @@ let tests =
                 RecordedLadder.Create(60, 2, p.Cost, p.Confidence, Array.zeroCreate 120, [||], 0, [||])
             withFolder (fun folder ->
                 ExperimentSuite.Run("all", RecordedOutcomes([| "a"; "b" |], hopeless 1, hopeless 2), options, folder, silent, CancellationToken.None)
-                Expect.equal (files folder).Length headers.Length "files")
+                Expect.equal (files folder).Length headers.Length "files"
+                for r in snd (table folder "table1.csv") do
+                    for effect in [ 13; 14; 16; 17 ] do
+                        // The costs of two fixed models differ by the same on every query: no spread, no effect size.
+                        if r[0] = "fixed-2" then Expect.equal r[effect] "" "no spread"
+                        if r[0] = "fixed-1" then Expect.equal r[effect] "0" "the same policy")
         }
     ]
