@@ -16,7 +16,19 @@ let tests =
         Models.CpuModelTests.tests
         Models.ModelBenchmarkTests.tests
         TraceReaderTests.tests
+        Decoding.AnswerSignalsTests.tests
+        Decoding.GreedyDecoderTests.tests
+        Ladder.LadderFileTests.tests
+        Ladder.ModelLadderTests.tests
+        Ladder.CollectorTests.tests
+        Ladder.LadderRecordsTests.tests
+        Ladder.SignalCalibrationTests.tests
+        Ladder.AdaptiveLadderTests.tests
         EvaluationTests.tests
+        Experiments.CsvFileTests.tests
+        Experiments.ExperimentSuiteTests.tests
+        Experiments.LadderReportTests.tests
+        Experiments.ExperimentRunTests.tests
     ]
 
 [<EntryPoint>]

@@ -40,7 +40,7 @@ public static class StatisticalExperiment
             {
                 baseline.Name, lambda, c.Pairs, c.MeanMethod, c.MeanBaseline, c.Effect.MeanDifference, c.Interval.Low, c.Interval.High,
                 c.Permutation.PValue, adjusted?.Holm, adjusted?.BenjaminiHochberg, c.Wilcoxon.PValue, c.PairedT.PValue,
-                c.Effect.Dz, c.Effect.HedgesGz, c.Effect.PairedDelta, effects[i].Low, effects[i].High,
+                Finite(c.Effect.Dz), Finite(c.Effect.HedgesGz), c.Effect.PairedDelta, effects[i].Low, effects[i].High,
                 ours.TestQuality, points[i].TestQuality, ours.TestCost, points[i].TestCost,
             };
         }).ToArray());
@@ -49,11 +49,18 @@ public static class StatisticalExperiment
     private static double[] Utility(BenchPoint point, double lambda) =>
         [.. point.Test.Quality.Zip(point.Test.Cost, (quality, cost) => quality - lambda * cost)];
 
+    // A difference that is the same on every query has no spread to be measured in; the cell stays empty.
+    private static double Finite(double effect) => double.IsFinite(effect) ? effect : double.NaN;
+
     // Percentile interval of d_z from sums over resampled queries; equal policies have d_z = 0 exactly.
     private static Interval StandardisedInterval(double[] differences, ExperimentOptions options)
     {
         int n = differences.Length, resamples = Math.Min(options.Resamples, 2000);
-        if (differences.All(d => d == differences[0])) return new Interval(0, 0, 0, 0.95);
+        if (differences.All(d => d == differences[0]))
+        {
+            double only = differences[0] == 0 ? 0 : double.NaN;
+            return new Interval(only, only, only, 0.95);
+        }
         var random = new SplitMix64((ulong)options.Seed);
         var values = new double[resamples];
         for (int r = 0; r < resamples; r++)

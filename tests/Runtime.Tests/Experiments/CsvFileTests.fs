@@ -1,0 +1,19 @@
+module Runtime.Tests.Experiments.CsvFileTests
+
+open System.IO
+open Expecto
+open OptimalStopping.Runtime.Experiments
+open Runtime.Tests.TraceFiles
+
+let tests =
+    testList "CsvFile" [
+        test "numbers read back exactly, NaN and nothing are empty, commas and quotes are quoted" {
+            withFolder (fun folder ->
+                let path = Path.Combine(folder, "t.csv")
+                CsvFile.Write(path, "a,b", [ [| box 0.1; box nan |]; [| box 1e-7; null |]; [| box 12; box "x,\"y\"" |]; [| box (1.0 / 3.0); box "plain" |] ])
+                Expect.equal (File.ReadAllText path) "a,b\n0.1,\n1E-07,\n12,\"x,\"\"y\"\"\"\n0.3333333333333333,plain\n" "text"
+                CsvFile.Write(path, "a", [])
+                Expect.equal (File.ReadAllText path) "a\n" "replaced"
+                Expect.equal (Directory.GetFiles folder).Length 1 "nothing beside it")
+        }
+    ]
