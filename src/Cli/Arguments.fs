@@ -41,7 +41,7 @@ type EvaluateArguments =
             | Out _ -> "the folder for curve.csv and summary.csv (required)."
 
 type FigureArguments =
-    | [<MainCommand>] Folder of string
+    | [<MainCommand; Unique>] Folder of string
     | Readme of string
 
     interface IArgParserTemplate with
@@ -51,7 +51,7 @@ type FigureArguments =
             | Readme _ -> "also write the results into the marked block of this README."
 
 type DecodeArguments =
-    | [<MainCommand>] Prompt of string
+    | [<MainCommand; Unique>] Prompt of string
     | Lambda of float
     | Config of string
     | Json

@@ -35,16 +35,24 @@ let private required name = function
     | Some value -> value
     | None -> raise (UsageException $"expected {name}, got none")
 
+/// The argument without a flag; Argu takes a misspelt flag for it.
+let private plain name = function
+    | Some(value: string) when value.StartsWith "--" -> raise (UsageException $"unrecognized argument: '{value}'.")
+    | value -> required name value
+
 let private number (x: float) digits = x.ToString("F" + string digits, CultureInfo.InvariantCulture)
 
 let run (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) =
     let folder = arguments.GetResult(RunArguments.Out, defaultValue = Path.Combine("results", "run"))
     let horizon = arguments.GetResult(RunArguments.Horizon, defaultValue = 100_000)
     if horizon < 1000 then raise (UsageException $"--horizon: expected at least 1000, got {horizon}")
+    let experiments = arguments.GetResult(RunArguments.Experiments, defaultValue = "all")
+    if not (ExperimentSuite.Names.Contains experiments) then
+        raise (UsageException $"""--experiments: expected {String.Join(", ", ExperimentSuite.Names)}, got '{experiments}'""")
     let options = ExperimentOptions(Seed = arguments.GetResult(RunArguments.Seed, defaultValue = 1), Horizon = horizon)
     let request =
         RunRequest(
-            arguments.GetResult(RunArguments.Experiments, defaultValue = "all"),
+            experiments,
             ladderFile (arguments.TryGetResult RunArguments.Config),
             Option.toObj (arguments.TryGetResult RunArguments.Traces),
             folder, arguments.Contains RunArguments.Resume, options)
@@ -81,7 +89,7 @@ let evaluate (arguments: ParseResults<EvaluateArguments>) =
             (number (metric "quality_max").Value 4)
 
 let figure (arguments: ParseResults<FigureArguments>) =
-    let folder = required "a run folder" (arguments.TryGetResult FigureArguments.Folder)
+    let folder = plain "a run folder" (arguments.TryGetResult FigureArguments.Folder)
     for file in Figures.drawAll folder do
         printfn "%s" file
     match arguments.TryGetResult Readme with
@@ -92,7 +100,7 @@ let private warmUpRounds = 30
 let private timedRounds = 15
 
 let decode (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
-    let prompt = required "a prompt" (arguments.TryGetResult Prompt)
+    let prompt = plain "a prompt" (arguments.TryGetResult Prompt)
     let lambda = arguments.GetResult(Lambda, defaultValue = 0.01)
     if not (lambda >= 0.0 && Double.IsFinite lambda) then
         raise (UsageException $"--lambda: expected a number of at least 0, got {lambda}")
@@ -152,11 +160,13 @@ let collect (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
     let split = arguments.GetResult(Split, defaultValue = "both")
     if not (Array.contains split [| "calibration"; "test"; "both" |]) then
         raise (UsageException $"--split: expected calibration, test or both, got '{split}'")
+    let count = arguments.GetResult(Count, defaultValue = Int32.MaxValue)
+    if count < 1 then raise (UsageException $"--count: expected at least 1, got {count}")
     let file = LadderFile.Load(ladderFile (arguments.TryGetResult CollectArguments.Config))
     let queries =
         ExperimentRun.Queries(file, arguments.GetResult(CollectArguments.Seed, defaultValue = 1))
             .Where(fun (struct (_, s)) -> split = "both" || s = split)
-            .Take(arguments.GetResult(Count, defaultValue = Int32.MaxValue)).ToArray()
+            .Take(count).ToArray()
     use ladder = ModelLadder.Load file
     try
         Progress.show (fun report ->

@@ -16,6 +16,14 @@ let tests =
         Models.CpuModelTests.tests
         Models.ModelBenchmarkTests.tests
         TraceReaderTests.tests
+        Decoding.AnswerSignalsTests.tests
+        Decoding.GreedyDecoderTests.tests
+        Ladder.LadderFileTests.tests
+        Ladder.ModelLadderTests.tests
+        Ladder.CollectorTests.tests
+        Ladder.LadderRecordsTests.tests
+        Ladder.SignalCalibrationTests.tests
+        Ladder.AdaptiveLadderTests.tests
         EvaluationTests.tests
         Experiments.CsvFileTests.tests
         Experiments.TradeoffExperimentTests.tests
@@ -23,6 +31,8 @@ let tests =
         Experiments.StatisticalExperimentTests.tests
         Experiments.RegretExperimentTests.tests
         Experiments.ExperimentSuiteTests.tests
+        Experiments.LadderReportTests.tests
+        Experiments.ExperimentRunTests.tests
     ]
 
 [<EntryPoint>]

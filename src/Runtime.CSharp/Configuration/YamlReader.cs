@@ -51,12 +51,18 @@ public sealed class YamlMap
     public static YamlMap Parse(string file, string text)
     {
         var stream = new YamlStream();
-        try { stream.Load(new StringReader(text)); }
+        var parser = new Parser(new StringReader(text));
+        try { stream.Load(parser); }
         catch (YamlException fault)
         {
             // A doubled key arrives here too: the representation model refuses it with a YamlException.
             string message = (fault.InnerException?.Message ?? fault.Message).ReplaceLineEndings(" ");
             throw new ToolkitException($"{file}:{fault.Start.Line}: expected YAML with each key once, got: {message}", fault);
+        }
+        catch (InvalidOperationException fault)
+        {
+            // YamlDotNet's parser on a bracket that is never closed; the last event that it gave tells the line.
+            throw new ToolkitException($"{file}:{parser.Current?.Start.Line ?? 1}: expected YAML with each key once, got something else from here on", fault);
         }
         if (stream.Documents.Count != 1)
             throw new ToolkitException($"{file}:1: expected one YAML document, got {stream.Documents.Count}");

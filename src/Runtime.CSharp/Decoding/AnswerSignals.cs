@@ -52,7 +52,7 @@ public struct SignalAccumulator
         {
             double shifted = (double)logit - top, weight = Math.Exp(shifted);
             total += weight;
-            weighted += weight * shifted;
+            if (weight > 0) weighted += weight * shifted; // 0 log 0 = 0, also for a logit of -infinity
         }
         double logTotal = Math.Log(total), logProbability = -logTotal;
         _sum += logProbability;

@@ -42,6 +42,7 @@ public sealed class GreedyDecoder(ITokenModel model, int endOfText, int maxToken
     /// </summary>
     public Generation[] DecodeAll(IReadOnlyList<int[]> prompts, int batch = 64, CancellationToken cancel = default)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
         var results = new Generation[prompts.Count];
         var slots = new List<Slot>(batch);
         var steps = new SequenceStep[batch];

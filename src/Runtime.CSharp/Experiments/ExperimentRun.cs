@@ -49,8 +49,9 @@ public static class ExperimentRun
     {
         progress("reading the traces", 0);
         TraceTable table = TraceReader.ReadTable(request.Traces!);
+        RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed);
         using FileStream folderLock = Claim(request.Out);
-        ExperimentSuite.Run(request.Experiments, RecordedOutcomes.Of(table, request.Options.Seed), request.Options, request.Out, progress, cancel);
+        ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
         RunManifest.Write(request.Out, Settings(request, Path.GetFileNameWithoutExtension(request.Traces!)), [request.Traces!]);
     }
 

@@ -5,7 +5,8 @@ namespace OptimalStopping.Runtime.Experiments;
 /// <summary>
 /// Figure 1a: cumulative regret of the learners on queries drawn with replacement from the ladder's recorded outcomes,
 /// and on two simulated instances. The regret is against the best threshold policy of the menu, whose value under the
-/// law that the queries are drawn from is known exactly (ladders of more than four stages: a coarser menu); a learner that may leave the menu can fall below zero. The
+/// law that the queries are drawn from is known exactly; a learner that may leave the menu can fall below zero. Ladders of
+/// more than four stages take a coarser menu, as all their threshold policies would be too many. The
 /// bound beside each curve is the theorem for that learner; the certificate is what the learner itself can compute.
 /// UCB1's theorem bounds the regret to the best fixed depth, a weaker comparator, so no bound is drawn beside it.
 /// </summary>

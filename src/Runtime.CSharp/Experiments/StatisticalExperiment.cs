@@ -9,6 +9,9 @@ namespace OptimalStopping.Runtime.Experiments;
 /// </summary>
 public static class StatisticalExperiment
 {
+    // Differences that spread no more than this are equal: 1 - lambda c and 0 - lambda c lose different digits.
+    private const double RoundOff = 1e-12;
+
     private const string Header =
         "baseline,lambda,pairs,utility_ours,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,p_wilcoxon,p_t,"
         + "d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_ours,quality_baseline,cost_ours,cost_baseline";
@@ -24,11 +27,14 @@ public static class StatisticalExperiment
         BenchPoint[] points = [.. baselines.Select(family => family.BestFor(lambda))];
         var comparisons = new Comparison[baselines.Length];
         var effects = new Interval[baselines.Length];
+        var equal = new bool[baselines.Length];
         Parallel.For(0, baselines.Length, i =>
         {
             double[] other = Utility(points[i], lambda);
             comparisons[i] = ComparisonModule.compute(utility, other, options.Resamples, 0.95, (ulong)options.Seed);
-            effects[i] = StandardisedInterval([.. utility.Zip(other, (a, b) => a - b)], options);
+            double[] differences = [.. utility.Zip(other, (a, b) => a - b)];
+            equal[i] = differences.Max() - differences.Min() <= RoundOff;
+            effects[i] = equal[i] ? WithoutSpread(differences[0]) : StandardisedInterval(differences, options);
         });
         bool[] competes = [.. baselines.Select(family => family.Name != "oracle")];
         FamilyMember[] family = ComparisonModule.family([.. comparisons.Where((_, i) => competes[i])]);
@@ -41,7 +47,7 @@ public static class StatisticalExperiment
             {
                 baseline.Name, lambda, c.Pairs, c.MeanMethod, c.MeanBaseline, c.Effect.MeanDifference, c.Interval.Low, c.Interval.High,
                 c.Permutation.PValue, adjusted?.Holm, adjusted?.BenjaminiHochberg, c.Wilcoxon.PValue, c.PairedT.PValue,
-                c.Effect.Dz, c.Effect.HedgesGz, c.Effect.PairedDelta, effects[i].Low, effects[i].High,
+                equal[i] ? effects[i].Estimate : c.Effect.Dz, equal[i] ? effects[i].Estimate : c.Effect.HedgesGz, c.Effect.PairedDelta, effects[i].Low, effects[i].High,
                 ours.TestQuality, points[i].TestQuality, ours.TestCost, points[i].TestCost,
             };
         }).ToArray());
@@ -50,16 +56,18 @@ public static class StatisticalExperiment
     private static double[] Utility(BenchPoint point, double lambda) =>
         [.. point.Test.Quality.Zip(point.Test.Cost, (quality, cost) => quality - lambda * cost)];
 
-    // Percentile interval of d_z from sums over resampled queries. Equal policies have d_z = 0 exactly; where the
-    // difference is the same on every query, d_z has no bound and no interval.
+    // A difference that is the same on every query has no spread to be measured in: the effect size is 0 where the
+    // difference is, and its cells stay empty elsewhere.
+    private static Interval WithoutSpread(double difference)
+    {
+        double effect = Math.Abs(difference) <= RoundOff ? 0 : double.NaN;
+        return new Interval(effect, effect, effect, 0.95);
+    }
+
+    // Percentile interval of d_z from sums over resampled queries.
     private static Interval StandardisedInterval(double[] differences, ExperimentOptions options)
     {
         int n = differences.Length, resamples = Math.Min(options.Resamples, 2000);
-        if (differences.Max() - differences.Min() < 1e-12)
-        {
-            double only = Math.Abs(differences[0]) < 1e-12 ? 0 : double.NaN;
-            return new Interval(only, only, only, 0.95);
-        }
         var random = new SplitMix64((ulong)options.Seed);
         var values = new double[resamples];
         for (int r = 0; r < resamples; r++)

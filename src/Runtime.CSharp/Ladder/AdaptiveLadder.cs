@@ -30,12 +30,16 @@ public sealed class AdaptiveLadder
     /// <summary>
     /// Fits calibration and the plan (jump, or jump with recall, as the ladder file says) on the calibration records of a file that `toolkit collect` wrote.
     /// </summary>
+    /// <param name="records">At least 100 of the calibration split; records of other splits are not looked at.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
     public static AdaptiveLadder Fit(ModelLadder ladder, LadderRecords records, double lambda)
     {
         string[] names = [.. ladder.File.Stages.Select(stage => stage.Name)];
         if (!records.Models.SequenceEqual(names))
             throw new ToolkitException($"calibration records: expected the models {string.Join(", ", names)}, got {string.Join(", ", records.Models)}");
+        records = records.Of(LadderRecords.Calibration);
+        if (records.Records.Count < 100)
+            throw new ToolkitException($"calibration records: expected at least 100 of split '{LadderRecords.Calibration}', got {records.Records.Count}");
         SignalCalibration calibration = SignalCalibration.Fit(records);
         RecordedLadder data = records.ToRecordedLadder(calibration);
         // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Tasks;
@@ -16,7 +17,7 @@ public static class Collector
 
     /// <summary>Collects until the file holds every query.</summary>
     /// <param name="progress">Told how many queries are done.</param>
-    /// <exception cref="ToolkitException">The file holds a record of something else than these queries.</exception>
+    /// <exception cref="ToolkitException">The file holds something else than these queries' records; it is left as it is.</exception>
     public static void Run(ModelLadder ladder, IReadOnlyList<(Query Query, string Split)> queries, string path,
         IProgress<int>? progress = null, CancellationToken cancel = default)
     {
@@ -63,45 +64,57 @@ public static class Collector
 
     private static KeyValuePair<string, JsonElement> Field<T>(string name, T value) => new(name, JsonSerializer.SerializeToElement(value));
 
-    // Counts the whole lines, checks that they are these queries of this ladder, and cuts a torn last line off.
+    // Checks that the whole lines are these queries of this ladder, and cuts a torn last line off. Nothing is cut from a
+    // file of something else: the torn line must begin as the next record does.
     private static int Resume(string path, IReadOnlyList<(Query Query, string Split)> queries, ModelLadder ladder)
     {
         if (!System.IO.File.Exists(path)) return 0;
-        CutTornLine(path);
+        var (lines, end, torn) = WholeLines(path);
+        string models = Models(ladder.File.Stages.Select(stage => (stage.Name, stage.Cost)));
         int done = 0;
-        foreach (TraceRecord record in TraceReader.ReadRecords(path))
+        foreach (TraceRecord record in TraceReader.ReadRecords(path).Take(lines))
         {
-            if (done == queries.Count)
-                throw new ToolkitException($"{path}:{done + 1}: expected {queries.Count} records, got more; it is of another run, choose another folder or remove it");
+            if (done == queries.Count) throw TooMany();
             var (query, split) = queries[done++];
-            string models = string.Join(", ", ladder.File.Stages.Select(stage => stage.Name));
-            bool same = record.Id == query.Id && record.Split == split
-                && record.Extra.Any(field => field.Key == "prompt" && field.Value.ValueEquals(query.Prompt))
-                && string.Join(", ", record.Stages.Select(stage => stage.Model)) == models;
+            string recorded = Models(record.Stages.Select(stage => (stage.Model, stage.Cost)));
+            bool same = record.Id == query.Id && record.Split == split && recorded == models
+                && record.Extra.Any(field => field.Key == "prompt" && field.Value.ValueEquals(query.Prompt));
             if (!same)
-                throw new ToolkitException($"{path}:{done}: expected query '{query.Id}' ({query.Prompt}) of {models}, got '{record.Id}'; it is of another run, choose another folder or remove it");
+                throw new ToolkitException($"{path}:{done}: expected query '{query.Id}' ({query.Prompt}) of {models}, got '{record.Id}' of {recorded}; it is of another run, choose another folder or remove it");
         }
+        if (torn.Length == 0) return done;
+        if (done == queries.Count) throw TooMany();
+        byte[] start = Encoding.UTF8.GetBytes($"{{\"id\":\"{queries[done].Query.Id}\",");
+        int known = Math.Min(torn.Length, start.Length);
+        if (!torn.AsSpan(0, known).SequenceEqual(start.AsSpan(0, known)))
+            throw new ToolkitException($"{path}:{done + 1}: expected query '{queries[done].Query.Id}', got a line that no run wrote; it is of something else, choose another file or remove it");
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.None);
+        file.SetLength(end);
         return done;
+
+        ToolkitException TooMany() =>
+            new($"{path}:{queries.Count + 1}: expected {queries.Count} records, got more; it is of another run, choose another folder or remove it");
     }
 
-    private static void CutTornLine(string path)
+    private static string Models(IEnumerable<(string Name, double Cost)> stages) =>
+        string.Join(", ", stages.Select(stage => FormattableString.Invariant($"{stage.Name} (cost {stage.Cost})")));
+
+    // Number of lines that end, where the last of them ends, and the first bytes of what comes after.
+    private static (int Lines, long End, byte[] Torn) WholeLines(string path)
     {
-        using var file = new FileStream(path, FileMode.Open, FileAccess.ReadWrite);
-        long end = file.Length;
-        var block = new byte[4096];
-        while (end > 0)
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read);
+        var block = new byte[1 << 16];
+        int lines = 0;
+        long end = 0, position = 0;
+        for (int read; (read = file.Read(block)) > 0; position += read)
         {
-            int size = (int)Math.Min(block.Length, end);
-            file.Position = end - size;
-            file.ReadExactly(block, 0, size);
-            int newline = Array.LastIndexOf(block, (byte)'\n', size - 1);
-            if (newline >= 0)
-            {
-                end = end - size + newline + 1;
-                break;
-            }
-            end -= size;
+            ReadOnlySpan<byte> bytes = block.AsSpan(0, read);
+            lines += bytes.Count((byte)'\n');
+            if (bytes.LastIndexOf((byte)'\n') is >= 0 and int last) end = position + last + 1;
         }
-        file.SetLength(end);
+        var torn = new byte[Math.Min(256, position - end)];
+        file.Position = end;
+        file.ReadExactly(torn);
+        return (lines, end, torn);
     }
 }

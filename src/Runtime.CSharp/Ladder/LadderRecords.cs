@@ -29,8 +29,9 @@ public sealed record LadderRecords(IReadOnlyList<string> Models, IReadOnlyList<d
                 models = [.. trace.Stages.Select(stage => stage.Model)];
                 costs = [.. trace.Stages.Select(stage => stage.Cost)];
             }
-            if (trace.Stages.Count != models.Length)
-                throw new ToolkitException($"{path}:{line}: key 'stages': expected {models.Length} stages as on the first line, got {trace.Stages.Count}");
+            string[] own = [.. trace.Stages.Select(stage => stage.Model)];
+            if (!own.SequenceEqual(models))
+                throw new ToolkitException($"{path}:{line}: key 'stages': expected {string.Join(", ", models)} as on the first line, got {string.Join(", ", own)}");
             records.Add(new LadderRecord(trace.Split, Text(trace.Extra, "family"), (int)Number(trace.Extra, "level"),
                 [.. trace.Stages.Select(stage => stage.Quality)],
                 [.. trace.Stages.Select(stage => Text(stage.Extra, "answer"))],

@@ -60,12 +60,16 @@ public sealed class CharacterTokenizer : ITokenizer
         JsonObject vocabulary;
         try
         {
-            vocabulary = JsonNode.Parse(File.ReadAllText(path))?["model"]?["vocab"] as JsonObject
+            vocabulary = ((JsonNode.Parse(File.ReadAllText(path)) as JsonObject)?["model"] as JsonObject)?["vocab"] as JsonObject
                 ?? throw new ToolkitException($"{path}: key 'model.vocab': expected an object of token to id, got none");
         }
         catch (JsonException error)
         {
             throw new ToolkitException($"{path}:{error.LineNumber + 1}: expected JSON, got {error.Message}", error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new ToolkitException($"{path}: expected a readable file, got: {error.Message}", error);
         }
         var texts = new string[vocabulary.Count];
         int? end = null;

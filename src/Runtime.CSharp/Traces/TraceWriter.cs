@@ -23,9 +23,12 @@ public sealed class TraceWriter : IDisposable
         _json = new Utf8JsonWriter(_buffer, Options);
     }
 
-    /// <summary>Opens a file: a new one (an existing one is replaced), or to append to.</summary>
+    /// <summary>
+    /// Opens a file: a new one (an existing one is replaced), or to append to. Nobody else may have it open: two writers
+    /// would mix their lines.
+    /// </summary>
     public static TraceWriter Open(string path, bool append = false) =>
-        new(new FileStream(path, append ? FileMode.Append : FileMode.Create, FileAccess.Write, FileShare.Read));
+        new(new FileStream(path, append ? FileMode.Append : FileMode.Create, FileAccess.Write, FileShare.None));
 
     /// <summary>Writes one record as one line. A line is handed to the stream in one piece.</summary>
     public void Write(TraceRecord record)

@@ -4,7 +4,7 @@ open System.Threading
 open Expecto
 open OptimalStopping.Runtime.Experiments
 open Runtime.Tests.TraceFiles
-open Runtime.Tests.Experiments.SyntheticOutcomes
+open Runtime.Tests.Experiments.SmallLadders
 
 let private metrics () =
     withFolder (fun folder ->

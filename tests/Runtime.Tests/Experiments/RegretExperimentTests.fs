@@ -6,7 +6,7 @@ open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Experiments
 open OptimalStopping.Theory
 open OptimalStopping.Theory.Policies
-open Runtime.Tests.Experiments.SyntheticOutcomes
+open Runtime.Tests.Experiments.SmallLadders
 
 let private small = outcomes 3 150
 

@@ -1,66 +1,54 @@
-/// Outcomes of an invented ladder, for the tests of the experiments only: never a result.
+/// Outcomes of a made-up ladder with a hidden ease per query, for tests of the experiments. Nothing here is a result.
 module Runtime.Tests.Experiments.SyntheticOutcomes
 
 open System
-open System.Collections.Generic
-open System.Globalization
 open System.IO
 open System.Threading
 open OptimalStopping.Runtime.Experiments
 open OptimalStopping.Theory.Policies
 
-/// Queries with a hidden ease; later stages are right more often, confidences are noisy chances of being right.
-let ladder stages count (seed: int) : RecordedLadder =
+/// Stages 1 to n with costs 1, 2, 4, ...; right answers grow with ease and stage, confidences lean on being right.
+let part (stages: int) (count: int) (seed: int) : RecordedLadder =
     let random = Random seed
-    let cost, confidence, quality = Array.zeroCreate (count * stages), Array.zeroCreate (count * stages), Array.zeroCreate (count * stages)
+    let size = count * stages
+    let cost, confidence, quality = Array.zeroCreate size, Array.zeroCreate size, Array.zeroCreate size
+    let answer = Array.zeroCreate size
     for q in 0 .. count - 1 do
         let ease = random.NextDouble()
         for k in 0 .. stages - 1 do
-            let chance = 1.0 / (1.0 + exp (-(6.0 * (ease - 0.6) + 4.0 * float k / float stages)))
+            let i = q * stages + k
+            let chance = 1.0 / (1.0 + exp -(6.0 * (ease - 0.6) + 4.0 * float k / float stages))
             let right = random.NextDouble() < chance
-            let e = q * stages + k
-            cost[e] <- Math.Pow(2.0, float k)
-            quality[e] <- if right then 1.0 else 0.0
-            // Inside (0, 1), so that no two are equal.
-            confidence[e] <- 0.1 + 0.8 * (if right then 0.5 + 0.5 * chance else 0.5 * chance) + 0.2 * (random.NextDouble() - 0.5)
-    RecordedLadder.Create(count, stages, cost, confidence, quality)
+            cost[i] <- float (1 <<< k)
+            quality[i] <- if right then 1.0 else 0.0
+            answer[i] <- if right then 0 else random.Next(1, 4)
+            let centre = if right then 0.5 + 0.5 * chance else 0.5 * chance
+            confidence[i] <- Math.Clamp(centre + 0.2 * (random.NextDouble() - 0.5), 0.0, 1.0)
+    RecordedLadder.Create(count, stages, cost, confidence, quality, answer, 0, [||])
 
-let outcomesOf (calibration: RecordedLadder) (test: RecordedLadder) =
-    RecordedOutcomes([| for k in 1 .. calibration.Stages -> $"model-{k}" |], calibration, test)
+let names = [| "small"; "middle"; "large, the last" |]
 
-let outcomes stages count = outcomesOf (ladder stages count 1) (ladder stages count 2)
+let outcomes = lazy RecordedOutcomes(names, part 3 300 1, part 3 250 2)
 
-let options = ExperimentOptions(Resamples = 200, Horizon = 1000, Runs = 3)
+let options = ExperimentOptions(Seed = 7, Resamples = 200, Horizon = 2000, Runs = 3, ConfidenceBins = 5)
 
-let quiet = Action<string, float>(fun _ _ -> ())
+let silent = Action<string, float>(fun _ _ -> ())
 
-/// What a policy earns: a ladder's queries with some qualities replaced.
-let withQuality (change: int -> int -> float -> float) (data: RecordedLadder) =
-    let n = data.Stages
-    RecordedLadder.Create(data.Queries, n, data.Cost, data.Confidence, data.Quality |> Array.mapi (fun i v -> change (i / n) (i % n) v))
+/// Runs experiments on the outcomes into the folder.
+let run (which: string) (folder: string) =
+    ExperimentSuite.Run(which, outcomes.Value, options, folder, silent, CancellationToken.None)
 
-/// The rows of a result file, by column.
-let rows folder name : IReadOnlyDictionary<string, string>[] =
+/// A result file as its header and rows of cells (quoted cells may hold commas).
+let table (folder: string) (name: string) =
+    let cells (line: string) =
+        let result, cell = ResizeArray<string>(), Text.StringBuilder()
+        let mutable quoted = false
+        for c in line + "," do
+            if c = '"' then quoted <- not quoted
+            elif c = ',' && not quoted then
+                result.Add(cell.ToString())
+                cell.Clear() |> ignore
+            else cell.Append c |> ignore
+        result.ToArray()
     let lines = File.ReadAllLines(Path.Combine(folder, name))
-    let header = lines[0].Split ','
-    [| for line in lines[1..] ->
-           let cells = line.Split ','
-           if cells.Length <> header.Length then failwith $"{name}: {cells.Length} cells under {header.Length} columns: {line}"
-           Seq.zip header cells |> Seq.map KeyValuePair |> Dictionary :> IReadOnlyDictionary<_, _> |]
-
-/// A cell as a number; the test fails where it is empty.
-let number (column: string) (row: IReadOnlyDictionary<string, string>) = Double.Parse(row[column], CultureInfo.InvariantCulture)
-
-/// Runs an experiment in a fresh folder and reads what it wrote.
-let inFolder (which: string) (options: ExperimentOptions) (outcomes: RecordedOutcomes) (read: string -> 'a) : 'a =
-    Runtime.Tests.TraceFiles.withFolder (fun folder ->
-        ExperimentSuite.Run(which, outcomes, options, folder, quiet, CancellationToken.None)
-        read folder)
-
-/// One bench for the tests that only read it.
-let bench = lazy (PolicyBench.Fit(outcomes 4 500, quiet, CancellationToken.None))
-
-/// Mean cost and quality of always asking one stage, straight from the record.
-let single (data: RecordedLadder) k =
-    let of' (values: float[]) = Array.init data.Queries (fun q -> values[q * data.Stages + k]) |> Array.average
-    of' data.Cost, of' data.Quality
+    lines[0], lines[1..] |> Array.map cells

@@ -5,7 +5,7 @@ open Expecto
 open OptimalStopping.Runtime.Experiments
 open OptimalStopping.Theory.Policies
 open Runtime.Tests.TraceFiles
-open Runtime.Tests.Experiments.SyntheticOutcomes
+open Runtime.Tests.Experiments.SmallLadders
 
 /// Reads what the experiment writes for the shared bench.
 let private written read =
@@ -57,25 +57,6 @@ let tests =
                     let utility r = number "quality" r - lambda * number "cost" r
                     for r in points do
                         Expect.isTrue (utility r <= utility o + 1e-9) $"{name r} above the oracle at {lambda}")
-        }
-
-        test "the Pareto flag marks the points that no other is at least as good as in both" {
-            written (fun folder ->
-                let points = rows folder "figure1b.csv"
-                let of' r = number "cost" r, number "quality" r
-                let rivals = points |> Array.filter (fun r -> name r <> "oracle")
-                for r in points do
-                    let c, q = of' r
-                    let beaten = rivals |> Array.exists (fun other -> let c', q' = of' other in c' <= c && q' >= q && (c', q') <> (c, q))
-                    Expect.equal (r["pareto"] = "1") (name r <> "oracle" && not beaten) $"{name r} at {c}, {q}"
-                Expect.isTrue (points |> Array.exists (fun r -> r["pareto"] = "1")) "some point is on the front")
-        }
-
-        test "shares of stops add up to one at each price" {
-            written (fun folder ->
-                for lambda, group in rows folder "stops.csv" |> Array.groupBy (fun r -> r["lambda"]) do
-                    Expect.equal group.Length 4 "a row per stage"
-                    Expect.floatClose Accuracy.high (group |> Array.sumBy (number "share")) 1.0 lambda)
         }
 
         test "a threshold is where the executed policy starts to stop" {

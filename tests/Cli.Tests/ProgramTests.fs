@@ -1,0 +1,222 @@
+module Cli.Tests.ProgramTests
+
+open System
+open System.IO
+open System.Security.Cryptography
+open System.Text.Json
+open System.Threading
+open Expecto
+open OptimalStopping.Cli
+open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Traces
+open Runtime.Tests.Ladder
+
+let private commands = [ "run"; "evaluate"; "figure"; "decode"; "collect"; "train"; "info" ]
+
+/// Exit code and standard error of a command line that is run in this process. Nothing may escape as an exception.
+let private execute (arguments: string list) =
+    let before = Console.Error
+    use error = new StringWriter()
+    try
+        Console.SetError error
+        let code = Program.execute (List.toArray arguments) CancellationToken.None
+        code, error.ToString()
+    finally
+        Console.SetError before
+
+/// Expects the exit code and exactly one line on standard error that holds the text.
+let private fails (code: int) (text: string) (arguments: string list) =
+    let name = String.Join(" ", arguments)
+    let actual, error = execute arguments
+    Expect.equal (actual, error.Trim().Split('\n').Length) (code, 1) $"'{name}' gave: {error}"
+    Expect.stringStarts error "toolkit: " name
+    Expect.stringContains error text name
+
+let private usage text arguments = fails 2 text arguments
+let private fault text arguments = fails 1 text arguments
+
+let private inLadder models maxTokens queries action =
+    SampleRun.inFolder (fun folder -> action folder (RandomLadder.write folder models maxTokens queries))
+
+/// Names and digests of what the two runs must agree in: everything but the manifest, which names the processors, and
+/// the report, which shows it.
+let private results (folder: string) =
+    [ for f in Directory.GetFiles folder do
+          let name = nonNull (Path.GetFileName f)
+          if name <> "manifest.json" && name <> "report.html" then name, Convert.ToHexString(SHA256.HashData(File.ReadAllBytes f)) ]
+    |> List.sort
+
+let private traceLines (count: int) =
+    [ for q in 1 .. count ->
+          let stage m cost = $"""{{"model":"{m}","cost":{cost},"confidence":0.{1 + (q * 7 + cost) % 9},"quality":{(q * cost) % 2}}}"""
+          $"""{{"id":"{q}","stages":[{stage "a" 1},{stage "b" 3}]}}""" ]
+
+let private inProcess =
+    testSequenced (testList "in process" [
+        test "bad usage: exit code 2 and one line" {
+            usage "unrecognized argument: 'bogus'" [ "bogus" ]
+            for command in commands do
+                usage "unrecognized argument: '--bogus'" [ command; "--bogus" ]
+            usage "expected --traces FILE, got none" [ "evaluate"; "--out"; "x" ]
+            usage "expected --out FOLDER, got none" [ "evaluate"; "--traces"; "x" ]
+            usage "expected a run folder, got none" [ "figure" ]
+            usage "expected a prompt, got none" [ "decode" ]
+            usage "expected --out FILE, got none" [ "collect" ]
+            usage "expected --out FOLDER, got none" [ "train" ]
+            usage "--horizon: expected at least 1000, got 999" [ "run"; "--horizon"; "999" ]
+            usage "'--seed' must be followed by <int>, but was 'one'" [ "run"; "--seed"; "one" ]
+            usage "--seed" [ "run"; "--seed"; "99999999999" ]
+            usage "--seed" [ "run"; "--seed" ]
+            usage "--experiments: expected all, regret, tradeoff, statistical, got 'some'" [ "run"; "--experiments"; "some" ]
+            usage "--train-fraction: expected a number between 0 and 1, got 1" [ "evaluate"; "--traces"; "x"; "--out"; "y"; "--train-fraction"; "1" ]
+            usage "--train-fraction: expected a number between 0 and 1, got NaN" [ "evaluate"; "--traces"; "x"; "--out"; "y"; "--train-fraction"; "nan" ]
+            usage "--lambda: expected a number of at least 0, got -1" [ "decode"; "add 1+1="; "--lambda"; "-1" ]
+            usage "--lambda: expected a number of at least 0, got " [ "decode"; "add 1+1="; "--lambda"; "1e999" ]
+            usage "--split: expected calibration, test or both, got 'train'" [ "collect"; "--out"; "x"; "--split"; "train" ]
+            usage "--count: expected at least 1, got 0" [ "collect"; "--out"; "x"; "--count"; "0" ]
+            usage "--threads: expected at least 1, got 0" [ "train"; "--out"; "x"; "--threads"; "0" ]
+            // A prompt without quotes must not be answered in part.
+            usage "" [ "decode"; "add"; "1+1=" ]
+        }
+        test "no subcommand: exit code 2 and the usage on standard error" {
+            let code, error = execute []
+            Expect.equal code 2 "code"
+            for command in commands do
+                Expect.stringContains error command "usage"
+        }
+        test "faults of files: exit code 1 and one line" {
+            SampleRun.inFolder (fun folder ->
+                let at name = Path.Combine(folder, name)
+                let missing = at "missing"
+                for command in [ [ "run" ]; [ "collect"; "--out"; at "x" ]; [ "decode"; "add 1+1=" ]; [ "info" ] ] do
+                    fault $"{missing}: expected a readable file" (command @ [ "--config"; missing ])
+                fault $"{missing}: expected a trace file" [ "run"; "--traces"; missing; "--out"; at "out" ]
+                fault $"{missing}: expected a trace file" [ "evaluate"; "--traces"; missing; "--out"; at "out" ]
+                fault "expected the folder of a run, got no such folder" [ "figure"; missing ]
+                File.WriteAllText(at "bad.jsonl", "{}\n")
+                fault "bad.jsonl:1: id: expected a string" [ "evaluate"; "--traces"; at "bad.jsonl"; "--out"; at "out" ]
+                fault "bad.jsonl:1: id: expected a string" [ "run"; "--traces"; at "bad.jsonl"; "--out"; at "out" ]
+                File.WriteAllLines(at "few.jsonl", traceLines 3)
+                fault "expected at least 4 queries to split, got 3" [ "run"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
+                File.WriteAllLines(at "some.jsonl", traceLines 20)
+                fault "train queries: expected at least 2, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "0" ]
+                fault (at "bad.jsonl") [ "run"; "--traces"; at "some.jsonl"; "--out"; at "bad.jsonl" ]
+                Expect.isFalse (Directory.Exists(at "out")) "nothing is written")
+        }
+#if !TORCH
+        test "train needs a build with Torch, and says how to get one" {
+            fault "train: expected a build with TorchSharp, got one without; run: dotnet run" [ "train"; "--out"; "x" ]
+        }
+#endif
+        test "faults of a ladder: no calibration, a foreign character, a missing model, a missing folder" {
+            inLadder 2 4 100 (fun folder config ->
+                let calibration = Path.Combine(folder, "calibration.jsonl")
+                let decode prompt = [ "decode"; prompt; "--config"; config ]
+                fault "key 'calibration_trace': expected a file at " (decode "add 1+1=")
+                File.WriteAllLines(calibration, traceLines 20)
+                fault "calibration.jsonl:1: key 'family': expected a string as 'toolkit collect' writes it" (decode "add 1+1=")
+                let ladder = LadderFile.Load config
+                using (ModelLadder.Load ladder) (fun models ->
+                    File.Delete calibration
+                    Collector.Run(models, ExperimentRun.Queries(ladder, 1), calibration))
+                fault "prompt:5: expected a character of the ladder's alphabet" (decode "add ä")
+                fault "prompt: expected fewer than 128 tokens" (decode (String('1', 128)))
+                fault "Could not find a part of the path" [ "collect"; "--config"; config; "--count"; "3"; "--out"; Path.Combine(folder, "none", "x") ]
+                File.WriteAllText(config, (File.ReadAllText config).Replace("calibration_trace: calibration.jsonl\n", ""))
+                fault "key 'calibration_trace': expected the trace file to fit the policy on, got none" (decode "add 1+1=")
+                Directory.Delete(Path.Combine(folder, "2"), true)
+                fault "stage 'm2': expected a model folder at " [ "run"; "--config"; config; "--out"; Path.Combine(folder, "out") ])
+        }
+        test "a folder with records needs --resume, and a folder in use is refused" {
+            inLadder 2 4 100 (fun folder config ->
+                let out = Path.Combine(folder, "out")
+                Directory.CreateDirectory out |> ignore
+                let records = Path.Combine(out, "records.jsonl")
+                File.WriteAllText(records, "mine\n")
+                fault "give --resume to go on with them, or another --out" [ "run"; "--config"; config; "--out"; out ]
+                fault "records.jsonl:1: line: expected one JSON object, got mine" [ "run"; "--config"; config; "--out"; out; "--resume" ]
+                Expect.equal (File.ReadAllText records) "mine\n" "untouched"
+                use _ = new FileStream(Path.Combine(out, ".lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None)
+                fault "expected a folder that can be written to and that no other run uses" [ "run"; "--config"; config; "--out"; out; "--resume" ])
+        }
+        test "synthetic experiments can be drawn" {
+            SampleRun.inFolder (fun folder ->
+                Runtime.Tests.Experiments.SyntheticOutcomes.run "all" folder
+                let drawn = Figures.drawAll folder |> Array.map (fun f -> nonNull (Path.GetFileName f)) |> Set
+                for file in [ "figure1a.svg"; "figure1b.pdf"; "table1.tex"; "report.html" ] do
+                    Expect.contains drawn file "drawn")
+        }
+    ])
+
+let private asProcess =
+    testList "as a process" [
+        test "--help of every command: exit code 0, on standard output" {
+            let started = [ for c in commands -> c, Toolkit.start 0 [ c; "--help" ] ] @ [ "USAGE", Toolkit.start 0 [ "--help" ] ]
+            for name, command in started do
+                let result = Toolkit.finish command
+                Expect.equal (result.Code, result.Error) (0, "") name
+                Expect.stringContains result.Out name "usage"
+        }
+        test "a fault in a process of its own: one line, nothing on standard output" {
+            let result = Toolkit.run [ "figure"; "nowhere" ]
+            Expect.equal result { Code = 1; Out = ""; Error = "toolkit: nowhere: expected the folder of a run, got no such folder\n" } "figure"
+        }
+        test "a run gives the same bytes with one thread and with two, and draws them" {
+            inLadder 2 4 100 (fun folder config ->
+                let outs = [ for threads in 1 .. 2 -> Path.Combine(folder, $"run{threads}") ]
+                outs |> List.iteri (fun i out ->
+                    let result = Toolkit.finish (Toolkit.start (i + 1) [ "run"; "--config"; config; "--out"; out; "--horizon"; "1000" ])
+                    Expect.equal (result.Code, result.Error) (0, "") "done, silently"
+                    for line in result.Out.Trim().Split '\n' do
+                        Expect.isTrue (File.Exists line) $"{line} is a file")
+                Expect.equal (results outs[0]) (results outs[1]) "files"
+                Expect.isTrue (File.Exists(Path.Combine(outs[0], "report.html"))) "report")
+        }
+        test "collect, killed again and again, ends with the bytes of an undisturbed run" {
+            inLadder 2 16 1500 (fun folder config ->
+                let path = Path.Combine(folder, "records.jsonl")
+                let collect out = [ "collect"; "--config"; config; "--out"; out ]
+                let size () = if File.Exists path then FileInfo(path).Length else 0L
+                let mutable killed = 0
+                for _ in 1 .. 4 do
+                    let before = size ()
+                    use running = Toolkit.start 0 (collect path)
+                    while not running.HasExited && size () <= before do
+                        Thread.Sleep 2
+                    if not running.HasExited then
+                        running.Kill() // SIGKILL
+                        killed <- killed + 1
+                    running.WaitForExit()
+                Expect.isGreaterThanOrEqual killed 2 "kills in the middle"
+                Expect.isLessThan (TraceReader.ReadRecords(path) |> Seq.truncate 5 |> Seq.length) 6 "readable"
+                let last = Toolkit.run (collect path)
+                Expect.equal (last.Code, last.Error, last.Out) (0, "", $"{path}: 3000 records\n") "gone on with"
+                let undisturbed = Path.Combine(folder, "undisturbed.jsonl")
+                Expect.equal (Toolkit.run (collect undisturbed)).Code 0 "undisturbed"
+                Expect.isTrue ((File.ReadAllBytes path).AsSpan().SequenceEqual(File.ReadAllBytes undisturbed)) "bytes")
+        }
+        test "decode: JSON that is valid, text that names stage, cost and time; info likewise" {
+            inLadder 2 4 100 (fun folder config ->
+                Expect.equal (Toolkit.run [ "collect"; "--config"; config; "--split"; "calibration"; "--out"; Path.Combine(folder, "calibration.jsonl") ]).Code 0 "collect"
+                let json = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--json" ]
+                Expect.equal (json.Code, json.Error) (0, "") "decode --json"
+                use document = JsonDocument.Parse json.Out
+                let get (name: string) = document.RootElement.GetProperty name
+                Expect.equal ((get "prompt").GetString()) "add 12+34=" "prompt"
+                let confidence = (get "confidence").GetDouble()
+                Expect.isTrue (confidence >= 0.0 && confidence <= 1.0) "confidence"
+                Expect.equal ((get "cost_of_largest").GetDouble()) 2.0 "cost of the largest"
+                Expect.isTrue ((get "seconds").GetDouble() > 0.0 && (get "turns").GetArrayLength() >= 1) "turns"
+                let text = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--lambda"; "0" ]
+                Expect.equal text.Code 0 "decode"
+                for word in [ "answer "; "stage "; "confidence "; "cost "; "time " ] do
+                    Expect.stringContains text.Out word "text"
+                let info = Toolkit.run [ "info"; "--config"; config; "--json" ]
+                Expect.equal (info.Code, info.Error) (0, "") "info --json"
+                use document = JsonDocument.Parse info.Out
+                Expect.equal (document.RootElement.GetProperty("stages").GetArrayLength()) 2 "stages")
+        }
+    ]
+
+let tests = testList "Program" [ asProcess; inProcess ]
