@@ -42,11 +42,13 @@ type EvaluateArguments =
 
 type FigureArguments =
     | [<MainCommand; Unique>] Folder of string
+    | Readme of string
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
             | Folder _ -> "a folder that `toolkit run` wrote."
+            | Readme _ -> "also write the results into the marked block of this README."
 
 type DecodeArguments =
     | [<MainCommand; Unique>] Prompt of string

@@ -89,8 +89,15 @@ let evaluate (arguments: ParseResults<EvaluateArguments>) =
             (number (metric "quality_max").Value 4)
 
 let figure (arguments: ParseResults<FigureArguments>) =
-    for file in Figures.drawAll (plain "a run folder" (arguments.TryGetResult FigureArguments.Folder)) do
+    let folder = plain "a run folder" (arguments.TryGetResult FigureArguments.Folder)
+    for file in Figures.drawAll folder do
         printfn "%s" file
+    match arguments.TryGetResult Readme with
+    | Some readme -> ReadmeBlock.write (folder, readme)
+    | None -> ()
+
+let private warmUpRounds = 30
+let private timedRounds = 15
 
 let decode (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
     let prompt = plain "a prompt" (arguments.TryGetResult Prompt)
@@ -106,7 +113,6 @@ let decode (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken
         | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none")
     use ladder = ModelLadder.Load file
     let adaptive = AdaptiveLadder.Fit(ladder, records, lambda)
-    adaptive.Answer(prompt, cancel = cancel) |> ignore // compiles the code paths, so that the times below are not the compiler's
     let name stage = file.Stages[stage].Name
     let onText = if json then null else Action<string>(printf "%s")
     let mutable first = true // no model has written yet
@@ -119,16 +125,16 @@ let decode (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken
     let answer = adaptive.Answer(prompt, onStage, onText, cancel)
     if not json then printfn ""
     let largest = file.Stages.Count - 1
-    let largestSeconds =
-        let tokens = ladder.Tokenizer.Encode prompt
-        let time () =
-            let start = Diagnostics.Stopwatch.GetTimestamp()
-            ladder.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
-            Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds
-        time () |> ignore
-        (Array.init 5 (fun _ -> time ()) |> Array.sort)[2]
-    let seconds =
-        (Array.init 5 (fun _ -> adaptive.Answer(prompt, cancel = cancel).Turns.Sum(fun turn -> turn.Seconds)) |> Array.sort)[2]
+    // Side by side and in turn; the first rounds, in which the runtime still compiles, are not counted.
+    let tokens = ladder.Tokenizer.Encode prompt
+    let timeLargest () =
+        let start = Diagnostics.Stopwatch.GetTimestamp()
+        ladder.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
+        Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds
+    let timeAdaptive () = adaptive.Answer(prompt, cancel = cancel).Turns.Sum(fun turn -> turn.Seconds)
+    let rounds = Array.init (warmUpRounds + timedRounds) (fun _ -> struct (timeAdaptive (), timeLargest ())) |> Array.skip warmUpRounds
+    let median (pick: struct (float * float) -> float) = (rounds |> Array.map pick |> Array.sort)[timedRounds / 2]
+    let seconds, largestSeconds = median (fun struct (a, _) -> a), median (fun struct (_, b) -> b)
     if json then
         let value =
             {| prompt = prompt
@@ -147,7 +153,7 @@ let decode (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken
         printfn "stage       %s (asked: %s)" (name answer.Chosen.Stage) (String.Join(", ", answer.Turns |> Seq.map (fun t -> name t.Stage)))
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
         printfn "cost        %s of %s for %s alone: %sx cheaper" (number answer.Cost 1) (number file.Stages[largest].Cost 1) (name largest) (number (file.Stages[largest].Cost / answer.Cost) 1)
-        printfn "time        %s ms of %s ms: %sx as fast (medians of 5)" (number (1000.0 * seconds) 2) (number (1000.0 * largestSeconds) 2) (number (largestSeconds / seconds) 1)
+        printfn "time        %s ms of %s ms: %sx as fast (medians of 15, in turn)" (number (1000.0 * seconds) 2) (number (1000.0 * largestSeconds) 2) (number (largestSeconds / seconds) 1)
 
 let collect (arguments: ParseResults<CollectArguments>) (cancel: CancellationToken) =
     let out = required "--out FILE" (arguments.TryGetResult CollectArguments.Out)

@@ -1,9 +1,28 @@
 /// Every test of the project in one process; each test project also runs on its own.
 module All.Program
 
+open System
+open System.Diagnostics
 open Expecto
+
+/// Set, it makes this program run one test that fails, so that a test can see the command fail.
+let private failOnPurpose = "TOOLKIT_FAIL_ON_PURPOSE"
+
+let private runner =
+    testCase "A failing test fails the command" (fun () ->
+        let start = ProcessStartInfo("dotnet", [| typeof<Support.Runner.Marker>.Assembly.Location.Replace("Support.dll", "All.dll") |])
+        start.Environment[failOnPurpose] <- "1"
+        start.RedirectStandardOutput <- true
+        use child = nonNull (Process.Start start)
+        let output = child.StandardOutput.ReadToEnd()
+        child.WaitForExit()
+        Expect.equal child.ExitCode 1 "exit code"
+        Expect.equal (output.TrimEnd().Split('\n') |> Array.last) "0 passed, 1 failed, 0 skipped" "closing line")
 
 [<EntryPoint>]
 let main argv =
-    testList "Toolkit" [ Theory.Tests.Program.tests; Runtime.Tests.Program.tests; Cli.Tests.Program.tests ]
+    if isNull (Environment.GetEnvironmentVariable failOnPurpose) then
+        testList "Toolkit" [ runner; Theory.Tests.Program.tests; Runtime.Tests.Program.tests; Cli.Tests.Program.tests ]
+    else
+        testCase "fails" (fun () -> failtest "on purpose")
     |> Support.Runner.run argv

@@ -4,6 +4,9 @@ module Support.Runner
 open System
 open Expecto
 
+/// Names this assembly, for those who look for the test programs beside it.
+type Marker = class end
+
 /// Runs the tests with Expecto's own command line (--filter, --stress, ...) and returns the process's exit code:
 /// 0 when every test passed, 1 when any failed or errored, 2 when nothing ran at all.
 let run (argv: string[]) (tests: Test) : int =

@@ -128,7 +128,7 @@ module Figure1a =
                     $"Cumulative regret, mean over {seeds} seeds with 95 %% bands, on {names.Length - simulated} recorded "
                     + $"and {simulated} simulated instances, both axes logarithmic; dashed lines are the a-priori bounds."
                   Width = width
-                  Height = legendTop + Panel.legendHeight (entries.Length, (if columns = 1 then 2 else 4))
+                  Height = legendTop + Panel.legendHeight (entries.Length, (if columns = 1 then 2 else 3))
                   Draw =
                     fun rc ->
                         names |> Array.iteri (fun i name ->

@@ -37,6 +37,7 @@ public static class Headline
             Add($"accuracy {bench.Outcomes.Models[k]}", TradeoffExperiment.MeanInterval(single.Test.Quality, options));
         }
         BenchPoint largest = bench[$"fixed-{bench.Outcomes.Models.Count}"].Points[0], chosen = Chosen(bench);
+        AddExact("ours recalls", bench.Recalls ? 1 : 0);
         AddExact("chosen lambda", chosen.Knob);
         Add("chosen accuracy", TradeoffExperiment.MeanInterval(chosen.Test.Quality, options));
         Add("chosen cost", TradeoffExperiment.MeanInterval(chosen.Test.Cost, options));

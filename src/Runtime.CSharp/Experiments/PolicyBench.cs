@@ -35,6 +35,9 @@ public sealed class PolicyBench
     /// <summary>Our plan, with its cross-fitted estimates on the calibration part.</summary>
     public required FittedPlan Plan { get; init; }
 
+    /// <summary>Whether cross-validation found that answering with an earlier stage pays.</summary>
+    public required bool Recalls { get; init; }
+
     public BenchFamily this[string name] => Families.First(family => family.Name == name);
 
     /// <summary>Fits every family on the calibration part and replays it on both parts.</summary>
@@ -43,16 +46,18 @@ public sealed class PolicyBench
         RecordedLadder data = outcomes.Calibration;
         int[] rows = RecordedOutcomes.AllRows(data), testRows = RecordedOutcomes.AllRows(outcomes.Test);
         var families = new List<BenchFamily>();
-        FittedPlan? ours = null;
-        (string Name, ActionSet Actions)[] planned = [(Ours, ActionSet.Recall), ("jump", ActionSet.Jump), ("chain", ActionSet.Chain)];
-        foreach (var (name, actions) in planned)
-        {
-            cancel.ThrowIfCancellationRequested();
-            progress($"fitting {name}", families.Count / 8.0);
-            FittedPlan plan = PlannedFamily.fit(data, rows, actions);
-            ours ??= plan;
-            families.Add(Replayed(name, plan.Family));
-        }
+        progress("fitting the plans", 0);
+        FittedPlan recall = PlannedFamily.fit(data, rows, ActionSet.Recall);
+        cancel.ThrowIfCancellationRequested();
+        FittedPlan jump = PlannedFamily.fit(data, rows, ActionSet.Jump);
+        cancel.ThrowIfCancellationRequested();
+        FittedPlan chain = PlannedFamily.fit(data, rows, ActionSet.Chain);
+        // A jump plan is a plan with recall that never recalls. Where cross-validation on the calibration part says that
+        // answering with an earlier stage does not pay, it costs estimates and is left out.
+        FittedPlan ours = recall.CandidateScores.Max() > jump.CandidateScores.Max() ? recall : jump;
+        families.Add(Replayed(Ours, ours.Family));
+        families.Add(Replayed("jump", jump.Family));
+        families.Add(Replayed("chain", chain.Family));
         double[] prices = PlannedFamily.prices(data, rows, 40);
         progress("fitting the baselines", families.Count / 8.0);
         families.Add(Replayed("threshold", Baselines.commonThreshold(data, rows)));
@@ -65,7 +70,7 @@ public sealed class PolicyBench
             families.Add(new BenchFamily($"fixed-{k + 1}", [Point(double.NaN, ThresholdCascade.Fixed(data.Stages, k))]));
         families.Add(new BenchFamily("oracle",
             [.. prices.Select(l => new BenchPoint(l, Baselines.oracle(data, rows, l), Baselines.oracle(outcomes.Test, testRows, l), null))]));
-        return new PolicyBench { Outcomes = outcomes, Families = families, Plan = ours! };
+        return new PolicyBench { Outcomes = outcomes, Families = families, Plan = ours, Recalls = ours == recall };
 
         BenchPoint Point(double knob, IStoppingPolicy policy) =>
             new(knob, Replay.run(policy, data, rows), Replay.run(policy, outcomes.Test, testRows), policy);

@@ -21,12 +21,11 @@ public static class RegretExperiment
     private static readonly (string Name, LearnerKind Kind, Feedback Feedback, string FeedbackName, string Theorem)[] Learners =
     [
         ("nest", LearnerKind.Nest, Feedback.StagesRun, "stages-run", "Theorem 4"),
-        ("nest-returned", LearnerKind.Nest, Feedback.Returned, "returned", "Theorem 4"),
+        ("nest", LearnerKind.Nest, Feedback.Returned, "returned", "Theorem 4"),
         ("nest-alone", LearnerKind.NestAlone, Feedback.StagesRun, "stages-run", "Theorem 4"),
         ("hedge", LearnerKind.Hedge, Feedback.Full, "full", "Theorem 4"),
         ("posterior-sampling", LearnerKind.PosteriorSampling, Feedback.StagesRun, "stages-run", ""),
         ("explore-then-commit", LearnerKind.ExploreThenCommit, Feedback.StagesRun, "stages-run", ""),
-        ("epsilon-greedy", LearnerKind.EpsilonGreedy, Feedback.StagesRun, "stages-run", ""),
         ("ucb1", LearnerKind.Ucb1, Feedback.Returned, "returned", ""),
     ];
 

@@ -28,7 +28,7 @@ public sealed class AdaptiveLadder
         (_ladder, _calibration, _policy) = (ladder, calibration, policy);
 
     /// <summary>
-    /// Fits calibration and the jump-with-recall plan on the calibration records of a file that `toolkit collect` wrote.
+    /// Fits calibration and the plan (jump, or jump with recall, as the ladder file says) on the calibration records of a file that `toolkit collect` wrote.
     /// </summary>
     /// <param name="records">At least 100 of the calibration split; records of other splits are not looked at.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
@@ -44,7 +44,7 @@ public sealed class AdaptiveLadder
         RecordedLadder data = records.ToRecordedLadder(calibration);
         // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.
         EstimatorSettings settings = PlannedFamily.candidates(data.Stages, data.Queries).Last(s => s.Realised == 0);
-        var planner = new Planner(data, [.. Enumerable.Range(0, data.Queries)], ActionSet.Recall, settings);
+        var planner = new Planner(data, [.. Enumerable.Range(0, data.Queries)], ladder.File.Recall ? ActionSet.Recall : ActionSet.Jump, settings);
         return new AdaptiveLadder(ladder, calibration, planner.Plan(lambda).Policy);
     }
 

@@ -14,7 +14,7 @@ public sealed record LadderStage(string Name, string Path, double Cost);
 /// </summary>
 public sealed record LadderFile(
     string File, string Name, IReadOnlyList<LadderStage> Stages, string? CalibrationTrace,
-    int MaxTokens, int CalibrationQueries, int TestQueries)
+    bool Recall, int MaxTokens, int CalibrationQueries, int TestQueries)
 {
     /// <summary>Reads and checks a ladder file. Paths in it are relative to the file.</summary>
     /// <exception cref="ToolkitException">With file, line, key, what was expected and what was got.</exception>
@@ -41,6 +41,7 @@ public sealed record LadderFile(
         string calibration = root.TextOr("calibration_trace", "");
         var ladder = new LadderFile(file, root.Text("name"), stages,
             calibration == "" ? null : Path.GetFullPath(calibration, folder),
+            root.FlagOr("recall", true),
             root.Integer("max_tokens", 1, 100_000),
             root.Integer("calibration_queries", 100, 1_000_000),
             root.Integer("test_queries", 100, 1_000_000));
