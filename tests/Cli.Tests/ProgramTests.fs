@@ -121,7 +121,8 @@ let private inProcess =
                     File.Delete calibration
                     Collector.Run(models, ExperimentRun.Queries(ladder, 1), calibration))
                 fault "prompt:5: expected a character of the ladder's alphabet" (decode "add ä")
-                fault "prompt: expected fewer than 128 tokens" (decode (String('1', 128)))
+                let long = Toolkit.run (decode (String('1', 128)))
+                Expect.equal (long.Code, long.Error) (1, "toolkit: prompt: expected fewer than 128 tokens (the limit of 1), got 128\n") "too long"
                 fault "Could not find a part of the path" [ "collect"; "--config"; config; "--count"; "3"; "--out"; Path.Combine(folder, "none", "x") ]
                 File.WriteAllText(config, (File.ReadAllText config).Replace("calibration_trace: calibration.jsonl\n", ""))
                 fault "key 'calibration_trace': expected the trace file to fit the policy on, got none" (decode "add 1+1=")

@@ -65,9 +65,10 @@ module Headlines =
     let private comparisons (data: RunData) =
         if data.Comparisons.Length = 0 then None
         else
-            let count wanted = data.Comparisons |> Array.filter (fun row -> Table1.verdict row = wanted) |> Array.length
+            let tested = data.Comparisons |> Array.filter Table1.tested
+            let count wanted = tested |> Array.filter (fun row -> Table1.verdict row = wanted) |> Array.length
             Some
-                { Value = $"{count 1} of {data.Comparisons.Length}"
+                { Value = $"{count 1} of {tested.Length}"
                   Meaning = "comparisons with baselines won significantly"
                   Detail =
                     $"{count -1} lost significantly, {count 0} undecided; permutation tests on "

@@ -48,7 +48,7 @@ module internal PlotlyParts =
                 Margin = Margin.init(Left = 56, Right = 12, Top = 12, Bottom = 48)))
         |> Chart.withLegend (
             Legend.init(
-                Orientation = StyleParam.Orientation.Horizontal, Y = -0.15, YAnchor = StyleParam.YAnchorPosition.Top))
+                Orientation = StyleParam.Orientation.Horizontal, Y = -0.2, YAnchor = StyleParam.YAnchorPosition.Top))
 
     /// One curve. Curves, bands and bounds of one name share a legend group, so that they are hidden together.
     let line (style: CurveStyle) dashStyle width mode name (xs: float[]) (ys: float[]) (hover: string[]) =

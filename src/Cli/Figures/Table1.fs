@@ -8,6 +8,9 @@ module Table1 =
     /// The level below which a Holm-adjusted p-value is called significant.
     let level = 0.05
 
+    /// Whether the row competes: the oracle is an upper bound, in no family of tests.
+    let tested (row: Comparison) : bool = not (System.Double.IsNaN row.PHolm)
+
     /// +1 where ours is significantly better after Holm's correction, -1 where it is significantly worse, 0 otherwise.
     let verdict (row: Comparison) : int = if row.PHolm < level then sign row.Difference else 0
 
@@ -71,13 +74,14 @@ module Table1 =
     let caption (data: RunData) : string =
         let rows = data.Comparisons
         let lambdas = groups rows |> Array.map (fun (struct (lambda, _)) -> Numbers.parameter lambda) |> String.concat ", "
-        let count verdictWanted = rows |> Array.filter (fun row -> verdict row = verdictWanted) |> Array.length
+        let tested = rows |> Array.filter tested
+        let count verdictWanted = tested |> Array.filter (fun row -> verdict row = verdictWanted) |> Array.length
         let better, worse, neither = count 1, count -1, count 0
         $"Jump with recall (ours) against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
         + "Difference of mean utility (ours minus baseline) with its 95% interval; p-values of the paired permutation test "
         + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost "
         + "per query (cheapest model = 1) of ours / baseline. "
-        + $"Of {rows.Length} comparisons ours is significantly better (+) in {better}, significantly worse (-) in {worse}, "
+        + $"Of {tested.Length} comparisons ours is significantly better (+) in {better}, significantly worse (-) in {worse}, "
         + $"and {neither} are not significant at {Numbers.parameter level}."
 
     /// The LaTeX fragment, or None where the run has no comparisons.

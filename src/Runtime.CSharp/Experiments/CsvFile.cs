@@ -6,7 +6,7 @@ namespace OptimalStopping.Runtime.Experiments;
 /// <summary>Writes result tables: invariant culture, line feeds, moved into place when whole.</summary>
 internal static class CsvFile
 {
-    /// <summary>Writes a header and rows. Doubles are written in the shortest form that reads back; what is not finite (no value, or one without bound) as empty.</summary>
+    /// <summary>Writes a header and rows. Doubles are written in the shortest form that reads back; what is not finite as empty.</summary>
     public static void Write(string path, string header, IEnumerable<object?[]> rows)
     {
         var text = new StringBuilder().Append(header).Append('\n');

@@ -124,22 +124,24 @@ let tests =
         test "figure 1a: bounds and certificates hold where a theorem speaks" {
             let curves = rows "figure1a.csv"
             let instances = [ "recorded", "3"; "simulated-structured", "2"; "simulated-aliased", "2" ]
-            let learners = [ "nest"; "nest-returned"; "nest-alone"; "hedge"; "posterior-sampling"; "explore-then-commit"; "epsilon-greedy"; "ucb1" ]
+            let learners =
+                [ "nest", "stages-run"; "nest", "returned"; "nest-alone", "stages-run"; "hedge", "full"; "posterior-sampling", "stages-run"
+                  "explore-then-commit", "stages-run"; "ucb1", "returned" ]
             for instance, seeds in instances do
-                for learner in learners do
-                    let curve = curves |> Array.filter (fun r -> r[0] = instance && r[1] = learner)
+                for learner, feedback in learners do
+                    let curve = curves |> Array.filter (fun r -> r[0] = instance && r[1] = learner && r[2] = feedback)
                     let t = curve |> Array.map (fun r -> int r[3])
                     Expect.equal (t[0], Array.last t) (100, 2000) "from 100 to the horizon"
                     Expect.equal (Array.sort t |> Array.distinct) t "upwards"
                     for r in curve do
                         Expect.equal r[4] seeds "runs"
                         Expect.isTrue (number r[6] <= number r[5] && number r[5] <= number r[7]) "band"
-                        Expect.equal (r[8] <> "") (List.contains learner [ "nest"; "nest-returned"; "nest-alone"; "hedge" ]) $"bound of {learner}"
+                        Expect.equal (r[8] <> "") (List.contains learner [ "nest"; "nest-alone"; "hedge" ]) $"bound of {learner}"
                         if r[8] <> "" then Expect.isLessThanOrEqual (number r[5]) (number r[8]) $"{learner} within its bound"
             for r in rows "regret_checks.csv" do
                 Expect.isTrue (r[3] <> "0" && r[4] <> "0") $"checks of {r[0]}, {r[1]}"
             Expect.isTrue (rows "regret_checks.csv" |> Array.exists (fun r -> r[3] = "1" && r[4] = "1")) "some are checked"
-            Expect.equal (rows "figure1a_slopes.csv").Length (3 * 8) "a slope each"
+            Expect.equal (rows "figure1a_slopes.csv").Length (3 * 7) "a slope each"
         }
         test "an unknown experiment, a missing stage and cancellation" {
             withFolder (fun folder ->

@@ -56,6 +56,7 @@ let tests =
                 Expect.equal (ladder.MaxTokens, ladder.CalibrationQueries, ladder.TestQueries) (8, 100, 200) "numbers"
                 Expect.equal ladder.CalibrationTrace (Path.GetFullPath(Path.Combine(folder, "..", "t.jsonl"))) "trace")
             Expect.isNull (load good).CalibrationTrace "no trace"
+            Expect.equal ((load good).Recall, (load (good + "recall: false\n")).Recall) (true, false) "recall"
         }
         test "the repository's own ladder loads, models and all" {
             let file = LadderFile.Load(nano (DirectoryInfo AppContext.BaseDirectory))
