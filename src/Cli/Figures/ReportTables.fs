@@ -40,6 +40,7 @@ module ReportTables =
             match Table1.verdict row with
             | 1 -> "<span class=\"better\">better</span>"
             | -1 -> "<span class=\"worse\">worse</span>"
+            | _ when not (Table1.tested row) -> "not tested"
             | _ -> "not significant"
         let cells (row: Comparison) =
             [| escape (Table1.baseline data row.Baseline)

@@ -36,7 +36,8 @@ public static class StatisticalExperiment
             equal[i] = differences.Max() - differences.Min() <= RoundOff;
             effects[i] = equal[i] ? WithoutSpread(differences[0]) : StandardisedInterval(differences, options);
         });
-        bool[] competes = [.. baselines.Select(family => family.Name != "oracle")];
+        // Without recall ours is the jump policy itself, and nothing is to be tested between them.
+        bool[] competes = [.. baselines.Select(family => family.Name != "oracle" && (family.Name != "jump" || bench.Recalls))];
         FamilyMember[] family = ComparisonModule.family([.. comparisons.Where((_, i) => competes[i])]);
         int member = 0;
         CsvFile.Write(Path.Combine(folder, "table1.csv"), Header, baselines.Select((baseline, i) =>
