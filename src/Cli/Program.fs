@@ -7,16 +7,17 @@ open System.Threading
 open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Cli.Arguments
+open OptimalStopping.Cli.Commands
 
 let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
     match arguments.GetSubCommand() with
-    | Run a -> Commands.run a cancel
-    | Evaluate a -> Commands.evaluate a
-    | Figure a -> Commands.figure a
-    | Decode a -> Commands.decode a cancel
-    | Collect a -> Commands.collect a cancel
-    | Train a -> Commands.train a cancel
-    | Info a -> Commands.info a
+    | Run a -> Run.execute a cancel
+    | Evaluate a -> Evaluate.execute a
+    | Figure a -> Figure.execute a
+    | Decode a -> Decode.execute a cancel
+    | Collect a -> Collect.execute a cancel
+    | Train a -> Train.execute a cancel
+    | Info a -> Info.execute a
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
 let execute (argv: string[]) (cancel: CancellationToken) : int =
@@ -38,7 +39,7 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
     | :? ArguParseException as e -> 
         let firstLine = e.Message.Split('\n')[0]
         fail 2 (firstLine.Replace("ERROR: ", ""))
-    | Commands.UsageException text -> fail 2 text
+    | Shared.UsageException text -> fail 2 text
     | :? ToolkitException as e -> fail 1 e.Message
     | :? OperationCanceledException -> fail 1 "interrupted"
     | :? AggregateException as e when (e.InnerException :? ToolkitException) -> fail 1 ((nonNull e.InnerException).Message)

@@ -1,0 +1,49 @@
+/// `toolkit collect`: every model asked every query, into a trace file.
+module OptimalStopping.Cli.Commands.Collect
+
+open System
+open System.Linq
+open System.Threading
+open Argu
+open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Cli
+open OptimalStopping.Cli.Commands.Shared
+
+type CollectArguments =
+    | Config of string
+    | Split of string
+    | Count of int
+    | Seed of int
+    | Out of string
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Split _ -> "calibration, test or both (default: both)."
+            | Count _ -> "only the first so many queries."
+            | Seed _ -> "seed of the queries (default: 1)."
+            | Out _ -> "the trace file to write; one that an interrupted run left is gone on with (required)."
+
+let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationToken) =
+    let out = required "--out FILE" (arguments.TryGetResult CollectArguments.Out)
+    let split = arguments.GetResult(Split, defaultValue = "both")
+    if not (Array.contains split [| "calibration"; "test"; "both" |]) then
+        raise (UsageException $"--split: expected calibration, test or both, got '{split}'")
+    let count = arguments.GetResult(Count, defaultValue = Int32.MaxValue)
+    if count < 1 then raise (UsageException $"--count: expected at least 1, got {count}")
+    let file = LadderFile.Load(ladderFile (arguments.TryGetResult CollectArguments.Config))
+    let queries =
+        ExperimentRun.Queries(file, arguments.GetResult(CollectArguments.Seed, defaultValue = 1))
+            .Where(fun (struct (_, s)) -> split = "both" || s = split)
+            .Take(count).ToArray()
+    use ladder = ModelLadder.Load file
+    try
+        Progress.show (fun report ->
+            let relay = { new IProgress<int> with member _.Report done' = report.Invoke("asking the models", float done' / float queries.Length) }
+            Collector.Run(ladder, queries, out, relay, cancel))
+    with :? OperationCanceledException ->
+        raise (ToolkitException $"interrupted; {out} is kept: the same command goes on")
+    printfn "%s: %d records" out queries.Length

@@ -1,0 +1,85 @@
+/// `toolkit decode`: one prompt, answered by the ladder.
+module OptimalStopping.Cli.Commands.Decode
+
+open System
+open System.IO
+open System.Linq
+open System.Text.Json
+open System.Threading
+open Argu
+open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Cli.Commands.Shared
+
+type DecodeArguments =
+    | [<MainCommand; Unique>] Prompt of string
+    | Lambda of float
+    | Config of string
+    | Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Prompt _ -> "the question, e.g. \"add 963+447=\"."
+            | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
+            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Json -> "print one JSON object instead of text."
+
+let private warmUpRounds = 30
+let private timedRounds = 15
+
+let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
+    let prompt = plain "a prompt" (arguments.TryGetResult Prompt)
+    let lambda = arguments.GetResult(Lambda, defaultValue = 0.01)
+    if not (lambda >= 0.0 && Double.IsFinite lambda) then
+        raise (UsageException $"--lambda: expected a number of at least 0, got {lambda}")
+    let json = arguments.Contains DecodeArguments.Json
+    let file = LadderFile.Load(ladderFile (arguments.TryGetResult DecodeArguments.Config))
+    let records =
+        match Option.ofObj file.CalibrationTrace with
+        | Some path when File.Exists path -> LadderRecords.Load path
+        | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
+        | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none")
+    use ladder = ModelLadder.Load file
+    let adaptive = AdaptiveLadder.Fit(ladder, records, lambda)
+    let name stage = file.Stages[stage].Name
+    let onText = if json then null else Action<string>(printf "%s")
+    let mutable first = true // no model has written yet
+    let onStage =
+        if json then null
+        else Action<int>(fun stage ->
+            if not first then printfn ""
+            first <- false
+            printf "%-8s " (name stage))
+    let answer = adaptive.Answer(prompt, onStage, onText, cancel)
+    if not json then printfn ""
+    let largest = file.Stages.Count - 1
+    // Side by side and in turn; the first rounds, in which the runtime still compiles, are not counted.
+    let tokens = ladder.Tokenizer.Encode prompt
+    let timeLargest () =
+        let start = Diagnostics.Stopwatch.GetTimestamp()
+        ladder.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
+        Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds
+    let timeAdaptive () = adaptive.Answer(prompt, cancel = cancel).Turns.Sum(fun turn -> turn.Seconds)
+    let rounds = Array.init (warmUpRounds + timedRounds) (fun _ -> struct (timeAdaptive (), timeLargest ())) |> Array.skip warmUpRounds
+    let median (pick: struct (float * float) -> float) = (rounds |> Array.map pick |> Array.sort)[timedRounds / 2]
+    let seconds, largestSeconds = median (fun struct (a, _) -> a), median (fun struct (_, b) -> b)
+    if json then
+        let value =
+            {| prompt = prompt
+               answer = Tasks.Grader.ExtractAnswer answer.Chosen.Text
+               text = answer.Chosen.Text
+               stage = name answer.Chosen.Stage
+               confidence = answer.Chosen.Confidence
+               cost = answer.Cost
+               cost_of_largest = file.Stages[largest].Cost
+               seconds = seconds
+               seconds_of_largest = largestSeconds
+               turns = answer.Turns |> Seq.map (fun t -> {| stage = name t.Stage; text = t.Text; confidence = t.Confidence; tokens = t.Tokens |}) |> Seq.toArray |}
+        printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)))
+    else
+        printfn "answer      %s" (match Tasks.Grader.ExtractAnswer answer.Chosen.Text with null -> "(none given)" | text -> text)
+        printfn "stage       %s (asked: %s)" (name answer.Chosen.Stage) (String.Join(", ", answer.Turns |> Seq.map (fun t -> name t.Stage)))
+        printfn "confidence  %s" (number answer.Chosen.Confidence 3)
+        printfn "cost        %s of %s for %s alone: %sx cheaper" (number answer.Cost 1) (number file.Stages[largest].Cost 1) (name largest) (number (file.Stages[largest].Cost / answer.Cost) 1)
+        printfn "time        %s ms of %s ms: %sx as fast (medians of 15, in turn)" (number (1000.0 * seconds) 2) (number (1000.0 * largestSeconds) 2) (number (largestSeconds / seconds) 1)

@@ -1,0 +1,24 @@
+/// `toolkit figure`: the figures, table and report of a run folder, drawn again.
+module OptimalStopping.Cli.Commands.Figure
+
+open Argu
+open OptimalStopping.Cli
+open OptimalStopping.Cli.Commands.Shared
+
+type FigureArguments =
+    | [<MainCommand; Unique>] Folder of string
+    | Readme of string
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Folder _ -> "a folder that `toolkit run` wrote."
+            | Readme _ -> "also write the results into the marked block of this README."
+
+let execute (arguments: ParseResults<FigureArguments>) =
+    let folder = plain "a run folder" (arguments.TryGetResult FigureArguments.Folder)
+    for file in Figures.drawAll folder do
+        printfn "%s" file
+    match arguments.TryGetResult Readme with
+    | Some readme -> ReadmeBlock.write (folder, readme)
+    | None -> ()

@@ -1,0 +1,36 @@
+/// `toolkit train`: the models of a plan, trained with TorchSharp.
+module OptimalStopping.Cli.Commands.Train
+
+open System
+open System.IO
+open System.Threading
+open Argu
+open OptimalStopping.Runtime
+open OptimalStopping.Cli.Commands.Shared
+
+type TrainArguments =
+    | Config of string
+    | Out of string
+    | Threads of int
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Config _ -> "the training plan (default: configs/nano_training.yaml)."
+            | Out _ -> "the folder for the models (required)."
+            | Threads _ -> "threads for libtorch (default: 1)."
+
+let execute (arguments: ParseResults<TrainArguments>) (cancel: CancellationToken) =
+    let out = required "--out FOLDER" (arguments.TryGetResult TrainArguments.Out)
+    let config = arguments.GetResult(TrainArguments.Config, defaultValue = repositoryFile (Path.Combine("configs", "nano_training.yaml")))
+    let threads = arguments.GetResult(Threads, defaultValue = 1)
+    if threads < 1 then raise (UsageException $"--threads: expected at least 1, got {threads}")
+#if TORCH
+    try
+        Torch.TrainingCommand.Run(config, out, threads, Action<string>(printfn "%s"), cancel)
+    with :? OperationCanceledException ->
+        raise (ToolkitException $"interrupted; the checkpoints in {out} are kept: the same command goes on")
+#else
+    ignore (config, threads, cancel)
+    raise (ToolkitException $"train: expected a build with TorchSharp, got one without; run: dotnet run --project src/Cli -c Release -p:TorchBackend=cpu -- train --out {out}")
+#endif
