@@ -32,7 +32,7 @@ public sealed class ModelLadder : IDisposable
             {
                 if (!Directory.Exists(stage.Path))
                     throw new ToolkitException($"{file.File}: stage '{stage.Name}': expected a model folder at {stage.Path}, got none");
-                CpuModel model = CpuModel.Load(stage.Path);
+                ITokenModel model = ModelBackends.Load(file.File, stage);
                 models.Add(model);
                 string vocabulary = Path.Combine(stage.Path, "tokenizer.json");
                 var own = CharacterTokenizer.Load(vocabulary);

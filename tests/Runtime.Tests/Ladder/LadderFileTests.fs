@@ -5,6 +5,8 @@ open System.IO
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Tasks
+open OptimalStopping.Runtime.Tokenization
 open Runtime.Tests.TraceFiles
 
 let private good =
@@ -25,8 +27,21 @@ let private faults =
       "no cost at all", "cost: 1 ", "cost: 0 ", ":3: key 'stages[0].cost': expected a number from 1E-09 to 1000000000, got '0'"
       "a name twice", "name: b", "name: a", ":4: key 'stages[1].name': expected a name that no other stage has, got 'a' again"
       "one stage", "  - { name: b, path: /abs/b, cost: 2.5 }\n", "", ":2: key 'stages': expected 2 to 10 stages, got 1"
-      "another backend", "cost: 2.5", "cost: 2.5, backend: gpu", ":4: key 'stages[1].backend': expected cpu (the only backend of this version), got 'gpu'"
-      "other tasks", "name: test", "name: test\ntasks: chess", ":2: key 'tasks': expected nano (the only task set of this version), got 'chess'"
+      "another backend", "cost: 2.5", "cost: 2.5, backend: gpu", ":4: key 'stages[1].backend': expected cpu or torch, got 'gpu'"
+      "other tasks", "name: test", "name: test\ntasks: chess", ":2: key 'tasks': expected nano, gsm8k, mmlu or jsonl, got 'chess'"
+      "another backend for all", "name: test", "name: test\nbackend: gpu", ":2: key 'backend': expected cpu or torch, got 'gpu'"
+      "a device that is none", "cost: 2.5", "cost: 2.5, backend: torch, devices: [cuda]", ":4: key 'stages[1].devices': expected cpu or cuda:0 to cuda:63, got 'cuda'"
+      "a device number that is none", "cost: 2.5", "cost: 2.5, backend: torch, devices: ['cuda:-1']", ":4: key 'stages[1].devices': expected cpu or cuda:0 to cuda:63, got 'cuda:-1'"
+      "a device twice", "cost: 2.5", "cost: 2.5, backend: torch, devices: [cpu, cpu]", ":4: key 'stages[1].devices': expected each device once, got cpu, cpu"
+      "a GPU for the managed engine", "cost: 2.5", "cost: 2.5, devices: ['cuda:0']", ":4: key 'stages[1].devices': expected only cpu with backend cpu, got cuda:0"
+      "another chat", "name: test", "name: test\nchat: loud", ":2: key 'chat': expected none, direct (thinking off) or thinking, got 'loud'"
+      "tasks without their files", "name: test", "name: test\ntasks: gsm8k", ":1: key 'data': expected the files of tasks 'gsm8k', got nothing"
+      "files for generated tasks", "name: test", "name: test\ndata: { path: x }", ":2: key 'data': expected no data with tasks: nano"
+      "an unknown key of the data", "name: test", "name: test\ntasks: mmlu\ndata: { path: x, grading: exact }", ":3: key 'data.grading': expected one of calibration, instruction, path, got an unknown key"
+      "another grading", "name: test", "name: test\ntasks: jsonl\ndata: { path: x, grading: kind }", ":3: key 'data.grading': expected exact, numeric, choice or regex, got 'kind'"
+      "a grading by number", "name: test", "name: test\ntasks: jsonl\ndata: { path: x, grading: '1' }", ":3: key 'data.grading': expected exact, numeric, choice or regex, got '1'"
+      "a regex without pattern", "name: test", "name: test\ntasks: jsonl\ndata: { path: x, grading: regex }", ":3: key 'data.pattern': expected text, got nothing"
+      "a pattern that is none", "name: test", "name: test\ntasks: jsonl\ndata: { path: x, grading: regex, pattern: '(' }", ":3: key 'data.pattern': expected a regular expression"
       "a cost in words", "cost: 2.5", "cost: much", ":4: key 'stages[1].cost': expected a number from 1E-09 to 1000000000, got 'much'"
       "half a token", "max_tokens: 8", "max_tokens: 8.5", ":5: key 'max_tokens': expected a whole number from 1 to 100000, got '8.5'"
       "too few queries", "calibration_queries: 100", "calibration_queries: 99", ":6: key 'calibration_queries': expected a whole number from 100 to 1000000, got '99'"
@@ -35,13 +50,28 @@ let private faults =
       "a bracket too many", "max_tokens: 8", "max_tokens: ]8", ":5: expected YAML with each key once"
       "a key twice", "max_tokens: 8", "max_tokens: 8\nmax_tokens: 9", ":6: expected YAML with each key once" ]
 
-/// configs/nano.yaml of this repository.
-let rec private nano (folder: DirectoryInfo | null) =
-    match folder with
-    | null -> failtest "configs/nano.yaml was not found above the tests"
-    | folder ->
-        let file = Path.Combine(folder.FullName, "configs", "nano.yaml")
-        if File.Exists file then file else nano folder.Parent
+/// A file of this repository's folder configs.
+let private config name =
+    let rec climb (folder: DirectoryInfo | null) =
+        match folder with
+        | null -> failtest $"configs/{name} was not found above the tests"
+        | folder ->
+            let file = Path.Combine(folder.FullName, "configs", name)
+            if File.Exists file then file else climb folder.Parent
+    climb (DirectoryInfo AppContext.BaseDirectory)
+
+/// Shapes of the published models: hidden, layers, query heads, key heads, head width, feed-forward width.
+let private published =
+    [ 1024L, 28L, 16L, 8L, 128L, 3072L
+      2048L, 28L, 16L, 8L, 128L, 6144L
+      2560L, 36L, 32L, 8L, 128L, 9728L
+      4096L, 36L, 32L, 8L, 128L, 12288L
+      5120L, 40L, 40L, 8L, 128L, 17408L
+      5120L, 64L, 64L, 8L, 128L, 25600L ]
+
+/// Weights that a token reads: the matrices of every layer, and the head.
+let private weightsRead (hidden, layers, heads, keyHeads, width, inner) =
+    layers * (2L * hidden * heads * width + 2L * hidden * keyHeads * width + 3L * hidden * inner) + 151936L * hidden
 
 let tests =
     testList "LadderFile" [
@@ -59,13 +89,36 @@ let tests =
             Expect.equal ((load good).Recall, (load (good + "recall: false\n")).Recall) (true, false) "recall"
         }
         test "the repository's own ladder loads, models and all" {
-            let file = LadderFile.Load(nano (DirectoryInfo AppContext.BaseDirectory))
+            let file = LadderFile.Load(config "nano.yaml")
             Expect.equal [ for s in file.Stages -> s.Name ] [ "nano-1"; "nano-2"; "nano-3"; "nano-4" ] "stages"
             Expect.equal file.Stages[0].Cost 1.0 "costs are in units of the cheapest"
             use ladder = ModelLadder.Load file
             Expect.equal ladder.Models.Count 4 "models"
             for model in ladder.Models do
                 Expect.equal model.VocabularySize ladder.Tokenizer.VocabularySize model.Name
+        }
+        test "the user's four rungs, as they are written down" {
+            let file = LadderFile.Load(config "qwen3_models.yaml")
+            Expect.equal [ for s in file.Stages -> s.Name, s.Cost ]
+                [ "qwen3-7b", 1.0; "qwen3-14b", 2.0; "qwen3-32b", 4.5; "qwen3-72b", 10.0 ] "stages"
+            Expect.all file.Stages (fun s -> s.Backend = "torch") "backend for all"
+            Expect.sequenceEqual file.Stages[2].Devices [ "cuda:2"; "cuda:3" ] "devices"
+            Expect.equal (file.Chat, file.Tasks.Kind, file.Tasks.Grading) (ChatMode.Direct, "gsm8k", Grading.Numeric) "tasks"
+            Expect.equal file.Tasks.CalibrationPath (Path.GetFullPath "/data/gsm8k/train.jsonl") "calibration queries"
+        }
+        test "the costs of the published models are the weights that a token reads" {
+            let file = LadderFile.Load(config "qwen3_public.yaml")
+            let weights = published |> List.map weightsRead
+            for stage, weight in Seq.zip file.Stages weights do
+                Expect.floatClose { absolute = 0.0; relative = 0.002 } stage.Cost (float weight / float weights.Head) stage.Name
+            Expect.equal file.Stages.Count weights.Length "every model"
+        }
+        test "a stage's backend and devices; tasks from a file" {
+            let file = load (good.Replace("cost: 2.5", "cost: 2.5, backend: torch, devices: ['cuda:1', cpu]")
+                             + "chat: thinking\ntasks: jsonl\ndata: { path: q.jsonl, prompt: q, reference: a, grading: regex, pattern: 'is (.)' }\n")
+            Expect.equal [ for s in file.Stages -> s.Backend, List.ofSeq s.Devices ] [ "cpu", [ "cpu" ]; "torch", [ "cuda:1"; "cpu" ] ] "stages"
+            Expect.equal (file.Tasks.PromptField, file.Tasks.ReferenceField, file.Tasks.Grading, file.Tasks.Pattern) ("q", "a", Grading.Regex, "is (.)") "tasks"
+            Expect.equal (file.Chat, (load good).Chat, (load good).Tasks) (ChatMode.Thinking, ChatMode.None, TaskSource.Nano) "chat"
         }
         testList "faults name file, line, key, expected and got" [
             for name, old, replacement, expected in faults ->

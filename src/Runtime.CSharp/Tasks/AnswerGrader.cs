@@ -1,0 +1,108 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+
+namespace OptimalStopping.Runtime.Tasks;
+
+/// <summary>
+/// Finds the final answer in a text that a model wrote, and compares it with a reference. What is compared is the text
+/// after the last <c>&lt;/think&gt;</c>; a text whose thinking never ended has no answer.
+/// </summary>
+public sealed partial class AnswerGrader(Grading grading, string? pattern = null)
+{
+    internal const RegexOptions PatternOptions = RegexOptions.CultureInvariant | RegexOptions.NonBacktracking;
+    internal static readonly TimeSpan PatternTimeout = TimeSpan.FromSeconds(1);
+
+    private const string ThinkStart = "<think>", ThinkEnd = "</think>";
+
+    private readonly Regex? _pattern = pattern is null ? null : new Regex(pattern, PatternOptions, PatternTimeout);
+
+    /// <summary>
+    /// The answer that a text gives, in a form in which equal answers are equal texts; null where it gives none.
+    /// exact: the whole text, trimmed. numeric: the number after the last <c>####</c>, else in the last
+    /// <c>\boxed{}</c>, else the last number, without thousands separators and trailing zeros. choice: the letter A to J
+    /// in the last <c>\boxed{}</c>, else after the last "answer is" or "answer:", else one that stands alone at the start
+    /// or the end. regex: the first group of the pattern's last match.
+    /// </summary>
+    public string? Extract(string text)
+    {
+        int end = text.LastIndexOf(ThinkEnd, StringComparison.Ordinal);
+        if (end >= 0) text = text[(end + ThinkEnd.Length)..];
+        else if (text.Contains(ThinkStart, StringComparison.Ordinal)) return null;
+        return grading switch
+        {
+            Grading.Numeric => Number(text),
+            Grading.Choice => Choice(text),
+            Grading.Regex => _pattern!.Matches(text) is { Count: > 0 } found ? Group(found[^1]).Trim() : null,
+            _ => text.Trim() is { Length: > 0 } answer ? answer : null,
+        };
+    }
+
+    /// <summary>The reference in the form of <see cref="Extract"/>; a reference that holds no answer is compared as it is.</summary>
+    public string Reference(string reference) => grading switch
+    {
+        Grading.Numeric => Number(reference) ?? reference.Trim(),
+        Grading.Choice => reference.Trim().ToUpperInvariant(),
+        _ => reference.Trim(),
+    };
+
+    /// <summary>1 where the text's answer is the reference's, otherwise 0.</summary>
+    public double Grade(string text, string reference) => Extract(text) is { } answer && answer == Reference(reference) ? 1 : 0;
+
+    private static string? Number(string text)
+    {
+        int mark = text.LastIndexOf("####", StringComparison.Ordinal);
+        string? boxed = Boxed(text);
+        if (mark >= 0) text = text[(mark + 4)..];
+        else if (boxed is not null) text = boxed;
+        MatchCollection numbers = NumberPattern().Matches(text);
+        if (numbers.Count == 0) return null;
+        // After a mark the first number is the answer; in running text it is the last.
+        string digits = numbers[mark >= 0 ? 0 : ^1].Value.Replace(",", "");
+        if (!decimal.TryParse(digits, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal value))
+            return digits.TrimStart('+'); // more digits than a decimal holds: compared as text
+        string plain = value.ToString("0.############################", CultureInfo.InvariantCulture);
+        return plain == "-0" ? "0" : plain;
+    }
+
+    private static string? Choice(string text)
+    {
+        if (Boxed(text) is { } boxed && LonePattern().Match(boxed) is { Success: true } inside) return inside.Groups[1].Value;
+        if (SaidPattern().Matches(text) is { Count: > 0 } said) return said[^1].Groups[1].Value;
+        string trimmed = text.Trim();
+        if (StartPattern().Match(trimmed) is { Success: true } first) return first.Groups[1].Value;
+        return EndPattern().Match(trimmed) is { Success: true } last ? last.Groups[1].Value : null;
+    }
+
+    // The inside of the last \boxed{...}, with braces counted.
+    private static string? Boxed(string text)
+    {
+        const string mark = @"\boxed{";
+        int start = text.LastIndexOf(mark, StringComparison.Ordinal);
+        if (start < 0) return null;
+        start += mark.Length;
+        int depth = 1;
+        for (int i = start; i < text.Length; i++)
+        {
+            if (text[i] == '{') depth++;
+            else if (text[i] == '}' && --depth == 0) return text[start..i];
+        }
+        return null;
+    }
+
+    private static string Group(Match match) => match.Groups.Count > 1 ? match.Groups[1].Value : match.Value;
+
+    [GeneratedRegex(@"[-+]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?|[-+]?\.\d+", RegexOptions.CultureInvariant)]
+    private static partial Regex NumberPattern();
+
+    [GeneratedRegex(@"(?i:answer(?:\s+is)?\s*:?)\s*[\*\s\(\[""'{\\text]*?\b([A-J])\b", RegexOptions.CultureInvariant)]
+    private static partial Regex SaidPattern();
+
+    [GeneratedRegex(@"\b([A-J])\b", RegexOptions.CultureInvariant)]
+    private static partial Regex LonePattern();
+
+    [GeneratedRegex(@"^[\(\*""]*([A-J])(?:[\)\*""\.:,\n]|$)", RegexOptions.CultureInvariant)]
+    private static partial Regex StartPattern();
+
+    [GeneratedRegex(@"(?:^|[\s\(\*])([A-J])[\)\*\.""]*$", RegexOptions.CultureInvariant)]
+    private static partial Regex EndPattern();
+}

@@ -1,0 +1,73 @@
+using System.Text.RegularExpressions;
+using OptimalStopping.Runtime.Configuration;
+
+namespace OptimalStopping.Runtime.Tasks;
+
+/// <summary>How an answer is compared with its reference; see <see cref="AnswerGrader"/>.</summary>
+public enum Grading { Exact, Numeric, Choice, Regex }
+
+/// <summary>
+/// Where a ladder's queries come from, as its file says under <c>tasks</c> and <c>data</c>: the nano families, which are
+/// generated, or files of the user's.
+/// </summary>
+/// <param name="Kind">nano, gsm8k, mmlu or jsonl.</param>
+/// <param name="Path">The file (for mmlu also a folder of csv files), as a full path; null for nano.</param>
+/// <param name="CalibrationPath">Where calibration queries come from, when not from <paramref name="Path"/>.</param>
+/// <param name="PromptField">jsonl: the field with the question.</param>
+/// <param name="ReferenceField">jsonl: the field with the right answer.</param>
+/// <param name="Grading">How answers are graded.</param>
+/// <param name="Pattern">regex: finds the answer in a text; its first group is compared (the whole match without groups).</param>
+/// <param name="Instruction">Text put before each question, or null.</param>
+public sealed record TaskSource(
+    string Kind, string? Path, string? CalibrationPath, string PromptField, string ReferenceField,
+    Grading Grading, string? Pattern, string? Instruction)
+{
+    /// <summary>The generated families of the embedded ladder.</summary>
+    public static TaskSource Nano { get; } = new("nano", null, null, "", "", Grading.Exact, null, null);
+
+    private static readonly string[] Kinds = ["nano", "gsm8k", "mmlu", "jsonl"];
+
+    /// <summary>Reads <c>tasks</c> and <c>data</c> of a ladder file.</summary>
+    /// <exception cref="ToolkitException">With file, line, key, what was expected and what was got.</exception>
+    public static TaskSource Read(YamlMap root, string folder)
+    {
+        string kind = root.TextOr("tasks", "nano");
+        if (!Kinds.Contains(kind)) throw root.Fault("tasks", string.Join(", ", Kinds[..^1]) + " or " + Kinds[^1], $"'{kind}'");
+        if (kind == "nano")
+        {
+            if (root.Has("data")) throw root.Fault("data", "no data with tasks: nano, which are generated", "data");
+            return Nano;
+        }
+        if (!root.Has("data")) throw root.Fault("data", $"the files of tasks '{kind}'", "nothing");
+        YamlMap data = root.Map("data");
+        string path = System.IO.Path.GetFullPath(data.Text("path"), folder), calibration = data.TextOr("calibration", "");
+        string? instruction = data.Has("instruction") ? data.Text("instruction") : null;
+        TaskSource source = new(kind, path, calibration == "" ? null : System.IO.Path.GetFullPath(calibration, folder),
+            "question", "answer", kind == "mmlu" ? Grading.Choice : Grading.Numeric, null, instruction);
+        if (kind == "jsonl") source = ReadGrading(data, source);
+        data.RejectUnknown();
+        return source;
+    }
+
+    private static TaskSource ReadGrading(YamlMap data, TaskSource source)
+    {
+        string name = data.TextOr("grading", "exact");
+        if (!Enum.TryParse(name, ignoreCase: true, out Grading grading) || !Enum.IsDefined(grading) || name != name.ToLowerInvariant() || char.IsDigit(name[0]))
+            throw data.Fault("grading", "exact, numeric, choice or regex", $"'{name}'");
+        string? pattern = null;
+        if (grading == Grading.Regex)
+        {
+            pattern = data.Text("pattern");
+            try { _ = new Regex(pattern, AnswerGrader.PatternOptions, AnswerGrader.PatternTimeout); }
+            catch (Exception fault) when (fault is ArgumentException or NotSupportedException)
+            {
+                throw data.Fault("pattern", "a regular expression without look-around and back-references", $"'{pattern}' ({fault.Message.ReplaceLineEndings(" ")})");
+            }
+        }
+        return source with
+        {
+            PromptField = data.TextOr("prompt", "prompt"), ReferenceField = data.TextOr("reference", "reference"),
+            Grading = grading, Pattern = pattern,
+        };
+    }
+}
