@@ -20,6 +20,7 @@ let tests =
         Decoding.GreedyDecoderTests.tests
         Ladder.LadderFileTests.tests
         Ladder.ModelLadderTests.tests
+        Ladder.CpuStageTests.tests
         Ladder.CollectorTests.tests
         Ladder.LadderRecordsTests.tests
         Ladder.SignalCalibrationTests.tests

@@ -37,6 +37,9 @@ public struct SignalAccumulator
     private double _sum, _min, _margin, _entropy;
     private int _count;
 
+    /// <summary>Log-probability of the token that was observed last.</summary>
+    public double LastLogProbability { get; private set; }
+
     /// <summary>Takes the logits from which a token was chosen and returns the greedy choice (the lowest id wins ties).</summary>
     /// <param name="logits">One row of logits; overwritten with scratch values.</param>
     public int Observe(Span<float> logits)
@@ -55,6 +58,7 @@ public struct SignalAccumulator
             if (weight > 0) weighted += weight * shifted; // 0 log 0 = 0, also for a logit of -infinity
         }
         double logTotal = Math.Log(total), logProbability = -logTotal;
+        LastLogProbability = logProbability;
         _sum += logProbability;
         _min = _count == 0 ? logProbability : Math.Min(_min, logProbability);
         _margin = _count == 0 ? top - second : Math.Min(_margin, top - second);

@@ -8,12 +8,24 @@ namespace OptimalStopping.Runtime.Decoding;
 /// <param name="Ended">False where the limit of tokens came before the end token.</param>
 public sealed record Generation(int[] Tokens, AnswerSignals Signals, bool Ended);
 
+/// <summary>Sees a token as it is chosen, with its log-probability and the logits that it was chosen from.</summary>
+/// <returns>Whether to go on; an answer that is stopped so has not ended.</returns>
+public delegate bool TokenObserver(int token, double logProbability, ReadOnlySpan<float> logits);
+
 /// <summary>Greedy decoding of one prompt, or of many in a batch that is refilled as answers end.</summary>
 public sealed class GreedyDecoder(ITokenModel model, int endOfText, int maxTokens)
 {
     /// <summary>Decodes one prompt; <paramref name="onToken"/> sees every token but the end as it is chosen.</summary>
     /// <exception cref="ToolkitException">The prompt is empty or leaves no room for an answer.</exception>
-    public Generation Decode(ReadOnlySpan<int> prompt, Action<int>? onToken = null, CancellationToken cancel = default)
+    public Generation Decode(ReadOnlySpan<int> prompt, Action<int>? onToken = null, CancellationToken cancel = default) =>
+        Decode(prompt, (token, _, _) =>
+        {
+            onToken?.Invoke(token);
+            return true;
+        }, cancel);
+
+    /// <summary>As above; <paramref name="observer"/> sees what each token was chosen from, and may stop the answer.</summary>
+    public Generation Decode(ReadOnlySpan<int> prompt, TokenObserver observer, CancellationToken cancel = default)
     {
         CheckPrompt(prompt.Length);
         using ITokenSequence sequence = model.NewSequence(Math.Min(model.MaxPositions, prompt.Length + maxTokens));
@@ -28,8 +40,7 @@ public sealed class GreedyDecoder(ITokenModel model, int endOfText, int maxToken
             int token = signals.Observe(logits);
             if (token == endOfText) return new Generation([.. tokens], signals.ToSignals(), true);
             tokens.Add(token);
-            onToken?.Invoke(token);
-            if (tokens.Count == maxTokens || sequence.Length == sequence.Capacity)
+            if (!observer(token, signals.LastLogProbability, logits) || tokens.Count == maxTokens || sequence.Length == sequence.Capacity)
                 return new Generation([.. tokens], signals.ToSignals(), false);
             next[0] = token;
             sequence.Forward(next, logits);
@@ -38,7 +49,7 @@ public sealed class GreedyDecoder(ITokenModel model, int endOfText, int maxToken
 
     /// <summary>
     /// Decodes every prompt, at most <paramref name="batch"/> at a time. Because a token's logits do not depend on what
-    /// else is in the batch, the answers are those of <see cref="Decode"/>, in the order of the prompts.
+    /// else is in the batch, the answers are those of decoding each alone, in the order of the prompts.
     /// </summary>
     public Generation[] DecodeAll(IReadOnlyList<int[]> prompts, int batch = 64, CancellationToken cancel = default)
     {

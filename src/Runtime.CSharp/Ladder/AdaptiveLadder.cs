@@ -1,83 +1,131 @@
-using System.Diagnostics;
 using OptimalStopping.Runtime.Decoding;
-using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Ladder;
 
-/// <summary>One model's turn at a prompt.</summary>
-public sealed record StageAnswer(int Stage, string Text, double Confidence, double Seconds, int Tokens);
-
-/// <summary>How a prompt was answered.</summary>
-/// <param name="Turns">The models that ran, in order.</param>
-/// <param name="Chosen">The turn whose answer is returned; under recall it may be an earlier one.</param>
-/// <param name="Cost">Sum of the costs of the models that ran.</param>
-public sealed record AdaptiveAnswer(IReadOnlyList<StageAnswer> Turns, StageAnswer Chosen, double Cost);
-
 /// <summary>
-/// Answers prompts with the stopping policy for one price of cost: after each model its calibrated confidence decides
-/// whether to stop, or which later model to ask.
+/// Answers prompts with a stopping policy: after each stage its calibrated confidence decides whether to stop, or which
+/// later stage to ask. May be used from several threads at once.
 /// </summary>
-public sealed class AdaptiveLadder
+/// <remarks>
+/// A stage that fails is passed over as <see cref="Replay.query"/> passes over one without a record: the next later stage
+/// that works is asked instead. When none is left, the most confident answer so far is returned; when there is none
+/// either, earlier stages that were not asked yet are, the largest first.
+/// </remarks>
+/// <param name="confidence">From a stage and the signals of its answer to the probability that the answer is right, as the policy expects it.</param>
+public sealed class AdaptiveLadder(StageLadder ladder, Func<int, AnswerSignals, double> confidence, IStoppingPolicy policy)
 {
-    private readonly ModelLadder _ladder;
-    private readonly SignalCalibration _calibration;
-    private readonly IStoppingPolicy _policy;
+    public StageLadder Ladder => ladder;
 
-    private AdaptiveLadder(ModelLadder ladder, SignalCalibration calibration, IStoppingPolicy policy) =>
-        (_ladder, _calibration, _policy) = (ladder, calibration, policy);
+    public IStoppingPolicy Policy => policy;
 
     /// <summary>
     /// Fits calibration and the plan (jump, or jump with recall, as the ladder file says) on the calibration records of a file that `toolkit collect` wrote.
     /// </summary>
     /// <param name="records">At least 100 of the calibration split; records of other splits are not looked at.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
-    public static AdaptiveLadder Fit(ModelLadder ladder, LadderRecords records, double lambda)
+    public static AdaptiveLadder Fit(StageLadder ladder, LadderRecords records, double lambda)
     {
-        string[] names = [.. ladder.File.Stages.Select(stage => stage.Name)];
-        if (!records.Models.SequenceEqual(names))
-            throw new ToolkitException($"calibration records: expected the models {string.Join(", ", names)}, got {string.Join(", ", records.Models)}");
-        records = records.Of(LadderRecords.Calibration);
-        if (records.Records.Count < 100)
-            throw new ToolkitException($"calibration records: expected at least 100 of split '{LadderRecords.Calibration}', got {records.Records.Count}");
-        SignalCalibration calibration = SignalCalibration.Fit(records);
-        RecordedLadder data = records.ToRecordedLadder(calibration);
-        // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.
-        EstimatorSettings settings = PlannedFamily.candidates(data.Stages, data.Queries).Last(s => s.Realised == 0);
-        var planner = new Planner(data, [.. Enumerable.Range(0, data.Queries)], ladder.File.Recall ? ActionSet.Recall : ActionSet.Jump, settings);
-        return new AdaptiveLadder(ladder, calibration, planner.Plan(lambda).Policy);
+        var plans = new LadderPlans(ladder.File, records);
+        return new AdaptiveLadder(ladder, plans.Calibration.Confidence, plans.Plan(lambda).Policy);
     }
 
-    /// <summary>Answers a prompt.</summary>
+    /// <summary>As above, for models that are loaded already.</summary>
+    public static AdaptiveLadder Fit(ModelLadder ladder, LadderRecords records, double lambda) => Fit(StageLadder.For(ladder), records, lambda);
+
+    /// <summary>Answers a prompt on the caller's thread.</summary>
     /// <param name="onStage">Told the stage that starts to write.</param>
     /// <param name="onText">Told each piece of text as it is written.</param>
-    public AdaptiveAnswer Answer(string prompt, Action<int>? onStage = null, Action<string>? onText = null, CancellationToken cancel = default)
+    public AdaptiveAnswer Answer(string prompt, Action<int>? onStage = null, Action<string>? onText = null, CancellationToken cancel = default) =>
+        AnswerAsync(new StageRequest(StagePrompt.Of(prompt)), new LadderEvents
+        {
+            StageStarted = onStage,
+            TokenWritten = onText is null ? null : (_, token) => onText(token.Text),
+        }, cancel).AsTask().GetAwaiter().GetResult();
+
+    /// <summary>Answers a request.</summary>
+    /// <exception cref="ToolkitException">The request is at fault.</exception>
+    /// <exception cref="StageException">Every stage failed; the exception is the last one's.</exception>
+    public async ValueTask<AdaptiveAnswer> AnswerAsync(StageRequest request, LadderEvents? events = null, CancellationToken cancel = default)
     {
-        int[] tokens = _ladder.Tokenizer.Encode(prompt);
-        int stages = _ladder.Models.Count;
-        var confidence = new double[stages];
+        int stages = ladder.Stages.Count;
+        var confidences = new double[stages];
         var labels = new int[stages];
         var turns = new List<StageAnswer>();
-        Array.Fill(confidence, double.NaN);
+        var failures = new List<StageException>();
+        Array.Fill(confidences, double.NaN);
         Array.Fill(labels, -1);
-        uint ran = 0;
-        double cost = 0;
+        uint ran = 0, failed = 0;
         while (true)
         {
-            Decision decision = _policy.Decide(new Observation(ran, confidence, labels, []));
-            if (decision.Stop) return new AdaptiveAnswer(turns, turns.First(turn => turn.Stage == decision.Stage), cost);
-            int stage = decision.Stage;
-            onStage?.Invoke(stage);
-            long start = Stopwatch.GetTimestamp();
-            Generation generation = _ladder.Decoder(stage).Decode(tokens, token => onText?.Invoke(_ladder.Tokenizer.Decode([token])), cancel);
-            string text = _ladder.Tokenizer.Decode(generation.Tokens);
-            confidence[stage] = _calibration.Confidence(stage, generation.Signals);
-            string answer = Tasks.Grader.ExtractAnswer(text) ?? "";
+            Decision decision = policy.Decide(new Observation(ran, confidences, labels, []));
+            if (decision.Stop) return Result(turns.First(turn => turn.Stage == decision.Stage));
+            int stage = FirstWorking(decision.Stage);
+            if (stage < 0 && turns.Count > 0) return Result(turns.MaxBy(turn => turn.Confidence)!);
+            for (int k = stages - 1; stage < 0 && k >= 0; k--)
+                if ((failed >> k & 1) == 0) stage = k;
+            if (stage < 0) throw failures[^1];
+            events?.StageStarted?.Invoke(stage);
+            StageReply reply;
+            try
+            {
+                reply = await ladder.Stages[stage].AnswerAsync(request,
+                    events?.TokenWritten is { } told ? token => told(stage, token) : null, cancel).ConfigureAwait(false);
+            }
+            catch (StageException failure)
+            {
+                failed |= 1u << stage;
+                failures.Add(failure);
+                events?.StageFailed?.Invoke(stage, failure);
+                continue;
+            }
+            confidences[stage] = confidence(stage, reply.Signals);
+            string answer = Tasks.Grader.ExtractAnswer(reply.Text) ?? "";
             StageAnswer? same = turns.FirstOrDefault(turn => (Tasks.Grader.ExtractAnswer(turn.Text) ?? "") == answer);
             labels[stage] = same is null ? stage : labels[same.Stage];
-            turns.Add(new StageAnswer(stage, text, confidence[stage], Stopwatch.GetElapsedTime(start).TotalSeconds, generation.Signals.Length));
+            var turn = new StageAnswer(stage, reply, confidences[stage]);
+            turns.Add(turn);
             ran |= 1u << stage;
-            cost += _ladder.File.Stages[stage].Cost;
+            events?.StageAnswered?.Invoke(turn);
+        }
+
+        AdaptiveAnswer Result(StageAnswer chosen) => new(turns, chosen, turns.Sum(turn => turn.Reply.Cost)) { Failures = failures };
+
+        int FirstWorking(int from)
+        {
+            while (from < stages && ((failed | ran) >> from & 1) != 0) from++;
+            return from < stages ? from : -1;
         }
     }
+}
+
+/// <summary>One stage's turn at a prompt.</summary>
+/// <param name="Confidence">Calibrated probability that the answer is right.</param>
+public sealed record StageAnswer(int Stage, StageReply Reply, double Confidence)
+{
+    public string Text => Reply.Text;
+
+    public double Seconds => Reply.Seconds;
+
+    /// <summary>Tokens written, the one that ended the answer included.</summary>
+    public int Tokens => Reply.CompletionTokens;
+}
+
+/// <summary>How a prompt was answered.</summary>
+/// <param name="Turns">The stages that ran, in order.</param>
+/// <param name="Chosen">The turn whose answer is returned; under recall it may be an earlier one.</param>
+/// <param name="Cost">Sum of the costs of the stages that ran, in the ladder's units.</param>
+public sealed record AdaptiveAnswer(IReadOnlyList<StageAnswer> Turns, StageAnswer Chosen, double Cost)
+{
+    /// <summary>What went wrong on the way; empty when every stage that was asked answered.</summary>
+    public IReadOnlyList<StageException> Failures { get; init; } = [];
+}
+
+/// <summary>What a watcher of one answer is told, on the thread that computes it.</summary>
+public sealed record LadderEvents
+{
+    public Action<int>? StageStarted { get; init; }
+    public Action<int, StageToken>? TokenWritten { get; init; }
+    public Action<StageAnswer>? StageAnswered { get; init; }
+    public Action<int, StageException>? StageFailed { get; init; }
 }

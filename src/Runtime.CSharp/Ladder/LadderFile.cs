@@ -6,17 +6,20 @@ namespace OptimalStopping.Runtime.Ladder;
 
 /// <summary>One rung of the ladder file.</summary>
 /// <param name="Name">Shown in reports; unique.</param>
-/// <param name="Path">Folder of the model, as a full path.</param>
+/// <param name="Path">Folder of the model, as a full path; empty for a model behind a server.</param>
 /// <param name="Cost">Cost of one answer, in the units of the cheapest rung.</param>
 public sealed record LadderStage(string Name, string Path, double Cost)
 {
-    /// <summary>What runs the model: <c>cpu</c>, the engine in managed code, or <c>torch</c>.</summary>
+    /// <summary>What runs the model: <c>cpu</c>, the engine in managed code, <c>torch</c>, or <c>openai</c>, a server.</summary>
     public string Backend { get; init; } = "cpu";
 
     /// <summary>torch: the devices that the layers are spread over, in order (<c>cpu</c>, <c>cuda:0</c>, ...); one at least.</summary>
     public IReadOnlyList<string> Devices { get; init; } = OnlyCpu;
 
     internal static readonly IReadOnlyList<string> OnlyCpu = ["cpu"];
+
+    /// <summary>Where the model is served; null for one that runs in this process.</summary>
+    public RemoteStage? Remote { get; init; }
 }
 
 /// <summary>
@@ -27,7 +30,7 @@ public sealed record LadderFile(
     string File, string Name, IReadOnlyList<LadderStage> Stages, string? CalibrationTrace,
     bool Recall, int MaxTokens, int CalibrationQueries, int TestQueries)
 {
-    private static readonly string[] Backends = ["cpu", "torch"];
+    private static readonly string[] Backends = ["cpu", "torch", "openai"];
 
     /// <summary>Where the queries come from.</summary>
     public TaskSource Tasks { get; init; } = TaskSource.Nano;
@@ -51,7 +54,9 @@ public sealed record LadderFile(
             double cost = stage.Number("cost", 1e-9, 1e9);
             if (stages.Count > 0 && cost <= stages[^1].Cost)
                 throw stage.Fault("cost", $"more than the {stages[^1].Cost} of the stage before", $"{cost}");
-            stages.Add(new LadderStage(name, Path.GetFullPath(stage.Text("path"), folder), cost) { Backend = backend, Devices = Devices(stage, backend) });
+            stages.Add(backend == "openai"
+                ? new LadderStage(name, "", cost) { Backend = backend, Remote = RemoteStage.Read(stage) }
+                : new LadderStage(name, Path.GetFullPath(stage.Text("path"), folder), cost) { Backend = backend, Devices = Devices(stage, backend) });
             stage.RejectUnknown();
         }
         if (stages.Count is < 2 or > 10) throw root.Fault("stages", "2 to 10 stages", $"{stages.Count}");

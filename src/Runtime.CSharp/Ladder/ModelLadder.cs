@@ -30,6 +30,8 @@ public sealed class ModelLadder : IDisposable
             CharacterTokenizer? tokenizer = null;
             foreach (LadderStage stage in file.Stages)
             {
+                if (stage.Remote is not null)
+                    throw new ToolkitException($"{file.File}: stage '{stage.Name}': expected a model that runs in this process, got backend openai; 'toolkit serve' takes it");
                 if (!Directory.Exists(stage.Path))
                     throw new ToolkitException($"{file.File}: stage '{stage.Name}': expected a model folder at {stage.Path}, got none");
                 ITokenModel model = ModelBackends.Load(file.File, stage);

@@ -2,9 +2,12 @@ module Runtime.Tests.Ladder.AdaptiveLadderTests
 
 open System
 open System.Threading
+open System.Threading.Tasks
 open Expecto
 open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Decoding
 open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Theory.Policies
 open Runtime.Tests.Ladder.SyntheticRecords
 
 let private fault action =
@@ -12,6 +15,37 @@ let private fault action =
         action ()
         failtest "no fault"
     with :? ToolkitException as e -> e.Message
+
+/// A stage that fails at its first requests and then answers with its name.
+let private flaky (name: string) (failures: int) =
+    let mutable left = failures
+    { new IStageBackend with
+        member _.Name = name
+        member _.CanVerify = false
+        member _.AnswerAsync(_, _, _) =
+            if left > 0 then
+                left <- left - 1
+                raise (StageException(name, "unreachable", "expected an answer, got none"))
+            ValueTask<StageReply>(StageReply(name, [||], AnswerSignals(-2.0, -1.0, -1.5, 0.5, 0.3, 2), true, 1, 2, 1.0, 0.0))
+        member _.VerifyAsync(_, _, _) = raise (NotSupportedException())
+        member _.DisposeAsync() = ValueTask() }
+
+let private answer (ladder: LadderFile) (policy: IStoppingPolicy) (stages: IStageBackend list) =
+    let calibration = SignalCalibration.Fit(make stages.Length LadderRecords.Calibration 200 1 lawful)
+    let failed = ResizeArray<string>()
+    let events = LadderEvents(StageFailed = Action<int, StageException>(fun k e -> failed.Add $"{k} {e.Kind}"))
+    let result = AdaptiveLadder(StageLadder(ladder, List.toArray stages), calibration.Confidence, policy).AnswerAsync(StageRequest(StagePrompt.Of "x"), events).AsTask().Result
+    result, Seq.toList failed
+
+/// Asks the stages of a list in order and stops after the last of them.
+let private asking (n: int) (order: int list) =
+    { new IStoppingPolicy with
+        member _.Stages = n
+        member _.Decide o =
+            let last = o.Last
+            match order |> List.tryFind (fun k -> k > last) with
+            | Some k -> Decision.GoTo k
+            | None -> Decision.StopWith last }
 
 let tests =
     testList "AdaptiveLadder" [
@@ -54,5 +88,20 @@ let tests =
                 Expect.stringStarts (fault (fun () -> adaptive.Answer "" |> ignore)) "prompt: expected at least one character" "empty"
                 Expect.throwsT<OperationCanceledException> (fun () ->
                     adaptive.Answer("add 1+1=", cancel = CancellationToken true) |> ignore) "cancelled")
+        }
+        test "a stage that fails is passed over; the answers that are there are not lost" {
+            use folder = new Runtime.Tests.Models.RandomCheckpoint.TemporaryFolder()
+            let file = LadderFile.Load(RandomLadder.write folder.Path 4 6 100)
+            let run order dead =
+                let result, failed = answer file (asking 4 order) [ for k in 0 .. 3 -> flaky $"m{k + 1}" (if List.contains k dead then 1 else 0) ]
+                [ for t in result.Turns -> t.Stage ], result.Chosen.Stage, failed, result.Failures.Count
+            Expect.equal (run [ 0; 1 ] []) ([ 0; 1 ], 1, [], 0) "none fails"
+            Expect.equal (run [ 0; 1 ] [ 1 ]) ([ 0; 2 ], 2, [ "1 unreachable" ], 1) "the next later one"
+            Expect.equal (run [ 0; 1 ] [ 1; 2 ]) ([ 0; 3 ], 3, [ "1 unreachable"; "2 unreachable" ], 2) "the one after"
+            let turns, _, failed, _ = run [ 0; 2 ] [ 2; 3 ]
+            Expect.equal (turns, failed) ([ 0 ], [ "2 unreachable"; "3 unreachable" ]) "no later one: what is there"
+            Expect.equal (run [ 3 ] [ 3 ]) ([ 2 ], 2, [ "3 unreachable" ], 1) "nothing later and nothing there: the largest that works"
+            let all = try run [ 0; 1; 2; 3 ] [ 0; 1; 2; 3 ] |> ignore; "no fault" with :? AggregateException as e -> (nonNull e.InnerException).Message
+            Expect.equal all "stage 'm4': expected an answer, got none" "all fail"
         }
     ]

@@ -27,9 +27,9 @@ let private faults =
       "no cost at all", "cost: 1 ", "cost: 0 ", ":3: key 'stages[0].cost': expected a number from 1E-09 to 1000000000, got '0'"
       "a name twice", "name: b", "name: a", ":4: key 'stages[1].name': expected a name that no other stage has, got 'a' again"
       "one stage", "  - { name: b, path: /abs/b, cost: 2.5 }\n", "", ":2: key 'stages': expected 2 to 10 stages, got 1"
-      "another backend", "cost: 2.5", "cost: 2.5, backend: gpu", ":4: key 'stages[1].backend': expected cpu or torch, got 'gpu'"
+      "another backend", "cost: 2.5", "cost: 2.5, backend: gpu", ":4: key 'stages[1].backend': expected cpu or torch or openai, got 'gpu'"
       "other tasks", "name: test", "name: test\ntasks: chess", ":2: key 'tasks': expected nano, gsm8k, mmlu or jsonl, got 'chess'"
-      "another backend for all", "name: test", "name: test\nbackend: gpu", ":2: key 'backend': expected cpu or torch, got 'gpu'"
+      "another backend for all", "name: test", "name: test\nbackend: gpu", ":2: key 'backend': expected cpu or torch or openai, got 'gpu'"
       "a device that is none", "cost: 2.5", "cost: 2.5, backend: torch, devices: [cuda]", ":4: key 'stages[1].devices': expected cpu or cuda:0 to cuda:63, got 'cuda'"
       "a device number that is none", "cost: 2.5", "cost: 2.5, backend: torch, devices: ['cuda:-1']", ":4: key 'stages[1].devices': expected cpu or cuda:0 to cuda:63, got 'cuda:-1'"
       "a device twice", "cost: 2.5", "cost: 2.5, backend: torch, devices: [cpu, cpu]", ":4: key 'stages[1].devices': expected each device once, got cpu, cpu"
@@ -42,6 +42,13 @@ let private faults =
       "a grading by number", "name: test", "name: test\ntasks: jsonl\ndata: { path: x, grading: '1' }", ":3: key 'data.grading': expected exact, numeric, choice or regex, got '1'"
       "a regex without pattern", "name: test", "name: test\ntasks: jsonl\ndata: { path: x, grading: regex }", ":3: key 'data.pattern': expected text, got nothing"
       "a pattern that is none", "name: test", "name: test\ntasks: jsonl\ndata: { path: x, grading: regex, pattern: '(' }", ":3: key 'data.pattern': expected a regular expression"
+      "a server without an address", "path: x/a, ", "backend: openai, model: q, ", ":3: key 'stages[0].url': expected text, got nothing"
+      "a server without a model", "path: x/a, ", "backend: openai, url: 'http://h/v1', ", ":3: key 'stages[0].model': expected text, got nothing"
+      "an address that is none", "path: x/a, ", "backend: openai, url: h/v1, ", ":3: key 'stages[0].url': expected an address that begins with http:// or https://, got 'h/v1'"
+      "a server with a folder", "path: x/a, ", "backend: openai, url: 'http://h/v1', model: q, path: x, ", ":3: key 'stages[0].path': expected one of "
+      "another protocol", "path: x/a, ", "backend: openai, url: 'http://h/v1', model: q, api: grpc, ", ":3: key 'stages[0].api': expected chat or completions, got 'grpc'"
+      "half a price", "path: x/a, ", "backend: openai, url: 'http://h/v1', model: q, input_cost: 1, ", ":3: key 'stages[0].input_cost': expected input_cost and output_cost together, got one of them"
+      "a key in the file", "path: x/a, ", "backend: openai, url: 'http://h/v1', model: q, key: sk-1, ", ":3: key 'stages[0].key': expected one of "
       "a cost in words", "cost: 2.5", "cost: much", ":4: key 'stages[1].cost': expected a number from 1E-09 to 1000000000, got 'much'"
       "half a token", "max_tokens: 8", "max_tokens: 8.5", ":5: key 'max_tokens': expected a whole number from 1 to 100000, got '8.5'"
       "too few queries", "calibration_queries: 100", "calibration_queries: 99", ":6: key 'calibration_queries': expected a whole number from 100 to 1000000, got '99'"
@@ -87,6 +94,20 @@ let tests =
                 Expect.equal ladder.CalibrationTrace (Path.GetFullPath(Path.Combine(folder, "..", "t.jsonl"))) "trace")
             Expect.isNull (load good).CalibrationTrace "no trace"
             Expect.equal ((load good).Recall, (load (good + "recall: false\n")).Recall) (true, false) "recall"
+        }
+        test "a stage behind a server: defaults, and every key" {
+            let stage (keys: string) = (load (good.Replace("path: x/a, ", $"backend: openai, {keys}, "))).Stages[0]
+            let plain = (stage "url: 'http://h:1/v1', model: q").Remote |> nonNull
+            Expect.equal (plain.Url.AbsoluteUri, plain.Model, plain.KeyVariable) ("http://h:1/v1/", "q", null) "address, model, key"
+            Expect.equal (plain.Api, plain.Verification, plain.TokenCosts.HasValue) (RemoteApi.Chat, RemoteVerification.None, false) "choices"
+            Expect.equal (plain.CostOf(10, 20, 4.5)) 4.5 "every answer costs the same"
+            let full =
+                (stage "url: https://h/v1/, model: q, key_env: KEY, api: completions, verify: echo, top_logprobs: 5, timeout_seconds: 0.5, retries: 0, concurrency: 3, break_seconds: 2, input_cost: 2, output_cost: 8").Remote
+                |> nonNull
+            Expect.equal (full.Url.AbsoluteUri, full.KeyVariable, full.TopLogprobs, full.TimeoutSeconds) ("https://h/v1/", "KEY", 5, 0.5) "values"
+            Expect.equal (full.Api, full.Verification) (RemoteApi.Completions, RemoteVerification.Echo) "choices"
+            Expect.equal (full.Retries, full.Concurrency, full.BreakSeconds) (0, 3, 2.0) "limits"
+            Expect.floatClose Accuracy.high (full.CostOf(1_000_000, 500_000, 4.5)) 6.0 "cost from tokens"
         }
         test "the repository's own ladder loads, models and all" {
             let file = LadderFile.Load(config "nano.yaml")

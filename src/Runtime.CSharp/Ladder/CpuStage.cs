@@ -1,0 +1,111 @@
+using System.Diagnostics;
+using System.Numerics.Tensors;
+using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Models;
+using OptimalStopping.Runtime.Tokenization;
+
+namespace OptimalStopping.Runtime.Ladder;
+
+/// <summary>A stage whose model runs in this process. The model belongs to the caller.</summary>
+public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens) : IStageBackend
+{
+    public string Name => stage.Name;
+
+    public bool CanVerify => true;
+
+    public ValueTask<StageReply> AnswerAsync(StageRequest request, Action<StageToken>? onToken = null, CancellationToken cancel = default)
+    {
+        long start = Stopwatch.GetTimestamp();
+        int[] prompt = Encode(request.Prompt);
+        var decoder = new GreedyDecoder(model, tokenizer.EndOfText, Math.Min(request.MaxTokens ?? maxTokens, maxTokens));
+        var tokens = new List<StageToken>();
+        var text = new StopText(request.Stop);
+        Generation generation = decoder.Decode(prompt, (token, logProbability, logits) =>
+        {
+            var written = new StageToken(token, tokenizer.Decode([token]), logProbability) { Alternatives = Likeliest(logits, request.Alternatives) };
+            tokens.Add(written);
+            onToken?.Invoke(written);
+            return !text.Append(written.Text);
+        }, cancel);
+        return new(new StageReply(text.Text, tokens, generation.Signals, generation.Ended || text.Stopped,
+            prompt.Length, generation.Signals.Length, stage.Cost, Stopwatch.GetElapsedTime(start).TotalSeconds));
+    }
+
+    public ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default)
+    {
+        int[] prompt = Encode(request.Prompt), tokens = tokenizer.Encode(string.Concat(draft.Select(token => token.Text)));
+        if (tokens.Length == 0) return new(new DraftVerdict([], 0));
+        if (prompt.Length + tokens.Length > model.MaxPositions)
+            throw new ToolkitException($"prompt and draft: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {prompt.Length + tokens.Length}");
+        using ITokenSequence sequence = model.NewSequence(prompt.Length + tokens.Length);
+        int width = model.VocabularySize;
+        var logits = new float[tokens.Length * width];
+        sequence.Forward(prompt, logits.AsSpan(0, width));
+        // The logits after the last token of the draft judge nothing.
+        if (tokens.Length > 1) sequence.ForwardAll(tokens.AsSpan(0, tokens.Length - 1), logits.AsSpan(width));
+        var logProbabilities = new double[tokens.Length];
+        int accepted = 0;
+        for (int i = 0; i < tokens.Length; i++)
+        {
+            ReadOnlySpan<float> row = logits.AsSpan(i * width, width);
+            logProbabilities[i] = row[tokens[i]] - LogTotal(row);
+            if (accepted == i && TensorPrimitives.IndexOfMax(row) == tokens[i]) accepted++;
+        }
+        return new(new DraftVerdict(logProbabilities, accepted));
+    }
+
+    public ValueTask DisposeAsync() => default;
+
+    private int[] Encode(StagePrompt prompt) => tokenizer.Encode(prompt.Text ?? Only(prompt.Messages));
+
+    // Without a chat template there is one honest reading of a conversation: a single question.
+    private string Only(IReadOnlyList<StageMessage> messages) => messages is [{ Role: "user" } message]
+        ? message.Content
+        : throw new ToolkitException($"messages: expected one message of the role 'user' (the models of this ladder have no chat template), got {string.Join(", ", messages.Select(m => m.Role))}");
+
+    private IReadOnlyList<StageToken> Likeliest(ReadOnlySpan<float> logits, int count)
+    {
+        if (count == 0) return [];
+        double total = LogTotal(logits);
+        var order = new int[logits.Length];
+        var keys = new float[logits.Length];
+        for (int i = 0; i < order.Length; i++) (order[i], keys[i]) = (i, -logits[i]);
+        Array.Sort(keys, order);
+        var likeliest = new StageToken[Math.Min(count, order.Length)];
+        for (int i = 0; i < likeliest.Length; i++)
+            likeliest[i] = new StageToken(order[i], tokenizer.Decode([order[i]]), -keys[i] - total);
+        return likeliest;
+    }
+
+    private static double LogTotal(ReadOnlySpan<float> logits)
+    {
+        float top = TensorPrimitives.Max(logits);
+        double total = 0;
+        foreach (float logit in logits) total += Math.Exp((double)logit - top);
+        return top + Math.Log(total);
+    }
+}
+
+/// <summary>A growing text that ends before the first stop text that appears in it.</summary>
+internal sealed class StopText(IReadOnlyList<string> stops)
+{
+    private readonly System.Text.StringBuilder _text = new();
+
+    /// <summary>Whether a stop text has appeared.</summary>
+    public bool Stopped { get; private set; }
+
+    /// <summary>What has been written, the stop text and all after it cut off.</summary>
+    public string Text => _text.ToString();
+
+    /// <summary>Takes the next piece; true when a stop text ends the text here.</summary>
+    public bool Append(string piece)
+    {
+        _text.Append(piece);
+        if (stops.Count == 0) return false;
+        string text = _text.ToString();
+        int cut = stops.Select(stop => text.IndexOf(stop, StringComparison.Ordinal)).Where(at => at >= 0).DefaultIfEmpty(-1).Min();
+        if (cut < 0) return false;
+        _text.Length = cut;
+        return Stopped = true;
+    }
+}

@@ -1,0 +1,41 @@
+namespace OptimalStopping.Runtime.Ladder;
+
+/// <summary>The stages of a ladder, ready to answer, each wherever the ladder file says that it runs.</summary>
+public sealed class StageLadder : IAsyncDisposable
+{
+    private readonly ModelLadder? _models;
+
+    /// <param name="stages">One for each stage of the file, in its order.</param>
+    /// <param name="models">Disposed with the ladder; null when the caller keeps them.</param>
+    public StageLadder(LadderFile file, IReadOnlyList<IStageBackend> stages, ModelLadder? models = null)
+    {
+        if (stages.Count != file.Stages.Count)
+            throw new ArgumentException($"expected {file.Stages.Count} stages, got {stages.Count}", nameof(stages));
+        (File, Stages, _models) = (file, stages, models);
+    }
+
+    public LadderFile File { get; }
+    public IReadOnlyList<IStageBackend> Stages { get; }
+
+    /// <summary>Loads the models that run in this process and prepares the clients of those that do not.</summary>
+    /// <exception cref="ToolkitException">A folder or file is missing or broken, or a key is not in the environment.</exception>
+    public static StageLadder Load(LadderFile file)
+    {
+        if (file.Stages.FirstOrDefault(stage => stage.Remote is not null) is { } remote)
+            throw new ToolkitException($"{file.File}: stage '{remote.Name}': expected a model that runs in this process, got backend openai");
+        ModelLadder models = ModelLadder.Load(file);
+        return new StageLadder(file, Of(models), models);
+    }
+
+    /// <summary>Stages for models that are loaded already; disposing the ladder leaves them alone.</summary>
+    public static StageLadder For(ModelLadder models) => new(models.File, Of(models));
+
+    private static IStageBackend[] Of(ModelLadder models) =>
+        [.. models.File.Stages.Select((stage, k) => new CpuStage(stage, models.Models[k], models.Tokenizer, models.File.MaxTokens))];
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (IStageBackend stage in Stages) await stage.DisposeAsync();
+        _models?.Dispose();
+    }
+}
