@@ -34,7 +34,7 @@ let private answer (ladder: LadderFile) (policy: IStoppingPolicy) (stages: IStag
     let calibration = SignalCalibration.Fit(make stages.Length LadderRecords.Calibration 200 1 lawful)
     let failed = ResizeArray<string>()
     let events = LadderEvents(StageFailed = Action<int, StageException>(fun k e -> failed.Add $"{k} {e.Kind}"))
-    let result = AdaptiveLadder(StageLadder(ladder, List.toArray stages), calibration.Confidence, policy).AnswerAsync(StageRequest(StagePrompt.Of "x"), events).AsTask().Result
+    let result = AdaptiveLadder(StageLadder(ladder, List.toArray stages), (fun k s -> calibration.Confidence(k, s)), policy).AnswerAsync(StageRequest(StagePrompt.Of "x"), events).AsTask().Result
     result, Seq.toList failed
 
 /// Asks the stages of a list in order and stops after the last of them.
