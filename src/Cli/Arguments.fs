@@ -13,6 +13,7 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Collect of ParseResults<Collect.CollectArguments>
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<Train.TrainArguments>
     | [<CliPrefix(CliPrefix.None)>] Info of ParseResults<Info.InfoArguments>
+    | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -24,3 +25,4 @@ type ToolkitArguments =
             | Collect _ -> "ask every model every query and write a trace file."
             | Train _ -> "train the models of a plan (needs a build with TorchSharp)."
             | Info _ -> "show the models of a ladder, their sizes and their measured costs."
+            | Theory _ -> "thresholds, regret bounds and sample sizes for a ladder."
