@@ -75,6 +75,9 @@ let private inProcess =
             usage "--lambda: expected a number of at least 0, got " [ "decode"; "add 1+1="; "--lambda"; "1e999" ]
             usage "--split: expected calibration, test or both, got 'train'" [ "collect"; "--out"; "x"; "--split"; "train" ]
             usage "--count: expected at least 1, got 0" [ "collect"; "--out"; "x"; "--count"; "0" ]
+            usage "--lambda: expected a number from 0 to 1000000000, got -1" [ "theory"; "--lambda"; "-1" ]
+            usage "--cost-unit: expected file, largest or all, got 'x'" [ "theory"; "--cost-unit"; "x" ]
+            usage "--delta: expected a number strictly between 0 and 1, got 1" [ "theory"; "--delta"; "1" ]
             usage "--threads: expected at least 1, got 0" [ "train"; "--out"; "x"; "--threads"; "0" ]
             // A prompt without quotes must not be answered in part.
             usage "" [ "decode"; "add"; "1+1=" ]
@@ -89,7 +92,7 @@ let private inProcess =
             SampleRun.inFolder (fun folder ->
                 let at name = Path.Combine(folder, name)
                 let missing = at "missing"
-                for command in [ [ "run" ]; [ "collect"; "--out"; at "x" ]; [ "decode"; "add 1+1=" ]; [ "info" ] ] do
+                for command in [ [ "run" ]; [ "collect"; "--out"; at "x" ]; [ "decode"; "add 1+1=" ]; [ "info" ]; [ "theory" ] ] do
                     fault $"{missing}: expected a readable file" (command @ [ "--config"; missing ])
                 fault $"{missing}: expected a trace file" [ "run"; "--traces"; missing; "--out"; at "out" ]
                 fault $"{missing}: expected a trace file" [ "evaluate"; "--traces"; missing; "--out"; at "out" ]
@@ -97,7 +100,9 @@ let private inProcess =
                 File.WriteAllText(at "bad.jsonl", "{}\n")
                 fault "bad.jsonl:1: id: expected a string" [ "evaluate"; "--traces"; at "bad.jsonl"; "--out"; at "out" ]
                 fault "bad.jsonl:1: id: expected a string" [ "run"; "--traces"; at "bad.jsonl"; "--out"; at "out" ]
+                fault "bad.jsonl:1: id: expected a string" [ "theory"; "--traces"; at "bad.jsonl" ]
                 File.WriteAllLines(at "few.jsonl", traceLines 3)
+                fault "traces: expected at least 4 queries on which every one of the 2 models is recorded, got 3" [ "theory"; "--traces"; at "few.jsonl" ]
                 fault "expected at least 4 queries to split, got 3" [ "run"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
                 File.WriteAllLines(at "some.jsonl", traceLines 20)
                 fault "train queries: expected at least 2, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "0" ]

@@ -35,18 +35,24 @@ let tests =
             ChainModel.validate chain
             JumpModel.validate model
 
-        testCase "two stages are always Markov: what a plan promises is what it earns on its own records, 300 random ones" <| fun () ->
+        testCase "two stages, quality a function of the bin, are Markov: a plan earns what it promises on its own records, 300 random ones" <| fun () ->
             let random = Random 71
             for _ in 1 .. 300 do
                 let records, lambda = randomRecords random 2 (1 + random.Next 30), 0.5 * random.NextDouble()
                 // With equal costs on all queries, mean costs are no simplification.
-                let records = { records with Costs = records.Costs |> Array.map (fun _ -> records.Costs[0]) }
+                let quality = records.BinCounts |> Array.map (fun bins -> Array.init bins (fun _ -> random.NextDouble()))
+                let records =
+                    { records with
+                        Costs = records.Costs |> Array.map (fun _ -> records.Costs[0])
+                        Qualities = records.Bins |> Array.map (Array.mapi (fun k s -> quality[k].[s])) }
                 let model = EmpiricalModel.jump records
                 let jump = JumpModel.plan (model, lambda)
                 within 1e-12 (EmpiricalModel.replayJump (records, jump, lambda)).Value jump.Outcome.Value "jump"
                 let chain = EmpiricalModel.chain (records, lambda)
                 let plan = ChainModel.plan chain
                 let promised = ChainModel.optimalValue chain - lambda * records.Costs[0].[0]
+                let recall = Recall.plan (model, lambda)
+                within 1e-12 (EmpiricalModel.replayRecall (records, recall, lambda)).Value recall.Outcome.Value "recall"
                 within 1e-12 (EmpiricalModel.replayChain (records, ChainModel.policy plan, lambda)).Value promised "chain"
 
         testCase "a recall plan answers with its best stage so far, on records where each path is one query" <| fun () ->
