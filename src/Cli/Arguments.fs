@@ -8,6 +8,7 @@ open OptimalStopping.Cli.Commands
 type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Run of ParseResults<Run.RunArguments>
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<Evaluate.EvaluateArguments>
+    | [<CliPrefix(CliPrefix.None)>] Calibrate of ParseResults<Calibrate.CalibrateArguments>
     | [<CliPrefix(CliPrefix.None)>] Figure of ParseResults<Figure.FigureArguments>
     | [<CliPrefix(CliPrefix.None)>] Decode of ParseResults<Decode.DecodeArguments>
     | [<CliPrefix(CliPrefix.None)>] Collect of ParseResults<Collect.CollectArguments>
@@ -20,6 +21,7 @@ type ToolkitArguments =
             match this with
             | Run _ -> "run the experiments: records, figures, table and report."
             | Evaluate _ -> "fit and compare stopping policies on a trace file."
+            | Calibrate _ -> "choose a policy that keeps a promise about its quality, and write it to a file."
             | Figure _ -> "draw the figures, table and report of a run folder again."
             | Decode _ -> "answer one prompt with the ladder."
             | Collect _ -> "ask every model every query and write a trace file."

@@ -15,6 +15,7 @@ type RunArguments =
     | Experiments of string
     | Config of string
     | Traces of string
+    | Policy of string
     | Out of string
     | Seed of int
     | Horizon of int
@@ -26,6 +27,7 @@ type RunArguments =
             | Experiments _ -> "all, regret, tradeoff or statistical (default: all)."
             | Config _ -> "the ladder file (default: configs/nano.yaml)."
             | Traces _ -> "replay this trace file instead of running models."
+            | Policy _ -> "replay this policy file of 'toolkit calibrate' beside the other policies."
             | Out _ -> "the folder for results (default: results/run)."
             | Seed _ -> "seed of queries, resamples and learners (default: 1)."
             | Horizon _ -> "queries per run of the regret experiment (default: 100000)."
@@ -44,7 +46,8 @@ let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) 
             experiments,
             ladderFile (arguments.TryGetResult RunArguments.Config),
             Option.toObj (arguments.TryGetResult RunArguments.Traces),
-            folder, arguments.Contains RunArguments.Resume, options)
+            folder, arguments.Contains RunArguments.Resume, options,
+            Policy = Option.toObj (arguments.TryGetResult RunArguments.Policy))
     try
         Progress.show (fun report -> ExperimentRun.Run(request, report, cancel))
     with :? OperationCanceledException ->

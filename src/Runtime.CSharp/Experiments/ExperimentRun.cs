@@ -11,7 +11,11 @@ namespace OptimalStopping.Runtime.Experiments;
 /// <param name="Traces">A trace file to replay instead of running models, or null.</param>
 /// <param name="Out">The run folder.</param>
 /// <param name="Resume">Whether records that the folder already holds are gone on with.</param>
-public sealed record RunRequest(string Experiments, string Config, string? Traces, string Out, bool Resume, ExperimentOptions Options);
+public sealed record RunRequest(string Experiments, string Config, string? Traces, string Out, bool Resume, ExperimentOptions Options)
+{
+    /// <summary>A policy file whose policy is replayed beside the others, or null.</summary>
+    public string? Policy { get; init; }
+}
 
 /// <summary>`toolkit run`: collects the ladder's answers (or reads traces), then runs the experiments on them.</summary>
 public static class ExperimentRun
@@ -29,6 +33,9 @@ public static class ExperimentRun
     private static void RunLadder(RunRequest request, Action<string, double> progress, CancellationToken cancel)
     {
         LadderFile file = LadderFile.Load(request.Config);
+        PolicyFile? policy = request.Policy is null ? null : PolicyFile.Load(request.Policy);
+        policy?.RequireModels([.. file.Stages.Select(stage => stage.Name)], file.File);
+        policy?.RequireNoFeatures();
         using FileStream folderLock = Claim(request.Out);
         string records = Path.Combine(request.Out, "records.jsonl");
         if (File.Exists(records) && !request.Resume)
@@ -41,8 +48,10 @@ public static class ExperimentRun
         LadderRecords all = LadderRecords.Load(records);
         SignalCalibration calibration = SignalCalibration.Fit(all.Of(LadderRecords.Calibration));
         LadderReport.Write(all.Of(LadderRecords.Test), calibration, request.Out);
-        ExperimentSuite.Run(request.Experiments, RecordedOutcomes.Of(all, calibration), request.Options, request.Out, progress, cancel);
-        RunManifest.Write(request.Out, Settings(request, file.Name), [file.File, .. file.Stages.Select(stage => Path.Combine(stage.Path, "model.safetensors"))]);
+        RecordedOutcomes outcomes = RecordedOutcomes.Of(all, calibration);
+        if (policy is not null) outcomes = outcomes with { Given = GivenPolicy.On(all, policy) };
+        ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
+        RunManifest.Write(request.Out, Settings(request, file.Name), [file.File, .. PolicyInput(request), .. file.Stages.Select(stage => Path.Combine(stage.Path, "model.safetensors"))]);
     }
 
     private static void RunTraces(RunRequest request, Action<string, double> progress, CancellationToken cancel)
@@ -50,9 +59,11 @@ public static class ExperimentRun
         progress("reading the traces", 0);
         TraceTable table = TraceReader.ReadTable(request.Traces!);
         RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed);
+        if (request.Policy is not null)
+            outcomes = outcomes with { Given = GivenPolicy.On(request.Traces!, table.Models, outcomes, PolicyFile.Load(request.Policy), request.Options.Seed) };
         using FileStream folderLock = Claim(request.Out);
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
-        RunManifest.Write(request.Out, Settings(request, Path.GetFileNameWithoutExtension(request.Traces!)), [request.Traces!]);
+        RunManifest.Write(request.Out, Settings(request, Path.GetFileNameWithoutExtension(request.Traces!)), [request.Traces!, .. PolicyInput(request)]);
     }
 
     /// <summary>The queries of a run: first the calibration split, then the test split; every prompt once.</summary>
@@ -69,6 +80,7 @@ public static class ExperimentRun
         ["source"] = request.Traces is null ? "models" : "traces",
         ["config"] = request.Traces is null ? request.Config : null,
         ["traces"] = request.Traces is null ? null : Path.GetFileName(request.Traces),
+        ["policy"] = request.Policy is null ? null : Path.GetFileName(request.Policy),
         ["seed"] = request.Options.Seed,
         ["resamples"] = request.Options.Resamples,
         ["horizon"] = request.Options.Horizon,
@@ -77,6 +89,8 @@ public static class ExperimentRun
         ["regret_price"] = request.Options.RegretPrice,
         ["table_price"] = request.Options.TablePrice,
     };
+
+    private static string[] PolicyInput(RunRequest request) => request.Policy is null ? [] : [request.Policy];
 
     // One process at a time works in a folder. The system drops the lock when the process ends, however it ends.
     private static FileStream Claim(string folder)
