@@ -4,8 +4,15 @@ namespace OptimalStopping.Runtime;
 /// A fault in what the user gave (a file, a setting, a prompt), worded for the user in one line: the place, what was
 /// expected and what was got. The command line prints the message alone and exits with 1.
 /// </summary>
+/// <remarks>
+/// A message may quote a foreign file. Control characters in it become spaces, so that it stays one line and a terminal
+/// obeys nothing that the file says.
+/// </remarks>
 public sealed class ToolkitException : Exception
 {
-    public ToolkitException(string message) : base(message) { }
-    public ToolkitException(string message, Exception inner) : base(message, inner) { }
+    public ToolkitException(string message) : base(Printable(message)) { }
+    public ToolkitException(string message, Exception inner) : base(Printable(message), inner) { }
+
+    private static string Printable(string text) =>
+        text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c)) : text;
 }

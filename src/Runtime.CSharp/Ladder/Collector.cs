@@ -15,32 +15,50 @@ public static class Collector
 {
     private const int ChunkSize = 256;
 
-    /// <summary>Collects until the file holds every query.</summary>
+    /// <summary>
+    /// Collects until the file holds every query. The file is held from the first look at it to the last record, so two
+    /// processes never add to it at once; each chunk of records reaches the disk before the next is asked for.
+    /// </summary>
     /// <param name="progress">Told how many queries are done.</param>
-    /// <exception cref="ToolkitException">The file holds something else than these queries' records; it is left as it is.</exception>
+    /// <exception cref="ToolkitException">
+    /// The file holds something else than these queries' records (it is left as it is), is held by another process, or
+    /// cannot be written to (what it holds is kept, and the same call goes on with it).
+    /// </exception>
     public static void Run(ModelLadder ladder, IReadOnlyList<(Query Query, string Split)> queries, string path,
         IProgress<int>? progress = null, CancellationToken cancel = default)
     {
-        int done = Resume(path, queries, ladder);
-        progress?.Report(done);
-        using TraceWriter writer = TraceWriter.Open(path, append: true);
-        while (done < queries.Count)
+        try
         {
-            int count = Math.Min(ChunkSize, queries.Count - done), from = done;
-            int[][] prompts = [.. Enumerable.Range(from, count).Select(i => ladder.Tokenizer.Encode(queries[i].Query.Prompt))];
-            var answers = new Generation[ladder.Models.Count][];
-            // The largest model takes about half of the work, so it starts first.
-            Parallel.For(0, ladder.Models.Count, new ParallelOptions { CancellationToken = cancel }, i =>
-            {
-                int stage = ladder.Models.Count - 1 - i;
-                answers[stage] = ladder.Decoder(stage).DecodeAll(prompts, cancel: cancel);
-            });
-            for (int i = 0; i < count; i++)
-                writer.Write(Record(ladder, queries[from + i], [.. answers.Select(stage => stage[i])]));
-            writer.Flush();
-            done += count;
+            using var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1);
+            int done = Resume(file, path, queries, ladder);
             progress?.Report(done);
+            using var writer = new TraceWriter(file);
+            while (done < queries.Count)
+            {
+                int count = Math.Min(ChunkSize, queries.Count - done);
+                foreach (TraceRecord record in Ask(ladder, queries, done, count, cancel)) writer.Write(record);
+                file.Flush(flushToDisk: true);
+                done += count;
+                progress?.Report(done);
+            }
         }
+        catch (Exception fault) when (WholeFile.IsFault(fault))
+        {
+            throw WholeFile.Fault(path, fault);
+        }
+    }
+
+    private static IEnumerable<TraceRecord> Ask(ModelLadder ladder, IReadOnlyList<(Query Query, string Split)> queries, int from, int count, CancellationToken cancel)
+    {
+        int[][] prompts = [.. Enumerable.Range(from, count).Select(i => ladder.Tokenizer.Encode(queries[i].Query.Prompt))];
+        var answers = new Generation[ladder.Models.Count][];
+        // The largest model takes about half of the work, so it starts first.
+        Parallel.For(0, ladder.Models.Count, new ParallelOptions { CancellationToken = cancel }, i =>
+        {
+            int stage = ladder.Models.Count - 1 - i;
+            answers[stage] = ladder.Decoder(stage).DecodeAll(prompts, cancel: cancel);
+        });
+        return Enumerable.Range(0, count).Select(i => Record(ladder, queries[from + i], [.. answers.Select(stage => stage[i])]));
     }
 
     private static TraceRecord Record(ModelLadder ladder, (Query Query, string Split) asked, Generation[] answers)
@@ -65,31 +83,33 @@ public static class Collector
     private static KeyValuePair<string, JsonElement> Field<T>(string name, T value) => new(name, JsonSerializer.SerializeToElement(value));
 
     // Checks that the whole lines are these queries of this ladder, and cuts a torn last line off. Nothing is cut from a
-    // file of something else: the torn line must begin as the next record does.
-    private static int Resume(string path, IReadOnlyList<(Query Query, string Split)> queries, ModelLadder ladder)
+    // file of something else: the torn line must begin as the next record does. Leaves the file at its end.
+    private static int Resume(FileStream file, string path, IReadOnlyList<(Query Query, string Split)> queries, ModelLadder ladder)
     {
-        if (!System.IO.File.Exists(path)) return 0;
-        var (lines, end, torn) = WholeLines(path);
+        var (end, torn) = WholeLines(file);
         string models = Models(ladder.File.Stages.Select(stage => (stage.Name, stage.Cost)));
         int done = 0;
-        foreach (TraceRecord record in TraceReader.ReadRecords(path).Take(lines))
+        file.Position = 0;
+        foreach (TraceRecord record in TraceReader.ReadRecords(file, end, path))
         {
             if (done == queries.Count) throw TooMany();
             var (query, split) = queries[done++];
             string recorded = Models(record.Stages.Select(stage => (stage.Model, stage.Cost)));
             bool same = record.Id == query.Id && record.Split == split && recorded == models
-                && record.Extra.Any(field => field.Key == "prompt" && field.Value.ValueEquals(query.Prompt));
+                && record.Extra.Any(field => field.Key == "prompt" && field.Value.ValueKind == JsonValueKind.String && field.Value.ValueEquals(query.Prompt));
             if (!same)
                 throw new ToolkitException($"{path}:{done}: expected query '{query.Id}' ({query.Prompt}) of {models}, got '{record.Id}' of {recorded}; it is of another run, choose another folder or remove it");
         }
-        if (torn.Length == 0) return done;
-        if (done == queries.Count) throw TooMany();
-        byte[] start = Encoding.UTF8.GetBytes($"{{\"id\":\"{queries[done].Query.Id}\",");
-        int known = Math.Min(torn.Length, start.Length);
-        if (!torn.AsSpan(0, known).SequenceEqual(start.AsSpan(0, known)))
-            throw new ToolkitException($"{path}:{done + 1}: expected query '{queries[done].Query.Id}', got a line that no run wrote; it is of something else, choose another file or remove it");
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.None);
-        file.SetLength(end);
+        if (torn.Length > 0)
+        {
+            if (done == queries.Count) throw TooMany();
+            byte[] start = Encoding.UTF8.GetBytes($"{{\"id\":\"{queries[done].Query.Id}\",");
+            int known = Math.Min(torn.Length, start.Length);
+            if (!torn.AsSpan(0, known).SequenceEqual(start.AsSpan(0, known)))
+                throw new ToolkitException($"{path}:{done + 1}: expected query '{queries[done].Query.Id}', got a line that no run wrote; it is of something else, choose another file or remove it");
+            file.SetLength(end);
+        }
+        file.Position = end;
         return done;
 
         ToolkitException TooMany() =>
@@ -99,22 +119,19 @@ public static class Collector
     private static string Models(IEnumerable<(string Name, double Cost)> stages) =>
         string.Join(", ", stages.Select(stage => FormattableString.Invariant($"{stage.Name} (cost {stage.Cost})")));
 
-    // Number of lines that end, where the last of them ends, and the first bytes of what comes after.
-    private static (int Lines, long End, byte[] Torn) WholeLines(string path)
+    // Where the last line that ends does so, and the first bytes of what comes after. A device has no length and no lines.
+    private static (long End, byte[] Torn) WholeLines(FileStream file)
     {
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read);
         var block = new byte[1 << 16];
-        int lines = 0;
-        long end = 0, position = 0;
-        for (int read; (read = file.Read(block)) > 0; position += read)
+        long end = 0, position = 0, length = file.Length;
+        while (position < length && file.Read(block) is > 0 and int read)
         {
-            ReadOnlySpan<byte> bytes = block.AsSpan(0, read);
-            lines += bytes.Count((byte)'\n');
-            if (bytes.LastIndexOf((byte)'\n') is >= 0 and int last) end = position + last + 1;
+            if (block.AsSpan(0, read).LastIndexOf((byte)'\n') is >= 0 and int last) end = position + last + 1;
+            position += read;
         }
         var torn = new byte[Math.Min(256, position - end)];
         file.Position = end;
         file.ReadExactly(torn);
-        return (lines, end, torn);
+        return (end, torn);
     }
 }

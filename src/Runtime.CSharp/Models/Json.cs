@@ -1,4 +1,7 @@
+using System.Buffers;
+using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 
 namespace OptimalStopping.Runtime.Models;
 
@@ -21,9 +24,11 @@ internal static class Json
         }
     }
 
-    /// <summary>Parses bytes whose top is an object.</summary>
+    /// <summary>Parses bytes whose top is an object; every name and text in it is known to be valid Unicode.</summary>
     public static JsonDocument Parse(string file, ReadOnlyMemory<byte> bytes)
     {
+        if (NotUnicode(bytes.Span) is { } offset)
+            throw new ToolkitException($"{file}: offset {offset}: expected Unicode text in JSON, got an invalid byte or half of a surrogate pair");
         JsonDocument document;
         try { document = JsonDocument.Parse(bytes, new JsonDocumentOptions { AllowDuplicateProperties = false }); }
         catch (JsonException fault)
@@ -34,6 +39,30 @@ internal static class Json
         string got = Show(document.RootElement);
         document.Dispose();
         throw new ToolkitException($"{file}: expected a JSON object, got {got}");
+    }
+
+    /// <summary>
+    /// Where the first byte that is no UTF-8, or the first text with an escaped lone surrogate, stands; null where every
+    /// text is valid. The parser accepts both, and fails only when the text is asked for.
+    /// </summary>
+    public static long? NotUnicode(ReadOnlySpan<byte> json)
+    {
+        if (!Utf8.IsValid(json))
+        {
+            int valid = 0;
+            while (Rune.DecodeFromUtf8(json[valid..], out _, out int length) == OperationStatus.Done) valid += length;
+            return valid;
+        }
+        if (json.IndexOf("\\u"u8) < 0) return null;
+        var reader = new Utf8JsonReader(json);
+        try
+        {
+            while (reader.Read())
+                if (reader.TokenType is JsonTokenType.PropertyName or JsonTokenType.String && reader.ValueIsEscaped) reader.GetString();
+        }
+        catch (InvalidOperationException) { return reader.TokenStartIndex; }
+        catch (JsonException) { } // no JSON: the parser says so with the line
+        return null;
     }
 
     public static JsonElement Get(string file, JsonElement root, string key, string expected) =>

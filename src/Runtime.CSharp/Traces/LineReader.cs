@@ -2,12 +2,15 @@ namespace OptimalStopping.Runtime.Traces;
 
 /// <summary>
 /// Reads a file line by line as UTF-8 bytes, without a string or an allocation per line. Line ends are LF or CRLF; a
-/// byte order mark is skipped; the last line needs no end.
+/// byte order mark is skipped; the last line needs no end. At most <paramref name="length"/> bytes are read.
 /// </summary>
-internal sealed class LineReader(Stream stream) : IDisposable
+internal sealed class LineReader(Stream stream, string file, long length = long.MaxValue) : IDisposable
 {
+    private const int LongestLine = 1 << 26;
+
     private byte[] _buffer = new byte[1 << 20];
     private int _start, _end;
+    private long _read;
     private bool _ended;
 
     /// <summary>Number of the line that Next gave last, 1-based.</summary>
@@ -22,9 +25,9 @@ internal sealed class LineReader(Stream stream) : IDisposable
             var at = _buffer.AsSpan(_start + searched, _end - _start - searched).IndexOf((byte)'\n');
             if (at >= 0 || (_ended && _end > _start))
             {
-                var length = at >= 0 ? searched + at : _end - _start;
-                line = _buffer.AsSpan(_start, length);
-                _start = Math.Min(_end, _start + length + 1);
+                var count = at >= 0 ? searched + at : _end - _start;
+                line = _buffer.AsSpan(_start, count);
+                _start = Math.Min(_end, _start + count + 1);
                 if (++Line == 1 && line.StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF])) line = line[3..];
                 if (line.EndsWith("\r"u8)) line = line[..^1];
                 return true;
@@ -49,9 +52,12 @@ internal sealed class LineReader(Stream stream) : IDisposable
             _end -= _start;
             _start = 0;
         }
-        if (_end == _buffer.Length) Array.Resize(ref _buffer, checked(_buffer.Length * 2));
-        var read = stream.Read(_buffer, _end, _buffer.Length - _end);
+        if (_end == LongestLine)
+            throw new ToolkitException($"{file}:{Line + 1}: expected lines of at most {LongestLine} bytes, got a longer one");
+        if (_end == _buffer.Length) Array.Resize(ref _buffer, _buffer.Length * 2);
+        var read = stream.Read(_buffer, _end, (int)Math.Min(_buffer.Length - _end, length - _read));
         _end += read;
+        _read += read;
         _ended = read == 0;
     }
 }

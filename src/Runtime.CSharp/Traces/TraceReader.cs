@@ -19,7 +19,7 @@ public static class TraceReader
     /// </exception>
     public static TraceTable ReadTable(string path, IProgress<long>? progress = null)
     {
-        using var lines = new LineReader(Open(path));
+        using var lines = new LineReader(Open(path), path);
         var builder = new TraceTableBuilder(path);
         while (lines.Next(out var line))
         {
@@ -33,10 +33,17 @@ public static class TraceReader
     /// <exception cref="ToolkitException">As ReadTable, when the enumeration reaches the line.</exception>
     public static IEnumerable<TraceRecord> ReadRecords(string path)
     {
-        using var lines = new LineReader(Open(path));
+        using FileStream stream = Open(path);
+        foreach (TraceRecord record in ReadRecords(stream, long.MaxValue, path)) yield return record;
+    }
+
+    /// <summary>Reads records from the next <paramref name="length"/> bytes of a stream, which stays open.</summary>
+    internal static IEnumerable<TraceRecord> ReadRecords(Stream stream, long length, string file)
+    {
+        var lines = new LineReader(stream, file, length);
         while (Next(lines, out var text))
             if (text.Length > 0)
-                yield return TraceRecord.Parse(text, path, lines.Line);
+                yield return TraceRecord.Parse(text, file, lines.Line);
 
         static bool Next(LineReader lines, out string text)
         {

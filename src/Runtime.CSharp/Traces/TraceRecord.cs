@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace OptimalStopping.Runtime.Traces;
@@ -37,6 +38,7 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
         {
             using var document = JsonDocument.Parse(json);
             root = document.RootElement.Clone();
+            if (Models.Json.NotUnicode(Encoding.UTF8.GetBytes(json)) is not null) throw new JsonException();
         }
         catch (JsonException)
         {

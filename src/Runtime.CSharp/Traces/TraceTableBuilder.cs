@@ -48,8 +48,9 @@ internal sealed class TraceTableBuilder(string file)
             ReadLine(ref reader);
             if (reader.Read()) throw NotAnObject(json);
         }
-        catch (JsonException)
+        catch (Exception fault) when (fault is JsonException or InvalidOperationException)
         {
+            // The latter is a text that is no valid Unicode.
             throw NotAnObject(json);
         }
         _rows++;
