@@ -3,6 +3,7 @@
 module OptimalStopping.Cli.Program
 
 open System
+open System.Runtime.InteropServices
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
@@ -13,13 +14,11 @@ let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: Cancel
     match arguments.GetSubCommand() with
     | Run a -> Run.execute a cancel
     | Evaluate a -> Evaluate.execute a
-    | Calibrate a -> Calibrate.execute a
     | Figure a -> Figure.execute a
     | Decode a -> Decode.execute a cancel
     | Collect a -> Collect.execute a cancel
     | Train a -> Train.execute a cancel
     | Info a -> Info.execute a
-    | Theory a -> Theory.execute a
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
 let execute (argv: string[]) (cancel: CancellationToken) : int =
@@ -47,6 +46,9 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
     | :? AggregateException as e when (e.InnerException :? ToolkitException) -> fail 1 ((nonNull e.InnerException).Message)
     | :? IO.IOException as e -> fail 1 e.Message
     | :? UnauthorizedAccessException as e -> fail 1 e.Message
+    | e when isNull (Environment.GetEnvironmentVariable "TOOLKIT_STACK_TRACE") ->
+        let message = e.GetBaseException().Message.ReplaceLineEndings " "
+        fail 1 $"a fault of the toolkit itself, {e.GetBaseException().GetType().Name}: {message}; with TOOLKIT_STACK_TRACE=1 it says where, please report that"
 
 [<EntryPoint>]
 let main argv =
@@ -55,4 +57,9 @@ let main argv =
         // The first Ctrl-C ends cleanly, the second at once.
         e.Cancel <- not interrupt.IsCancellationRequested
         interrupt.Cancel())
+    // What ends a service or a container (kill, systemd, docker stop) ends it as cleanly.
+    use _ =
+        PosixSignalRegistration.Create(PosixSignal.SIGTERM, fun context ->
+            context.Cancel <- not interrupt.IsCancellationRequested
+            interrupt.Cancel())
     execute argv interrupt.Token

@@ -15,11 +15,11 @@ type RunArguments =
     | Experiments of string
     | Config of string
     | Traces of string
-    | Policy of string
     | Out of string
     | Seed of int
     | Horizon of int
     | Resume
+    | Reproduce of string
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -27,13 +27,48 @@ type RunArguments =
             | Experiments _ -> "all, regret, tradeoff or statistical (default: all)."
             | Config _ -> "the ladder file (default: configs/nano.yaml)."
             | Traces _ -> "replay this trace file instead of running models."
-            | Policy _ -> "replay this policy file of 'toolkit calibrate' beside the other policies."
-            | Out _ -> "the folder for results (default: results/run)."
+            | Out _ -> "the folder for results (default: results/run; with --reproduce, the run's folder with -reproduced)."
             | Seed _ -> "seed of queries, resamples and learners (default: 1)."
             | Horizon _ -> "queries per run of the regret experiment (default: 100000)."
             | Resume -> "go on with the records that the folder already holds."
+            | Reproduce _ -> "run the manifest.json of an earlier run again and compare the results, byte for byte."
+
+/// Runs the work with progress; when it is interrupted, says how to go on.
+let private interruptible (goOn: string) (work: Action<string, float> -> 'a) : 'a =
+    let mutable result = Unchecked.defaultof<'a>
+    try
+        Progress.show (fun report -> result <- work report)
+        result
+    with :? OperationCanceledException ->
+        raise (ToolkitException $"interrupted; {goOn}")
+
+/// Runs a manifest again and prints which results are the same.
+let private reproduce (manifest: string) (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) =
+    for flag, given in [ "--experiments", arguments.Contains Experiments; "--seed", arguments.Contains RunArguments.Seed
+                         "--horizon", arguments.Contains Horizon; "--resume", arguments.Contains Resume ] do
+        if given then raise (UsageException $"{flag}: expected none with --reproduce, whose manifest decides it")
+    let source = nonNull (Path.GetDirectoryName(Path.GetFullPath manifest))
+    let folder = arguments.GetResult(RunArguments.Out, defaultValue = Path.GetRelativePath(Directory.GetCurrentDirectory(), source + "-reproduced"))
+    let files =
+        interruptible "the same command goes on" (fun report ->
+            RunReproduction.Run(
+                manifest,
+                Option.toObj (arguments.TryGetResult RunArguments.Config),
+                Option.toObj (arguments.TryGetResult RunArguments.Traces),
+                folder, report, cancel))
+    printfn "recorded with  %s" (RunManifest.Read manifest).Build
+    printfn "run again with %s" RunManifest.ThisBuild
+    for file in files do
+        printfn "%-24s %s" file.Name file.Got
+    let same = files |> Seq.filter _.Same |> Seq.length
+    printfn "%d of %d files are the same" same files.Count
+    if same < files.Count then
+        raise (ToolkitException $"{manifest}: expected the same bytes in {files.Count} files, got them in {same}; the new run is in {folder}")
 
 let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) =
+  match arguments.TryGetResult Reproduce with
+  | Some manifest -> reproduce manifest arguments cancel
+  | None ->
     let folder = arguments.GetResult(RunArguments.Out, defaultValue = Path.Combine("results", "run"))
     let horizon = arguments.GetResult(RunArguments.Horizon, defaultValue = 100_000)
     if horizon < 1000 then raise (UsageException $"--horizon: expected at least 1000, got {horizon}")
@@ -41,16 +76,12 @@ let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) 
     if not (ExperimentSuite.Names.Contains experiments) then
         raise (UsageException $"""--experiments: expected {String.Join(", ", ExperimentSuite.Names)}, got '{experiments}'""")
     let options = ExperimentOptions(Seed = arguments.GetResult(RunArguments.Seed, defaultValue = 1), Horizon = horizon)
+    let traces = Option.toObj (arguments.TryGetResult RunArguments.Traces)
     let request =
-        RunRequest(
-            experiments,
-            ladderFile (arguments.TryGetResult RunArguments.Config),
-            Option.toObj (arguments.TryGetResult RunArguments.Traces),
-            folder, arguments.Contains RunArguments.Resume, options,
-            Policy = Option.toObj (arguments.TryGetResult RunArguments.Policy))
-    try
-        Progress.show (fun report -> ExperimentRun.Run(request, report, cancel))
-    with :? OperationCanceledException ->
-        raise (ToolkitException $"interrupted; what was recorded is kept: the same command with --resume goes on")
+        RunRequest(experiments, ladderFile (arguments.TryGetResult RunArguments.Config), traces, folder, arguments.Contains Resume, options)
+    let goOn =
+        if isNull traces then "what was recorded is kept: the same command with --resume goes on"
+        else "the same command starts again"
+    interruptible goOn (fun report -> ExperimentRun.Run(request, report, cancel))
     for file in Figures.drawAll folder do
         printfn "%s" file

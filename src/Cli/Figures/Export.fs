@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.IO
 open System.Text
 open System.Text.RegularExpressions
+open OptimalStopping.Runtime
 open OxyPlot
 open global.SkiaSharp
 
@@ -81,11 +82,9 @@ module Export =
             + $"\n<title>{escapeXml drawing.Title}</title>\n<desc>{escapeXml drawing.Description}</desc>"
         Encoding.UTF8.GetBytes(text[.. start - 1] + head + renumber text[body..])
 
-    /// Writes a file whole or not at all: under a temporary name in the same folder first, then moved.
+    /// Writes a file whole or not at all.
     let write (path: string, bytes: byte[]) : string =
-        let temporary = path + ".tmp"
-        File.WriteAllBytes(temporary, bytes)
-        File.Move(temporary, path, true)
+        WholeFile.Write(path, ReadOnlySpan bytes)
         path
 
     /// Writes NAME.svg, NAME.pdf and NAME.png into a folder and returns their paths.

@@ -11,8 +11,7 @@ internal static class CsvFile
     {
         var text = new StringBuilder().Append(header).Append('\n');
         foreach (object?[] row in rows) text.AppendJoin(',', row.Select(Cell)).Append('\n');
-        File.WriteAllText(path + ".new", text.ToString());
-        File.Move(path + ".new", path, overwrite: true);
+        WholeFile.Write(path, text.ToString());
     }
 
     private static string Cell(object? value) => value switch

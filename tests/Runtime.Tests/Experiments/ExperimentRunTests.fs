@@ -26,7 +26,10 @@ let private fault (request: RunRequest) =
 
 /// Names and digests of the files in a folder.
 let private contents (folder: string) =
-    [ for f in Directory.GetFiles folder -> nonNull (Path.GetFileName f), Convert.ToHexString(SHA256.HashData(File.ReadAllBytes f)) ] |> List.sort
+    [ for f in Directory.GetFiles folder do
+          let name = nonNull (Path.GetFileName f)
+          if name <> ".lock" then name, Convert.ToHexString(SHA256.HashData(File.ReadAllBytes f)) ]
+    |> List.sort
 
 let tests =
     testList "ExperimentRun" [
@@ -49,7 +52,7 @@ let tests =
                 let expected =
                     [ "calibration.csv"; "figure1a.csv"; "figure1a_slopes.csv"; "figure1b.csv"; "headline.csv"; "manifest.json"; "records.jsonl"
                       "regret_checks.csv"; "reliability.csv"; "stages.csv"; "stops.csv"; "table1.csv"; "thresholds.csv" ]
-                Expect.equal (List.map fst first) expected "files, and no lock left"
+                Expect.equal (List.map fst first) expected "files"
                 Expect.stringContains (fault request) "records.jsonl: expected a new folder, got the records of an earlier run" "no --resume"
                 Expect.equal (contents out) first "untouched"
                 let records = Path.Combine(out, "records.jsonl")
@@ -67,8 +70,10 @@ let tests =
                 Expect.equal (settings.GetProperty("seed").GetInt32(), settings.GetProperty("ladder").GetString()) (3, "random") "settings"
                 let hashes = manifest.RootElement.GetProperty("inputs_sha256").EnumerateObject() |> Seq.map (fun p -> p.Value.GetString()) |> Seq.toList
                 let digest path = Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes path))
-                let inputs = config :: [ for k in 1 .. 2 -> Path.Combine(folder, string k, "model.safetensors") ]
+                let inputs = config :: [ for k in 1 .. 2 do for name in [ "config.json"; "model.safetensors"; "tokenizer.json" ] -> Path.Combine(folder, string k, name) ]
                 Expect.equal hashes [ for path in inputs -> digest path ] "hashes of the inputs"
+                let results = manifest.RootElement.GetProperty("results_sha256").EnumerateObject() |> Seq.map (fun p -> p.Name, (nonNull (p.Value.GetString())).ToUpperInvariant()) |> Seq.toList
+                Expect.equal results (first |> List.filter (fun (name, _) -> name <> "manifest.json")) "hashes of the results"
                 use _ = new FileStream(Path.Combine(out, ".lock"), FileMode.Create, FileAccess.ReadWrite, FileShare.None)
                 Expect.stringContains (fault resume) "that no other run uses" "a second run in the folder")
         }

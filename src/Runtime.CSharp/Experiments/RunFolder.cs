@@ -1,0 +1,53 @@
+namespace OptimalStopping.Runtime.Experiments;
+
+/// <summary>
+/// A run's folder, held by one process at a time. The lock is the system's, on the file <c>.lock</c>: it is dropped when
+/// the process ends, however it ends. The file itself stays, since a lock on a file that is being deleted can be taken
+/// by two processes at once.
+/// </summary>
+public sealed class RunFolder : IDisposable
+{
+    private readonly FileStream _lock;
+    private readonly DateTime _since;
+
+    private RunFolder(string path, FileStream held)
+    {
+        (Path, _lock) = (path, held);
+        // The file system's own clock, against which the times of the results are compared.
+        held.SetLength(0);
+        held.WriteByte((byte)'\n');
+        held.Flush();
+        _since = File.GetLastWriteTimeUtc(held.SafeFileHandle);
+    }
+
+    public string Path { get; }
+
+    /// <summary>Makes the folder where there is none, and takes it.</summary>
+    /// <exception cref="ToolkitException">It cannot be written to, or another process holds it.</exception>
+    public static RunFolder Claim(string path)
+    {
+        try
+        {
+            Directory.CreateDirectory(path);
+            return new RunFolder(path, new FileStream(System.IO.Path.Combine(path, ".lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1));
+        }
+        catch (Exception fault) when (WholeFile.IsFault(fault))
+        {
+            throw new ToolkitException($"{path}: expected a folder that can be written to and that no other run uses, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
+        }
+    }
+
+    /// <summary>The result files (records and tables) that were written since the folder was taken, and the records, in the order of their names.</summary>
+    public IReadOnlyList<string> Results() =>
+        [.. Directory.EnumerateFiles(Path).Select(file => System.IO.Path.GetFileName(file)!)
+            .Where(name => name == "records.jsonl" || (name.EndsWith(".csv", StringComparison.Ordinal) && File.GetLastWriteTimeUtc(System.IO.Path.Combine(Path, name)) >= _since))
+            .Order(StringComparer.Ordinal)];
+
+    /// <summary>
+    /// Removes the manifest of an earlier run, so that a folder with a manifest is always a run that ended, with the
+    /// files of that run.
+    /// </summary>
+    public void Open() => File.Delete(System.IO.Path.Combine(Path, RunManifest.FileName));
+
+    public void Dispose() => _lock.Dispose();
+}
