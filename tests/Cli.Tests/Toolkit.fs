@@ -13,16 +13,29 @@ let private dotnet =
     let name = if OperatingSystem.IsWindows() then "dotnet.exe" else "dotnet"
     Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", name))
 
-/// The toolkit that lies beside the tests, with the tests' own list of dependencies, which holds all of its.
-let start (processors: int) (arguments: string list) : Process =
+/// The words that start the toolkit that lies beside the tests, with the tests' own list of dependencies, which holds all
+/// of its.
+let private words (arguments: string list) : string list =
     let file suffix = Path.Combine(AppContext.BaseDirectory, string ((nonNull (Assembly.GetEntryAssembly())).GetName().Name) + suffix)
+    [ dotnet; "exec"; "--runtimeconfig"; file ".runtimeconfig.json"; "--depsfile"; file ".deps.json"
+      Path.Combine(AppContext.BaseDirectory, "toolkit.dll") ] @ arguments
+
+let private startWords (environment: (string * string) list) (all: string list) : Process =
     let info =
-        ProcessStartInfo(dotnet, UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true)
-    for argument in [ "exec"; "--runtimeconfig"; file ".runtimeconfig.json"; "--depsfile"; file ".deps.json"
-                      Path.Combine(AppContext.BaseDirectory, "toolkit.dll") ] @ arguments do
-        info.ArgumentList.Add argument
-    if processors > 0 then info.Environment["DOTNET_PROCESSOR_COUNT"] <- string processors
+        ProcessStartInfo(List.head all, List.tail all, UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true)
+    for name, value in environment do
+        info.Environment[name] <- value
     nonNull (Process.Start info)
+
+/// Starts it with some environment variables set.
+let startWith (environment: (string * string) list) (arguments: string list) : Process = startWords environment (words arguments)
+
+/// Starts it, with so many processors where the number is not 0.
+let start (processors: int) (arguments: string list) : Process =
+    startWith [ if processors > 0 then "DOTNET_PROCESSOR_COUNT", string processors ] arguments
+
+/// Starts it inside a shell script, which runs it as "$@".
+let startIn (script: string) (arguments: string list) : Process = startWords [] ([ "bash"; "-c"; script; "bash" ] @ words arguments)
 
 let finish (started: Process) : Result =
     use started = started
