@@ -8,19 +8,23 @@ open OptimalStopping.Cli.Commands
 type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Run of ParseResults<Run.RunArguments>
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<Evaluate.EvaluateArguments>
+    | [<CliPrefix(CliPrefix.None)>] Calibrate of ParseResults<Calibrate.CalibrateArguments>
     | [<CliPrefix(CliPrefix.None)>] Figure of ParseResults<Figure.FigureArguments>
     | [<CliPrefix(CliPrefix.None)>] Decode of ParseResults<Decode.DecodeArguments>
     | [<CliPrefix(CliPrefix.None)>] Collect of ParseResults<Collect.CollectArguments>
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<Train.TrainArguments>
     | [<CliPrefix(CliPrefix.None)>] Info of ParseResults<Info.InfoArguments>
+    | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
             | Run _ -> "run the experiments: records, figures, table and report."
             | Evaluate _ -> "fit and compare stopping policies on a trace file."
+            | Calibrate _ -> "choose a policy that keeps a promise about its quality, and write it to a file."
             | Figure _ -> "draw the figures, table and report of a run folder again."
             | Decode _ -> "answer one prompt with the ladder."
             | Collect _ -> "ask every model every query and write a trace file."
             | Train _ -> "train the models of a plan (needs a build with TorchSharp)."
             | Info _ -> "show the models of a ladder, their sizes and their measured costs."
+            | Theory _ -> "thresholds, regret bounds and sample sizes for a ladder."

@@ -14,11 +14,13 @@ let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: Cancel
     match arguments.GetSubCommand() with
     | Run a -> Run.execute a cancel
     | Evaluate a -> Evaluate.execute a
+    | Calibrate a -> Calibrate.execute a
     | Figure a -> Figure.execute a
     | Decode a -> Decode.execute a cancel
     | Collect a -> Collect.execute a cancel
     | Train a -> Train.execute a cancel
     | Info a -> Info.execute a
+    | Theory a -> Theory.execute a
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
 let execute (argv: string[]) (cancel: CancellationToken) : int =

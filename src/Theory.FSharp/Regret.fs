@@ -62,20 +62,20 @@ module Regret =
 
     /// Theorem 5: with probability at least 1 - 4 delta, for all comparators at once, of NEST tuned for T over `policies` menu
     /// policies. Under F: Theorem 4 plus Azuma's term (probability 1 - delta).
-    let nestHighProbability (feedback: Feedback, stages: int, policies: int, side: bool, horizon: int, range: float, delta: float)
+    let nestHighProbability (feedback: Feedback, stages: int, policies: float, side: bool, horizon: int, range: float, delta: float)
         : RegretBound =
         check stages horizon range
         checkDelta delta
         if horizon = 0 then cut 0.0 0 range
         else
-            let t, logN = float horizon, NestRates.logComparators (policies, side)
+            let t, logN = float horizon, log policies + (if side then log 2.0 else 0.0)
             let deviation = sqrt (t * log (1.0 / delta) / 2.0)
             if feedback = Feedback.Full then cut (range * (sqrt (t * logN / 2.0) + deviation)) horizon range
             else
                 let d = NestRates.depth (feedback, stages, t)
                 let eta = (NestRates.tuned (feedback, stages, logN, horizon)).Eta
                 let bound =
-                    (logN + log (float (policies + 1) / delta)) / eta + 1.36 * eta * d * t
+                    (logN + log ((policies + 1.0) / delta)) / eta + 1.36 * eta * d * t
                     + d * log (1.0 / delta) + (1.0 + d) * deviation
                 cut (range * bound) horizon range
 

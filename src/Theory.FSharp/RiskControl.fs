@@ -98,3 +98,11 @@ module RiskControl =
                 binomial (int (Array.sum row), row.Length, alpha)
             else hoeffdingBentkus (min 1.0 (Samples.mean row), row.Length, alpha)
         fixedSequence (Array.map pValue losses, delta)
+
+    /// Chooses among policies whose loss is a difference to a reference, in [-1,1] (negative where the policy is better):
+    /// netLosses[policy][trace], policies in the order in which they are to be tested. Returns the number of policies
+    /// passed by the fixed-sequence rule with betting p-values: with probability at least 1 - delta every one of them has
+    /// an expected net loss of at most alpha, so any of them may be used. The traces must not have been used to make the
+    /// policies or their order, and stand in random order.
+    let passedNet (netLosses: float[][], alpha: float, delta: float) : int =
+        1 + fixedSequence (netLosses |> Array.map (fun row -> bettingNet (row, alpha, delta)), delta)

@@ -17,6 +17,7 @@ let tests =
             Cli.Tests.FiguresTests.tests
         ]
         Cli.Tests.ProgramTests.tests
+        Cli.Tests.TheoryTests.tests
         testList "Faults" [
             Cli.Tests.Faults.KillTests.tests
             Cli.Tests.Faults.ResourceTests.tests

@@ -12,7 +12,7 @@ open OptimalStopping.Runtime.Ladder
 open OptimalStopping.Runtime.Traces
 open Runtime.Tests.Ladder
 
-let private commands = [ "run"; "evaluate"; "figure"; "decode"; "collect"; "train"; "info" ]
+let private commands = [ "run"; "evaluate"; "calibrate"; "figure"; "decode"; "collect"; "train"; "info"; "theory" ]
 
 /// Exit code and standard error of a command line that is run in this process. Nothing may escape as an exception.
 let private execute (arguments: string list) =
@@ -60,6 +60,11 @@ let private inProcess =
                 usage "unrecognized argument: '--bogus'" [ command; "--bogus" ]
             usage "expected --traces FILE, got none" [ "evaluate"; "--out"; "x" ]
             usage "expected --out FOLDER, got none" [ "evaluate"; "--traces"; "x" ]
+            usage "expected --traces FILE, got none" [ "calibrate"; "--out"; "x" ]
+            usage "expected --out FILE, got none" [ "calibrate"; "--traces"; "x" ]
+            usage "--max-loss: expected a number strictly between 0 and 1, got 1" [ "calibrate"; "--traces"; "x"; "--out"; "y"; "--max-loss"; "1" ]
+            usage "--delta: expected a number strictly between 0 and 1, got NaN" [ "calibrate"; "--traces"; "x"; "--out"; "y"; "--delta"; "nan" ]
+            usage "--policy: expected no --lambda beside it" [ "decode"; "add 1+1="; "--lambda"; "0.1"; "--policy"; "p.json" ]
             usage "expected a run folder, got none" [ "figure" ]
             usage "expected a prompt, got none" [ "decode" ]
             usage "expected --out FILE, got none" [ "collect" ]
@@ -75,6 +80,9 @@ let private inProcess =
             usage "--lambda: expected a number of at least 0, got " [ "decode"; "add 1+1="; "--lambda"; "1e999" ]
             usage "--split: expected calibration, test or both, got 'train'" [ "collect"; "--out"; "x"; "--split"; "train" ]
             usage "--count: expected at least 1, got 0" [ "collect"; "--out"; "x"; "--count"; "0" ]
+            usage "--lambda: expected a number from 0 to 1000000000, got -1" [ "theory"; "--lambda"; "-1" ]
+            usage "--cost-unit: expected file, largest or all, got 'x'" [ "theory"; "--cost-unit"; "x" ]
+            usage "--delta: expected a number strictly between 0 and 1, got 1" [ "theory"; "--delta"; "1" ]
             usage "--threads: expected at least 1, got 0" [ "train"; "--out"; "x"; "--threads"; "0" ]
             // A prompt without quotes must not be answered in part.
             usage "" [ "decode"; "add"; "1+1=" ]
@@ -89,20 +97,25 @@ let private inProcess =
             SampleRun.inFolder (fun folder ->
                 let at name = Path.Combine(folder, name)
                 let missing = at "missing"
-                for command in [ [ "run" ]; [ "collect"; "--out"; at "x" ]; [ "decode"; "add 1+1=" ]; [ "info" ] ] do
+                for command in [ [ "run" ]; [ "collect"; "--out"; at "x" ]; [ "decode"; "add 1+1=" ]; [ "info" ]; [ "theory" ] ] do
                     fault $"{missing}: expected a readable file" (command @ [ "--config"; missing ])
                 fault $"{missing}: expected a trace file" [ "run"; "--traces"; missing; "--out"; at "out" ]
                 fault $"{missing}: expected a trace file" [ "evaluate"; "--traces"; missing; "--out"; at "out" ]
+                fault $"{missing}: expected a trace file" [ "calibrate"; "--traces"; missing; "--out"; at "p.json" ]
+                fault $"{missing}: expected a readable file" [ "decode"; "add 1+1="; "--policy"; missing ]
                 fault "expected the folder of a run, got no such folder" [ "figure"; missing ]
                 File.WriteAllText(at "bad.jsonl", "{}\n")
                 fault "bad.jsonl:1: id: expected a string" [ "evaluate"; "--traces"; at "bad.jsonl"; "--out"; at "out" ]
                 fault "bad.jsonl:1: id: expected a string" [ "run"; "--traces"; at "bad.jsonl"; "--out"; at "out" ]
+                fault "bad.jsonl:1: id: expected a string" [ "theory"; "--traces"; at "bad.jsonl" ]
+                fault "bad.jsonl:1: id: expected a string" [ "calibrate"; "--traces"; at "bad.jsonl"; "--out"; at "out.json" ]
                 File.WriteAllLines(at "few.jsonl", traceLines 3)
+                fault "traces: expected at least 4 queries on which every one of the 2 models is recorded, got 3" [ "theory"; "--traces"; at "few.jsonl" ]
                 fault "expected at least 4 queries to split, got 3" [ "run"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
                 File.WriteAllLines(at "some.jsonl", traceLines 20)
                 fault "train queries: expected at least 2, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "0" ]
                 fault (at "bad.jsonl") [ "run"; "--traces"; at "some.jsonl"; "--out"; at "bad.jsonl" ]
-                Expect.isFalse (Directory.Exists(at "out")) "nothing is written")
+                Expect.isFalse (Directory.Exists(at "out") || File.Exists(at "out.json")) "nothing is written")
         }
 #if !TORCH
         test "train needs a build with Torch, and says how to get one" {
@@ -186,6 +199,13 @@ let private asProcess =
                 Expect.isTrue (confidence >= 0.0 && confidence <= 1.0) "confidence"
                 Expect.equal ((get "cost_of_largest").GetDouble()) 2.0 "cost of the largest"
                 Expect.isTrue ((get "seconds").GetDouble() > 0.0 && (get "turns").GetArrayLength() >= 1) "turns"
+                let policy = Path.Combine(folder, "policy.json")
+                let made = Toolkit.run [ "calibrate"; "--traces"; Path.Combine(folder, "calibration.jsonl"); "--out"; policy; "--max-loss"; "0.5"; "--json" ]
+                Expect.equal (made.Code, made.Error) (0, "") "calibrate"
+                let promise = JsonDocument.Parse(made.Out).RootElement
+                Expect.equal (promise.GetProperty("max_loss").GetDouble(), promise.GetProperty("reference").GetString()) (0.5, PolicyFile.Load(policy).Guarantee.Reference) "promise"
+                let kept = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--policy"; policy; "--json" ]
+                Expect.equal kept.Code 0 kept.Error
                 let text = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--lambda"; "0" ]
                 Expect.equal text.Code 0 "decode"
                 for word in [ "answer "; "stage "; "confidence "; "cost "; "time " ] do

@@ -25,7 +25,9 @@ let tests =
         Ladder.LadderRecordsTests.tests
         Ladder.SignalCalibrationTests.tests
         Ladder.AdaptiveLadderTests.tests
+        Ladder.PolicyFileTests.tests
         EvaluationTests.tests
+        Experiments.PolicyCalibrationTests.tests
         Experiments.CsvFileTests.tests
         Experiments.TradeoffExperimentTests.tests
         Experiments.HeadlineTests.tests

@@ -27,6 +27,9 @@ let tests =
         RiskControlTests.tests
         ConfidenceSequencesTests.tests
         MiscalibrationTests.tests
+        EmpiricalModelTests.tests
+        ReferenceThresholdsTests.tests
+        LadderGuaranteesTests.tests
         DraftLengthTests.tests
         DraftStoppingTests.tests
         SpeculationHierarchyTests.tests

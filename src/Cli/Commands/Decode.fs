@@ -14,6 +14,7 @@ open OptimalStopping.Cli.Commands.Shared
 type DecodeArguments =
     | [<MainCommand; Unique>] Prompt of string
     | Lambda of float
+    | Policy of string
     | Config of string
     | Json
 
@@ -22,26 +23,35 @@ type DecodeArguments =
             match this with
             | Prompt _ -> "the question, e.g. \"add 963+447=\"."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
+            | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
             | Config _ -> "the ladder file (default: configs/nano.yaml)."
             | Json -> "print one JSON object instead of text."
 
 let private warmUpRounds = 30
 let private timedRounds = 15
 
+/// The records that the policy is fitted on where no policy file is given.
+let private calibrationRecords (file: LadderFile) =
+    match Option.ofObj file.CalibrationTrace with
+    | Some path when File.Exists path -> LadderRecords.Load path
+    | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
+    | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none")
+
 let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
     let prompt = plain "a prompt" (arguments.TryGetResult Prompt)
     let lambda = arguments.GetResult(Lambda, defaultValue = 0.01)
     if not (lambda >= 0.0 && Double.IsFinite lambda) then
         raise (UsageException $"--lambda: expected a number of at least 0, got {lambda}")
+    if arguments.Contains Lambda && arguments.Contains DecodeArguments.Policy then
+        raise (UsageException "--policy: expected no --lambda beside it, since the policy fixes the price of cost")
     let json = arguments.Contains DecodeArguments.Json
     let file = LadderFile.Load(ladderFile (arguments.TryGetResult DecodeArguments.Config))
-    let records =
-        match Option.ofObj file.CalibrationTrace with
-        | Some path when File.Exists path -> LadderRecords.Load path
-        | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
-        | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none")
+    let policy = arguments.TryGetResult DecodeArguments.Policy |> Option.map PolicyFile.Load
     use ladder = ModelLadder.Load file
-    let adaptive = AdaptiveLadder.Fit(ladder, records, lambda)
+    let adaptive =
+        match policy with
+        | Some policy -> AdaptiveLadder.Of(ladder, policy)
+        | None -> AdaptiveLadder.Fit(ladder, calibrationRecords file, lambda)
     let name stage = file.Stages[stage].Name
     let onText = if json then null else Action<string>(printf "%s")
     let mutable first = true // no model has written yet

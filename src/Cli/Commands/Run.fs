@@ -15,6 +15,7 @@ type RunArguments =
     | Experiments of string
     | Config of string
     | Traces of string
+    | Policy of string
     | Out of string
     | Seed of int
     | Horizon of int
@@ -27,6 +28,7 @@ type RunArguments =
             | Experiments _ -> "all, regret, tradeoff or statistical (default: all)."
             | Config _ -> "the ladder file (default: configs/nano.yaml)."
             | Traces _ -> "replay this trace file instead of running models."
+            | Policy _ -> "replay this policy file of 'toolkit calibrate' beside the other policies."
             | Out _ -> "the folder for results (default: results/run; with --reproduce, the run's folder with -reproduced)."
             | Seed _ -> "seed of queries, resamples and learners (default: 1)."
             | Horizon _ -> "queries per run of the regret experiment (default: 100000)."
@@ -55,6 +57,7 @@ let private reproduce (manifest: string) (arguments: ParseResults<RunArguments>)
                 manifest,
                 Option.toObj (arguments.TryGetResult RunArguments.Config),
                 Option.toObj (arguments.TryGetResult RunArguments.Traces),
+                Option.toObj (arguments.TryGetResult RunArguments.Policy),
                 folder, report, cancel))
     printfn "recorded with  %s" (RunManifest.Read manifest).Build
     printfn "run again with %s" RunManifest.ThisBuild
@@ -78,7 +81,9 @@ let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) 
     let options = ExperimentOptions(Seed = arguments.GetResult(RunArguments.Seed, defaultValue = 1), Horizon = horizon)
     let traces = Option.toObj (arguments.TryGetResult RunArguments.Traces)
     let request =
-        RunRequest(experiments, ladderFile (arguments.TryGetResult RunArguments.Config), traces, folder, arguments.Contains Resume, options)
+        RunRequest(
+            experiments, ladderFile (arguments.TryGetResult RunArguments.Config), traces, folder, arguments.Contains Resume, options,
+            Policy = Option.toObj (arguments.TryGetResult RunArguments.Policy))
     let goOn =
         if isNull traces then "what was recorded is kept: the same command with --resume goes on"
         else "the same command starts again"

@@ -83,6 +83,7 @@ module Style =
         | "threshold" -> shaped "one threshold" orange LineStyle.LongDashDot pentagon 0.9
         | "random" -> shaped "random mixture" grey LineStyle.Dot hexagon 0.9
         | "oracle" -> style "oracle (not attainable)" black LineStyle.Dot MarkerType.None 0.9
+        | "policy-file" -> style "the given policy file" black LineStyle.None MarkerType.Circle 0.9
         | name when isFixed name -> style "one model alone" black LineStyle.None MarkerType.Square 0.9
         | name -> style name grey LineStyle.Dash MarkerType.Diamond 0.9
 

@@ -10,7 +10,11 @@ namespace OptimalStopping.Runtime.Experiments;
 /// <param name="Traces">A trace file to replay instead of running models, or null.</param>
 /// <param name="Out">The run folder.</param>
 /// <param name="Resume">Whether records that the folder already holds are gone on with.</param>
-public sealed record RunRequest(string Experiments, string Config, string? Traces, string Out, bool Resume, ExperimentOptions Options);
+public sealed record RunRequest(string Experiments, string Config, string? Traces, string Out, bool Resume, ExperimentOptions Options)
+{
+    /// <summary>A policy file whose policy is replayed beside the others, or null.</summary>
+    public string? Policy { get; init; }
+}
 
 /// <summary>`toolkit run`: collects the ladder's answers (or reads traces), then runs the experiments on them.</summary>
 public static class ExperimentRun
@@ -28,6 +32,9 @@ public static class ExperimentRun
     private static void RunLadder(RunRequest request, Action<string, double> progress, CancellationToken cancel)
     {
         LadderFile file = LadderFile.Load(request.Config);
+        PolicyFile? policy = request.Policy is null ? null : PolicyFile.Load(request.Policy);
+        policy?.RequireModels([.. file.Stages.Select(stage => stage.Name)], file.File);
+        policy?.RequireNoFeatures();
         using RunFolder folder = RunFolder.Claim(request.Out);
         string records = Path.Combine(request.Out, "records.jsonl");
         if (File.Exists(records) && !request.Resume)
@@ -41,8 +48,10 @@ public static class ExperimentRun
         LadderRecords all = LadderRecords.Load(records);
         SignalCalibration calibration = SignalCalibration.Fit(all.Of(LadderRecords.Calibration));
         LadderReport.Write(all.Of(LadderRecords.Test), calibration, request.Out);
-        ExperimentSuite.Run(request.Experiments, RecordedOutcomes.Of(all, calibration), request.Options, request.Out, progress, cancel);
-        RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
+        RecordedOutcomes outcomes = RecordedOutcomes.Of(all, calibration);
+        if (policy is not null) outcomes = outcomes with { Given = GivenPolicy.On(all, policy) };
+        ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
+        RunManifest.Write(folder, request, file.Name, [.. RunManifest.InputFiles(file), .. PolicyInput(request)]);
     }
 
     private static void RunTraces(RunRequest request, Action<string, double> progress, CancellationToken cancel)
@@ -50,10 +59,12 @@ public static class ExperimentRun
         progress("reading the traces", 0);
         TraceTable table = TraceReader.ReadTable(request.Traces!);
         RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed);
+        if (request.Policy is not null)
+            outcomes = outcomes with { Given = GivenPolicy.On(request.Traces!, table.Models, outcomes, PolicyFile.Load(request.Policy), request.Options.Seed) };
         using RunFolder folder = RunFolder.Claim(request.Out);
         folder.Open();
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
-        RunManifest.Write(folder, request, Path.GetFileNameWithoutExtension(request.Traces!), [request.Traces!]);
+        RunManifest.Write(folder, request, Path.GetFileNameWithoutExtension(request.Traces!), [request.Traces!, .. PolicyInput(request)]);
     }
 
     /// <summary>The queries of a run: first the calibration split, then the test split; every prompt once.</summary>
@@ -62,6 +73,8 @@ public static class ExperimentRun
         .. new QueryGenerator(seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries).Select(query => (query, LadderRecords.Calibration)),
         .. new QueryGenerator(seed, QuerySplit.Test).Distinct(file.TestQueries).Select(query => (query, LadderRecords.Test)),
     ];
+
+    private static string[] PolicyInput(RunRequest request) => request.Policy is null ? [] : [request.Policy];
 
     private sealed class Relay(Action<int> report) : IProgress<int>
     {

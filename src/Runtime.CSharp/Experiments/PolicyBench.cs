@@ -27,6 +27,9 @@ public sealed class PolicyBench
     /// <summary>The name of our default policy in the result files.</summary>
     public const string Ours = "jump-recall";
 
+    /// <summary>The name of a policy that was read from a file.</summary>
+    public const string Given = "policy-file";
+
     private const int CurvePoints = 24;
 
     public required RecordedOutcomes Outcomes { get; init; }
@@ -70,6 +73,11 @@ public sealed class PolicyBench
             families.Add(new BenchFamily($"fixed-{k + 1}", [Point(double.NaN, ThresholdCascade.Fixed(data.Stages, k))]));
         families.Add(new BenchFamily("oracle",
             [.. prices.Select(l => new BenchPoint(l, Baselines.oracle(data, rows, l), Baselines.oracle(outcomes.Test, testRows, l), null))]));
+        if (outcomes.Given is { } given)
+        {
+            BenchPoint point = new(given.Lambda, Replay.run(given.Policy, given.Calibration, rows), Replay.run(given.Policy, given.Test, testRows), given.Policy);
+            families.Add(new BenchFamily(Given, [point]));
+        }
         return new PolicyBench { Outcomes = outcomes, Families = families, Plan = ours, Recalls = ours == recall };
 
         BenchPoint Point(double knob, IStoppingPolicy policy) =>

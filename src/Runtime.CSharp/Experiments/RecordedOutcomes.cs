@@ -10,6 +10,9 @@ namespace OptimalStopping.Runtime.Experiments;
 /// <param name="Test">Everything reported is measured on these.</param>
 public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedLadder Calibration, RecordedLadder Test)
 {
+    /// <summary>A policy that was made elsewhere and is compared with the others, or null.</summary>
+    public GivenPolicy? Given { get; init; }
+
     /// <summary>From a ladder's own records: confidences calibrated on the calibration split.</summary>
     public static RecordedOutcomes Of(LadderRecords records, SignalCalibration calibration) => new(
         records.Models,
@@ -23,7 +26,7 @@ public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedLadd
         return new RecordedOutcomes(table.Models, Select(table.Ladder, split.Train), Select(table.Ladder, split.Test));
     }
 
-    private static RecordedLadder Select(RecordedLadder ladder, int[] rows)
+    internal static RecordedLadder Select(RecordedLadder ladder, int[] rows)
     {
         T[] Pick<T>(T[] source, int width) => [.. rows.SelectMany(row => source.AsSpan(row * width, width).ToArray())];
         return RecordedLadder.Create(rows.Length, ladder.Stages, Pick(ladder.Cost, ladder.Stages), Pick(ladder.Confidence, ladder.Stages),

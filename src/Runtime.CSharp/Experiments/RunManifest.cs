@@ -65,6 +65,7 @@ public sealed record RunManifest(
                 ["source"] = request.Traces is null ? "models" : "traces",
                 ["config"] = request.Traces is null ? FromHere(request.Config) : null,
                 ["traces"] = request.Traces is null ? null : FromHere(request.Traces),
+                ["policy"] = request.Policy is null ? null : FromHere(request.Policy),
                 ["seed"] = options.Seed,
                 ["resamples"] = options.Resamples,
                 ["horizon"] = options.Horizon,
@@ -117,7 +118,7 @@ public sealed record RunManifest(
             TablePrice = Json.Number(file, settings, "table_price", 0, double.MaxValue),
         };
         return new RunManifest(
-            new RunRequest(Text(settings, "experiments"), config ?? "", traces, "", false, options),
+            new RunRequest(Text(settings, "experiments"), config ?? "", traces, "", false, options) { Policy = Optional(settings, "policy") },
             Hashes("inputs_sha256"), Hashes("results_sha256"),
             Words(Text(root, "toolkit"), Text(root, "commit"), Text(root, "runtime"), Text(Object("machine"), "kernels")));
     }

@@ -18,10 +18,11 @@ public static class RunReproduction
     /// <param name="manifestFile">The manifest.json of the run.</param>
     /// <param name="config">Where the ladder file is now, or null: where the manifest says, from the current folder.</param>
     /// <param name="traces">The same for a trace file.</param>
+    /// <param name="policy">The same for a policy file.</param>
     /// <param name="folder">The folder for the new run; an interrupted reproduction there is gone on with.</param>
     /// <exception cref="ToolkitException">The manifest is faulty, an input is not the one of the run, or the run fails.</exception>
     public static IReadOnlyList<ReproducedFile> Run(
-        string manifestFile, string? config, string? traces, string folder, Action<string, double> progress, CancellationToken cancel)
+        string manifestFile, string? config, string? traces, string? policy, string folder, Action<string, double> progress, CancellationToken cancel)
     {
         RunManifest manifest = RunManifest.Read(manifestFile);
         if (Path.GetFullPath(folder) == Path.GetDirectoryName(Path.GetFullPath(manifestFile)))
@@ -30,10 +31,12 @@ public static class RunReproduction
         {
             Config = config ?? manifest.Request.Config,
             Traces = traces ?? manifest.Request.Traces,
+            Policy = policy ?? manifest.Request.Policy,
             Out = folder,
             Resume = true,
         };
-        CheckInputs(manifestFile, manifest, request.Traces is { } file ? [file] : RunManifest.InputFiles(LadderFile.Load(request.Config)));
+        IReadOnlyList<string> source = request.Traces is { } file ? [file] : RunManifest.InputFiles(LadderFile.Load(request.Config));
+        CheckInputs(manifestFile, manifest, request.Policy is { } chosen ? [.. source, chosen] : source);
         ExperimentRun.Run(request, progress, cancel);
         return [.. manifest.Results.Select(result => Compare(result.Key, result.Value, Path.Combine(folder, result.Key)))];
     }

@@ -19,6 +19,18 @@ public sealed class AdaptiveLadder(StageLadder ladder, Func<int, AnswerSignals, 
 
     public IStoppingPolicy Policy => policy;
 
+    /// <summary>Answers with the policy of a file that `toolkit calibrate` wrote.</summary>
+    /// <exception cref="ToolkitException">The file is of another ladder, or needs what a live ladder does not have.</exception>
+    public static AdaptiveLadder Of(StageLadder ladder, PolicyFile policy)
+    {
+        policy.RequireModels([.. ladder.File.Stages.Select(stage => stage.Name)], ladder.File.File);
+        policy.RequireNoFeatures();
+        return new AdaptiveLadder(ladder, policy.Confidence, policy.Policy);
+    }
+
+    /// <summary>As above, for models that are loaded already.</summary>
+    public static AdaptiveLadder Of(ModelLadder ladder, PolicyFile policy) => Of(StageLadder.For(ladder), policy);
+
     /// <summary>
     /// Fits calibration and the plan (jump, or jump with recall, as the ladder file says) on the calibration records of a file that `toolkit collect` wrote.
     /// </summary>

@@ -55,11 +55,19 @@ public sealed record LadderRecords(IReadOnlyList<string> Models, IReadOnlyList<d
         }
     }
 
+    /// <summary>Whether the first line of a trace file holds what `toolkit collect` writes: signals of every stage.</summary>
+    public static bool AreIn(string path) => TraceReader.ReadRecords(path).FirstOrDefault() is { } first
+        && first.Extra.Any(field => field.Key == "family")
+        && first.Stages.All(stage => stage.Extra.Any(field => field.Key == "signals"));
+
     /// <summary>The records of one split, in their order.</summary>
     public LadderRecords Of(string split) => this with { Records = [.. Records.Where(record => record.Split == split)] };
 
     /// <summary>The arrays that policies are fitted on and replayed on, with calibrated confidences and answer labels.</summary>
-    public RecordedLadder ToRecordedLadder(SignalCalibration calibration)
+    public RecordedLadder ToRecordedLadder(SignalCalibration calibration) => ToRecordedLadder(calibration.Confidence);
+
+    /// <summary>The same with any rule that turns a stage's signals into a confidence in [0,1].</summary>
+    public RecordedLadder ToRecordedLadder(Func<int, AnswerSignals, double> confidenceOf)
     {
         int stages = Models.Count;
         double[] cost = new double[Records.Count * stages], confidence = new double[cost.Length], quality = new double[cost.Length];
@@ -69,7 +77,7 @@ public sealed record LadderRecords(IReadOnlyList<string> Models, IReadOnlyList<d
             {
                 int i = q * stages + k;
                 cost[i] = Costs[k];
-                confidence[i] = calibration.Confidence(k, Records[q].Signals[k]);
+                confidence[i] = confidenceOf(k, Records[q].Signals[k]);
                 quality[i] = Records[q].Quality[k];
                 // The label of an answer is the first stage that gave it.
                 answer[i] = Array.IndexOf(Records[q].Answer, Records[q].Answer[k]);

@@ -16,6 +16,15 @@ public sealed class SignalCalibration
 
     private SignalCalibration(LogisticCalibrator[] stages) => _stages = stages;
 
+    /// <summary>Numbers that a stage's signals are turned into before the regression.</summary>
+    internal const int Inputs = 7;
+
+    /// <summary>The regression of each stage.</summary>
+    internal IReadOnlyList<LogisticCalibrator> Stages => _stages;
+
+    /// <summary>Puts regressions that were read from a file back together.</summary>
+    internal static SignalCalibration Of(IEnumerable<LogisticCalibrator> stages) => new([.. stages]);
+
     /// <summary>Fits on records (their qualities are the labels).</summary>
     public static SignalCalibration Fit(LadderRecords records)
     {

@@ -46,8 +46,11 @@ internal sealed unsafe class AlignedBuffer<T> : IDisposable where T : unmanaged
 /// <summary>Rounding of lengths up to whole vectors.</summary>
 internal static class Padding
 {
-    /// <summary>Floats in the widest vector, and output rows in one block of weights.</summary>
+    /// <summary>Floats in the widest vector.</summary>
     public const int Lanes = 16;
 
     public static int ToLanes(int length) => (length + Lanes - 1) / Lanes * Lanes;
+
+    /// <summary>Up to whole blocks of output rows.</summary>
+    public static int ToBlock(int rows) => (rows + KernelSet.BlockRows - 1) / KernelSet.BlockRows * KernelSet.BlockRows;
 }

@@ -1,7 +1,7 @@
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
-/// A dense Qwen3 model on the processor, in managed code: INT8 weights, activations rounded to INT8 per token, exact
+/// A dense Qwen3 model on the processor, in managed code: INT8 weights, activations rounded to INT8 per 64 values, exact
 /// integer sums, everything else in float32 with one fixed order of operations. A token's logits are bitwise the same
 /// alone, among other tokens, in a batch, and with every <see cref="KernelSet"/>. One forward uses one thread; several
 /// threads may each drive their own sequences of one model at the same time.
@@ -37,7 +37,8 @@ public sealed class CpuModel : ITokenModel
         Qwen3Config config = Qwen3Config.Read(Path.Combine(folder, "config.json"));
         using Checkpoint checkpoint = Checkpoint.Open(folder);
         string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
-        return new CpuModel(name, config, CpuWeights.Read(config, checkpoint), kernels ?? KernelSet.Best);
+        kernels ??= KernelSet.Best;
+        return new CpuModel(name, config, CpuWeights.Read(config, checkpoint, kernels), kernels);
     }
 
     public ITokenSequence NewSequence(int capacity)
@@ -146,7 +147,7 @@ public sealed class CpuModel : ITokenModel
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_idle.TryPop(out ForwardPass? pass)) return pass;
         }
-        return new ForwardPass(Config, _weights, Kernels);
+        return new ForwardPass(Config, _weights);
     }
 
     private void Return(ForwardPass pass)

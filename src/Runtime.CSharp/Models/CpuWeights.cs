@@ -14,23 +14,23 @@ internal sealed class CpuWeights : IDisposable
     public AlignedBuffer<float> FinalNorm { get; }
     public Int8Matrix Head { get; }
 
-    private CpuWeights(Qwen3Config config, Checkpoint source)
+    private CpuWeights(Qwen3Config config, Checkpoint source, KernelSet kernels)
     {
         try
         {
-            int hidden = config.HiddenSize, stride = Padding.ToLanes(hidden), vocabulary = config.VocabularySize;
+            int hidden = config.HiddenSize, stride = Padding.ToBlock(hidden), vocabulary = config.VocabularySize;
             float[] embedding = source.Floats("model.embed_tokens.weight", vocabulary, hidden);
             Embedding = Own(new AlignedBuffer<float>((long)vocabulary * stride));
             for (int token = 0; token < vocabulary; token++)
                 Copy(embedding.AsSpan(token * hidden, hidden), Embedding, (long)token * stride);
-            Head = Own(new Int8Matrix(vocabulary, hidden));
+            Head = Own(new Int8Matrix(vocabulary, hidden, kernels));
             if (config.TieWordEmbeddings)
                 for (int token = 0; token < vocabulary; token++)
                     Head.SetRow(token, embedding.AsSpan(token * hidden, hidden));
             else Fill(Head, 0, source, "lm_head", vocabulary);
             FinalNorm = Norm(source, "model.norm", hidden);
             Layers = new LayerWeights[config.Layers];
-            for (int i = 0; i < Layers.Length; i++) Layers[i] = ReadLayer(config, source, $"model.layers.{i}.");
+            for (int i = 0; i < Layers.Length; i++) Layers[i] = ReadLayer(config, source, kernels, $"model.layers.{i}.");
         }
         catch
         {
@@ -41,7 +41,7 @@ internal sealed class CpuWeights : IDisposable
 
     /// <summary>Reads every tensor that the configuration asks for; others in the checkpoint are left alone.</summary>
     /// <exception cref="ToolkitException">A tensor is missing or has another shape or type.</exception>
-    public static CpuWeights Read(Qwen3Config config, Checkpoint source) => new(config, source);
+    public static CpuWeights Read(Qwen3Config config, Checkpoint source, KernelSet kernels) => new(config, source, kernels);
 
     public void Dispose()
     {
@@ -49,21 +49,21 @@ internal sealed class CpuWeights : IDisposable
         _owned.Clear();
     }
 
-    private LayerWeights ReadLayer(Qwen3Config config, Checkpoint source, string prefix)
+    private LayerWeights ReadLayer(Qwen3Config config, Checkpoint source, KernelSet kernels, string prefix)
     {
         int hidden = config.HiddenSize, width = config.HeadDimension;
         int queries = config.Heads * width, keys = config.KeyValueHeads * width;
-        var attention = Own(new Int8Matrix(queries + 2 * keys, hidden));
+        var attention = Own(new Int8Matrix(queries + 2 * keys, hidden, kernels));
         Fill(attention, 0, source, prefix + "self_attn.q_proj", queries);
         Fill(attention, queries, source, prefix + "self_attn.k_proj", keys);
         Fill(attention, queries + keys, source, prefix + "self_attn.v_proj", keys);
-        var output = Own(new Int8Matrix(hidden, queries));
+        var output = Own(new Int8Matrix(hidden, queries, kernels));
         Fill(output, 0, source, prefix + "self_attn.o_proj", hidden);
-        int inner = config.IntermediateSize, padded = Padding.ToLanes(inner); // rows between gate and up stay zero
-        var gateUp = Own(new Int8Matrix(2 * padded, hidden));
+        int inner = config.IntermediateSize, padded = Padding.ToBlock(inner); // rows between gate and up stay zero
+        var gateUp = Own(new Int8Matrix(2 * padded, hidden, kernels));
         Fill(gateUp, 0, source, prefix + "mlp.gate_proj", inner);
         Fill(gateUp, padded, source, prefix + "mlp.up_proj", inner);
-        var down = Own(new Int8Matrix(hidden, inner));
+        var down = Own(new Int8Matrix(hidden, inner, kernels));
         Fill(down, 0, source, prefix + "mlp.down_proj", hidden);
         return new LayerWeights(
             Norm(source, prefix + "input_layernorm", hidden), attention,
@@ -95,7 +95,7 @@ internal sealed class CpuWeights : IDisposable
 
     private AlignedBuffer<float> Norm(Checkpoint source, string name, int length)
     {
-        var buffer = Own(new AlignedBuffer<float>(Padding.ToLanes(length)));
+        var buffer = Own(new AlignedBuffer<float>(Padding.ToBlock(length)));
         Copy(source.Floats(name + ".weight", length), buffer, 0);
         return buffer;
     }
@@ -112,7 +112,7 @@ internal sealed class CpuWeights : IDisposable
 
 /// <summary>
 /// One layer. <paramref name="Attention"/> is [queries; keys; values], <paramref name="GateUp"/> is [gate; up], where up
-/// begins at the next multiple of 16 rows.
+/// begins at the next multiple of 32 rows.
 /// </summary>
 internal sealed record LayerWeights(
     AlignedBuffer<float> AttentionNorm, Int8Matrix Attention, AlignedBuffer<float> QueryNorm, AlignedBuffer<float> KeyNorm,

@@ -13,44 +13,39 @@ internal sealed unsafe class ForwardPass : IDisposable
 
     private readonly Qwen3Config _config;
     private readonly CpuWeights _weights;
-    private readonly KernelSet _kernels;
     private readonly CpuSequence?[] _sequences = new CpuSequence?[MaxRows];
     private readonly int[] _tokens = new int[MaxRows], _positions = new int[MaxRows], _logitRows = new int[MaxRows];
-    private readonly int _hiddenStride, _attentionStride, _contextStride, _innerStride, _quantisedStride, _headStride;
-    private readonly AlignedBuffer<float> _hidden, _normed, _attention, _context, _gateUp, _inner, _update, _scales, _head;
-    private readonly AlignedBuffer<sbyte> _bytes;
-    private readonly AlignedBuffer<short> _words;
-    private readonly AlignedBuffer<int> _sums;
+    private readonly int _hiddenStride, _attentionStride, _contextStride, _innerStride, _segments, _headStride;
+    private readonly AlignedBuffer<float> _hidden, _normed, _attention, _context, _gateUp, _inner, _update, _head;
+    private readonly AlignedBuffer<ActivationSegment> _quantised;
     private AlignedBuffer<float> _scores = new(256);
     private int _rows;
 
-    public ForwardPass(Qwen3Config config, CpuWeights weights, KernelSet kernels)
+    public ForwardPass(Qwen3Config config, CpuWeights weights)
     {
-        (_config, _weights, _kernels) = (config, weights, kernels);
+        (_config, _weights) = (config, weights);
         int queries = config.Heads * config.HeadDimension, keys = config.KeyValueHeads * config.HeadDimension;
-        _hiddenStride = Padding.ToLanes(config.HiddenSize);
-        _attentionStride = Padding.ToLanes(queries + 2 * keys);
-        _contextStride = Padding.ToLanes(queries);
-        _innerStride = Padding.ToLanes(config.IntermediateSize);
-        _quantisedStride = Math.Max(_hiddenStride, Math.Max(_contextStride, _innerStride));
+        _hiddenStride = Padding.ToBlock(config.HiddenSize);
+        _attentionStride = Padding.ToBlock(queries + 2 * keys);
+        _contextStride = Padding.ToBlock(queries);
+        _innerStride = Padding.ToBlock(config.IntermediateSize);
+        int longest = Math.Max(_hiddenStride, Math.Max(_contextStride, _innerStride));
+        _segments = (longest + ActivationSegment.Inputs - 1) / ActivationSegment.Inputs;
         _headStride = Padding.ToLanes(config.HeadDimension);
         _hidden = Rows(_hiddenStride);
         _update = Rows(_hiddenStride);
-        _normed = new(_quantisedStride);
+        _normed = new(_hiddenStride);
         _attention = Rows(_attentionStride);
         _context = Rows(_contextStride);
         _gateUp = Rows(2 * _innerStride);
         _inner = new(_innerStride);
-        _scales = new(MaxRows);
         _head = new(3 * _headStride);
-        _bytes = new((long)MaxRows * _quantisedStride);
-        _words = new((long)MaxRows * _quantisedStride);
-        _sums = new(MaxRows * KernelSet.BlockRows);
+        _quantised = new((long)MaxRows * _segments);
 
         static AlignedBuffer<float> Rows(int stride) => new((long)MaxRows * stride);
     }
 
-    private QuantisedRows Quantised => new(_bytes.Pointer, _words.Pointer, _scales.Pointer, _quantisedStride);
+    private ActivationRows Quantised => new(_quantised.Pointer, _segments);
 
     /// <summary>
     /// Queues one token; runs the layers when the rows are full. Its logits go to row <paramref name="logitRow"/>, or
@@ -87,24 +82,22 @@ internal sealed unsafe class ForwardPass : IDisposable
 
     public void Dispose()
     {
-        foreach (var buffer in new[] { _hidden, _normed, _attention, _context, _gateUp, _inner, _update, _scales, _head, _scores })
+        foreach (var buffer in new[] { _hidden, _normed, _attention, _context, _gateUp, _inner, _update, _head, _scores })
             buffer.Dispose();
-        _bytes.Dispose();
-        _words.Dispose();
-        _sums.Dispose();
+        _quantised.Dispose();
     }
 
     private void AttentionStep(int layer, LayerWeights weights)
     {
         for (int t = 0; t < _rows; t++) NormAndQuantise(Hidden(t), weights.AttentionNorm, t);
-        weights.Attention.Multiply(_kernels, Quantised, _rows, _sums.Pointer, _attention.Pointer, _attentionStride);
+        weights.Attention.Multiply(Quantised, _rows, _attention.Pointer, _attentionStride);
         for (int t = 0; t < _rows; t++) StoreKeysAndValues(layer, weights, t);
         for (int t = 0; t < _rows; t++)
         {
             Attend(layer, weights, t);
             Quantise(_context.Pointer + (long)t * _contextStride, _contextStride, t);
         }
-        weights.AttentionOutput.Multiply(_kernels, Quantised, _rows, _sums.Pointer, _update.Pointer, _hiddenStride);
+        weights.AttentionOutput.Multiply(Quantised, _rows, _update.Pointer, _hiddenStride);
         VectorMath.Add(_hidden.Pointer, _update.Pointer, _rows * _hiddenStride);
     }
 
@@ -148,14 +141,14 @@ internal sealed unsafe class ForwardPass : IDisposable
     private void FeedForwardStep(LayerWeights weights)
     {
         for (int t = 0; t < _rows; t++) NormAndQuantise(Hidden(t), weights.FeedForwardNorm, t);
-        weights.GateUp.Multiply(_kernels, Quantised, _rows, _sums.Pointer, _gateUp.Pointer, 2 * _innerStride);
+        weights.GateUp.Multiply(Quantised, _rows, _gateUp.Pointer, 2 * _innerStride);
         for (int t = 0; t < _rows; t++)
         {
             float* gate = _gateUp.Pointer + (long)t * 2 * _innerStride;
             VectorMath.SwiGlu(gate, gate + _innerStride, _inner.Pointer, _innerStride);
             Quantise(_inner.Pointer, _innerStride, t);
         }
-        weights.Down.Multiply(_kernels, Quantised, _rows, _sums.Pointer, _update.Pointer, _hiddenStride);
+        weights.Down.Multiply(Quantised, _rows, _update.Pointer, _hiddenStride);
         VectorMath.Add(_hidden.Pointer, _update.Pointer, _rows * _hiddenStride);
     }
 
@@ -172,7 +165,7 @@ internal sealed unsafe class ForwardPass : IDisposable
         if (wanted == 0) return;
         int vocabulary = _config.VocabularySize;
         fixed (float* target = logits.Slice(first * vocabulary, wanted * vocabulary))
-            _weights.Head.Multiply(_kernels, Quantised, wanted, _sums.Pointer, target, vocabulary);
+            _weights.Head.Multiply(Quantised, wanted, target, vocabulary);
     }
 
     private void NormAndQuantise(float* x, AlignedBuffer<float> norm, int row)
@@ -181,8 +174,7 @@ internal sealed unsafe class ForwardPass : IDisposable
         Quantise(_normed.Pointer, _hiddenStride, row);
     }
 
-    private void Quantise(float* x, int length, int row) => _scales.Pointer[row] = VectorMath.Quantise(
-        x, length, _bytes.Pointer + (long)row * _quantisedStride, _words.Pointer + (long)row * _quantisedStride);
+    private void Quantise(float* x, int length, int row) => VectorMath.Quantise(x, length, Quantised.Row(row));
 
     private float* Hidden(int row) => _hidden.Pointer + (long)row * _hiddenStride;
 

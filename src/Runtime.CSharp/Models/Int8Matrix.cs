@@ -1,4 +1,4 @@
-using System.Runtime.Intrinsics;
+using System.Runtime.InteropServices;
 
 namespace OptimalStopping.Runtime.Models;
 
@@ -9,17 +9,20 @@ namespace OptimalStopping.Runtime.Models;
 /// </summary>
 internal sealed unsafe class Int8Matrix : IDisposable
 {
-    private readonly AlignedBuffer<sbyte> _values;
+    private readonly KernelSet _kernels;
+    private readonly AlignedBuffer<byte> _values;
     private readonly AlignedBuffer<float> _scales;
     private readonly int _groups;
 
-    public Int8Matrix(int rows, int columns)
+    /// <param name="rows">Outputs.</param>
+    /// <param name="columns">Inputs.</param>
+    /// <param name="kernels">Who multiplies; the bytes are stored as it wants them.</param>
+    public Int8Matrix(int rows, int columns, KernelSet kernels)
     {
-        if (columns > KernelSet.MaxInputs) throw new ArgumentOutOfRangeException(nameof(columns));
-        (Rows, Columns) = (rows, columns);
-        _groups = (columns + KernelSet.GroupInputs - 1) / KernelSet.GroupInputs;
-        int padded = Padding.ToLanes(rows);
-        _values = new AlignedBuffer<sbyte>((long)padded * _groups * KernelSet.GroupInputs);
+        (Rows, Columns, _kernels) = (rows, columns, kernels);
+        _groups = Padding.ToLanes(columns) / KernelSet.GroupInputs;
+        int padded = Padding.ToBlock(rows);
+        _values = new AlignedBuffer<byte>((long)padded * _groups * KernelSet.GroupInputs);
         _scales = new AlignedBuffer<float>(padded);
     }
 
@@ -42,32 +45,37 @@ internal sealed unsafe class Int8Matrix : IDisposable
     public void SetRow(int row, ReadOnlySpan<sbyte> values, float scale)
     {
         if (values.Length != Columns || (uint)row >= (uint)Rows) throw new ArgumentException("row does not fit the matrix");
-        sbyte* block = Block(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
-        for (int i = 0; i < values.Length; i++)
-            block[i / KernelSet.GroupInputs * KernelSet.GroupBytes + i % KernelSet.GroupInputs] = values[i];
+        byte* target = Block(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
+        uint offset = _kernels.OffsetWeights ? 0x80808080u : 0; // w + 128 and w ^ 0x80 are the same byte
+        ReadOnlySpan<uint> groups = MemoryMarshal.Cast<sbyte, uint>(values);
+        for (int g = 0; g < groups.Length; g++) ((uint*)(target + (long)g * KernelSet.GroupBytes))[0] = groups[g] ^ offset;
+        for (int i = groups.Length * KernelSet.GroupInputs; i < values.Length; i++)
+            target[(long)groups.Length * KernelSet.GroupBytes + i % KernelSet.GroupInputs] = (byte)((byte)values[i] ^ (byte)offset);
         _scales.Pointer[row] = scale;
     }
 
     /// <summary>
-    /// <c>output[t * stride + r]</c> = (exact integer product, rounded once to float) * (weight scale * activation scale)
-    /// for each token and row. <paramref name="sums"/> has room for 16 integers per token.
+    /// <c>output[t * stride + r]</c> = the product of row r and token t, as <see cref="KernelSet.MultiplyBlock"/> defines
+    /// it. Whole blocks of rows are written where <paramref name="stride"/> has room for them.
     /// </summary>
-    public void Multiply(KernelSet kernels, in QuantisedRows inputs, int tokens, int* sums, float* output, int stride)
+    public void Multiply(in ActivationRows inputs, int tokens, float* output, int stride)
     {
-        for (int first = 0; first < Rows; first += KernelSet.BlockRows)
+        int blocks = (Rows + KernelSet.BlockRows - 1) / KernelSet.BlockRows, whole = stride / KernelSet.BlockRows;
+        for (int block = 0; block < Math.Min(blocks, whole); block++)
+            _kernels.MultiplyBlock(
+                Block(block), _groups, inputs, 0, tokens, Scales(block), output + block * KernelSet.BlockRows, stride);
+        if (blocks > whole) MultiplyPartly(whole, inputs, tokens, output + whole * KernelSet.BlockRows, stride);
+    }
+
+    /// <summary>The last block where the output has no room for all of its rows.</summary>
+    private void MultiplyPartly(int block, in ActivationRows inputs, int tokens, float* output, int stride)
+    {
+        int rows = Rows - block * KernelSet.BlockRows;
+        float* all = stackalloc float[KernelSet.BlockRows];
+        for (int t = 0; t < tokens; t++)
         {
-            kernels.MultiplyBlock(Block(first / KernelSet.BlockRows), _groups, inputs, tokens, sums);
-            Vector512<float> scales = Vector512.Load(_scales.Pointer + first);
-            int rows = Math.Min(KernelSet.BlockRows, Rows - first);
-            for (int t = 0; t < tokens; t++)
-            {
-                Vector512<float> values = Vector512.ConvertToSingle(Vector512.Load(sums + t * KernelSet.BlockRows))
-                    * (scales * Vector512.Create(inputs.Scales[t]));
-                float* target = output + (long)t * stride + first;
-                if (rows == KernelSet.BlockRows) values.Store(target);
-                else
-                    for (int r = 0; r < rows; r++) target[r] = values[r];
-            }
+            _kernels.MultiplyBlock(Block(block), _groups, inputs, t, 1, Scales(block), all, KernelSet.BlockRows);
+            new ReadOnlySpan<float>(all, rows).CopyTo(new Span<float>(output + (long)t * stride, rows));
         }
     }
 
@@ -77,5 +85,7 @@ internal sealed unsafe class Int8Matrix : IDisposable
         _scales.Dispose();
     }
 
-    private sbyte* Block(int block) => _values.Pointer + (long)block * _groups * KernelSet.GroupBytes;
+    private byte* Block(int block) => _values.Pointer + (long)block * _groups * KernelSet.GroupBytes;
+
+    private float* Scales(int block) => _scales.Pointer + block * KernelSet.BlockRows;
 }

@@ -50,26 +50,36 @@ internal static unsafe class VectorMath
     }
 
     /// <summary>
-    /// Rounds a row to -127..127 with the scale max|x| / 127, which is returned. A row of (nearly) zeros gives zeros and
-    /// scale 0.
+    /// Rounds a row to -127..127, 64 values at a time, each time with the scale max|x| / 127. A segment of (nearly) zeros
+    /// gives zeros and scale 0; the values behind the row's end are zero.
     /// </summary>
-    public static float Quantise(float* x, int padded, sbyte* bytes, short* words)
+    public static void Quantise(float* x, int padded, ActivationSegment* segments)
+    {
+        for (; padded > 0; padded -= ActivationSegment.Inputs, x += ActivationSegment.Inputs, segments++)
+            Quantise(x, Math.Min(padded, ActivationSegment.Inputs), ref *segments);
+    }
+
+    private static void Quantise(float* x, int padded, ref ActivationSegment segment)
     {
         Vector512<float> greatest = default;
         for (int i = 0; i < padded; i += Lanes)
             greatest = Vector512.MaxNative(greatest, Vector512.Abs(Vector512.Load(x + i)));
         float max = Max(greatest);
-        float scale = max < 1e-30f ? 0 : max / 127; // below, 127 / max would overflow
-        Vector512<float> inverse = Vector512.Create(scale == 0 ? 0 : 127 / max), rounder = Vector512.Create(Rounder);
-        Vector512<int> zero = rounder.AsInt32();
-        for (int i = 0; i < padded; i += Lanes)
+        segment.Scale = max < 1e-30f ? 0 : max / 127; // below, 127 / max would overflow
+        Vector512<float> inverse = Vector512.Create(segment.Scale == 0 ? 0 : 127 / max), rounder = Vector512.Create(Rounder);
+        Vector512<int> zero = rounder.AsInt32(), sum = default;
+        fixed (sbyte* values = segment.Values)
         {
-            Vector512<int> q = (Vector512.Load(x + i) * inverse + rounder).AsInt32() - zero;
-            Vector256<short> word = Vector256.Narrow(q.GetLower(), q.GetUpper());
-            word.Store(words + i);
-            Vector128.Narrow(word.GetLower(), word.GetUpper()).Store(bytes + i);
+            for (int i = 0; i < padded; i += Lanes)
+            {
+                Vector512<int> q = (Vector512.Load(x + i) * inverse + rounder).AsInt32() - zero;
+                sum += q;
+                Vector256<short> word = Vector256.Narrow(q.GetLower(), q.GetUpper());
+                Vector128.Narrow(word.GetLower(), word.GetUpper()).Store(values + i);
+            }
+            for (int i = padded; i < ActivationSegment.Inputs; i += Lanes) Vector128<sbyte>.Zero.Store(values + i);
         }
-        return scale;
+        segment.Bias = -128 * Vector512.Sum(sum);
     }
 
     /// <summary><c>x += y</c></summary>

@@ -16,8 +16,23 @@ type ConfidenceScale private (knots: float[], ranks: float[]) =
             if sorted[mid] < value then lo <- mid + 1 else hi <- mid
         lo
 
-    /// Distinct confidences between which the scale is linear, increasing.
+    /// Distinct confidences between which the scale is linear, increasing; empty when training saw none.
     member _.Knots = knots
+    /// The rank in [0,1] of each knot, increasing.
+    member _.Ranks = ranks
+
+    /// The scale through given points.
+    /// Raises ArgumentException unless both arrays have one length, knots strictly increase within [0,1] and ranks do
+    /// not decrease within [0,1].
+    static member Create(knots: float[], ranks: float[]) : ConfidenceScale =
+        if knots.Length <> ranks.Length then
+            invalidArg (nameof ranks) $"expected {knots.Length} ranks, one for each confidence, got {ranks.Length}"
+        for i in 0 .. knots.Length - 1 do
+            if not (knots[i] >= 0.0 && knots[i] <= 1.0) || (i > 0 && knots[i] <= knots[i - 1]) then
+                invalidArg (nameof knots) $"expected increasing confidences in [0,1], got {knots[i]} at position {i}"
+            if not (ranks[i] >= 0.0 && ranks[i] <= 1.0) || (i > 0 && ranks[i] < ranks[i - 1]) then
+                invalidArg (nameof ranks) $"expected ranks in [0,1] that do not decrease, got {ranks[i]} at position {i}"
+        ConfidenceScale(knots, ranks)
 
     /// Rank in [0,1] of a confidence (not NaN). 0.5 when no confidence was seen in training.
     member _.Rank(confidence: float) : float =

@@ -1,9 +1,7 @@
 namespace OptimalStopping.Theory.Policies
 
-#nowarn "9"
 open System
 open OptimalStopping.Theory
-open System.Numerics
 
 /// How stop values and continuation values are estimated.
 [<Struct>]
@@ -27,52 +25,6 @@ type Plan =
       HeldOutCost: float
       HeldOutQuality: float }
 
-/// A planned policy: linear functions of each state's columns predict the quality of each possible answer and the
-/// value of each possible next stage; the largest wins, and a stop wins ties.
-[<Sealed>]
-type internal PlannedPolicy
-    (space: StateSpace, bases: StateBasis[], next: int[][], answers: int[][], stop: float[][][], go: float[][][]) =
-
-    let widest = bases |> Array.map (fun b -> b.Width) |> Array.max
-
-    member _.Space = space
-    member _.Bases = bases
-    member _.Next = next
-    member _.Answers = answers
-    /// Coefficients of the quality of each answer, by state; one object for all prices of a planner.
-    member _.Stop = stop
-    /// Coefficients of the value of each next stage, by state.
-    member _.Go = go
-
-    interface IStoppingPolicy with
-        member _.Stages = space.Stages
-
-        member _.Decide(observation) =
-            let state = space.IndexOf observation.Ran
-            let memory = Microsoft.FSharp.NativeInterop.NativePtr.stackalloc<float> widest
-            let columns = Span<float>(Microsoft.FSharp.NativeInterop.NativePtr.toVoidPtr memory, bases[state].Width)
-            bases[state].Fill(observation, columns)
-            let mutable best = -infinity
-            let mutable decision = Unchecked.defaultof<Decision>
-            for a in 0 .. answers[state].Length - 1 do
-                let beta = stop[state][a]
-                let mutable v = 0.0
-                for j in 0 .. columns.Length - 1 do
-                    v <- v + beta[j] * columns[j]
-                v <- min 1.0 (max 0.0 v)
-                if v > best then
-                    best <- v
-                    decision <- Decision.StopWith(answers[state][a])
-            for a in 0 .. next[state].Length - 1 do
-                let beta = go[state][a]
-                let mutable v = 0.0
-                for j in 0 .. columns.Length - 1 do
-                    v <- v + beta[j] * columns[j]
-                if v > best then
-                    best <- v
-                    decision <- Decision.GoTo(next[state][a])
-            decision
-
 /// Backward induction on recorded queries with regression continuation values (least-squares Monte Carlo), for any
 /// action set. Everything that does not depend on lambda is computed once, in the constructor.
 [<Sealed>]
@@ -86,12 +38,18 @@ type Planner(data: RecordedLadder, rows: int[], actions: ActionSet, settings: Es
         Array.init n (fun k -> ConfidenceScale.Fit(rows |> Array.map (fun q -> data.Confidence[q * n + k])))
     let hasNull =
         Array.init n (fun k -> rows |> Array.exists (fun q -> Double.IsNaN data.Confidence[q * n + k]))
+    let inputs =
+        { Scales = scales
+          HasNull = hasNull
+          HasAnswers = data.HasAnswers
+          ContextWidth = data.ContextWidth
+          Shape = settings.Shape }
     let members = Array.init space.Count space.Members
     let next = Array.init space.Count space.Next
     let answers = Array.init space.Count space.Answers
     let bases =
         members
-        |> Array.map (fun s -> StateBasis(s, scales, hasNull, data.HasAnswers, data.ContextWidth, settings.Shape))
+        |> Array.map (fun s -> StateBasis(s, inputs))
 
     /// Training rows (positions in rows) on which a state can be reached.
     let inState =
@@ -153,9 +111,13 @@ type Planner(data: RecordedLadder, rows: int[], actions: ActionSet, settings: Es
     /// Regression columns of all states together: with the number of rows, the memory that a planner needs.
     static member DesignWidth(data: RecordedLadder, actions: ActionSet, settings: EstimatorSettings) : int =
         let space = StateSpace(data.Stages, actions, settings.Window)
-        let nulls = Array.create data.Stages true
-        let width s =
-            StateBasis(space.Members s, [||], nulls, data.HasAnswers, data.ContextWidth, settings.Shape).Width
+        let inputs =
+            { Scales = [||]
+              HasNull = Array.create data.Stages true
+              HasAnswers = data.HasAnswers
+              ContextWidth = data.ContextWidth
+              Shape = settings.Shape }
+        let width s = StateBasis(space.Members s, inputs).Width
         Seq.sumBy width (seq { 0 .. space.Count - 1 })
 
     member _.Space = space
@@ -204,6 +166,6 @@ type Planner(data: RecordedLadder, rows: int[], actions: ActionSet, settings: Es
                     let answer = if chosen[r] < 0 then stopStage[s][i] else Array.last members[s]
                     quality[s][i] <- data.Quality[q * n + answer]
         { Lambda = lambda
-          Policy = PlannedPolicy(space, bases, next, answers, stopCoefficients, goCoefficients)
+          Policy = PlannedPolicy(space, inputs, bases, stopCoefficients, goCoefficients)
           HeldOutCost = Array.average cost[space.Start]
           HeldOutQuality = Array.average quality[space.Start] }

@@ -12,18 +12,24 @@ type BasisShape =
       /// Whether confidences enter at all; without them the best policy is a single model.
       Confidences: bool }
 
+/// What the columns of every state of a policy are made from.
+type StateInputs =
+    { /// The common axis of each stage's confidences.
+      Scales: ConfidenceScale[]
+      /// Stages that now and then ran without reporting a confidence.
+      HasNull: bool[]
+      /// Whether agreement between answers is seen.
+      HasAnswers: bool
+      /// Numbers known before any model runs.
+      ContextWidth: int
+      Shape: BasisShape }
+
 /// The regression columns of one state: a fixed set of stages that have run. Column 0 is the constant 1.
 [<Sealed>]
-type StateBasis
-    (
-        stages: int[],
-        scales: ConfidenceScale[],
-        hasNull: bool[],
-        hasAnswers: bool,
-        contextWidth: int,
-        shape: BasisShape
-    ) =
+type StateBasis(stages: int[], inputs: StateInputs) =
 
+    let scales, hasNull, hasAnswers = inputs.Scales, inputs.HasNull, inputs.HasAnswers
+    let contextWidth, shape = inputs.ContextWidth, inputs.Shape
     let pairs = stages.Length * (stages.Length - 1) / 2
     let knots = Array.init shape.Knots (fun i -> float (i + 1) / float (shape.Knots + 1))
     let nulls = stages |> Array.filter (fun k -> hasNull[k]) |> Array.length
@@ -69,6 +75,9 @@ type StateBasis
             if hasAnswers then
                 for i in 0 .. stages.Length - 1 do
                     for j in i + 1 .. stages.Length - 1 do
-                        let a, b = observation.Answer[stages[i]], observation.Answer[stages[j]]
-                        columns[c] <- if a >= 0 && a = b then 1.0 else 0.0
+                        columns[c] <-
+                            if observation.Answer.IsEmpty then 0.0
+                            else
+                                let a, b = observation.Answer[stages[i]], observation.Answer[stages[j]]
+                                if a >= 0 && a = b then 1.0 else 0.0
                         c <- c + 1

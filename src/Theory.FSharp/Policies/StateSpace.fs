@@ -42,6 +42,8 @@ type StateSpace(stages: int, actions: ActionSet, window: int) =
 
     member _.Stages = stages
     member _.Actions = actions
+    /// The most stages that a state remembers.
+    member _.Window = window
     member _.Count = masks.Length
     member _.Start = masks.Length - 1
 

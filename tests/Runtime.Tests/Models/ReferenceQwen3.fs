@@ -5,7 +5,7 @@ open System
 open System.Collections.Generic
 open OptimalStopping.Runtime.Models
 
-/// How the reference rounds. Exact: nowhere. Rounded: weights per output channel and activations per token to INT8,
+/// How the reference rounds. Exact: nowhere. Rounded: weights per output channel and activations per 64 values to INT8,
 /// as the engine is specified to.
 type Precision =
     | Exact
@@ -23,7 +23,7 @@ let logits (c: Qwen3Config) (weights: Dictionary<string, float32[]>) (precision:
         let exact: float[][] = rows name columns
         if precision = Rounded then Array.map roundTo127 exact else exact
     let apply (m: float[][]) (x: float[]) =
-        let x = if precision = Rounded then roundTo127 x else x
+        let x = if precision = Rounded then x |> Array.chunkBySize 64 |> Array.collect roundTo127 else x
         m |> Array.map (fun row -> Array.fold2 (fun s a b -> s + a * b) 0.0 row x)
     let norm (weight: float[]) (x: float[]) =
         let mean = Array.sumBy (fun v -> v * v) x / float x.Length

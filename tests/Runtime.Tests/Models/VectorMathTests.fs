@@ -11,14 +11,15 @@ open OptimalStopping.Runtime.Models
 let private padded (values: float32[]) : float32[] =
     Array.append values (Array.zeroCreate ((16 - values.Length % 16) % 16))
 
-let private quantise (values: float32[]) : float32 * sbyte[] * int16[] =
+/// Scale, bias and values of each segment of 64.
+let private quantise (values: float32[]) : (float32 * int * sbyte[])[] =
     let x = padded values
-    let bytes, words = Array.zeroCreate<sbyte> x.Length, Array.zeroCreate<int16> x.Length
+    let segments = Array.zeroCreate<byte> ((values.Length + 63) / 64 * 72)
     use px = fixed x
-    use pb = fixed bytes
-    use pw = fixed words
-    let scale = VectorMath.Quantise(px, x.Length, pb, pw)
-    scale, bytes[.. values.Length - 1], words[.. values.Length - 1]
+    use ps = fixed segments
+    VectorMath.Quantise(px, x.Length, NativePtr.ofNativeInt (NativePtr.toNativeInt ps))
+    segments |> Array.chunkBySize 72 |> Array.map (fun s ->
+        BitConverter.ToSingle(s, 64), BitConverter.ToInt32(s, 68), s[.. 63] |> Array.map sbyte)
 
 let tests =
     testList "VectorMath" [
@@ -43,20 +44,20 @@ let tests =
                     let exact = if i < count then e[i] / Array.sum e else 0.0
                     // A score minus the greatest is up to 40, where float rounds by 2e-6; exp makes that a relative error.
                     Expect.isLessThan (abs (float buffer[i] - exact)) (4e-6 * exact + 1e-30) $"{i} of {count}")
-        testCase "quantising keeps the greatest at 127, errs by half a step at most, and zeros stay zeros" (fun () ->
+        testCase "quantising keeps each segment's greatest at 127, errs by half a step at most, and zeros stay zeros" (fun () ->
             let random = Random 4
-            for count in [ 1; 5; 16; 37; 64 ] do
+            for count in [ 1; 5; 16; 37; 64; 65; 100; 192 ] do
                 for size in [ 1e-12; 1.0; 1e12 ] do
-                    let values = Array.init count (fun _ -> float32 ((random.NextDouble() - 0.5) * size))
-                    let scale, bytes, words = quantise values
-                    Expect.equal scale ((Array.max (Array.map abs values)) / 127f) "scale"
-                    Expect.equal (bytes |> Array.map abs |> Array.max) 127y "greatest"
-                    Expect.equal (Array.map int words) (Array.map int bytes) "16 bits hold the same"
-                    for v, q in Array.zip values bytes do
-                        Expect.isLessThan (abs (float v / float scale - float q)) 0.5001 "half a step"
+                    let values = Array.init count (fun i -> float32 ((random.NextDouble() - 0.5) * size * float (1 + i / 64)))
+                    for part, (scale, bias, bytes) in Array.zip (Array.chunkBySize 64 values) (quantise values) do
+                        Expect.equal scale ((Array.max (Array.map abs part)) / 127f) "scale"
+                        Expect.equal (bytes |> Array.map abs |> Array.max) 127y "greatest"
+                        Expect.equal bias (-128 * Array.sumBy int bytes) "bias"
+                        Expect.all bytes[part.Length ..] ((=) 0y) "nothing behind the end"
+                        for v, q in Array.zip part bytes[.. part.Length - 1] do
+                            Expect.isLessThan (abs (float v / float scale - float q)) 0.5001 "half a step"
             for nothing in [ 0f; 1e-40f ] do
-                let scale, bytes, _ = quantise (Array.create 20 nothing)
-                Expect.equal (scale, bytes) (0f, Array.zeroCreate 20) "zeros")
+                Expect.equal (quantise (Array.create 20 nothing)) [| 0f, 0, Array.zeroCreate 64 |] "zeros")
         testCase "RMSNorm divides by the root mean square of the true length" (fun () ->
             let random = Random 5
             for length in [ 1; 7; 16; 30; 48 ] do

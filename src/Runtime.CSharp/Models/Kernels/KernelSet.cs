@@ -1,18 +1,19 @@
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
-/// The integer products that nearly all time goes into, for one instruction set. Integer sums are exact, so every set
-/// gives the same bits; the choice is one of speed alone.
+/// The matrix products that nearly all time goes into, for one instruction set. Products of bytes are summed exactly
+/// over 64 inputs; what follows is one fixed sequence of IEEE operations per output. So every set gives the same bits,
+/// for every number of tokens, and the choice is one of speed alone.
 /// </summary>
 /// <remarks>
-/// Weights come in blocks of 16 output rows. A block is a run of groups of 64 bytes; group g holds the inputs 4g to 4g+3
-/// of row 0, then of row 1, and so on. One vector register then holds the same inputs of several rows, and a sum never
-/// has to be taken across a register.
+/// Weights come in blocks of 32 output rows. A block is a run of groups of 128 bytes; group g holds the inputs 4g to 4g+3
+/// of row 0, then of row 1, and so on. One vector register then holds the same inputs of several rows, a sum never has to
+/// be taken across a register, and a block is read from begin to end as one stream.
 /// </remarks>
 public abstract unsafe class KernelSet
 {
     /// <summary>Output rows in a block.</summary>
-    internal const int BlockRows = 16;
+    internal const int BlockRows = 32;
 
     /// <summary>Inputs in a group.</summary>
     internal const int GroupInputs = 4;
@@ -20,18 +21,31 @@ public abstract unsafe class KernelSet
     /// <summary>Bytes of one group: <see cref="BlockRows"/> times <see cref="GroupInputs"/>.</summary>
     internal const int GroupBytes = BlockRows * GroupInputs;
 
-    /// <summary>The most inputs whose sum of products (128 * 127 at most) surely fits 32 bits.</summary>
-    internal const int MaxInputs = int.MaxValue / (128 * 127);
+    /// <summary>Groups in a segment of activations.</summary>
+    internal const int SegmentGroups = ActivationSegment.Inputs / GroupInputs;
+
+    /// <summary>The environment variable that forces a set by its name.</summary>
+    public const string Variable = "TOOLKIT_KERNELS";
 
     /// <summary>The sets that this processor runs, fastest first; the scalar one is always the last.</summary>
     public static IReadOnlyList<KernelSet> Available { get; } =
-        [.. new KernelSet[] { new Avx512Kernels(), new AvxVnniKernels(), new Avx2Kernels(), new ArmDotKernels(), new ArmKernels(), new ScalarKernels() }
-            .Where(set => set.Supported)];
+    [
+        .. new KernelSet[]
+        {
+            new Avx512VnniKernels(), new AvxVnniKernels(), new Avx512Kernels(), new Avx2Kernels(), new ArmDotKernels(), new ArmKernels(),
+            new ScalarKernels(),
+        }.Where(set => set.Supported),
+    ];
 
-    /// <summary>The fastest set of this processor.</summary>
-    public static KernelSet Best => Available[0];
+    /// <summary>The fastest set of this processor, or the one that the environment variable <see cref="Variable"/> names.</summary>
+    /// <exception cref="ToolkitException">The variable names no set of this processor.</exception>
+    public static KernelSet Best =>
+        Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } name ? Named(name) : Available[0];
 
-    /// <summary>The set of this name: <c>avx512</c>, <c>avxvnni</c>, <c>avx2</c>, <c>dp</c>, <c>advsimd</c> or <c>scalar</c>.</summary>
+    /// <summary>
+    /// The set of this name: <c>avx512vnni</c>, <c>avxvnni</c>, <c>avx512</c>, <c>avx2</c>, <c>dp</c>, <c>advsimd</c> or
+    /// <c>scalar</c>.
+    /// </summary>
     /// <exception cref="ToolkitException">There is no such set, or this processor does not run it.</exception>
     public static KernelSet Named(string name) =>
         Available.FirstOrDefault(set => set.Name == name)
@@ -42,41 +56,22 @@ public abstract unsafe class KernelSet
 
     internal abstract bool Supported { get; }
 
+    /// <summary>True: weights are stored as w + 128, for instructions that want one factor without sign.</summary>
+    internal virtual bool OffsetWeights => false;
+
     /// <summary>
-    /// For every token t and every row r of one block: <c>sums[16 t + r]</c> = sum over the inputs of weight times
-    /// activation. Activations lie within -127..127, weights within -128..127.
+    /// For every token t and every row r of one block:
+    /// <c>output[t * outputStride + r] = scales[r] * sum over segments s of float(sum of weight * activation in s) * scale[t, s]</c>,
+    /// where the sum over segments starts at 0 and takes them in order, by fused multiply-adds.
     /// </summary>
-    internal abstract void MultiplyBlock(sbyte* weights, int groups, in QuantisedRows rows, int tokens, int* sums);
-}
-
-/// <summary>
-/// Activations of several tokens in 8 bits, one scale per token: the value is <c>Bytes[t * Stride + i] * Scales[t]</c>.
-/// The same numbers lie in <see cref="Words"/> as 16 bits for the kernels that multiply in 16 bits.
-/// </summary>
-internal unsafe readonly struct QuantisedRows(sbyte* bytes, short* words, float* scales, int stride)
-{
-    public readonly sbyte* Bytes = bytes;
-    public readonly short* Words = words;
-    public readonly float* Scales = scales;
-    public readonly int Stride = stride;
-}
-
-/// <summary>The reference that every other set is tested against; also runs where no vector set does.</summary>
-internal sealed unsafe class ScalarKernels : KernelSet
-{
-    public override string Name => "scalar";
-    internal override bool Supported => true;
-
-    internal override void MultiplyBlock(sbyte* weights, int groups, in QuantisedRows rows, int tokens, int* sums)
-    {
-        for (int t = 0; t < tokens; t++)
-            for (int r = 0; r < BlockRows; r++)
-            {
-                int sum = 0;
-                for (int g = 0; g < groups; g++)
-                    for (int i = 0; i < GroupInputs; i++)
-                        sum += weights[g * GroupBytes + r * GroupInputs + i] * rows.Bytes[t * rows.Stride + g * GroupInputs + i];
-                sums[t * BlockRows + r] = sum;
-            }
-    }
+    /// <param name="weights">The block.</param>
+    /// <param name="groups">Groups in the block; a multiple of 4.</param>
+    /// <param name="inputs">The activations.</param>
+    /// <param name="first">The first token's row of <paramref name="inputs"/>.</param>
+    /// <param name="tokens">The number of tokens.</param>
+    /// <param name="scales">32 scales of output rows.</param>
+    /// <param name="output">The first token's output.</param>
+    /// <param name="outputStride">Floats from one token's output to the next.</param>
+    internal abstract void MultiplyBlock(
+        byte* weights, int groups, in ActivationRows inputs, int first, int tokens, float* scales, float* output, long outputStride);
 }

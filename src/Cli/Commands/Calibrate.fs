@@ -1,0 +1,79 @@
+/// `toolkit calibrate`: a policy with a promise about its quality, written to a file.
+module OptimalStopping.Cli.Commands.Calibrate
+
+open System
+open System.IO
+open System.Text.Encodings.Web
+open System.Text.Json
+open Argu
+open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Cli.Commands.Shared
+
+type CalibrateArguments =
+    | Traces of string
+    | Max_Loss of float
+    | Delta of float
+    | Fit_Fraction of float
+    | Seed of int
+    | Out of string
+    | Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Traces _ -> "the trace file (required)."
+            | Max_Loss _ -> "most expected quality that may be lost against the best model alone (default: 0.02)."
+            | Delta _ -> "most probability of losing more (default: 0.05)."
+            | Fit_Fraction _ -> "share of the queries to fit on; the promise is tested on the others (default: 0.5)."
+            | Seed _ -> "seed of the split (default: 1)."
+            | Out _ -> "the policy file to write, e.g. policy.json (required)."
+            | Json -> "print one JSON object instead of text."
+
+let private share name (value: float) =
+    if not (value > 0.0 && value < 1.0) then
+        raise (UsageException $"{name}: expected a number strictly between 0 and 1, got {value}")
+    value
+
+let execute (arguments: ParseResults<CalibrateArguments>) =
+    let traces = required "--traces FILE" (arguments.TryGetResult CalibrateArguments.Traces)
+    let file = required "--out FILE" (arguments.TryGetResult CalibrateArguments.Out)
+    let maxLoss = share "--max-loss" (arguments.GetResult(Max_Loss, defaultValue = 0.02))
+    let delta = share "--delta" (arguments.GetResult(Delta, defaultValue = 0.05))
+    let options =
+        CalibrationOptions(maxLoss, delta,
+            FitFraction = share "--fit-fraction" (arguments.GetResult(Fit_Fraction, defaultValue = 0.5)),
+            Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1))
+    if Directory.Exists file then raise (ToolkitException $"{file}: expected a file to write, got a folder")
+    let steps =
+        { new IProgress<string> with
+            member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
+    let policy = PolicyCalibration.Run(traces, options, steps)
+    policy.Save file
+    let promise, measured = policy.Guarantee, policy.Measured
+    if arguments.Contains CalibrateArguments.Json then
+        let value =
+            {| policy = file
+               lambda = if Double.IsNaN policy.Lambda then Nullable() else Nullable policy.Lambda
+               statement = promise.Statement
+               max_loss = promise.MaxLoss
+               delta = promise.Delta
+               reference = promise.Reference
+               fit_queries = policy.Origin.FitQueries
+               test_queries = promise.Queries
+               candidates = promise.Candidates
+               passed = promise.Passed
+               quality = measured.Quality
+               reference_quality = measured.ReferenceQuality
+               cost = measured.Cost
+               reference_cost = measured.ReferenceCost
+               saved = measured.Saved |}
+        printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)))
+    else
+        printfn "%s" promise.Statement
+        printfn "fitted on   %d queries; %d of %d operating points passed the test on %d others" policy.Origin.FitQueries promise.Passed promise.Candidates promise.Queries
+        if promise.Passed = 0 then
+            printfn "policy      always %s: no cheaper one could be shown to keep the promise; more queries or a larger --max-loss would help" promise.Reference
+        printfn "quality     %s on those queries; %s alone: %s" (number measured.Quality 4) promise.Reference (number measured.ReferenceQuality 4)
+        printfn "cost        %s; %s alone: %s (%s %% saved)" (number measured.Cost 3) promise.Reference (number measured.ReferenceCost 3) (number (100.0 * measured.Saved) 1)
+        printfn "written     %s" file
