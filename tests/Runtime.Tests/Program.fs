@@ -18,6 +18,9 @@ let tests =
         TraceReaderTests.tests
         Decoding.AnswerSignalsTests.tests
         Decoding.GreedyDecoderTests.tests
+        Decoding.TokenLawTests.tests
+        Decoding.SpeculativeDecoderTests.tests
+        Decoding.SpeculativeSamplingTests.tests
         Ladder.LadderFileTests.tests
         Ladder.ModelLadderTests.tests
         Ladder.CpuStageTests.tests

@@ -32,6 +32,7 @@ let tests =
         LadderGuaranteesTests.tests
         DraftLengthTests.tests
         DraftStoppingTests.tests
+        DraftPlanningTests.tests
         SpeculationHierarchyTests.tests
         SpeculativeSamplingTests.tests
         MenuTests.tests

@@ -45,10 +45,19 @@ public struct SignalAccumulator
     public int Observe(Span<float> logits)
     {
         int best = TensorPrimitives.IndexOfMax(logits);
-        float top = logits[best];
-        logits[best] = float.NegativeInfinity;
+        Observe(logits, best);
+        return best;
+    }
+
+    /// <summary>Takes the logits from which a token was drawn. Its margin is over the best other token: below 0 if that leads.</summary>
+    /// <param name="logits">One row of logits; the chosen token's is overwritten for a moment.</param>
+    public void Observe(Span<float> logits, int token)
+    {
+        float chosen = logits[token];
+        logits[token] = float.NegativeInfinity;
         float second = TensorPrimitives.Max(logits);
-        logits[best] = top;
+        logits[token] = chosen;
+        float top = Math.Max(chosen, second);
         // In double and in index order, so that the signals do not depend on the vector width of the machine.
         double total = 0, weighted = 0;
         foreach (float logit in logits)
@@ -57,14 +66,13 @@ public struct SignalAccumulator
             total += weight;
             if (weight > 0) weighted += weight * shifted; // 0 log 0 = 0, also for a logit of -infinity
         }
-        double logTotal = Math.Log(total), logProbability = -logTotal;
+        double logTotal = Math.Log(total), logProbability = (double)chosen - top - logTotal;
         LastLogProbability = logProbability;
         _sum += logProbability;
         _min = _count == 0 ? logProbability : Math.Min(_min, logProbability);
-        _margin = _count == 0 ? top - second : Math.Min(_margin, top - second);
+        _margin = _count == 0 ? chosen - second : Math.Min(_margin, chosen - second);
         _entropy += logTotal - weighted / total;
         _count++;
-        return best;
     }
 
     /// <summary>The signals of the tokens observed so far; at least one.</summary>

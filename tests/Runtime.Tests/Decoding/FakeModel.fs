@@ -19,7 +19,10 @@ type FakeSequence(law: Law, capacity: int, onDispose: unit -> unit) =
                 tokens.Add fed[i]
             if tokens.Count > capacity then failwith "more tokens than the capacity"
             (law (tokens.ToArray())).AsSpan().CopyTo lastLogits
-        member _.ForwardAll(_: ReadOnlySpan<int>, _: Span<float32>) = raise (NotSupportedException())
+        member this.ForwardAll(fed: ReadOnlySpan<int>, allLogits: Span<float32>) =
+            let width = allLogits.Length / fed.Length
+            for i in 0 .. fed.Length - 1 do
+                (this :> ITokenSequence).Forward(fed.Slice(i, 1), allLogits.Slice(i * width, width))
         member _.Truncate length = tokens.RemoveRange(length, tokens.Count - length)
         member _.Fork() = raise (NotSupportedException())
         member _.Dispose() = onDispose ()

@@ -1,0 +1,219 @@
+using System.Diagnostics;
+using System.Numerics.Tensors;
+using OptimalStopping.Runtime.Models;
+using OptimalStopping.Theory;
+
+namespace OptimalStopping.Runtime.Decoding;
+
+/// <summary>
+/// One model of a chain with its sequence. Each round it has its source draft, verifies the draft in one forward, takes
+/// back the rejected part of its key-value cache and puts out the accepted tokens and one of its own. Without a source a
+/// round is one token of plain decoding. A level is itself a source for the level above, so that chains of any length
+/// are made of this class alone.
+/// </summary>
+internal sealed class SpeculativeLevel : IDraftSource
+{
+    private readonly ITokenModel _model;
+    private readonly IDraftSource? _source;
+    private readonly DraftController? _controller;
+    private readonly int _end, _vocabulary, _rows;
+    private readonly float[] _logits, _exponentials;
+    private readonly int[] _offered = new int[DraftBlock.Bins], _tested = new int[DraftBlock.Bins], _accepted = new int[DraftBlock.Bins];
+    private readonly int[] _bins;
+    private double[] _laws = [], _scratch = [];
+    private int[] _tokens = [];
+    private ITokenSequence? _sequence;
+    private DraftBlock? _block;
+    private SamplingOptions _sampling;
+    private SplitMix64 _random = new(0);
+    private DraftRule _rule = DraftRule.None;
+    private SignalAccumulator _signals;
+    private int _count, _capacity;
+
+    public SpeculativeLevel(ITokenModel model, IDraftSource? source, DraftController? controller, int maxDraft, int endOfText)
+    {
+        (_model, _source, _controller, _end, _vocabulary) = (model, source, controller, endOfText, model.VocabularySize);
+        // Small vocabularies get rows enough to take the prompt and the first draft in one forward.
+        _rows = maxDraft + Math.Clamp((1 << 18) / _vocabulary, 2, 64);
+        _logits = new float[_rows * _vocabulary];
+        _exponentials = new float[_vocabulary];
+        _bins = new int[maxDraft + 1];
+        Metrics = new StageSpeculation(model.Name, maxDraft);
+        MaxDraft = maxDraft;
+    }
+
+    public int MaxDraft { get; }
+    public IDraftSource? Source => _source;
+    public StageSpeculation Metrics { get; private set; }
+
+    /// <summary>Whether the confidence signals of what is put out are gathered: for the level whose answer it is.</summary>
+    public bool GathersSignals { get; init; }
+
+    public AnswerSignals Signals => _signals.ToSignals();
+
+    /// <summary>Prompt and answer, as far as they are known.</summary>
+    public ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, _count);
+
+    public void Start(in DraftRequest request)
+    {
+        _source?.Start(request);
+        (_capacity, _sampling, _random) = (Math.Min(request.Capacity, _model.MaxPositions), request.Sampling, request.Random);
+        if (_sequence is null || _sequence.Capacity < _capacity)
+        {
+            _sequence?.Dispose();
+            _sequence = _model.NewSequence(_capacity);
+        }
+        _sequence.Truncate(0);
+        // Drafted tokens lie behind the known ones, so that one forward takes both from one place.
+        if (_tokens.Length < request.Capacity + MaxDraft + 2) _tokens = new int[request.Capacity + MaxDraft + 2];
+        bool laws = !_sampling.IsGreedy;
+        if (laws && _laws.Length == 0) (_laws, _scratch) = (new double[(MaxDraft + 1) * _vocabulary], new double[_vocabulary]);
+        if (_source is not null && _block?.WantsLaws != laws) _block = new DraftBlock(MaxDraft, _vocabulary, laws);
+        _rule = _controller?.Rule ?? DraftRule.None;
+        Array.Clear(_offered);
+        Array.Clear(_tested);
+        Array.Clear(_accepted);
+        Metrics = new StageSpeculation(_model.Name, MaxDraft);
+        _signals = default;
+        _count = 0;
+    }
+
+    /// <summary>Ends a request: the controllers learn from it.</summary>
+    public void Finish()
+    {
+        (_source as SpeculativeLevel)?.Finish();
+        _controller?.Learn(_offered, _tested, _accepted);
+    }
+
+    public void Draft(ReadOnlySpan<int> context, DraftBlock block)
+    {
+        if (context.Length >= _capacity) return;
+        Follow(context);
+        while (block.GoesOn)
+        {
+            int first = _count;
+            int emitted = Advance(Math.Min(block.Room, _capacity - _count + 1));
+            for (int i = 0; i < emitted; i++)
+            {
+                int token = _tokens[first + i];
+                if (!block.Offer(token, _bins[i], block.WantsLaws ? _laws.AsSpan(i * _vocabulary, _vocabulary) : []) || token == _end) return;
+            }
+            if (_count > _capacity) return;
+        }
+    }
+
+    /// <summary>Takes over a context; what the sequence holds of it stays.</summary>
+    public void Follow(ReadOnlySpan<int> context)
+    {
+        int common = context.CommonPrefixLength(_tokens.AsSpan(0, _count));
+        // The last token is fed again even if it is held: its logits are wanted.
+        int held = Math.Min(Math.Min(_sequence!.Length, common), context.Length - 1);
+        if (held < _sequence.Length) _sequence.Truncate(held);
+        context[common..].CopyTo(_tokens.AsSpan(common));
+        _count = context.Length;
+    }
+
+    /// <summary>One round, which puts out 1 to <paramref name="most"/> tokens behind the known ones.</summary>
+    /// <returns>How many; fewer where the end token came.</returns>
+    public int Advance(int most)
+    {
+        int drafted = DraftFor(most);
+        // An end token that is drafted last needs no logits of its own.
+        int fed = drafted > 0 && _tokens[_count + drafted - 1] == _end ? drafted - 1 : drafted;
+        int last = Forward(fed);
+        int i = 0;
+        while (true)
+        {
+            Span<float> logits = _logits.AsSpan((last + i) * _vocabulary, _vocabulary);
+            int proposal = i < drafted ? _tokens[_count + i] : -1;
+            int token = _sampling.IsGreedy ? Choose(logits, i) : Sample(logits, i, proposal, out proposal);
+            bool accepted = token == proposal;
+            if (i < drafted) Count(i, accepted);
+            _tokens[_count + i++] = token;
+            if (!accepted || token == _end) break;
+        }
+        _count += i;
+        if (_sequence!.Length > _count - 1) _sequence.Truncate(_count - 1);
+        Metrics.TokensOut += i;
+        return i;
+    }
+
+    public void Dispose()
+    {
+        _sequence?.Dispose();
+        _source?.Dispose();
+    }
+
+    private int DraftFor(int most)
+    {
+        if (_source is null || most < 2) return 0;
+        _block!.Begin(_rule, most - 1);
+        if (!_block.GoesOn) return 0;
+        _source.Draft(_tokens.AsSpan(0, _count), _block);
+        int drafted = _block.Count;
+        _block.Tokens.CopyTo(_tokens.AsSpan(_count));
+        for (int j = 0; j < drafted; j++) _offered[_block.Bin(j)]++;
+        Metrics.Drafted += drafted;
+        return drafted;
+    }
+
+    /// <summary>Feeds what is not held yet and the first drafted tokens; returns the row of the last known token.</summary>
+    private int Forward(int drafted)
+    {
+        long start = Stopwatch.GetTimestamp();
+        int pending = _count - _sequence!.Length;
+        if (pending + drafted > _rows)
+        {
+            _sequence.Forward(_tokens.AsSpan(_sequence.Length, pending - 1), _logits.AsSpan(0, _vocabulary));
+            Metrics.Forwards++;
+            Metrics.TokensFed += pending - 1;
+            pending = 1;
+        }
+        int rows = pending + drafted;
+        _sequence.ForwardAll(_tokens.AsSpan(_sequence.Length, rows), _logits.AsSpan(0, rows * _vocabulary));
+        Metrics.Seconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
+        Metrics.Forwards++;
+        Metrics.TokensFed += rows;
+        return pending - 1;
+    }
+
+    private int Choose(Span<float> logits, int i)
+    {
+        if (GathersSignals) return _signals.Observe(logits);
+        int best = TensorPrimitives.IndexOfMax<float>(logits);
+        TensorPrimitives.Subtract(logits, logits[best], _exponentials);
+        TensorPrimitives.Exp<float>(_exponentials, _exponentials);
+        _exponentials[best] = 0;
+        double others = TensorPrimitives.Sum<float>(_exponentials);
+        _bins[i] = ConfidenceBins.Of(others / (1 + others));
+        return best;
+    }
+
+    // A replacement never counts as accepted, though it cannot be the drafted token unless rounding leaves no other.
+    private int Sample(Span<float> logits, int i, int drafted, out int accepted)
+    {
+        Span<double> law = _laws.AsSpan(i * _vocabulary, _vocabulary);
+        TokenLaw.Fill(logits, _sampling, law, _scratch);
+        _bins[i] = ConfidenceBins.Of(1 - TensorPrimitives.Max<double>(law));
+        accepted = -1;
+        int token;
+        if (drafted < 0) token = TokenLaw.Draw(law, _random);
+        else
+        {
+            (token, bool kept) = TokenLaw.AcceptOrReplace(law, _block!.Law(i), drafted, _scratch, _random);
+            if (kept) accepted = token;
+        }
+        if (GathersSignals) _signals.Observe(logits, token);
+        return token;
+    }
+
+    private void Count(int position, bool accepted)
+    {
+        int bin = _block!.Bin(position);
+        _tested[bin]++;
+        Metrics.Tested[position]++;
+        if (!accepted) return;
+        _accepted[bin]++;
+        Metrics.AcceptedAt[position]++;
+    }
+}
