@@ -143,7 +143,7 @@ let tests =
             let models: ITokenModel[] = [| new FakeModel(9, 60, unlike 0.5 (scrambled 9)); new FakeModel(9, 60, scrambled 9) |]
             let controller = DraftController.Adaptive(0.1, verifyCosts)
             use decoder = new SpeculativeDecoder(models, 0, 40, [| controller |], null)
-            let sample seed = (decoder.Decode(ReadOnlySpan [| 3; 4 |], SamplingOptions(2.0, Seed = seed))).Generation.Tokens
+            let sample seed = (decoder.Decode(ReadOnlySpan [| 3; 4 |], SamplingOptions(8.0, Seed = seed))).Generation.Tokens
             for seed in 1UL .. 20UL do sample seed |> ignore
             controller.Freeze()
             let first = [ for seed in 1UL .. 20UL -> sample seed ]
