@@ -100,13 +100,12 @@ let tests =
             Expect.equal got.Metrics.Stages[0].TokensOut 32L "drafter"
         }
         test "i.i.d. acceptance: tokens per forward follow the formula within 3 %" {
-            // The chance of another token than the target's is drawn from a hash of the whole context.
+            // Whether the drafter writes another token than the target is drawn from the position: independent of all before.
             let target = fun (tokens: int[]) -> Array.init 4 (fun i -> if i = 1 + (tokens.Length % 3) then 5.0f else 0.0f)
             let drafter: Law =
                 fun tokens ->
-                    let random = Random((12345, tokens.Length) ||> fun a b -> a + 7919 * b)
                     let next = 1 + (tokens.Length % 3)
-                    let next = if random.NextDouble() < 0.75 then next else 1 + next % 3
+                    let next = if SplitMix64(uint64 tokens.Length).NextDouble() < 0.75 then next else 1 + next % 3
                     Array.init 4 (fun i -> if i = next then 5.0f else 0.0f)
             let models: ITokenModel[] = [| new FakeModel(4, 30_000, drafter); new FakeModel(4, 30_000, target) |]
             for length in [ 1; 3; 6 ] do
@@ -136,7 +135,7 @@ let tests =
                     let m = (decoder.Decode(ReadOnlySpan [| i % 8; i / 8 |])).Metrics.Target
                     last <- float m.Drafted / float m.Forwards
                 last
-            Expect.isGreaterThan (run law) 5.0 "the same law"
+            Expect.isGreaterThan (run law) 4.0 "the same law"
             Expect.isLessThan (run (fun tokens -> Array.rev (law tokens))) 0.2 "another law"
         }
         test "equal seeds give equal samples, other seeds others, once the lengths are frozen" {
