@@ -99,4 +99,6 @@ module ReportSections =
                struct ("comparisons", "Comparison with baselines", text + ReportTables.comparisons data)
            if hasCalibration data then struct ("calibration", "Calibration", calibration data)
            if data.Stages.Length > 0 then struct ("accuracy", "Accuracy by task and level", accuracy data)
+           if data.SpeculationTimes.Length + data.DraftSignals.Length > 0 then
+               struct ("speculative", "Speculative decoding", SpeculativeTables.all data)
            if data.Manifest.Length > 0 then struct ("manifest", "How it was run", ReportTables.manifest data) |]

@@ -9,6 +9,8 @@ type RunData =
     { Regret: RegretPoint[]; Slopes: RegretSlope[]; Tradeoff: OperatingPoint[]; Comparisons: Comparison[]
       Reliability: ReliabilityBin[]; Signals: SignalQuality[]; Stages: StageAccuracy[]
       Stops: StopShare[]; Thresholds: StageThreshold[]
+      SpeculationCounts: SpeculationCount[]; SpeculationPositions: SpeculationPosition[]; SpeculationTimes: SpeculationTime[]
+      Reuse: ReusePoint[]; DraftSignals: DraftSignal[]
       /// Settings of the run, flattened from manifest.json: dotted key, value as text.
       Manifest: struct (string * string)[] }
 
@@ -109,12 +111,44 @@ module RunData =
           Thresholds =
             table dir "thresholds.csv" "lambda,stage,threshold" (fun r ->
                 { Lambda = r.Number "lambda"; Stage = r.Count "stage"; Threshold = r.NumberOrNaN "threshold" })
+          SpeculationCounts =
+            table dir "speculative.csv"
+                ("target,chain,length,prompts,tokens,forwards,drafted,accepted,acceptance,tokens_per_forward,formula,"
+                 + "formula_finite,independence_p,different_tokens") (fun r ->
+                { Target = r.Text "target"; Chain = r.Text "chain"; Length = r.Count "length"
+                  Acceptance = r.UnitOrNaN "acceptance"; TokensPerForward = r.Number "tokens_per_forward"
+                  Formula = r.NumberOrNaN "formula"; FormulaFinite = r.NumberOrNaN "formula_finite"
+                  IndependenceP = r.UnitOrNaN "independence_p"; Different = r.Count "different_tokens" })
+          SpeculationPositions =
+            table dir "speculative_positions.csv" "target,chain,length,position,tested,accepted,acceptance" (fun r ->
+                { Target = r.Text "target"; Chain = r.Text "chain"; Length = r.Count "length"
+                  Position = r.Count "position"; Tested = r.Count "tested"; Acceptance = r.UnitOrNaN "acceptance" })
+          SpeculationTimes =
+            table dir "speculative_times.csv"
+                ("target,chain,length,tokens_per_forward,drafted_per_forward,seconds_per_token,speedup,speedup_low,"
+                 + "speedup_high,formula_speedup,different_tokens") (fun r ->
+                { Target = r.Text "target"; Chain = r.Text "chain"; Length = r.Text "length"
+                  TokensPerForward = r.Number "tokens_per_forward"; SecondsPerToken = r.Number "seconds_per_token"
+                  Speedup = r.Number "speedup"; SpeedupLow = r.Number "speedup_low"; SpeedupHigh = r.Number "speedup_high"
+                  Formula = r.NumberOrNaN "formula_speedup"; Different = r.Count "different_tokens" })
+          Reuse =
+            table dir "speculative_reuse.csv" "lambda,reuse,cost,quality" (fun r ->
+                { Lambda = r.Number "lambda"; Reuse = r.Flag "reuse"; Cost = r.Number "cost"; Quality = r.Unit "quality" })
+          DraftSignals =
+            table dir "speculative_signals.csv"
+                ("drafter,verifier,queries,accepted_fraction,forwards_share,auroc_without,auroc_with,brier_without,"
+                 + "brier_with,different_tokens") (fun r ->
+                { Drafter = r.Text "drafter"; Verifier = r.Text "verifier"
+                  AcceptedFraction = r.Unit "accepted_fraction"; ForwardsShare = r.Number "forwards_share"
+                  AurocWithout = r.UnitOrNaN "auroc_without"; AurocWith = r.UnitOrNaN "auroc_with"
+                  BrierWithout = r.NumberOrNaN "brier_without"; BrierWith = r.NumberOrNaN "brier_with" })
           Manifest = manifest dir }
 
     /// Whether no result file has a data line (the manifest alone is nothing to draw).
     let isEmpty (data: RunData) : bool =
         data.Regret.Length + data.Slopes.Length + data.Tradeoff.Length + data.Comparisons.Length + data.Reliability.Length
-        + data.Signals.Length + data.Stages.Length + data.Stops.Length + data.Thresholds.Length = 0
+        + data.Signals.Length + data.Stages.Length + data.Stops.Length + data.Thresholds.Length
+        + data.SpeculationCounts.Length + data.SpeculationTimes.Length + data.Reuse.Length + data.DraftSignals.Length = 0
 
     /// The name of a stage's model, from whichever file gives it; "model k" where none does.
     let modelName (data: RunData) (stage: int) : string =

@@ -39,5 +39,27 @@ type StageAccuracy =
 /// Share of the test queries that a stage answered, for our policy at one lambda.
 type StopShare = { Lambda: float; Stage: int; Share: float }
 
+/// Speculative decoding with a fixed draft length: tokens per forward of the target as counted, and by the formula at
+/// the measured acceptance rate (NaN where it does not apply), endless and ended where the answers end.
+type SpeculationCount =
+    { Target: string; Chain: string; Length: int; Acceptance: float; TokensPerForward: float
+      Formula: float; FormulaFinite: float; IndependenceP: float; Different: int }
+
+/// Acceptance at one position of a draft, of those drafts that were accepted up to there.
+type SpeculationPosition = { Target: string; Chain: string; Length: int; Position: int; Tested: int; Acceptance: float }
+
+/// Time of one way to decode: speed-up over plain decoding (median, least and greatest round) and by the formula.
+type SpeculationTime =
+    { Target: string; Chain: string; Length: string; TokensPerForward: float; SecondsPerToken: float
+      Speedup: float; SpeedupLow: float; SpeedupHigh: float; Formula: float; Different: int }
+
+/// A point of the front of the cascade with or without reuse of the earlier answer as draft.
+type ReusePoint = { Lambda: float; Reuse: bool; Cost: float; Quality: float }
+
+/// What the verifier's opinion of the draft adds to the confidence in its own answer.
+type DraftSignal =
+    { Drafter: string; Verifier: string; AcceptedFraction: float; ForwardsShare: float
+      AurocWithout: float; AurocWith: float; BrierWithout: float; BrierWith: float }
+
 /// Stopping threshold of a stage at one lambda (NaN where the stage never stops by threshold).
 type StageThreshold = { Lambda: float; Stage: int; Threshold: float }

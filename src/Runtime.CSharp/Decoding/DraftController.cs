@@ -50,6 +50,9 @@ public sealed class DraftController
     /// <summary>The rule for the next request.</summary>
     public DraftRule Rule => _rule;
 
+    /// <summary>Tokens per unit of cost that the plan expects; NaN for a fixed length.</summary>
+    public double Rate { get; private set; } = double.NaN;
+
     /// <summary>The longest draft that any rule of this controller makes.</summary>
     public int MaxLength => _rule.MaxLength;
 
@@ -104,6 +107,7 @@ public sealed class DraftController
         }
         for (int b = 0; b < DraftBlock.Bins; b++) share[b] /= total;
         DraftPlan plan = DraftPlanning.optimal(new DiscreteLaw(acceptance, share), _draftCost, _verifyCosts);
+        Rate = plan.Rate;
         _rule = new DraftRule(acceptance, plan.Continue, plan.Keep);
     }
 }

@@ -68,5 +68,15 @@ public sealed record SpeculationMetrics(IReadOnlyList<StageSpeculation> Stages)
     }
 }
 
+/// <summary>What the target says of the first draft of a request, from the forward that verified it.</summary>
+/// <param name="LogProbabilities">Of each drafted token, given the prompt and the draft before it.</param>
+/// <param name="Accepted">How many from the start were accepted.</param>
+public sealed record FirstDraft(double[] LogProbabilities, int Accepted)
+{
+    /// <summary>Share of the draft that was accepted; 0 where there was none.</summary>
+    public double AcceptedFraction => LogProbabilities.Length == 0 ? 0 : Accepted / (double)LogProbabilities.Length;
+}
+
 /// <summary>An answer with what it took to decode it.</summary>
-public sealed record SpeculativeGeneration(Generation Generation, SpeculationMetrics Metrics);
+/// <param name="FirstDraft">Where the draft was a finished answer, this is the target's opinion of the answer.</param>
+public sealed record SpeculativeGeneration(Generation Generation, SpeculationMetrics Metrics, FirstDraft FirstDraft);

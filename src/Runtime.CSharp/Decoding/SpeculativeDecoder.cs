@@ -75,7 +75,7 @@ public sealed class SpeculativeDecoder : IDisposable
             level.Finish();
             whole = true;
             int[] tokens = level.Tokens[prompt.Length..^(ended ? 1 : 0)].ToArray();
-            return new SpeculativeGeneration(new Generation(tokens, level.Signals, ended), new SpeculationMetrics(Stages(level)));
+            return new SpeculativeGeneration(new Generation(tokens, level.Signals, ended), new SpeculationMetrics(Stages(level)), level.FirstDraft);
         }
         finally
         {

@@ -51,6 +51,9 @@ internal sealed class SpeculativeLevel : IDraftSource
 
     public AnswerSignals Signals => _signals.ToSignals();
 
+    /// <summary>What this level says of the first draft that it was given.</summary>
+    public FirstDraft FirstDraft { get; private set; } = new([], 0);
+
     /// <summary>Prompt and answer, as far as they are known.</summary>
     public ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, _count);
 
@@ -75,6 +78,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         Array.Clear(_accepted);
         Metrics = new StageSpeculation(_model.Name, MaxDraft);
         _signals = default;
+        FirstDraft = new([], 0);
         _count = 0;
     }
 
@@ -121,6 +125,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         // An end token that is drafted last needs no logits of its own.
         int fed = drafted > 0 && _tokens[_count + drafted - 1] == _end ? drafted - 1 : drafted;
         int last = Forward(fed);
+        double[]? opinion = GathersSignals && drafted > 0 && Metrics.TokensOut == 0 ? Opinion(last, drafted) : null;
         int i = 0;
         while (true)
         {
@@ -135,6 +140,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         _count += i;
         if (_sequence!.Length > _count - 1) _sequence.Truncate(_count - 1);
         Metrics.TokensOut += i;
+        if (opinion is not null) FirstDraft = new(opinion, (int)Metrics.Accepted);
         return i;
     }
 
@@ -175,6 +181,21 @@ internal sealed class SpeculativeLevel : IDraftSource
         Metrics.Forwards++;
         Metrics.TokensFed += rows;
         return pending - 1;
+    }
+
+    private double[] Opinion(int last, int drafted)
+    {
+        var logs = new double[drafted];
+        for (int i = 0; i < drafted; i++)
+        {
+            ReadOnlySpan<float> logits = _logits.AsSpan((last + i) * _vocabulary, _vocabulary);
+            TensorPrimitives.Subtract(logits, logits[_tokens[_count + i]], _exponentials);
+            float top = TensorPrimitives.Max<float>(_exponentials);
+            TensorPrimitives.Subtract(_exponentials, top, _exponentials);
+            TensorPrimitives.Exp<float>(_exponentials, _exponentials);
+            logs[i] = -top - Math.Log(TensorPrimitives.Sum<float>(_exponentials));
+        }
+        return logs;
     }
 
     private int Choose(Span<float> logits, int i)

@@ -23,4 +23,13 @@ public sealed record ExperimentOptions
 
     /// <summary>What one answer of the largest model costs in the statistical experiment, in units of quality.</summary>
     public double TablePrice { get; init; } = 0.25;
+
+    /// <summary>Prompts of the speculative experiment for each target.</summary>
+    public int SpeculativePrompts { get; init; } = 60;
+
+    /// <summary>Rounds of the speculative experiment that are timed.</summary>
+    public int SpeculativeRounds { get; init; } = 7;
+
+    /// <summary>Calibration queries, and test queries, of the cascade with and without draft reuse.</summary>
+    public int SpeculativeQueries { get; init; } = 1000;
 }

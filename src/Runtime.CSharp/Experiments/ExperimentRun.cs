@@ -5,7 +5,7 @@ using OptimalStopping.Runtime.Traces;
 namespace OptimalStopping.Runtime.Experiments;
 
 /// <summary>What `toolkit run` is asked to do.</summary>
-/// <param name="Experiments">all, regret, tradeoff or statistical.</param>
+/// <param name="Experiments">all, regret, tradeoff, statistical or speculative.</param>
 /// <param name="Config">The ladder file; unused where traces are given.</param>
 /// <param name="Traces">A trace file to replay instead of running models, or null.</param>
 /// <param name="Out">The run folder.</param>
@@ -36,6 +36,15 @@ public static class ExperimentRun
         policy?.RequireModels([.. file.Stages.Select(stage => stage.Name)], file.File);
         policy?.RequireNoFeatures();
         using RunFolder folder = RunFolder.Claim(request.Out);
+        if (request.Experiments == ExperimentSuite.Speculative)
+        {
+            folder.Open();
+            using ModelLadder models = ModelLadder.Load(file);
+            SpeculativeExperiment.Run(models, request.Options, request.Out, progress, cancel);
+            DraftReuse.Run(models, request.Options, request.Out, progress, cancel);
+            RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
+            return;
+        }
         string records = Path.Combine(request.Out, "records.jsonl");
         if (File.Exists(records) && !request.Resume)
             throw new ToolkitException($"{records}: expected a new folder, got the records of an earlier run; give --resume to go on with them, or another --out");
@@ -56,6 +65,8 @@ public static class ExperimentRun
 
     private static void RunTraces(RunRequest request, Action<string, double> progress, CancellationToken cancel)
     {
+        if (request.Experiments == ExperimentSuite.Speculative)
+            throw new ToolkitException("--experiments speculative: expected a ladder of models to run (--config), got --traces");
         progress("reading the traces", 0);
         TraceTable table = TraceReader.ReadTable(request.Traces!);
         RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed);

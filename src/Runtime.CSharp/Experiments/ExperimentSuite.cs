@@ -4,7 +4,10 @@ namespace OptimalStopping.Runtime.Experiments;
 public static class ExperimentSuite
 {
     /// <summary>Names that `--experiments` takes.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["all", "regret", "tradeoff", "statistical"];
+    public static IReadOnlyList<string> Names { get; } = ["all", "regret", "tradeoff", "statistical", Speculative];
+
+    /// <summary>The experiment that runs models by itself, needs no recorded outcomes and is not part of `all`: what it measures is time.</summary>
+    public const string Speculative = "speculative";
 
     /// <summary>Runs one experiment, or all.</summary>
     /// <param name="progress">Told the step and the share of it that is done.</param>
@@ -13,6 +16,7 @@ public static class ExperimentSuite
     {
         if (!Names.Contains(which))
             throw new ToolkitException($"experiments: expected {string.Join(", ", Names)}, got '{which}'");
+        if (which == Speculative) throw new ToolkitException("experiments: speculative: expected models to run, got recorded outcomes");
         if (which is "all" or "tradeoff" or "statistical")
         {
             PolicyBench bench = PolicyBench.Fit(outcomes, progress, cancel);

@@ -37,10 +37,10 @@ public sealed class RunFolder : IDisposable
         }
     }
 
-    /// <summary>The result files (records and tables) that were written since the folder was taken, and the records, in the order of their names.</summary>
+    /// <summary>The result files (records and tables; those of times, whose bytes no second run gives, are left out) that were written since the folder was taken, and the records, in the order of their names.</summary>
     public IReadOnlyList<string> Results() =>
         [.. Directory.EnumerateFiles(Path).Select(file => System.IO.Path.GetFileName(file)!)
-            .Where(name => name == "records.jsonl" || (name.EndsWith(".csv", StringComparison.Ordinal) && File.GetLastWriteTimeUtc(System.IO.Path.Combine(Path, name)) >= _since))
+            .Where(name => name == "records.jsonl" || (name.EndsWith(".csv", StringComparison.Ordinal) && !name.EndsWith("_times.csv", StringComparison.Ordinal) && File.GetLastWriteTimeUtc(System.IO.Path.Combine(Path, name)) >= _since))
             .Order(StringComparer.Ordinal)];
 
     /// <summary>
