@@ -55,7 +55,7 @@ let tests =
                 let law, c = randomLaw random 3, 0.05 + 0.3 * random.NextDouble()
                 let plan, rule = DraftPlanning.optimal (law, c, Array.create 13 1.0), DraftStopping.optimal (law, c, 12)
                 within 3e-3 plan.Rate rule.Rate "rate"
-                within 2e-2 plan.Continue[0] (if rule.Threshold >= 1.0 then plan.Continue[0] else rule.Threshold) "threshold"
+                if rule.Threshold < 0.98 then within 2e-2 plan.Continue[0] rule.Threshold "threshold"
                 Expect.all plan.Keep (fun x -> x <= 0.0) "what is drafted is verified"
 
         testCase "where verification costs as much per token as decoding, nothing is drafted" <| fun () ->
