@@ -73,7 +73,7 @@ let private inProcess =
             usage "'--seed' must be followed by <int>, but was 'one'" [ "run"; "--seed"; "one" ]
             usage "--seed" [ "run"; "--seed"; "99999999999" ]
             usage "--seed" [ "run"; "--seed" ]
-            usage "--experiments: expected all, regret, tradeoff, statistical, got 'some'" [ "run"; "--experiments"; "some" ]
+            usage "--experiments: expected all, regret, tradeoff, statistical, speculative, got 'some'" [ "run"; "--experiments"; "some" ]
             usage "--train-fraction: expected a number between 0 and 1, got 1" [ "evaluate"; "--traces"; "x"; "--out"; "y"; "--train-fraction"; "1" ]
             usage "--train-fraction: expected a number between 0 and 1, got NaN" [ "evaluate"; "--traces"; "x"; "--out"; "y"; "--train-fraction"; "nan" ]
             usage "--lambda: expected a number of at least 0, got -1" [ "decode"; "add 1+1="; "--lambda"; "-1" ]

@@ -38,6 +38,7 @@ let tests =
         Experiments.RegretExperimentTests.tests
         Experiments.ExperimentSuiteTests.tests
         Experiments.LadderReportTests.tests
+        Experiments.SpeculativeExperimentTests.tests
         Experiments.ExperimentRunTests.tests
     ]
 

@@ -1,0 +1,60 @@
+module Runtime.Tests.Experiments.SpeculativeExperimentTests
+
+open System
+open System.IO
+open System.Threading
+open Expecto
+open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Runtime.Decoding
+open Runtime.Tests.Decoding
+open Runtime.Tests.Models
+
+/// Rows of a result file as maps from column to text.
+let private rows folder name =
+    let lines = File.ReadAllLines(Path.Combine(folder, name))
+    let columns = lines[0].Split ','
+    lines[1..] |> Array.map (fun line -> Map.ofArray (Array.zip columns (line.Split ',')))
+
+let private quiet = Action<string, float>(fun _ _ -> ())
+
+let tests =
+    testList "SpeculativeExperiment" [
+        test "on the nano ladder: no token differs, counts add up, reuse costs less for the same answers" {
+            use folder = new RandomCheckpoint.TemporaryFolder()
+            let options = ExperimentOptions(SpeculativePrompts = 5, SpeculativeRounds = 1, SpeculativeQueries = 150)
+            SpeculativeExperiment.Run(NanoModels.ladder (), options, folder.Path, quiet, CancellationToken.None)
+            DraftReuse.Run(NanoModels.ladder (), options, folder.Path, quiet, CancellationToken.None)
+            let number column (row: Map<string, string>) = float row[column]
+            let counts, times = rows folder.Path "speculative.csv", rows folder.Path "speculative_times.csv"
+            Expect.equal (counts |> Array.map (fun r -> r["target"]) |> Array.distinct) [| "nano-2"; "nano-3"; "nano-4" |] "targets"
+            for row in Array.append counts times do
+                Expect.equal row["different_tokens"] "0" $"{row}"
+            for row in counts do
+                let chain = row["chain"]
+                Expect.equal (number "tokens" row / number "forwards" row) (number "tokens_per_forward" row) "ratio"
+                Expect.isTrue (number "accepted" row <= number "drafted" row) "accepted"
+                if not (chain.StartsWith "lookup") then
+                    Expect.isLessThan (abs (number "tokens_per_forward" row / number "formula_finite" row - 1.0)) 0.25 $"near the formula: {row}"
+            Expect.isTrue (times |> Array.exists (fun r -> r["length"] = "adaptive") && times |> Array.exists (fun r -> r["length"] = "none")) "ways"
+            let plain, reused = rows folder.Path "speculative_reuse.csv" |> Array.partition (fun r -> r["reuse"] = "0")
+            for a, b in Array.zip plain reused do
+                Expect.equal (a["lambda"], a["quality"]) (b["lambda"], b["quality"]) "the same answers"
+                Expect.isLessThanOrEqual (number "cost" b) (number "cost" a) "cost"
+            Expect.isLessThan (reused |> Array.averageBy (number "cost")) (0.9 * (plain |> Array.averageBy (number "cost"))) "costs less"
+            for row in rows folder.Path "speculative_signals.csv" do
+                Expect.equal row["different_tokens"] "0" "verified answers"
+        }
+        test "forward costs rise with the tokens" {
+            let costs = ForwardCosts.Measure((NanoModels.models ())[0], 6, rounds = 3)
+            Expect.equal costs.Length 7 "entries"
+            Expect.isGreaterThan costs[0] 0.0 "above 0"
+            Expect.equal (Array.sort costs) costs "rising"
+        }
+        test "traces have no models to run" {
+            use folder = new RandomCheckpoint.TemporaryFolder()
+            let request = RunRequest("speculative", "none.yaml", "none.jsonl", folder.File "run", false, ExperimentOptions())
+            let e = Expect.throwsC (fun () -> ExperimentRun.Run(request, quiet, CancellationToken.None)) id
+            Expect.equal e.Message "--experiments speculative: expected a ladder of models to run (--config), got --traces" "fault"
+        }
+    ]
