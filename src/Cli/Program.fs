@@ -20,6 +20,7 @@ let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: Cancel
     | Collect a -> Collect.execute a cancel
     | Train a -> Train.execute a cancel
     | Info a -> Info.execute a
+    | Bench a -> Bench.execute a
     | Theory a -> Theory.execute a
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.

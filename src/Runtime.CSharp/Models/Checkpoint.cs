@@ -60,6 +60,13 @@ public sealed class Checkpoint : IDisposable
         return file.ReadBytes(entry);
     }
 
+    /// <summary>A tensor of exactly this shape, in place; it stays until this is disposed.</summary>
+    internal unsafe MappedTensor Mapped(string name, params long[] shape)
+    {
+        var (file, entry) = Find(name, shape);
+        return new MappedTensor(entry, file.Map() + entry.Offset);
+    }
+
     public void Dispose()
     {
         foreach (SafeTensors file in _files) file.Dispose();

@@ -3,8 +3,9 @@ namespace OptimalStopping.Runtime.Models;
 /// <summary>
 /// A dense Qwen3 model on the processor, in managed code: INT8 weights, activations rounded to INT8 per 64 values, exact
 /// integer sums, everything else in float32 with one fixed order of operations. A token's logits are bitwise the same
-/// alone, among other tokens, in a batch, and with every <see cref="KernelSet"/>. One forward uses one thread; several
-/// threads may each drive their own sequences of one model at the same time.
+/// alone, among other tokens, in a batch, on any number of cores, and with every <see cref="KernelSet"/>. A forward shares
+/// steps that are large enough over the process's <see cref="WorkerTeam"/>; several threads may each drive their own
+/// sequences of one model at the same time.
 /// </summary>
 public sealed class CpuModel : ITokenModel
 {
@@ -40,6 +41,19 @@ public sealed class CpuModel : ITokenModel
         kernels ??= KernelSet.Best;
         return new CpuModel(name, config, CpuWeights.Read(config, checkpoint, kernels), kernels);
     }
+
+    /// <summary>A model of this shape with random weights, for measuring speed.</summary>
+    public static CpuModel Random(string name, Qwen3Config config, int seed = 1, KernelSet? kernels = null)
+    {
+        kernels ??= KernelSet.Best;
+        return new CpuModel(name, config, CpuWeights.Random(config, seed, kernels), kernels);
+    }
+
+    /// <summary>Bytes of weights that decoding one token reads.</summary>
+    public long BytesPerToken => _weights.BytesPerToken;
+
+    /// <summary>Bytes of keys and values that one more token of context adds to what decoding a token reads.</summary>
+    public long CacheBytesPerToken => 2L * Config.Layers * Config.KeyValueHeads * Config.HeadDimension * sizeof(ushort);
 
     public ITokenSequence NewSequence(int capacity)
     {
@@ -147,7 +161,7 @@ public sealed class CpuModel : ITokenModel
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_idle.TryPop(out ForwardPass? pass)) return pass;
         }
-        return new ForwardPass(Config, _weights);
+        return new ForwardPass(Config, _weights, WorkerTeam.Shared);
     }
 
     private void Return(ForwardPass pass)

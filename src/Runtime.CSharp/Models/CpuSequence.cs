@@ -34,6 +34,13 @@ internal sealed class CpuSequence : ITokenSequence
         Length = length; // what lies behind is overwritten before it is read again
     }
 
+    /// <summary>Holds so many tokens with random keys and values, for measuring speed.</summary>
+    internal void Pretend(int length, Random random)
+    {
+        Cache.Randomise(random);
+        Length = length;
+    }
+
     public ITokenSequence Fork()
     {
         var copy = new CpuSequence(Model, Capacity, Angles) { Length = Length };

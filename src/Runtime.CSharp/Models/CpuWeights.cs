@@ -1,34 +1,26 @@
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
-/// A model's weights as the CPU engine holds them: matrices in INT8 with a scale per output channel, the embedding and
-/// the norms in float32. Matrices that share their input are stored as one.
+/// A model's weights as the CPU engine holds them: matrices in INT8 with a scale per output channel, norms in float32,
+/// the embedding as the checkpoint has it. Matrices that share their input are stored as one.
 /// </summary>
 internal sealed class CpuWeights : IDisposable
 {
     private readonly List<IDisposable> _owned = [];
 
-    /// <summary>[vocabulary, hidden], each row padded to whole vectors.</summary>
-    public AlignedBuffer<float> Embedding { get; }
+    public EmbeddingTable Embedding { get; }
     public LayerWeights[] Layers { get; }
     public AlignedBuffer<float> FinalNorm { get; }
     public Int8Matrix Head { get; }
 
-    private CpuWeights(Qwen3Config config, Checkpoint source, KernelSet kernels)
+    private CpuWeights(Qwen3Config config, IWeightSource source, KernelSet kernels)
     {
         try
         {
-            int hidden = config.HiddenSize, stride = Padding.ToBlock(hidden), vocabulary = config.VocabularySize;
-            float[] embedding = source.Floats("model.embed_tokens.weight", vocabulary, hidden);
-            Embedding = Own(new AlignedBuffer<float>((long)vocabulary * stride));
-            for (int token = 0; token < vocabulary; token++)
-                Copy(embedding.AsSpan(token * hidden, hidden), Embedding, (long)token * stride);
-            Head = Own(new Int8Matrix(vocabulary, hidden, kernels));
-            if (config.TieWordEmbeddings)
-                for (int token = 0; token < vocabulary; token++)
-                    Head.SetRow(token, embedding.AsSpan(token * hidden, hidden));
-            else Fill(Head, 0, source, "lm_head", vocabulary);
-            FinalNorm = Norm(source, "model.norm", hidden);
+            Head = Own(new Int8Matrix(config.VocabularySize, config.HiddenSize, kernels));
+            Embedding = Own(source.Embedding("model.embed_tokens", config.VocabularySize, config.HiddenSize, config.TieWordEmbeddings ? Head : null));
+            if (!config.TieWordEmbeddings) source.Fill(Head, 0, "lm_head", config.VocabularySize);
+            FinalNorm = Norm(source, "model.norm", config.HiddenSize);
             Layers = new LayerWeights[config.Layers];
             for (int i = 0; i < Layers.Length; i++) Layers[i] = ReadLayer(config, source, kernels, $"model.layers.{i}.");
         }
@@ -41,7 +33,15 @@ internal sealed class CpuWeights : IDisposable
 
     /// <summary>Reads every tensor that the configuration asks for; others in the checkpoint are left alone.</summary>
     /// <exception cref="ToolkitException">A tensor is missing or has another shape or type.</exception>
-    public static CpuWeights Read(Qwen3Config config, Checkpoint source, KernelSet kernels) => new(config, source, kernels);
+    public static CpuWeights Read(Qwen3Config config, Checkpoint source, KernelSet kernels) =>
+        new(config, new CheckpointWeights(source), kernels);
+
+    /// <summary>Random weights of the configuration's shape, for measuring speed.</summary>
+    public static CpuWeights Random(Qwen3Config config, int seed, KernelSet kernels) => new(config, new RandomWeights(seed), kernels);
+
+    /// <summary>Bytes that one token reads when it is decoded alone: all matrices.</summary>
+    public long BytesPerToken =>
+        Head.Bytes + Layers.Sum(layer => layer.Attention.Bytes + layer.AttentionOutput.Bytes + layer.GateUp.Bytes + layer.Down.Bytes);
 
     public void Dispose()
     {
@@ -49,59 +49,34 @@ internal sealed class CpuWeights : IDisposable
         _owned.Clear();
     }
 
-    private LayerWeights ReadLayer(Qwen3Config config, Checkpoint source, KernelSet kernels, string prefix)
+    private LayerWeights ReadLayer(Qwen3Config config, IWeightSource source, KernelSet kernels, string prefix)
     {
         int hidden = config.HiddenSize, width = config.HeadDimension;
         int queries = config.Heads * width, keys = config.KeyValueHeads * width;
         var attention = Own(new Int8Matrix(queries + 2 * keys, hidden, kernels));
-        Fill(attention, 0, source, prefix + "self_attn.q_proj", queries);
-        Fill(attention, queries, source, prefix + "self_attn.k_proj", keys);
-        Fill(attention, queries + keys, source, prefix + "self_attn.v_proj", keys);
+        source.Fill(attention, 0, prefix + "self_attn.q_proj", queries);
+        source.Fill(attention, queries, prefix + "self_attn.k_proj", keys);
+        source.Fill(attention, queries + keys, prefix + "self_attn.v_proj", keys);
         var output = Own(new Int8Matrix(hidden, queries, kernels));
-        Fill(output, 0, source, prefix + "self_attn.o_proj", hidden);
+        source.Fill(output, 0, prefix + "self_attn.o_proj", hidden);
         int inner = config.IntermediateSize, padded = Padding.ToBlock(inner); // rows between gate and up stay zero
         var gateUp = Own(new Int8Matrix(2 * padded, hidden, kernels));
-        Fill(gateUp, 0, source, prefix + "mlp.gate_proj", inner);
-        Fill(gateUp, padded, source, prefix + "mlp.up_proj", inner);
+        source.Fill(gateUp, 0, prefix + "mlp.gate_proj", inner);
+        source.Fill(gateUp, padded, prefix + "mlp.up_proj", inner);
         var down = Own(new Int8Matrix(hidden, inner, kernels));
-        Fill(down, 0, source, prefix + "mlp.down_proj", hidden);
+        source.Fill(down, 0, prefix + "mlp.down_proj", hidden);
         return new LayerWeights(
             Norm(source, prefix + "input_layernorm", hidden), attention,
             Norm(source, prefix + "self_attn.q_norm", width), Norm(source, prefix + "self_attn.k_norm", width), output,
             Norm(source, prefix + "post_attention_layernorm", hidden), gateUp, down);
     }
 
-    /// <summary>Rows from <paramref name="first"/> on: INT8 as compressed-tensors stores W8A8, or floats rounded here.</summary>
-    private static void Fill(Int8Matrix matrix, int first, Checkpoint source, string name, int rows)
-    {
-        int columns = matrix.Columns;
-        string weight = name + ".weight", scale = name + ".weight_scale";
-        if (source.TypeOf(weight) == TensorType.I8)
-        {
-            if (source.Has(name + ".weight_zero_point"))
-                throw new ToolkitException($"{name}.weight_zero_point: expected symmetric INT8 without a zero point, got one");
-            sbyte[] values = source.Bytes(weight, rows, columns);
-            float[] scales = source.Floats(scale, rows, 1);
-            for (int r = 0; r < rows; r++)
-                matrix.SetRow(first + r, values.AsSpan(r * columns, columns), scales[r]);
-        }
-        else
-        {
-            float[] values = source.Floats(weight, rows, columns);
-            for (int r = 0; r < rows; r++)
-                matrix.SetRow(first + r, values.AsSpan(r * columns, columns));
-        }
-    }
-
-    private AlignedBuffer<float> Norm(Checkpoint source, string name, int length)
+    private AlignedBuffer<float> Norm(IWeightSource source, string name, int length)
     {
         var buffer = Own(new AlignedBuffer<float>(Padding.ToBlock(length)));
-        Copy(source.Floats(name + ".weight", length), buffer, 0);
+        source.Norm(name, buffer, length);
         return buffer;
     }
-
-    private static unsafe void Copy(ReadOnlySpan<float> values, AlignedBuffer<float> target, long offset) =>
-        values.CopyTo(new Span<float>(target.Pointer + offset, values.Length));
 
     private T Own<T>(T item) where T : IDisposable
     {

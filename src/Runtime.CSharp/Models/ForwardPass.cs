@@ -1,51 +1,47 @@
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
-/// The layers of Qwen3 over up to <see cref="MaxRows"/> tokens of any sequences, with the memory for it. Matrix products
-/// take all rows at once and read each weight once; everything else goes row by row. No step of a row depends on another
-/// row, except through the keys and values of earlier positions of its own sequence: that is why a token's logits are
-/// the same bits in every company. One pass belongs to one thread at a time.
+/// The layers of Qwen3 over up to <see cref="MostRows"/> tokens of any sequences, with the memory for it. Matrix products
+/// take all rows at once and read each weight once; everything else goes row by row or head by head. No step of a row
+/// depends on another row, except through the keys and values of earlier positions of its own sequence: that is why a
+/// token's logits are the same bits in every company. Steps that are worth it are shared by the <see cref="WorkerTeam"/>.
+/// One pass belongs to one thread at a time.
 /// </summary>
-internal sealed unsafe class ForwardPass : IDisposable
+internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
 {
-    /// <summary>Rows that fit the first-level cache together with a block of weights of a small model.</summary>
-    public const int MaxRows = 64;
+    /// <summary>The most rows in one run of the layers; a longer prompt goes in pieces of so many.</summary>
+    public const int MostRows = 256;
+
+    /// <summary>Multiplications below which a step ends sooner on one core than a second one could join.</summary>
+    private const long WorthSharing = 200_000;
+
+    private enum Step { LayerInput, Product, Heads, Attention, Context, FeedForwardInput, Inner, Final }
 
     private readonly Qwen3Config _config;
     private readonly CpuWeights _weights;
-    private readonly CpuSequence?[] _sequences = new CpuSequence?[MaxRows];
-    private readonly int[] _tokens = new int[MaxRows], _positions = new int[MaxRows], _logitRows = new int[MaxRows];
-    private readonly int _hiddenStride, _attentionStride, _contextStride, _innerStride, _segments, _headStride;
-    private readonly AlignedBuffer<float> _hidden, _normed, _attention, _context, _gateUp, _inner, _update, _head;
-    private readonly AlignedBuffer<ActivationSegment> _quantised;
-    private AlignedBuffer<float> _scores = new(256);
-    private int _rows;
+    private readonly WorkerTeam _team;
+    private readonly int _width, _group, _keysAt, _valuesAt;
+    private readonly RowQueue _queue = new(MostRows);
+    private readonly PassScratch[] _scratch;
+    private PassBuffers _memory;
 
-    public ForwardPass(Qwen3Config config, CpuWeights weights)
+    // The present step, which the workers read.
+    private Step _step;
+    private int _layer, _parts, _tokens, _outputStride;
+    private Int8Matrix _matrix;
+    private float* _output;
+
+    public ForwardPass(Qwen3Config config, CpuWeights weights, WorkerTeam team)
     {
-        (_config, _weights) = (config, weights);
-        int queries = config.Heads * config.HeadDimension, keys = config.KeyValueHeads * config.HeadDimension;
-        _hiddenStride = Padding.ToBlock(config.HiddenSize);
-        _attentionStride = Padding.ToBlock(queries + 2 * keys);
-        _contextStride = Padding.ToBlock(queries);
-        _innerStride = Padding.ToBlock(config.IntermediateSize);
-        int longest = Math.Max(_hiddenStride, Math.Max(_contextStride, _innerStride));
-        _segments = (longest + ActivationSegment.Inputs - 1) / ActivationSegment.Inputs;
-        _headStride = Padding.ToLanes(config.HeadDimension);
-        _hidden = Rows(_hiddenStride);
-        _update = Rows(_hiddenStride);
-        _normed = new(_hiddenStride);
-        _attention = Rows(_attentionStride);
-        _context = Rows(_contextStride);
-        _gateUp = Rows(2 * _innerStride);
-        _inner = new(_innerStride);
-        _head = new(3 * _headStride);
-        _quantised = new((long)MaxRows * _segments);
-
-        static AlignedBuffer<float> Rows(int stride) => new((long)MaxRows * stride);
+        (_config, _weights, _team, _matrix) = (config, weights, team, weights.Head);
+        _width = config.HeadDimension;
+        _group = config.Heads / config.KeyValueHeads;
+        _keysAt = config.Heads * _width;
+        _valuesAt = _keysAt + config.KeyValueHeads * _width;
+        _memory = new PassBuffers(config, 4);
+        _scratch = new PassScratch[team.Size];
+        for (int i = 0; i < _scratch.Length; i++) _scratch[i] = new PassScratch(config);
     }
-
-    private ActivationRows Quantised => new(_quantised.Pointer, _segments);
 
     /// <summary>
     /// Queues one token; runs the layers when the rows are full. Its logits go to row <paramref name="logitRow"/>, or
@@ -53,140 +49,182 @@ internal sealed unsafe class ForwardPass : IDisposable
     /// </summary>
     public void Add(CpuSequence sequence, int token, int position, int logitRow, Span<float> logits)
     {
-        (_sequences[_rows], _tokens[_rows], _positions[_rows], _logitRows[_rows]) = (sequence, token, position, logitRow);
-        if (++_rows == MaxRows) Flush(logits);
+        _queue.Add(sequence, token, position, logitRow);
+        if (_queue.Count == MostRows) Flush(logits);
     }
 
     /// <summary>Runs the layers on the queued rows, if any.</summary>
     public void Flush(Span<float> logits)
     {
-        if (_rows == 0) return;
-        for (int t = 0; t < _rows; t++)
-            Span(_weights.Embedding.Pointer + (long)_tokens[t] * _hiddenStride, _hiddenStride).CopyTo(Span(Hidden(t), _hiddenStride));
-        for (int layer = 0; layer < _config.Layers; layer++)
+        if (_queue.Count == 0) return;
+        if (_queue.Count > _memory.Rows)
         {
-            AttentionStep(layer, _weights.Layers[layer]);
-            FeedForwardStep(_weights.Layers[layer]);
+            _memory.Dispose();
+            _memory = new PassBuffers(_config, Math.Min(MostRows, 2 * _queue.Count));
         }
-        HeadStep(logits);
-        Array.Clear(_sequences);
-        _rows = 0;
+        for (_layer = 0; _layer < _config.Layers; _layer++)
+        {
+            LayerWeights layer = _weights.Layers[_layer];
+            ByRow(Step.LayerInput, _memory.HiddenStride);
+            Multiply(layer.Attention, _memory.Attention.Pointer, _memory.AttentionStride);
+            ByRow(Step.Heads, 2 * _memory.AttentionStride);
+            Share(Step.Attention, _queue.Runs * _config.KeyValueHeads, 2L * _queue.Pairs * _config.Heads * _width);
+            ByRow(Step.Context, _memory.ContextStride);
+            Multiply(layer.AttentionOutput, _memory.Update.Pointer, _memory.HiddenStride);
+            ByRow(Step.FeedForwardInput, _memory.HiddenStride);
+            Multiply(layer.GateUp, _memory.GateUp.Pointer, 2 * _memory.InnerStride);
+            ByRow(Step.Inner, 2 * _memory.InnerStride);
+            Multiply(layer.Down, _memory.Update.Pointer, _memory.HiddenStride);
+        }
+        ComputeLogits(logits);
+        _queue.Clear();
     }
 
     /// <summary>Forgets queued rows, after a fault.</summary>
-    public void Reset()
-    {
-        Array.Clear(_sequences);
-        _rows = 0;
-    }
+    public void Reset() => _queue.Clear();
 
     public void Dispose()
     {
-        foreach (var buffer in new[] { _hidden, _normed, _attention, _context, _gateUp, _inner, _update, _head, _scores })
-            buffer.Dispose();
-        _quantised.Dispose();
+        _memory.Dispose();
+        foreach (PassScratch scratch in _scratch) scratch.Dispose();
     }
 
-    private void AttentionStep(int layer, LayerWeights weights)
+    void IPartedWork.RunPart(int part, int worker)
     {
-        for (int t = 0; t < _rows; t++) NormAndQuantise(Hidden(t), weights.AttentionNorm, t);
-        weights.Attention.Multiply(Quantised, _rows, _attention.Pointer, _attentionStride);
-        for (int t = 0; t < _rows; t++) StoreKeysAndValues(layer, weights, t);
-        for (int t = 0; t < _rows; t++)
+        if (_step == Step.Product)
+            _matrix.Multiply(
+                (int)((long)_matrix.Blocks * part / _parts), (int)((long)_matrix.Blocks * (part + 1) / _parts),
+                _memory.Quantised, _tokens, _output, _outputStride);
+        else if (_step == Step.Attention)
+            Attend(_queue.Run(part / _config.KeyValueHeads), part % _config.KeyValueHeads, _scratch[worker]);
+        else RunRow(part, _scratch[worker]);
+    }
+
+    private void RunRow(int t, PassScratch scratch)
+    {
+        LayerWeights layer = _weights.Layers[Math.Min(_layer, _config.Layers - 1)];
+        float* hidden = _memory.Hidden.Pointer + (long)t * _memory.HiddenStride;
+        float* update = _memory.Update.Pointer + (long)t * _memory.HiddenStride;
+        switch (_step)
         {
-            Attend(layer, weights, t);
-            Quantise(_context.Pointer + (long)t * _contextStride, _contextStride, t);
+            case Step.LayerInput:
+                if (_layer > 0) VectorMath.Add(hidden, update, _memory.HiddenStride);
+                else _weights.Embedding.Read(_queue[t].Token, hidden); // the padding behind it is zero and stays so
+                NormAndQuantise(hidden, layer.AttentionNorm, t, scratch);
+                break;
+            case Step.Heads:
+                PrepareHeads(layer, t, scratch);
+                break;
+            case Step.Context:
+                VectorMath.Quantise(_memory.Context.Pointer + (long)t * _memory.ContextStride, _memory.ContextStride, _memory.Quantised.Row(t));
+                break;
+            case Step.FeedForwardInput:
+                VectorMath.Add(hidden, update, _memory.HiddenStride);
+                NormAndQuantise(hidden, layer.FeedForwardNorm, t, scratch);
+                break;
+            case Step.Inner:
+                float* gate = _memory.GateUp.Pointer + (long)t * 2 * _memory.InnerStride;
+                VectorMath.SwiGlu(gate, gate + _memory.InnerStride, gate, _memory.InnerStride);
+                VectorMath.Quantise(gate, _memory.InnerStride, _memory.Quantised.Row(t));
+                break;
+            case Step.Final:
+                VectorMath.Add(hidden, update, _memory.HiddenStride);
+                if (_queue[t].Wanted >= 0) NormAndQuantise(hidden, _weights.FinalNorm, _queue[t].Wanted, scratch);
+                break;
         }
-        weights.AttentionOutput.Multiply(Quantised, _rows, _update.Pointer, _hiddenStride);
-        VectorMath.Add(_hidden.Pointer, _update.Pointer, _rows * _hiddenStride);
     }
 
-    private void StoreKeysAndValues(int layer, LayerWeights weights, int t)
+    /// <summary>Norms each head of queries and keys, turns it to its position, and stores keys and values.</summary>
+    private void PrepareHeads(LayerWeights layer, int t, PassScratch scratch)
     {
-        int width = _config.HeadDimension;
-        float* keys = _attention.Pointer + (long)t * _attentionStride + _config.Heads * width;
-        float* values = keys + _config.KeyValueHeads * width;
-        for (int head = 0; head < _config.KeyValueHeads; head++)
-            _sequences[t]!.Cache.Store(layer, head, _positions[t], Turned(keys + head * width, weights.KeyNorm, t), values + head * width);
-    }
-
-    private void Attend(int layer, LayerWeights weights, int t)
-    {
-        int width = _config.HeadDimension, group = _config.Heads / _config.KeyValueHeads;
-        CpuSequence sequence = _sequences[t]!;
-        int count = _positions[t] + 1;
-        float* queries = _attention.Pointer + (long)t * _attentionStride, context = _context.Pointer + (long)t * _contextStride;
-        float* scores = Scores(count), output = _head.Pointer + 2 * _headStride;
-        float scale = 1 / MathF.Sqrt(width);
+        (CpuSequence sequence, int position) = (_queue[t].Sequence, _queue[t].Position);
+        float* queries = _memory.Attention.Pointer + (long)t * _memory.AttentionStride, turned = scratch.Turned.Pointer;
+        float scale = 1 / MathF.Sqrt(_width);
         for (int head = 0; head < _config.Heads; head++)
         {
-            float* query = Turned(queries + head * width, weights.QueryNorm, t);
-            for (int i = 0; i < width; i++) query[i] *= scale;
-            Attention.Attend(query, sequence.Cache.Keys(layer, head / group), sequence.Cache.Values(layer, head / group),
-                count, width, _headStride, scores, output);
-            Span(output, width).CopyTo(Span(context + head * width, width));
+            Turn(queries + head * _width, layer.QueryNorm);
+            for (int i = 0; i < _width; i++) queries[head * _width + i] = turned[i] * scale;
         }
-    }
-
-    /// <summary>One head, normed and turned to its position (Qwen3 norms each head of queries and keys before turning).</summary>
-    private float* Turned(float* head, AlignedBuffer<float> norm, int t)
-    {
-        float* input = _head.Pointer, output = input + _headStride;
-        Span(head, _config.HeadDimension).CopyTo(Span(input, _config.HeadDimension));
-        VectorMath.RmsNorm(input, norm.Pointer, output, _config.HeadDimension, _config.RmsNormEpsilon);
-        Rotary.Rotate(output, _sequences[t]!.Angles, _positions[t], _config.HeadDimension / 2);
-        return output;
-    }
-
-    private void FeedForwardStep(LayerWeights weights)
-    {
-        for (int t = 0; t < _rows; t++) NormAndQuantise(Hidden(t), weights.FeedForwardNorm, t);
-        weights.GateUp.Multiply(Quantised, _rows, _gateUp.Pointer, 2 * _innerStride);
-        for (int t = 0; t < _rows; t++)
+        for (int head = 0; head < _config.KeyValueHeads; head++)
         {
-            float* gate = _gateUp.Pointer + (long)t * 2 * _innerStride;
-            VectorMath.SwiGlu(gate, gate + _innerStride, _inner.Pointer, _innerStride);
-            Quantise(_inner.Pointer, _innerStride, t);
+            Turn(queries + _keysAt + head * _width, layer.KeyNorm);
+            sequence.Cache.Store(_layer, head, position, turned, queries + _valuesAt + head * _width);
         }
-        weights.Down.Multiply(Quantised, _rows, _update.Pointer, _hiddenStride);
-        VectorMath.Add(_hidden.Pointer, _update.Pointer, _rows * _hiddenStride);
+
+        void Turn(float* head, AlignedBuffer<float> norm)
+        {
+            Copy(head, scratch.Head.Pointer, _width); // there, zeros follow it up to whole vectors
+            VectorMath.RmsNorm(scratch.Head.Pointer, norm.Pointer, turned, _width, _config.RmsNormEpsilon);
+            Rotary.Rotate(turned, sequence.Angles, position, _width / 2);
+        }
     }
 
-    /// <summary>Logits of the rows that want them. These go to consecutive rows of the target, by the caller's order.</summary>
-    private void HeadStep(Span<float> logits)
+    /// <summary>The queries of some neighbouring tokens that share one head of keys and values.</summary>
+    private void Attend(RowRun run, int keyHead, PassScratch scratch)
     {
-        int wanted = 0, first = -1;
-        for (int t = 0; t < _rows; t++)
+        KeyValueCache cache = run.Sequence.Cache;
+        var head = new Attention.Head(cache.Keys(_layer, keyHead), cache.Values(_layer, keyHead), _width, cache.Positions);
+        int last = _queue[run.First + run.Count - 1].Position, scoreStride = Padding.ToLanes(last + 1), padded = Padding.ToLanes(_width);
+        float* scores = scratch.Scores((long)Attention.MostQueries * scoreStride);
+        float** queries = stackalloc float*[Attention.MostQueries];
+        float** outputs = stackalloc float*[Attention.MostQueries];
+        int* counts = stackalloc int[Attention.MostQueries];
+        for (int j = 0; j < Attention.MostQueries; j++) outputs[j] = scratch.Outputs.Pointer + j * padded;
+        for (int begin = 0, all = run.Count * _group; begin < all; begin += Attention.MostQueries)
         {
-            if (_logitRows[t] < 0) continue;
-            if (wanted == 0) first = _logitRows[t];
-            NormAndQuantise(Hidden(t), _weights.FinalNorm, wanted++);
+            int number = Math.Min(Attention.MostQueries, all - begin);
+            for (int j = 0; j < number; j++)
+            {
+                int t = run.First + (begin + j) / _group;
+                queries[j] = _memory.Attention.Pointer + (long)t * _memory.AttentionStride + Offset(begin + j);
+                counts[j] = _queue[t].Position + 1;
+            }
+            Attention.Attend(head, queries, counts, number, scores, scoreStride, outputs);
+            for (int j = 0; j < number; j++)
+            {
+                int t = run.First + (begin + j) / _group;
+                Copy(outputs[j], _memory.Context.Pointer + (long)t * _memory.ContextStride + Offset(begin + j), _width);
+            }
         }
-        if (wanted == 0) return;
+
+        int Offset(int query) => (keyHead * _group + query % _group) * _width;
+    }
+
+    /// <summary>Logits of the rows that want them, which go to consecutive rows of the target.</summary>
+    private void ComputeLogits(Span<float> logits)
+    {
+        ByRow(Step.Final, _memory.HiddenStride);
         int vocabulary = _config.VocabularySize;
-        fixed (float* target = logits.Slice(first * vocabulary, wanted * vocabulary))
-            _weights.Head.Multiply(Quantised, wanted, target, vocabulary);
+        if (_queue.WantedCount == 0) return;
+        fixed (float* target = logits.Slice(_queue.FirstLogitRow * vocabulary, _queue.WantedCount * vocabulary))
+            Multiply(_weights.Head, target, vocabulary, _queue.WantedCount);
     }
 
-    private void NormAndQuantise(float* x, AlignedBuffer<float> norm, int row)
+    private void Multiply(Int8Matrix matrix, float* output, int stride) => Multiply(matrix, output, stride, _queue.Count);
+
+    private void Multiply(Int8Matrix matrix, float* output, int stride, int tokens)
     {
-        VectorMath.RmsNorm(x, norm.Pointer, _normed.Pointer, _config.HiddenSize, _config.RmsNormEpsilon);
-        Quantise(_normed.Pointer, _hiddenStride, row);
+        (_matrix, _outputStride, _tokens) = (matrix, stride, tokens);
+        _output = output;
+        Share(Step.Product, Math.Min(matrix.Blocks, 16 * _team.Size), (long)matrix.Rows * matrix.Columns * tokens);
     }
 
-    private void Quantise(float* x, int length, int row) => VectorMath.Quantise(x, length, Quantised.Row(row));
+    /// <summary>A step over all rows; <paramref name="values"/> is how many numbers it touches per row, each with some 16 operations.</summary>
+    private void ByRow(Step step, int values) => Share(step, _queue.Count, 16L * values * _queue.Count);
 
-    private float* Hidden(int row) => _hidden.Pointer + (long)row * _hiddenStride;
-
-    private float* Scores(int count)
+    private void Share(Step step, int parts, long multiplications)
     {
-        if (_scores.Length < Padding.ToLanes(count))
-        {
-            _scores.Dispose();
-            _scores = new AlignedBuffer<float>(2L * Padding.ToLanes(count));
-        }
-        return _scores.Pointer;
+        (_step, _parts) = (step, parts);
+        if (multiplications >= WorthSharing) _team.Run(this, parts);
+        else
+            for (int part = 0; part < parts; part++) ((IPartedWork)this).RunPart(part, 0);
     }
 
-    private static Span<float> Span(float* start, int length) => new(start, length);
+    private void NormAndQuantise(float* x, AlignedBuffer<float> norm, int row, PassScratch scratch)
+    {
+        VectorMath.RmsNorm(x, norm.Pointer, scratch.Normed.Pointer, _config.HiddenSize, _config.RmsNormEpsilon);
+        VectorMath.Quantise(scratch.Normed.Pointer, _memory.HiddenStride, _memory.Quantised.Row(row));
+    }
+
+    private static void Copy(float* from, float* to, int length) => new ReadOnlySpan<float>(from, length).CopyTo(new Span<float>(to, length));
 }

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 
 namespace OptimalStopping.Runtime.Models;
@@ -29,16 +30,23 @@ internal sealed unsafe class Int8Matrix : IDisposable
     public int Rows { get; }
     public int Columns { get; }
 
-    /// <summary>Rounds a row of finite floats: scale = max|w| / 127, value = w / scale to the nearest (ties to even).</summary>
+    /// <summary>Bytes that one product reads: weights and scales.</summary>
+    public long Bytes => _values.Length + _scales.Length * sizeof(float);
+
+    /// <summary>Stores a row of finite floats, rounded.</summary>
     public void SetRow(int row, ReadOnlySpan<float> weights)
     {
-        float max = 0;
-        foreach (float w in weights) max = MathF.Max(max, MathF.Abs(w));
-        float scale = max / 127;
-        Span<sbyte> values = weights.Length <= 4096 ? stackalloc sbyte[weights.Length] : new sbyte[weights.Length];
-        for (int i = 0; i < weights.Length; i++)
-            values[i] = scale == 0 ? (sbyte)0 : (sbyte)Math.Clamp(MathF.Round(weights[i] / scale), -127, 127);
+        Span<sbyte> values = weights.Length <= 8192 ? stackalloc sbyte[weights.Length] : new sbyte[weights.Length];
+        float scale = Round(weights, values);
         SetRow(row, values, scale);
+    }
+
+    /// <summary>Rounds finite floats: value = w / scale to the nearest (ties to even). Returns the scale, which is max|w| / 127.</summary>
+    public static float Round(ReadOnlySpan<float> weights, Span<sbyte> values)
+    {
+        float scale = MathF.Abs(TensorPrimitives.MaxMagnitude(weights)) / 127;
+        VectorMath.RoundTo127(weights, scale, values);
+        return scale;
     }
 
     /// <summary>Stores a row that is already in INT8.</summary>
@@ -54,17 +62,21 @@ internal sealed unsafe class Int8Matrix : IDisposable
         _scales.Pointer[row] = scale;
     }
 
+    /// <summary>Blocks of output rows, which may be computed apart.</summary>
+    public int Blocks => Padding.ToBlock(Rows) / KernelSet.BlockRows;
+
     /// <summary>
-    /// <c>output[t * stride + r]</c> = the product of row r and token t, as <see cref="KernelSet.MultiplyBlock"/> defines
-    /// it. Whole blocks of rows are written where <paramref name="stride"/> has room for them.
+    /// For rows r of the blocks from <paramref name="first"/> up to <paramref name="end"/>: <c>output[t * stride + r]</c> =
+    /// the product of row r and token t, as <see cref="KernelSet.MultiplyBlock"/> defines it. Whole blocks are written
+    /// where <paramref name="stride"/> has room for them.
     /// </summary>
-    public void Multiply(in ActivationRows inputs, int tokens, float* output, int stride)
+    public void Multiply(int first, int end, in ActivationRows inputs, int tokens, float* output, int stride)
     {
-        int blocks = (Rows + KernelSet.BlockRows - 1) / KernelSet.BlockRows, whole = stride / KernelSet.BlockRows;
-        for (int block = 0; block < Math.Min(blocks, whole); block++)
+        int whole = Math.Min(end, stride / KernelSet.BlockRows);
+        for (int block = first; block < whole; block++)
             _kernels.MultiplyBlock(
                 Block(block), _groups, inputs, 0, tokens, Scales(block), output + block * KernelSet.BlockRows, stride);
-        if (blocks > whole) MultiplyPartly(whole, inputs, tokens, output + whole * KernelSet.BlockRows, stride);
+        if (end > whole) MultiplyPartly(whole, inputs, tokens, output + whole * KernelSet.BlockRows, stride);
     }
 
     /// <summary>The last block where the output has no room for all of its rows.</summary>
@@ -77,6 +89,14 @@ internal sealed unsafe class Int8Matrix : IDisposable
             _kernels.MultiplyBlock(Block(block), _groups, inputs, t, 1, Scales(block), all, KernelSet.BlockRows);
             new ReadOnlySpan<float>(all, rows).CopyTo(new Span<float>(output + (long)t * stride, rows));
         }
+    }
+
+    /// <summary>Random bytes and one scale, with products about as large as their inputs: for measuring speed.</summary>
+    public void Randomise(Random random)
+    {
+        for (long start = 0; start < _values.Length; start += 1 << 20)
+            random.NextBytes(new Span<byte>(_values.Pointer + start, (int)Math.Min(1 << 20, _values.Length - start)));
+        new Span<float>(_scales.Pointer, Rows).Fill(1 / (74 * MathF.Sqrt(Columns))); // 74: their standard deviation
     }
 
     public void Dispose()

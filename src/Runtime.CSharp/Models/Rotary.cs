@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
@@ -34,14 +36,25 @@ internal sealed unsafe class Rotary(Qwen3Config config)
     }
 
     /// <summary>Turns one head in place.</summary>
-    public static void Rotate(float* head, ReadOnlySpan<float> table, int position, int half)
+    public static void Rotate(float* head, float[] table, int position, int half)
     {
-        ReadOnlySpan<float> cosines = table.Slice(position * 2 * half, half), sines = table.Slice(position * 2 * half + half, half);
-        for (int i = 0; i < half; i++)
+        fixed (float* start = &table[(long)position * 2 * half])
         {
-            float first = head[i], second = head[i + half];
-            head[i] = first * cosines[i] - second * sines[i];
-            head[i + half] = second * cosines[i] + first * sines[i];
+            float* cosines = start, sines = start + half;
+            int i = 0;
+            for (; i + 8 <= half; i += 8)
+            {
+                Vector256<float> first = Vector256.Load(head + i), second = Vector256.Load(head + i + half);
+                Vector256<float> cosine = Vector256.Load(cosines + i), sine = Vector256.Load(sines + i);
+                (first * cosine - second * sine).Store(head + i);
+                (second * cosine + first * sine).Store(head + i + half);
+            }
+            for (; i < half; i++)
+            {
+                float first = head[i], second = head[i + half];
+                head[i] = first * cosines[i] - second * sines[i];
+                head[i + half] = second * cosines[i] + first * sines[i];
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Microsoft.Win32.SafeHandles;
@@ -23,6 +24,8 @@ public sealed class SafeTensors : IDisposable
 {
     private const long LongestHeader = 100_000_000;
     private readonly SafeFileHandle _handle;
+    private MemoryMappedViewAccessor? _view;
+    private unsafe byte* _bytes;
     private readonly Dictionary<string, TensorEntry> _entries;
 
     private SafeTensors(SafeFileHandle handle, Dictionary<string, TensorEntry> entries) => (_handle, _entries) = (handle, entries);
@@ -87,7 +90,28 @@ public sealed class SafeTensors : IDisposable
         ? MemoryMarshal.Cast<byte, sbyte>(Read(entry)).ToArray()
         : throw new ToolkitException($"{entry.File}: {entry.Name}: expected I8, got {entry.Type}");
 
-    public void Dispose() => _handle.Dispose();
+    /// <summary>
+    /// The file's bytes in memory, mapped at the first call; they stay until this is disposed. To be used where copying a
+    /// tensor into an array would cost too much. Another process must not shorten the file meanwhile.
+    /// </summary>
+    internal unsafe byte* Map()
+    {
+        if (_view is null)
+        {
+            using var file = MemoryMappedFile.CreateFromFile(_handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            _view = file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+            _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _bytes);
+        }
+        return _bytes;
+    }
+
+    public unsafe void Dispose()
+    {
+        if (_bytes != null) _view!.SafeMemoryMappedViewHandle.ReleasePointer();
+        _bytes = null;
+        _view?.Dispose();
+        _handle.Dispose();
+    }
 
     private byte[] Read(TensorEntry entry)
     {

@@ -82,6 +82,27 @@ internal static unsafe class VectorMath
         segment.Bias = -128 * Vector512.Sum(sum);
     }
 
+    /// <summary>Each value = w / scale to the nearest whole number, ties to even, within -127..127; zeros where the scale is 0.</summary>
+    public static void RoundTo127(ReadOnlySpan<float> weights, float scale, Span<sbyte> values)
+    {
+        if (scale == 0)
+        {
+            values.Clear();
+            return;
+        }
+        Vector512<float> divisor = Vector512.Create(scale), rounder = Vector512.Create(Rounder), most = Vector512.Create(127f);
+        int i = 0;
+        for (; i + Lanes <= weights.Length; i += Lanes)
+        {
+            Vector512<float> w = Vector512.Create(weights.Slice(i, Lanes)) / divisor;
+            w = Vector512.MinNative(Vector512.MaxNative(w, -most), most);
+            Vector512<int> q = (w + rounder).AsInt32() - rounder.AsInt32();
+            Vector256<short> word = Vector256.Narrow(q.GetLower(), q.GetUpper());
+            Vector128.Narrow(word.GetLower(), word.GetUpper()).CopyTo(values.Slice(i, Lanes));
+        }
+        for (; i < weights.Length; i++) values[i] = (sbyte)Math.Clamp(MathF.Round(weights[i] / scale), -127, 127);
+    }
+
     /// <summary><c>x += y</c></summary>
     public static void Add(float* x, float* y, int padded)
     {
@@ -123,10 +144,14 @@ internal static unsafe class VectorMath
         return (p.AsInt32() + ((shifted.AsInt32() - rounder.AsInt32()) << 23)).AsSingle();
     }
 
-    /// <summary>Softmax in place over the first <paramref name="count"/> of the scores; the padding behind them becomes zero.</summary>
-    public static void Softmax(float* scores, int count)
+    /// <summary>
+    /// Softmax in place over the first <paramref name="count"/> of the scores; what follows, up to
+    /// <paramref name="end"/> (a multiple of 16), becomes zero.
+    /// </summary>
+    public static void Softmax(float* scores, int count, int end)
     {
         int padded = Padding.ToLanes(count);
+        for (int i = padded; i < end; i += Lanes) Vector512<float>.Zero.Store(scores + i);
         for (int i = count; i < padded; i++) scores[i] = float.NegativeInfinity;
         Vector512<float> greatest = Vector512.Create(float.NegativeInfinity);
         for (int i = 0; i < padded; i += Lanes) greatest = Vector512.MaxNative(greatest, Vector512.Load(scores + i));

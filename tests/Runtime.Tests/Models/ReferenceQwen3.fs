@@ -6,6 +6,7 @@ open System.Collections.Generic
 open OptimalStopping.Runtime.Models
 
 /// How the reference rounds. Exact: nowhere. Rounded: weights per output channel and activations per 64 values to INT8,
+/// keys and values to bfloat16,
 /// as the engine is specified to.
 type Precision =
     | Exact
@@ -14,6 +15,13 @@ type Precision =
 let private roundTo127 (values: float[]) : float[] =
     let scale = (values |> Array.fold (fun m v -> max m (abs v)) 0.0) / 127.0
     if scale = 0.0 then values else values |> Array.map (fun v -> Math.Round(v / scale) * scale)
+
+/// 8 bits of precision, ties to even.
+let private toBfloat16 (value: float) : float =
+    if value = 0.0 then 0.0
+    else
+        let step = Math.Pow(2.0, Math.Floor(Math.Log2(abs value)) - 7.0)
+        Math.Round(value / step) * step
 
 /// Logits after each of the tokens.
 let logits (c: Qwen3Config) (weights: Dictionary<string, float32[]>) (precision: Precision) (tokens: int[]) : float[][] =
@@ -57,6 +65,8 @@ let logits (c: Qwen3Config) (weights: Dictionary<string, float32[]>) (precision:
         let inputNorm, postNorm = vector (p + "input_layernorm.weight"), vector (p + "post_attention_layernorm.weight")
         let normed = states |> Array.map (norm inputNorm)
         let q, k, v = Array.mapi query normed, Array.mapi key normed, Array.mapi value normed
+        let stored (heads: float[][][]) = if precision = Rounded then heads |> Array.map (Array.map (Array.map toBfloat16)) else heads
+        let k, v = stored k, stored v
         let attend t head =
             let kv = head / (c.Heads / c.KeyValueHeads)
             let dot s = Array.fold2 (fun a x y -> a + x * y) 0.0 (q[t][head]: float[]) (k[s][kv]: float[])

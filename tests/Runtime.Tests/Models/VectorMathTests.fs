@@ -38,7 +38,7 @@ let tests =
                 let values = Array.init count (fun _ -> float32 (random.NextDouble() * 40.0 - 20.0))
                 let buffer = padded values |> Array.mapi (fun i v -> if i < count then v else 99f)
                 use p = fixed buffer
-                VectorMath.Softmax(p, count)
+                VectorMath.Softmax(p, count, buffer.Length)
                 let e = values |> Array.map (fun v -> exp (float v - float (Array.max values)))
                 for i in 0 .. buffer.Length - 1 do
                     let exact = if i < count then e[i] / Array.sum e else 0.0

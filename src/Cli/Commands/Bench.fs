@@ -1,0 +1,103 @@
+/// `toolkit bench`: how fast the CPU engine runs on this machine, and how near that is to what its memory allows.
+module OptimalStopping.Cli.Commands.Bench
+
+open System
+open System.Linq
+open System.Text.Json
+open Argu
+open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Models
+open OptimalStopping.Cli.Commands.Shared
+
+type BenchArguments =
+    | Config of string
+    | Shape of string
+    | Kernels of string
+    | Rounds of int
+    | Prefill of int list
+    | Context of int list
+    | Batch of int list
+    | Json
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Config _ -> "measure the models of this ladder file."
+            | Shape _ -> $"measure random weights of this shape: {String.Join(@"", "", ModelShapes.Names)} (default: nano)."
+            | Kernels _ -> "the instruction set; `toolkit info` lists those of this machine (default: the fastest)."
+            | Rounds _ -> "rounds whose median counts (default: 5)."
+            | Prefill _ -> "prompt lengths (default: 8 64 512)."
+            | Context _ -> "tokens held before decoding (default: 0 1024 8192)."
+            | Batch _ -> "sequences decoded together (default: 1 4 16)."
+            | Json -> "print JSON."
+
+type private Figures = { Model: string; Kernels: string; WeightBytes: int64; Figures: EngineFigure list }
+
+let private positive name least (values: int list) =
+    for v in values do
+        if v < least then raise (UsageException $"{name}: expected {least} or more, got {v}")
+    values
+
+let private measure (model: CpuModel) prefills contexts batches rounds =
+    let benchmark = EngineBenchmark model
+    let most = model.MaxPositions
+    let figures = [
+        for tokens in prefills do
+            if tokens <= most then yield benchmark.Prefill(tokens, rounds)
+        for context in contexts do
+            for batch in batches do
+                // What a round decodes grows with the model's speed, so that each takes about as long.
+                let tokens = Math.Clamp(int (2e9 / float model.BytesPerToken), 4, 64)
+                if context + tokens <= most then yield benchmark.Decode(context, batch, tokens, rounds) ]
+    { Model = model.Name; Kernels = model.Kernels.Name; WeightBytes = model.BytesPerToken; Figures = figures }
+
+let private show (bandwidth: float) threads (all: Figures list) =
+    printfn "memory: %s GB/s read by %d threads (best of 7 passes over 1 GiB)" (number (bandwidth / 1e9) 1) threads
+    for f in all do
+        printfn ""
+        printfn "%s: kernels %s, %s MB of weights per token" f.Model f.Kernels (number (float f.WeightBytes / 1e6) 1)
+        printfn "%-8s %7s %8s %6s %12s %8s %10s" "" "tokens" "context" "batch" "tokens/s" "GB/s" "of memory"
+        for x in f.Figures do
+            let rate, share =
+                if x.BytesPerSecond = 0.0 then "", ""
+                else number (x.BytesPerSecond / 1e9) 1, number (100.0 * x.BytesPerSecond / bandwidth) 0 + " %"
+            printfn "%-8s %7d %8d %6d %12s %8s %10s" x.Kind x.Tokens x.Context x.Batch (number x.TokensPerSecond 1) rate share
+
+let private json (bandwidth: float) threads (all: Figures list) =
+    let models =
+        all |> List.map (fun f ->
+            {| model = f.Model
+               kernels = f.Kernels
+               weight_bytes = f.WeightBytes
+               figures = f.Figures |> List.map (fun x ->
+                   {| kind = x.Kind
+                      tokens = x.Tokens
+                      context = x.Context
+                      batch = x.Batch
+                      tokens_per_second = x.TokensPerSecond
+                      bytes_per_second = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable x.BytesPerSecond)
+                      share_of_memory = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable(x.BytesPerSecond / bandwidth)) |}) |})
+    printfn "%s" (JsonSerializer.Serialize({| memory_bytes_per_second = bandwidth; threads = threads; models = models |}, JsonSerializerOptions(WriteIndented = true)))
+
+let execute (arguments: ParseResults<BenchArguments>) =
+    let rounds = arguments.GetResult(Rounds, 5)
+    positive "--rounds" 1 [ rounds ] |> ignore
+    let prefills = arguments.GetResult(Prefill, [ 8; 64; 512 ]) |> positive "--prefill" 1
+    let contexts = arguments.GetResult(Context, [ 0; 1024; 8192 ]) |> positive "--context" 0
+    let batches = arguments.GetResult(Batch, [ 1; 4; 16 ]) |> positive "--batch" 1
+    let kernels = match arguments.TryGetResult Kernels with Some name -> KernelSet.Named name | None -> KernelSet.Best
+    let run (model: CpuModel) = measure model prefills contexts batches rounds
+    let all =
+        match arguments.TryGetResult Config, arguments.TryGetResult Shape with
+        | Some _, Some _ -> raise (UsageException "expected --config or --shape, got both")
+        | Some file, None ->
+            [ for stage in LadderFile.Load(file).Stages do
+                  use model = CpuModel.Load(stage.Path, kernels)
+                  yield run model ]
+        | None, shape ->
+            let name = defaultArg shape "nano"
+            use model = CpuModel.Random(name, ModelShapes.Find name, kernels = kernels)
+            [ run model ]
+    let bandwidth = MemoryBandwidth.Measure()
+    let threads = WorkerTeam.Shared.Size
+    if arguments.Contains Json then json bandwidth threads all else show bandwidth threads all

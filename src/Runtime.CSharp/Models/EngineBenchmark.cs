@@ -1,0 +1,75 @@
+using System.Diagnostics;
+
+namespace OptimalStopping.Runtime.Models;
+
+/// <summary>One measured figure of the engine.</summary>
+/// <param name="Kind"><c>prefill</c> or <c>decode</c>.</param>
+/// <param name="Tokens">Tokens of the prompt, or tokens decoded per sequence and round.</param>
+/// <param name="Context">Tokens that each sequence held before.</param>
+/// <param name="Batch">Sequences.</param>
+/// <param name="TokensPerSecond">Of all sequences together; the median over rounds.</param>
+/// <param name="BytesPerSecond">Weights, and keys and values, that decoding reads; zero for prefill, where reading is not the limit.</param>
+public readonly record struct EngineFigure(string Kind, int Tokens, int Context, int Batch, double TokensPerSecond, double BytesPerSecond);
+
+/// <summary>Measures prefill and decoding of one model. Earlier tokens are random keys and values: their speed is that of real ones.</summary>
+public sealed class EngineBenchmark(CpuModel model)
+{
+    /// <summary>The median over <paramref name="rounds"/> of feeding a prompt of <paramref name="tokens"/> into an empty sequence.</summary>
+    public EngineFigure Prefill(int tokens, int rounds)
+    {
+        using ITokenSequence sequence = model.NewSequence(tokens);
+        var logits = new float[model.VocabularySize];
+        int[] prompt = [.. Enumerable.Range(0, tokens).Select(i => (7 * i + 1) % model.VocabularySize)];
+        double seconds = Median(rounds, () =>
+        {
+            sequence.Truncate(0);
+            long start = Stopwatch.GetTimestamp();
+            sequence.Forward(prompt, logits);
+            return Stopwatch.GetElapsedTime(start).TotalSeconds;
+        });
+        return new EngineFigure("prefill", tokens, 0, 1, tokens / seconds, 0);
+    }
+
+    /// <summary>The median over <paramref name="rounds"/> of decoding <paramref name="tokens"/> in each of <paramref name="batch"/> sequences, greedily.</summary>
+    public EngineFigure Decode(int context, int batch, int tokens, int rounds)
+    {
+        int vocabulary = model.VocabularySize;
+        var logits = new float[batch * vocabulary];
+        var next = new int[batch][];
+        var steps = new SequenceStep[batch];
+        try
+        {
+            for (int b = 0; b < batch; b++)
+            {
+                var sequence = (CpuSequence)model.NewSequence(context + tokens);
+                sequence.Pretend(context, new Random(b));
+                next[b] = [b % vocabulary];
+                steps[b] = new SequenceStep(sequence, next[b]);
+            }
+            double seconds = Median(rounds, () =>
+            {
+                foreach (SequenceStep step in steps) step.Sequence.Truncate(context);
+                long start = Stopwatch.GetTimestamp();
+                for (int i = 0; i < tokens; i++)
+                {
+                    model.ForwardBatch(steps, logits);
+                    for (int b = 0; b < batch; b++) next[b][0] = Greedy.Choose(logits.AsSpan(b * vocabulary, vocabulary));
+                }
+                return Stopwatch.GetElapsedTime(start).TotalSeconds;
+            });
+            double read = model.BytesPerToken + batch * (context + tokens / 2.0) * model.CacheBytesPerToken;
+            return new EngineFigure("decode", tokens, context, batch, tokens * batch / seconds, tokens * read / seconds);
+        }
+        finally
+        {
+            foreach (SequenceStep step in steps) step.Sequence?.Dispose();
+        }
+    }
+
+    private static double Median(int rounds, Func<double> run)
+    {
+        run(); // warms caches and lets the compiler finish
+        double[] seconds = [.. Enumerable.Range(0, rounds).Select(_ => run()).Order()];
+        return (seconds[(rounds - 1) / 2] + seconds[rounds / 2]) / 2;
+    }
+}

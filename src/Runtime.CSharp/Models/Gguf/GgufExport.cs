@@ -1,0 +1,136 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+
+namespace OptimalStopping.Runtime.Models.Gguf;
+
+/// <summary>Qwen3 models as GGUF with matrices in Q8_0, so that llama.cpp can run the same weights.</summary>
+public static class GgufExport
+{
+    /// <summary>
+    /// Writes a checkpoint. INT8 weights keep their bytes, and each block of 32 gets its row's scale; only that scale is
+    /// rounded, to float16. Float weights are first rounded per row, as <see cref="CpuModel"/> does. The embedding and the
+    /// norms stay float32. No tokenizer is written: such a file takes and gives token numbers.
+    /// </summary>
+    /// <exception cref="ToolkitException">The folder holds no model that the engine runs, or a row is no multiple of 32 wide.</exception>
+    public static void Write(string folder, string file)
+    {
+        Qwen3Config config = Qwen3Config.Read(Path.Combine(folder, "config.json"));
+        using Checkpoint source = Checkpoint.Open(folder);
+        var tensors = new List<GgufTensor>();
+        foreach ((string name, string from, long[] shape) in Names(config))
+            tensors.Add(shape.Length == 1 || name.StartsWith("token_embd")
+                ? new GgufTensor(name, GgufType.F32, shape, stream => stream.Write(MemoryMarshal.AsBytes(source.Floats(from + ".weight", shape).AsSpan())))
+                : new GgufTensor(name, GgufType.Q8_0, shape, stream => WriteRows(stream, source, from, shape)));
+        GgufWriter.Write(file, Metadata(config), tensors);
+    }
+
+    /// <summary>Random weights of a shape, for measuring speed. The output head is the embedding in Q8_0, as in the published files.</summary>
+    public static void WriteRandom(Qwen3Config config, string file, int seed = 1)
+    {
+        var random = new Random(seed);
+        var tensors = new List<GgufTensor>();
+        foreach ((string name, _, long[] shape) in Names(config))
+            if (name != "output.weight")
+                tensors.Add(shape.Length == 1
+                    ? new GgufTensor(name, GgufType.F32, shape, stream => WriteOnes(stream, shape[0]))
+                    : new GgufTensor(name, GgufType.Q8_0, shape, stream => WriteRandomRows(stream, random, shape)));
+        GgufWriter.Write(file, Metadata(config), tensors);
+    }
+
+    private static List<KeyValuePair<string, object>> Metadata(Qwen3Config config) =>
+    [
+        new("general.architecture", "qwen3"),
+        new("general.name", "exported by the Optimal Stopping Toolkit"),
+        new("qwen3.context_length", (uint)config.MaxPositions),
+        new("qwen3.embedding_length", (uint)config.HiddenSize),
+        new("qwen3.block_count", (uint)config.Layers),
+        new("qwen3.feed_forward_length", (uint)config.IntermediateSize),
+        new("qwen3.attention.head_count", (uint)config.Heads),
+        new("qwen3.attention.head_count_kv", (uint)config.KeyValueHeads),
+        new("qwen3.attention.key_length", (uint)config.HeadDimension),
+        new("qwen3.attention.value_length", (uint)config.HeadDimension),
+        new("qwen3.attention.layer_norm_rms_epsilon", config.RmsNormEpsilon),
+        new("qwen3.rope.freq_base", (float)config.RopeTheta),
+        new("qwen3.vocab_size", (uint)config.VocabularySize),
+        new("tokenizer.ggml.model", "none"),
+    ];
+
+    /// <summary>llama.cpp's names, those of Hugging Face, and the shapes.</summary>
+    private static IEnumerable<(string Name, string From, long[] Shape)> Names(Qwen3Config c)
+    {
+        long hidden = c.HiddenSize, queries = c.Heads * c.HeadDimension, keys = c.KeyValueHeads * c.HeadDimension, inner = c.IntermediateSize;
+        string embedding = "model.embed_tokens";
+        yield return ("token_embd.weight", embedding, [c.VocabularySize, hidden]);
+        yield return ("output_norm.weight", "model.norm", [hidden]);
+        yield return ("output.weight", c.TieWordEmbeddings ? embedding : "lm_head", [c.VocabularySize, hidden]);
+        for (int i = 0; i < c.Layers; i++)
+        {
+            string to = $"blk.{i}.", from = $"model.layers.{i}.";
+            yield return (to + "attn_norm.weight", from + "input_layernorm", [hidden]);
+            yield return (to + "attn_q.weight", from + "self_attn.q_proj", [queries, hidden]);
+            yield return (to + "attn_k.weight", from + "self_attn.k_proj", [keys, hidden]);
+            yield return (to + "attn_v.weight", from + "self_attn.v_proj", [keys, hidden]);
+            yield return (to + "attn_q_norm.weight", from + "self_attn.q_norm", [c.HeadDimension]);
+            yield return (to + "attn_k_norm.weight", from + "self_attn.k_norm", [c.HeadDimension]);
+            yield return (to + "attn_output.weight", from + "self_attn.o_proj", [hidden, queries]);
+            yield return (to + "ffn_norm.weight", from + "post_attention_layernorm", [hidden]);
+            yield return (to + "ffn_gate.weight", from + "mlp.gate_proj", [inner, hidden]);
+            yield return (to + "ffn_up.weight", from + "mlp.up_proj", [inner, hidden]);
+            yield return (to + "ffn_down.weight", from + "mlp.down_proj", [hidden, inner]);
+        }
+    }
+
+    private static void WriteRows(Stream stream, Checkpoint source, string name, long[] shape)
+    {
+        int rows = (int)shape[0], columns = (int)shape[1];
+        bool isInt8 = source.TypeOf(name + ".weight") == TensorType.I8;
+        MappedTensor weights = source.Mapped(name + ".weight", shape);
+        float[]? scales = isInt8 ? source.Floats(name + ".weight_scale", rows, 1) : null;
+        var floats = new float[columns];
+        var values = new sbyte[columns];
+        var block = new byte[GgufTensor.BlockBytes];
+        for (int row = 0; row < rows; row++)
+        {
+            float scale;
+            if (isInt8)
+            {
+                weights.Bytes(row).CopyTo(values);
+                scale = scales![row];
+            }
+            else
+            {
+                weights.Floats(row, floats);
+                scale = Int8Matrix.Round(floats, values);
+            }
+            WriteRow(stream, values, scale, block);
+        }
+    }
+
+    private static void WriteRow(Stream stream, ReadOnlySpan<sbyte> values, float scale, Span<byte> block)
+    {
+        BinaryPrimitives.WriteHalfLittleEndian(block, (Half)scale);
+        for (int start = 0; start < values.Length; start += GgufTensor.BlockWeights)
+        {
+            MemoryMarshal.AsBytes(values.Slice(start, GgufTensor.BlockWeights)).CopyTo(block[2..]);
+            stream.Write(block);
+        }
+    }
+
+    private static void WriteRandomRows(Stream stream, Random random, long[] shape)
+    {
+        var values = new sbyte[shape[1]];
+        var block = new byte[GgufTensor.BlockBytes];
+        for (long row = 0; row < shape[0]; row++)
+        {
+            random.NextBytes(MemoryMarshal.AsBytes(values.AsSpan()));
+            WriteRow(stream, values, 1 / (74 * MathF.Sqrt(shape[1])), block); // 74: the bytes' standard deviation
+        }
+    }
+
+    private static void WriteOnes(Stream stream, long count)
+    {
+        var ones = new float[count];
+        ones.AsSpan().Fill(1);
+        stream.Write(MemoryMarshal.AsBytes(ones.AsSpan()));
+    }
+}
