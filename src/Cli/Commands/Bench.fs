@@ -23,7 +23,7 @@ type BenchArguments =
         member this.Usage =
             match this with
             | Config _ -> "measure the models of this ladder file."
-            | Shape _ -> $"measure random weights of this shape: {String.Join(@"", "", ModelShapes.Names)} (default: nano)."
+            | Shape _ -> "measure random weights of this shape: " + String.Join(", ", ModelShapes.Names) + " (default: nano)."
             | Kernels _ -> "the instruction set; `toolkit info` lists those of this machine (default: the fastest)."
             | Rounds _ -> "rounds whose median counts (default: 5)."
             | Prefill _ -> "prompt lengths (default: 8 64 512)."
