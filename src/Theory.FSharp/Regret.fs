@@ -11,7 +11,7 @@ type RegretBound =
       Vacuous: bool }
 
 /// A priori bounds on regret and lower bounds (theory 2), all total functions of n stages, m bins, T >= 0 queries and the
-/// range B = 1 + lambda (C_n - C_1) >= 1, and the slope of measured regret. What to plug in for logComparators: ln N for a
+/// range B = 1 + lambda (C_n - C_1) >= 1. What to plug in for logComparators: ln N for a
 /// menu of N policies, ln 2N with a side expert (`NestRates.logComparators`); (n-1) ln(m+1) for all thresholds.
 [<RequireQualifiedAccess>]
 module Regret =
@@ -142,35 +142,9 @@ module Regret =
         check stages horizon 1.0
         if stages < 2 then 0.0 else min (sqrt (float stages * float horizon)) (float horizon) / 20.0
 
-    let private leastSquares (xs: float[]) (ys: float[]) =
-        let mx, my = Array.average xs, Array.average ys
-        let mutable xy, xx = 0.0, 0.0
-        for i in 0 .. xs.Length - 1 do
-            xy <- xy + (xs[i] - mx) * (ys[i] - my)
-            xx <- xx + (xs[i] - mx) * (xs[i] - mx)
-        xy / xx
-
-    /// Least-squares slope of ln(mean regret over seeds) on ln T, with a percentile bootstrap interval over seeds.
-    /// regrets[seed][i] is the regret at horizons[i]; at least two distinct horizons of at least 1 and one seed. The estimate or
-    /// an end is NaN where a mean (of a resample) is not positive. A slope of 1/2 is not a validation: see theory 8.2.
-    let logLogSlope (horizons: int[], regrets: float[][], level: float, resamples: int, seed: uint64) : Interval =
-        Samples.requireProbability "level" level
-        if Array.length (Array.distinct horizons) < 2 || Array.exists (fun t -> t < 1) horizons then
-            raise (ArgumentException("expected at least two distinct horizons of at least 1", nameof horizons))
-        if regrets.Length = 0 || regrets |> Array.exists (fun row -> row.Length <> horizons.Length) then
-            raise (ArgumentException($"expected at least one seed with {horizons.Length} regrets each", nameof regrets))
-        if resamples < 1 then raise (ArgumentOutOfRangeException(nameof resamples, resamples, "expected at least 1"))
-        let xs = horizons |> Array.map (fun t -> log (float t))
-        let slopeOf (rows: float[][]) =
-            leastSquares xs (Array.init xs.Length (fun i -> rows |> Array.averageBy (fun row -> row[i]) |> log))
-        let random = SplitMix64 seed
-        let slopes =
-            Array.init resamples (fun _ -> slopeOf (Array.init regrets.Length (fun _ -> regrets[random.NextIndex regrets.Length])))
-        Array.sortInPlace slopes
-        let quantile p = slopes[min (resamples - 1) (int (p * float resamples))]
-        let tail = (1.0 - level) / 2.0
-        let unusable = slopes |> Array.exists (fun x -> not (Double.IsFinite x))
-        { Estimate = slopeOf regrets
-          Low = if unusable then nan else quantile tail
-          High = if unusable then nan else quantile (1.0 - tail)
-          Level = level }
+    /// What binning costs: thresholds on m cells of a continuous i.i.d. signal, each of probability at most 1/m, lose at most
+    /// B (n-1) T/m to real thresholds (remark after Theorem 4); added to `nest` it bounds the regret to all real thresholds.
+    let gridLoss (stages: int, bins: int, horizon: int, range: float) : RegretBound =
+        check stages horizon range
+        if bins < 1 then raise (ArgumentOutOfRangeException(nameof bins, bins, "expected at least 1"))
+        cut (range * float (stages - 1) * float horizon / float bins) horizon range

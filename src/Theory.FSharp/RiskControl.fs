@@ -106,3 +106,17 @@ module RiskControl =
     /// policies or their order, and stand in random order.
     let passedNet (netLosses: float[][], alpha: float, delta: float) : int =
         1 + fixedSequence (netLosses |> Array.map (fun row -> bettingNet (row, alpha, delta)), delta)
+
+    /// Conformal risk control (Angelopoulos et al. 2022): the last policy of the order, from the safest to the cheapest, for
+    /// which (M R + 1)/(M + 1) <= alpha, so that its EXPECTED loss is at most alpha; -1: keep the largest model. It needs losses
+    /// that never fall along the order, which a cascade's do not obey, so each loss is replaced by its running maximum.
+    /// losses[policy][trace] in [0,1].
+    let conformal (losses: float[][], alpha: float) : int =
+        losses |> Array.iter checkLosses
+        let mutable worst = if losses.Length = 0 then [||] else Array.zeroCreate<float> losses[0].Length
+        let passes (row: float[]) =
+            check row.Length alpha
+            worst <- Array.map2 max worst row
+            (Array.sum worst + 1.0) / (float row.Length + 1.0) <= alpha
+        // Running maxima rise, so the first failure ends the order.
+        (losses |> Array.takeWhile passes).Length - 1

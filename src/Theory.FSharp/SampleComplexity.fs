@@ -119,6 +119,15 @@ module SampleComplexity =
         let logTerm = log (2.0 / delta)
         sqrt (2.0 * variance * logTerm / float count) + 7.0 * range * logTerm / (3.0 * float (count - 1))
 
+    /// The inverse of `empiricalBernsteinRadius`: the fewest values, at least 2, for which the radius is at most epsilon, when
+    /// their sample variance will be `variance`.
+    let samplesForBernstein (range: float, variance: float, epsilon: float, delta: float) : int64 =
+        checkEpsilon epsilon
+        let radius (count: int64) = empiricalBernsteinRadius (range, variance, int (min count (int64 Int32.MaxValue)), delta)
+        if radius (int64 Int32.MaxValue) > epsilon then
+            raise (ArgumentOutOfRangeException(nameof epsilon, epsilon, "no count below 2^31 gives so small a radius"))
+        1L + leastTraces (fun count -> radius (count + 1L)) epsilon
+
     /// Empirical-Bernstein form of Theorem 9, computed from the data: with probability 1 - delta the empirically best
     /// policy of a menu of N loses at most max over the others of (mean + radius) - (best mean - its radius), at least
     /// 0 and at most B, with every radius at level delta / (2N). Tighter than Theorem 9 when variances are small.

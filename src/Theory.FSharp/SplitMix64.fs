@@ -9,6 +9,9 @@ open System
 type SplitMix64(seed: uint64) =
     let mutable state = seed
 
+    /// All there is to know of the generator: `SplitMix64(generator.State)` goes on where it stands.
+    member _.State : uint64 = state
+
     /// The next 64 uniform bits.
     member _.NextUInt64() : uint64 =
         state <- state + 0x9E3779B97F4A7C15UL

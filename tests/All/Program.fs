@@ -22,7 +22,8 @@ let private runner =
 [<EntryPoint>]
 let main argv =
     if isNull (Environment.GetEnvironmentVariable failOnPurpose) then
-        testList "Toolkit" [ runner; Theory.Tests.Program.tests; Runtime.Tests.Program.tests; Cli.Tests.Program.tests ]
+        testList "Toolkit" [ runner; Theory.Tests.Program.tests
+                             OptimalStopping.Theory.CSharp.Tests.FaceTests.Tests; Runtime.Tests.Program.tests; Cli.Tests.Program.tests ]
     else
         testCase "fails" (fun () -> failtest "on purpose")
     |> Support.Runner.run argv

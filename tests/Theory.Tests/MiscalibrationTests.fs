@@ -6,7 +6,7 @@ open OptimalStopping.Theory
 open Theory.Tests.Close
 
 /// A model with other tables than the true one: means off by up to `size`, kernels mixed with noise.
-let private perturbed (random: Random) size kernelShare (model: ChainModel) =
+let internal perturbed (random: Random) size kernelShare (model: ChainModel) =
     let mean q = Math.Clamp(q + size * (2.0 * random.NextDouble() - 1.0), 0.0, 1.0)
     let mix row =
         Array.map2 (fun a b -> (1.0 - kernelShare) * a + kernelShare * b) row (ChainTests.randomSimplex random row.Length)

@@ -2,8 +2,16 @@ module Theory.Tests.Program
 
 open Expecto
 
-let tests =
-    testList "Theory" [
+let private properties =
+    testList "Properties" [
+        StoppingProperties.tests
+        LearningProperties.tests
+        GuaranteeProperties.tests
+        StatisticsProperties.tests
+    ]
+
+let private examples =
+    testList "Examples" [
         SplitMix64Tests.tests
         PairedTestsTests.tests
         MultipleTestingTests.tests
@@ -43,6 +51,7 @@ let tests =
         RegretTests.tests
         EnvironmentTests.tests
         SimulationTests.tests
+        ReferenceTests.tests
         ReplayTests.tests
         FrontierTests.tests
         BaselinesTests.tests
@@ -50,6 +59,10 @@ let tests =
         PlannerTests.tests
         PlannedFamilyTests.tests
     ]
+
+let tests =
+    let all = testList "Theory" [ examples; properties ]
+    testList "Theory" [ examples; properties; IndexTests.tests all properties ]
 
 [<EntryPoint>]
 let main argv = Support.Runner.run argv tests

@@ -95,20 +95,20 @@ let tests =
         testCase "log-log slope: exact on powers, its interval covers, NaN without a logarithm" <| fun () ->
             let horizons = [| 1000; 3000; 10000; 30000; 100000 |]
             let power exponent scale = horizons |> Array.map (fun t -> scale * Math.Pow(float t, exponent))
-            let exact = Regret.logLogSlope (horizons, [| power 0.5 1.0; power 0.5 3.0 |], 0.95, 200, 1UL)
+            let exact = RegretSlope.logLog (horizons, [| power 0.5 1.0; power 0.5 3.0 |], 0.95, 200, 1UL)
             within 1e-12 exact.Estimate 0.5 "slope"
             within 1e-12 exact.Low 0.5 "low"
             within 1e-12 exact.High 0.5 "high"
             let random = Random 82
             let noisy = Array.init 12 (fun _ -> power 0.6 (0.5 + random.NextDouble()) |> Array.map (fun x -> x * (0.8 + 0.4 * random.NextDouble())))
-            let interval = Regret.logLogSlope (horizons, noisy, 0.999, 2000, 2UL)
+            let interval = RegretSlope.logLog (horizons, noisy, 0.999, 2000, 2UL)
             Expect.isTrue (interval.Low < 0.6 && 0.6 < interval.High && interval.High - interval.Low < 0.2) $"{interval}"
             Expect.isTrue (interval.Low <= interval.Estimate && interval.Estimate <= interval.High) "ordered"
-            Expect.equal (Regret.logLogSlope (horizons, noisy, 0.999, 2000, 2UL)) interval "seeded"
-            let negative = Regret.logLogSlope (horizons, [| Array.create 5 -1.0; power 0.5 1e9 |], 0.95, 100, 1UL)
+            Expect.equal (RegretSlope.logLog (horizons, noisy, 0.999, 2000, 2UL)) interval "seeded"
+            let negative = RegretSlope.logLog (horizons, [| Array.create 5 -1.0; power 0.5 1e9 |], 0.95, 100, 1UL)
             Expect.isTrue (Double.IsNaN negative.Low && not (Double.IsNaN negative.Estimate)) "a resample without logarithm"
-            rejects (fun () -> Regret.logLogSlope ([| 10; 10 |], [| [| 1.0; 2.0 |] |], 0.95, 100, 1UL) |> ignore) "one horizon"
-            rejects (fun () -> Regret.logLogSlope (horizons, [||], 0.95, 100, 1UL) |> ignore) "no seed"
+            rejects (fun () -> RegretSlope.logLog ([| 10; 10 |], [| [| 1.0; 2.0 |] |], 0.95, 100, 1UL) |> ignore) "one horizon"
+            rejects (fun () -> RegretSlope.logLog (horizons, [||], 0.95, 100, 1UL) |> ignore) "no seed"
 
         testCase "bad arguments are rejected" <| fun () ->
             rejects (fun () -> Regret.nest (Feedback.Full, 0, 1.0, 10, 1.0) |> ignore) "no stage"

@@ -92,7 +92,7 @@ public static class RegretExperiment
         }
         // The first decade is the learner's tuning showing, not its growth.
         int[] from = [.. Enumerable.Range(0, checkpoints.Length).Where(i => checkpoints[i] >= Math.Min(1000, options.Horizon / 10))];
-        Interval slope = Regret.logLogSlope([.. from.Select(i => checkpoints[i])],
+        Interval slope = RegretSlope.logLog([.. from.Select(i => checkpoints[i])],
             [.. runs.Select(run => from.Select(i => run.RegretToMenu[i]).ToArray())], 0.95, 1000, (ulong)options.Seed);
         slopes.Add([instance, learner.Name, learner.FeedbackName, learner.Theorem, slope.Estimate, slope.Low, slope.High,
             runs.Average(run => run.RegretToMenu[^1]), BoundAt(checkpoints.Length - 1), checkpoints[^1]]);

@@ -183,6 +183,6 @@ type ChainMixture(weights: float[], models: ChainModel[]) =
                 outcome.Costs[k] <- cumulative[k]
         member _.Value(stop) = Array.fold2 (fun sum w model -> sum + w * ChainModel.value (model, stop)) 0.0 weights models
         member _.MenuValues(menu) =
-            let values = models |> Array.map (fun model -> ChainModel.ruleValues (menu.Rules, model))
+            let values = models |> Array.map (fun model -> ChainMenus.ruleValues (menu.Rules, model))
             Array.init values[0].Length (fun i -> Array.fold2 (fun sum w (v: float[]) -> sum + w * v[i]) 0.0 weights values)
         member _.OptimalValue = optimal

@@ -28,7 +28,7 @@ module Menu =
         { Stages = stages; Bins = bins; Rules = rules }
 
     /// All threshold policies: N = (m+1)^(n-1).
-    let thresholds (stages: int, bins: int) : Menu = create (stages, bins, ChainModel.thresholdRules bins)
+    let thresholds (stages: int, bins: int) : Menu = create (stages, bins, Reactive.thresholdRules bins)
 
     /// Threshold policies whose thresholds are among `levels` (each in 0 .. m): N = levels^(n-1). The side expert restores
     /// the resolution that a coarse menu lacks.
@@ -38,7 +38,7 @@ module Menu =
         create (stages, bins, levels |> Array.map (fun theta -> Array.init bins (fun s -> s >= theta)))
 
     /// All interval policies ("go on iff a <= s < b"): N = (m(m+1)/2 + 1)^(n-1).
-    let intervals (stages: int, bins: int) : Menu = create (stages, bins, ChainModel.intervalRules bins)
+    let intervals (stages: int, bins: int) : Menu = create (stages, bins, Reactive.intervalRules bins)
 
     /// N, the number of policies.
     let size (menu: Menu) : int = pown menu.Rules.Length (menu.Stages - 1)

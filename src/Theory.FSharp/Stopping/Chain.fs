@@ -28,28 +28,6 @@ type ChainPlan =
       /// "Stop iff s >= theta_k" is the plan itself where D_k crosses zero once (always under T1 and T2, Theorem 1).
       Thresholds: int[] }
 
-/// A policy of a menu: its stop table and what it earns.
-type ChainPolicy = { Stop: bool[][]; Value: float }
-
-/// Reactive policies: Stop[k][s] says whether to stop at stage k in bin s, for the n-1 stages where there is a choice.
-[<RequireQualifiedAccess>]
-module Reactive =
-
-    /// Stop iff s >= thresholds[k]; thresholds in 0 .. bins (0 always stops, bins never does).
-    let ofThresholds (thresholds: int[], bins: int) : bool[][] =
-        thresholds |> Array.map (fun theta -> Array.init bins (fun s -> s >= theta))
-
-    /// Go on iff first[k] <= s < last[k]: the menu that repairs "hopeless" queries (theory 1.2).
-    let ofIntervals (first: int[], last: int[], bins: int) : bool[][] =
-        Array.map2 (fun a b -> Array.init bins (fun s -> not (a <= s && s < b))) first last
-
-    /// The stage at which the policy stops on a path of bins (at least n-1 of them).
-    let stopStage (stop: bool[][], bins: int[]) : int =
-        let mutable k = 0
-        while k < stop.Length && not (stop[k][bins[k]]) do
-            k <- k + 1
-        k
-
 [<RequireQualifiedAccess>]
 module ChainModel =
 
@@ -150,67 +128,3 @@ module ChainModel =
                 let chosen = if stop[k][s] then model.Means[k][s] else plan.Q[k][s]
                 loss <- loss + reached[k][s] * (plan.W[k][s] - chosen)
         loss
-
-    /// Visits the policies that use one of `rules` (a rule: stop or not, by bin) at each stage, with their values and their
-    /// numbers sum_k i_k r^(n-2-k). Depth-first from the last stage, so that a suffix of rules is valued once:
-    /// O(r^(n-1) m) after O(r^(n-2) m^2).
-    let private enumerate (rules: bool[][]) (model: ChainModel) (visit: int -> float -> unit) =
-        let m = model.Initial.Length
-        let rec search k stride number (next: float[]) =
-            if k < 0 then visit number (dot model.Initial next)
-            else
-                let onward = model.Kernels[k] |> Array.map (fun row -> dot row next - model.ContinueCosts[k])
-                rules |> Array.iteri (fun i rule ->
-                    search (k - 1) (stride * rules.Length) (number + i * stride)
-                        (Array.init m (fun s -> if rule[s] then model.Means[k][s] else onward[s])))
-        search (model.Means.Length - 2) 1 0 (Array.last model.Means)
-
-    /// Values of all policies built from `rules`, in the order of `Menu`.
-    let internal ruleValues (rules: bool[][], model: ChainModel) : float[] =
-        let values = Array.zeroCreate (pown rules.Length (model.Means.Length - 1))
-        enumerate rules model (fun i v -> values[i] <- v)
-        values
-
-    let private bestOf (rules: bool[][]) (model: ChainModel) : ChainPolicy =
-        validate model
-        let best, bestNumber = ref Double.NegativeInfinity, ref 0
-        enumerate rules model (fun i v ->
-            if v > best.Value then
-                best.Value <- v
-                bestNumber.Value <- i)
-        let last = model.Means.Length - 2
-        { Stop = Array.init (last + 1) (fun k -> Array.copy rules[bestNumber.Value / pown rules.Length (last - k) % rules.Length])
-          Value = best.Value }
-
-    /// Every threshold rule of m bins: stop iff s >= theta, theta = 0 .. m.
-    let internal thresholdRules m = Array.init (m + 1) (fun theta -> Array.init m (fun s -> s >= theta))
-
-    /// Every interval rule of m bins: always stop, or go on iff a <= s < b for 0 <= a < b <= m; m(m+1)/2 + 1 of them.
-    let internal intervalRules m =
-        [| yield Array.create m true
-           for a in 0 .. m - 1 do
-               for b in a + 1 .. m do
-                   yield Array.init m (fun s -> not (a <= s && s < b)) |]
-
-    /// The best threshold policy, by enumeration of all (m+1)^(n-1).
-    let bestThreshold (model: ChainModel) : ChainPolicy = bestOf (thresholdRules model.Initial.Length) model
-
-    /// The best interval policy, by enumeration of all (m(m+1)/2 + 1)^(n-1).
-    let bestInterval (model: ChainModel) : ChainPolicy = bestOf (intervalRules model.Initial.Length) model
-
-    /// Delta_k(s) = E[mu_{k+1}(S_{k+1}) | S_k = s] - mu_k(s): what one more stage adds to quality; (n-1) x m.
-    let oneStepGains (model: ChainModel) : float[][] =
-        model.Kernels |> Array.mapi (fun k kernel -> Array.map2 (fun row mean -> dot row model.Means[k + 1] - mean) kernel model.Means[k])
-
-    /// (T1): is every kernel stochastically monotone, i.e. does P(S_{k+1} >= j | s) rise with s for every j (up to 1e-12)?
-    let isStochasticallyMonotone (model: ChainModel) : bool =
-        let tails (row: float[]) = Array.scanBack (+) row 0.0
-        model.Kernels |> Array.forall (fun kernel ->
-            kernel |> Array.map tails |> Array.pairwise |> Array.forall (fun (a, b) -> Array.forall2 (fun x y -> x <= y + 1e-12) a b))
-
-    /// (T2): is every one-step gain nonincreasing in the bin (up to 1e-12)?
-    let hasNonincreasingGains (model: ChainModel) : bool =
-        oneStepGains model |> Array.forall (Array.pairwise >> Array.forall (fun (a, b) -> b <= a + 1e-12))
-
-    /// Is the optimal plan a threshold policy at every stage? Sufficient, not necessary: T1 and T2 (Theorem 1).
-    let isThresholdOptimal (model: ChainModel) : bool = (plan model).D |> Array.forall SingleCrossing.holds

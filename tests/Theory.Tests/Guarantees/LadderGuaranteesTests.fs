@@ -13,6 +13,8 @@ let tests =
             within 1.0 (row "NEST" "stages-run").Value 4557.0 "stages run"
             within 1e-12 (row "NEST" "stages-run").PerQuery ((row "NEST" "stages-run").Value / 100_000.0) "per query"
             Expect.isTrue ((row "NEST, w.p. 0.95" "stages-run").Value > (row "NEST" "stages-run").Value) "confidence costs"
+            let likely = Regret.nestHighProbability (Feedback.StagesRun, 4, 1331.0, true, 100_000, 1.0 + 0.3 * 16.5 / 17.5, 0.05 / 4.0)
+            within 1e-6 (row "NEST, w.p. 0.95" "stages-run").Value likely.Value "Theorem 5 fails with 4 delta"
             Expect.isTrue (row "OptStop" "returned").Vacuous "OptStop is vacuous here"
 
         testCase "each upper bound first says something at MeaningfulFrom; lower bounds lie below upper ones, 200 random ladders" <| fun () ->

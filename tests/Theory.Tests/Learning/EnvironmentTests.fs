@@ -89,7 +89,7 @@ let tests =
             rejects (fun () -> Instances.aliased 2 |> ignore) "nothing to hide the type"
 
         testCase "section 8: structured instances suit thresholds, unstructured ones do not; B = 1.283 at n = 4" <| fun () ->
-            let gap (model: ChainModel) = ChainModel.optimalValue model - (ChainModel.bestThreshold model).Value
+            let gap (model: ChainModel) = ChainModel.optimalValue model - (ChainMenus.bestThreshold model).Value
             for n, m in [ 2, 10; 4, 5 ] do
                 let structured = [| for seed in 1UL .. 5UL -> gap (Instances.structured (n, m, seed)) |]
                 let unstructured = [| for seed in 1UL .. 5UL -> gap (Instances.unstructured (n, m, seed)) |]

@@ -11,7 +11,7 @@ let private feedbacks = [ Feedback.Full; Feedback.StagesRun; Feedback.Returned ]
 let private sides = [ SideExpert.None; SideExpert.PosteriorSampling; SideExpert.Greedy ]
 
 /// A state after a few random queries, so that weights are uneven.
-let private warm (random: Random) menu feedback side horizon rounds =
+let internal warm (random: Random) menu feedback side horizon rounds =
     let source = SplitMix64(uint64 (random.Next()))
     play (Nest.init (settings menu feedback side horizon)) rounds (fun _ -> outcome random menu.Stages menu.Bins) source (fun _ _ _ _ -> ())
 
@@ -23,14 +23,14 @@ let private warmStates (random: Random) count =
             yield warm random (Problems.menu random n m (random.Next(1, 4))) feedbacks[i % 3] sides[i / 3 % 3] (random.Next(0, 2) * 20) (random.Next 8)
     }
 
-let private rates (state: NestState) =
+let internal rates (state: NestState) =
     let s = state.Settings
     let logN = NestRates.logComparators (Menu.size s.Menu, (s.Side <> SideExpert.None))
     if s.Horizon > 0 then NestRates.tuned (s.Feedback, s.Menu.Stages, logN, s.Horizon)
     else NestRates.anytime (s.Feedback, s.Menu.Stages, logN, state.Round + 1)
 
 /// o_k from the definition: the probability that the reward of stage k is graded on this path.
-let private gradedProbability (feedback: Feedback) (w: float[]) (stops: int[]) k =
+let internal gradedProbability (feedback: Feedback) (w: float[]) (stops: int[]) k =
     let mass condition = Array.fold2 (fun sum w stop -> if condition stop then sum + w else sum) 0.0 w stops
     match feedback with
     | Feedback.Full -> 1.0

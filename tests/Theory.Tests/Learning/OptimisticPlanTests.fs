@@ -6,7 +6,7 @@ open OptimalStopping.Theory
 open Theory.Tests.Close
 
 /// Counts of random queries, each stopped at a random stage.
-let private someCounts (random: Random) (model: ChainModel) feedback queries =
+let internal someCounts (random: Random) (model: ChainModel) feedback queries =
     let environment = ChainMixture model :> IEnvironment
     let source, outcome = SplitMix64(uint64 (random.Next())), Outcome.empty model.Means.Length
     let mutable counts = TabularCounts.create (model.Means.Length, model.Initial.Length)

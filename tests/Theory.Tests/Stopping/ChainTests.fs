@@ -30,7 +30,7 @@ let private valueByPaths (model: ChainModel) (stop: bool[][]) =
     Seq.sum (seq { for s in 0 .. m - 1 -> from 0 s (model.Initial[s]) 0.0 })
 
 /// A chain with T1 and T2: kernels are mixtures of monotone maps, and means are built backwards from nonincreasing gains.
-let private regularChain (random: Random) n m =
+let internal regularChain (random: Random) n m =
     let monotoneKernel () =
         let kernel = Array.init m (fun _ -> Array.zeroCreate m)
         for _ in 1 .. 6 do
@@ -94,7 +94,7 @@ let tests =
             for _ in 1 .. 1000 do
                 let n, m = random.Next(2, 6), random.Next(1, 6)
                 let model = randomChain random n m
-                let plan, gains = ChainModel.plan model, ChainModel.oneStepGains model
+                let plan, gains = ChainModel.plan model, ThresholdForm.oneStepGains model
                 for k in 0 .. n - 2 do
                     for s in 0 .. m - 1 do
                         let later =
@@ -106,18 +106,18 @@ let tests =
             let random = Random 5
             for _ in 1 .. 2000 do
                 let model = regularChain random (random.Next(2, 6)) (random.Next(2, 6))
-                Expect.isTrue (ChainModel.isStochasticallyMonotone model && ChainModel.hasNonincreasingGains model) "T1 and T2 hold"
+                Expect.isTrue (ThresholdForm.isStochasticallyMonotone model && ThresholdForm.hasNonincreasingGains model) "T1 and T2 hold"
                 for row in (ChainModel.plan model).D do
                     for a, b in Array.pairwise row do
                         Expect.isTrue (a <= b + 1e-12) $"{a} then {b}"
-                Expect.isTrue (ChainModel.isThresholdOptimal model) "hence thresholds"
+                Expect.isTrue (ThresholdForm.isThresholdOptimal model) "hence thresholds"
 
         testCase "property 5: hopeless queries have value .600, the best threshold .570, the best interval .600" <| fun () ->
             within 1e-12 (ChainModel.optimalValue hopeless) 0.6 "V*"
-            within 1e-12 (ChainModel.bestThreshold hopeless).Value 0.57 "threshold"
-            within 1e-12 (ChainModel.bestInterval hopeless).Value 0.6 "interval"
+            within 1e-12 (ChainMenus.bestThreshold hopeless).Value 0.57 "threshold"
+            within 1e-12 (ChainMenus.bestInterval hopeless).Value 0.6 "interval"
             Expect.equal (ChainModel.policy (ChainModel.plan hopeless)) [| [| true; false; true |] |] "stop, continue, stop"
-            Expect.isFalse (ChainModel.isThresholdOptimal hopeless) "not a threshold"
+            Expect.isFalse (ThresholdForm.isThresholdOptimal hopeless) "not a threshold"
 
         testCase "property 5: without T1 a constant gain and a rising D_2 still give a falling D_1" <| fun () ->
             // Bins low, high; D_2 = (-1, 0) up to scale, P_1 swaps the bins, Delta_1 constant.
@@ -127,8 +127,8 @@ let tests =
                   Means = [| [| 0.5; 0.2 |]; [| 0.2; 0.5 |]; [| 0.7; 0.5 |] |]
                   ContinueCosts = [| 0.1; 0.0 |] }
             let plan = ChainModel.plan model
-            Expect.isFalse (ChainModel.isStochasticallyMonotone model) "T1 fails"
-            Expect.isTrue (ChainModel.hasNonincreasingGains model) "T2 holds"
+            Expect.isFalse (ThresholdForm.isStochasticallyMonotone model) "T1 fails"
+            Expect.isTrue (ThresholdForm.hasNonincreasingGains model) "T2 holds"
             allWithin 1e-12 (plan.D[1]) [| -0.5; 0.0 |] "D_2"
             allWithin 1e-12 (plan.D[0]) [| 0.1; -0.4 |] "D_1"
 
@@ -137,7 +137,7 @@ let tests =
             for i in 1 .. 1000 do
                 let n, m = random.Next(1, 4), random.Next(2, 5)
                 let model = if i % 2 = 0 then randomChain random n m else regularChain random n m
-                let threshold, interval = ChainModel.bestThreshold model, ChainModel.bestInterval model
+                let threshold, interval = ChainMenus.bestThreshold model, ChainMenus.bestInterval model
                 let optimum = ChainModel.optimalValue model
                 Expect.isTrue (threshold.Value <= interval.Value + 1e-12 && interval.Value <= optimum + 1e-12) "nested"
                 within 1e-12 (valueByPaths model threshold.Stop) threshold.Value "the policy returned attains its value"

@@ -1,0 +1,170 @@
+namespace OptimalStopping.Theory
+
+open System
+open System.Numerics
+
+/// The mutable driver of NEST. It never draws a whole policy: it stops at each stage with the probability that a policy drawn
+/// from the weights, and not yet stopped, would stop there. That has the same law, and only needs the masses W_k that the
+/// update needs anyway. Weights follow the losses multiplicatively and are rebuilt from them every 256 queries, so a driver
+/// and the pure functions agree up to rounding.
+[<Sealed>]
+type NestRun(initial: NestState) =
+    inherit LearnerRun()
+    let settings = initial.Settings
+    let menu = settings.Menu
+    let index = MenuIndex menu
+    let n, m = menu.Stages, menu.Bins
+    let policies = Menu.size menu
+    let feedback = settings.Feedback
+    let hasSide = settings.Side <> SideExpert.None
+    let comparators = policies + (if hasSide then 1 else 0)
+    let logN = NestRates.logComparators (policies, hasSide)
+    let anytime = settings.Horizon = 0
+    let losses = Array.copy initial.Losses
+    let counts = TabularCounts.copy initial.Counts
+    let weights: float[] = Array.zeroCreate policies
+    let sideStop: bool[][] = Array.init (n - 1) (fun _ -> Array.zeroCreate m)
+    let path: int[] = Array.zeroCreate n
+    // W_k, as probabilities, of the stages reached so far in this query.
+    let masses: float[] = Array.zeroCreate n
+    let stepLoss: float[] = Array.zeroCreate n
+    let stepFactor: float[] = Array.zeroCreate n
+    let mutable round = initial.Round
+    let mutable sideLoss = initial.SideLoss
+    let mutable incurred = initial.Incurred
+    let mutable rates = Unchecked.defaultof<NestRates>
+    let mutable sideWeight = 0.0
+    let mutable total = 0.0
+    let mutable stale = true
+    let mutable reached = 0 // stages whose mass is known
+    let mutable remaining = 1.0 // mass of the policies that have not stopped
+    let mutable sideStopped = -1
+
+    let ratesAt t =
+        if anytime then NestRates.anytime (feedback, n, logN, t) else NestRates.tuned (feedback, n, logN, settings.Horizon)
+
+    let leastLoss () =
+        let mutable least = if hasSide then sideLoss else infinity
+        for x in losses do
+            least <- min least x
+        least
+
+    /// Weights from scratch: prior * exp(-eta (L - min L)), scaled so that a menu policy's prior is 1.
+    let rebuild () =
+        let least, eta = leastLoss (), rates.Eta
+        let shift, slope = Vector<float> least, Vector<float>(-eta)
+        let mutable i = 0
+        while i <= policies - Vector<float>.Count do
+            Vector.Exp((Vector<float>(losses, i) - shift) * slope).CopyTo(weights, i)
+            i <- i + Vector<float>.Count
+        while i < policies do
+            weights[i] <- exp (-eta * (losses[i] - least))
+            i <- i + 1
+        sideWeight <- if hasSide then float policies * exp (-eta * (sideLoss - least)) else 0.0
+        total <- MenuIndex.Total weights + sideWeight
+        stale <- false
+
+    /// The generator of the side expert's draws before a query: a hash of (seed, round), so that streams do not overlap.
+    let sideRandom () =
+        SplitMix64(SplitMix64(settings.Seed).NextUInt64() ^^^ SplitMix64(uint64 round).NextUInt64())
+
+    /// Takes in the bin of the next stage with a choice: W_k and what is left after it.
+    let advance bin =
+        let k = reached
+        path[k] <- bin
+        let mutable mass = index.Mass(weights, path, k)
+        if hasSide && sideStopped < 0 && sideStop[k][bin] then
+            sideStopped <- k
+            mass <- mass + sideWeight
+        masses[k] <- min remaining (mass / total)
+        remaining <- remaining - masses[k]
+        reached <- k + 1
+
+    /// The state after what was observed so far (copies).
+    member _.State : NestState =
+        { Settings = settings
+          Round = round
+          Losses = Array.copy losses
+          SideLoss = sideLoss
+          Incurred = incurred
+          Counts = TabularCounts.copy counts }
+
+    /// Probability with which the next query's policy is each menu policy and, last, the side expert (0 without one). Valid
+    /// between Begin and Observe.
+    member _.Probabilities : float[] = Array.append (weights |> Array.map (fun w -> w / total)) [| sideWeight / total |]
+
+    override _.Begin(_random) =
+        rates <- ratesAt (round + 1)
+        if stale || anytime || round % 256 = 0 || total < 1e-60 then rebuild ()
+        match settings.Side with
+        | SideExpert.PosteriorSampling ->
+            TabularPlan.fillPosteriorSample (counts, settings.ContinueCosts, Sampling(sideRandom ()), sideStop)
+        | SideExpert.Greedy -> TabularPlan.fillGreedy (counts, settings.ContinueCosts, sideStop)
+        | _ -> ()
+        reached <- 0
+        remaining <- 1.0
+        sideStopped <- -1
+
+    override _.Stops(stage, bin, random) =
+        if stage <> reached then invalidArg (nameof stage) $"expected stage {reached}: stages are asked in order"
+        let before = remaining
+        advance bin
+        random.NextDouble() * before < masses[stage]
+
+    override _.Observe(outcome, stop) =
+        let first = if feedback = Feedback.Returned then stop else 0
+        let last = if feedback = Feedback.Full then n - 1 else stop
+        if feedback = Feedback.Full then
+            Array.blit outcome.Bins 0 path 0 n
+            if hasSide then sideStopped <- Reactive.stopStage (sideStop, path)
+        else
+            // Callers that drew a whole policy did not ask stage by stage.
+            while reached <= min stop (n - 2) do
+                advance outcome.Bins[reached]
+            if stop = n - 1 then
+                masses[n - 1] <- remaining
+                if hasSide && sideStopped < 0 then sideStopped <- n - 1
+        let mutable reaching = 1.0
+        for k in 0 .. last do
+            let graded =
+                match feedback with
+                | Feedback.Full -> 1.0
+                | Feedback.StagesRun -> max 0.0 reaching
+                | _ -> masses[k]
+            reaching <- reaching - masses[k]
+            if k >= first then
+                stepLoss[k] <- Outcome.loss (outcome, k, settings.Range) / (graded + rates.Gamma)
+                stepFactor[k] <- exp (-rates.Eta * stepLoss[k])
+        index.Update(losses, (if anytime then [||] else weights), path, first, last, stepLoss, stepFactor)
+        if hasSide && first <= sideStopped && sideStopped <= last then
+            sideLoss <- sideLoss + stepLoss[sideStopped]
+            sideWeight <- sideWeight * stepFactor[sideStopped]
+        if not anytime then total <- MenuIndex.Total weights + sideWeight
+        incurred <- incurred + Outcome.loss (outcome, stop, settings.Range)
+        TabularCounts.record (counts, feedback, outcome, stop)
+        round <- round + 1
+        reached <- 0
+        remaining <- 1.0
+
+    override _.ExpectedValue(value, menuValues) =
+        let side = if hasSide then sideWeight * value.Invoke sideStop else 0.0
+        (MenuIndex.Dot(weights, menuValues) + side) / total
+
+    override _.SidePolicy = if hasSide then sideStop else [||]
+    override _.Counts = counts
+
+    /// Certificate A: B [incurred loss - min L + slack]. The slack is ln((N+1)/delta)/(2 gamma) for a fixed horizon, valid for
+    /// all t at once; ln((N+1) t(t+1)/delta)/(2 gamma_t) for the anytime schedule (Lemma 6 at gamma_t, the least so far, and a
+    /// union over t); 0 under F, where the regret is observed. 0 before the first query.
+    override _.CertificateA(delta) =
+        if not (delta > 0.0 && delta < 1.0) then
+            raise (ArgumentOutOfRangeException(nameof delta, delta, "expected a number strictly between 0 and 1"))
+        if round = 0 then 0.0
+        else
+            let slack =
+                if feedback = Feedback.Full then 0.0
+                elif anytime then
+                    let t = float round
+                    log (float comparators * t * (t + 1.0) / delta) / (2.0 * (ratesAt round).Gamma)
+                else log (float comparators / delta) / (2.0 * (ratesAt round).Gamma)
+            settings.Range * (incurred - leastLoss () + slack)
