@@ -113,7 +113,9 @@ let private inProcess =
                 fault "traces: expected at least 4 queries on which every one of the 2 models is recorded, got 3" [ "theory"; "--traces"; at "few.jsonl" ]
                 fault "expected at least 4 queries to split, got 3" [ "run"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
                 File.WriteAllLines(at "some.jsonl", traceLines 20)
-                fault "train queries: expected at least 2, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "0" ]
+                usage "--train-queries: expected at least 2, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "0" ]
+                usage "--train-queries: expected one number without --seeds, got 2" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "5"; "6" ]
+                usage "--seeds: expected at least 1, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--seeds"; "0" ]
                 fault (at "bad.jsonl") [ "run"; "--traces"; at "some.jsonl"; "--out"; at "bad.jsonl" ]
                 Expect.isFalse (Directory.Exists(at "out") || File.Exists(at "out.json")) "nothing is written")
         }

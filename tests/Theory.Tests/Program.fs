@@ -55,6 +55,7 @@ let private examples =
         ReplayTests.tests
         FrontierTests.tests
         BaselinesTests.tests
+        Policies.CascadeRouterTests.tests
         RegressionTests.tests
         PlannerTests.tests
         PlannedFamilyTests.tests

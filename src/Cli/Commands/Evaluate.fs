@@ -2,6 +2,8 @@
 module OptimalStopping.Cli.Commands.Evaluate
 
 open System
+open System.Collections.Generic
+open System.Text.Json
 open Argu
 open OptimalStopping.Runtime.Experiments
 open OptimalStopping.Cli.Commands.Shared
@@ -9,18 +11,85 @@ open OptimalStopping.Cli.Commands.Shared
 type EvaluateArguments =
     | Traces of string
     | Train_Fraction of float
-    | Train_Queries of int
+    | Train_Queries of int list
     | Seed of int
+    | Seeds of int
+    | Resamples of int
+    | Ceiling
     | Out of string
+    | Json
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
             | Traces _ -> "the trace file (required)."
             | Train_Fraction _ -> "share of the queries to fit on (default: 0.5)."
-            | Train_Queries _ -> "fit on at most this many of them."
+            | Train_Queries _ -> "fit on at most this many of them; several numbers with --seeds."
             | Seed _ -> "seed of the split and of the bootstrap (default: 1)."
-            | Out _ -> "the folder for curve.csv and summary.csv (required)."
+            | Seeds _ -> "evaluate for this many splits, from --seed on, and print means over them; writes seeds.csv only."
+            | Resamples _ -> "bootstrap resamples for the intervals (default: 1000)."
+            | Ceiling -> "add a row for the default policy fitted on the test part itself, which bounds what more training could bring."
+            | Out _ -> "the folder for curve.csv, summary.csv, metrics.csv, stops.csv and report.html (required)."
+            | Json -> "print one JSON object instead of the table."
+
+/// A number for JSON, which knows neither infinity nor NaN.
+let private finite (x: float) = if Double.IsFinite x then Nullable x else Nullable()
+
+let private printJson value =
+    printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true)))
+
+let private metricsJson (policy: PolicyEvaluation) =
+    policy.Metrics
+    |> Seq.map (fun m ->
+        KeyValuePair(m.Name,
+            {| value = finite m.Value; low = finite m.Low; high = finite m.High
+               difference = finite m.Difference; difference_low = finite m.DifferenceLow; difference_high = finite m.DifferenceHigh |}))
+    |> Dictionary
+
+let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
+    let report = Evaluation.Run(options, steps)
+    if json then
+        printJson
+            {| train_queries = report.TrainQueries
+               test_queries = report.TestQueries
+               models = Seq.map3 (fun name cost quality -> {| name = name; cost = cost; quality = quality |}) report.Models report.ModelCost report.ModelQuality
+               reference = Evaluation.Reference
+               policies = report.Policies |> Seq.map (fun p -> {| policy = p.Policy; estimator = p.Estimator; metrics = metricsJson p |}) |}
+    else
+        printfn "%d queries to fit on, %d to test on" report.TrainQueries report.TestQueries
+        printfn "%-18s %8s %20s %14s %14s %8s" "policy" "auc" "vs pair envelope" "cost at 98 %" "cost at 100 %" "quality"
+        for policy in report.Policies do
+            let metric name = policy[name]
+            let auc = metric "auc"
+            printfn "%-18s %8s %20s %14s %14s %8s" policy.Policy (number (100.0 * auc.Value) 2)
+                $"[{number (100.0 * auc.DifferenceLow) 2}, {number (100.0 * auc.DifferenceHigh) 2}]"
+                (number (metric "cost_at_98pct").Value 2) (number (metric "cost_at_100pct").Value 2)
+                (number (metric "quality_max").Value 4)
+
+let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<string>) json =
+    let rows = EvaluationStudy.Run(options, seeds, sizes, steps)
+    /// Least lead of a policy over mixtures of single models on the same split.
+    let leastLead (row: StudyRow) =
+        let mixture = rows |> Seq.find (fun r -> r.TrainQueries = row.TrainQueries && r.Policy = "mixture")
+        Array.map2 (-) (row.Of "auc") (mixture.Of "auc") |> Array.min
+    if json then
+        printJson
+            {| first_seed = options.Seed
+               seeds = seeds
+               rows =
+                rows
+                |> Seq.map (fun r ->
+                    {| policy = r.Policy; train_queries = r.TrainQueries; mean_auc = Array.average (r.Of "auc")
+                       auc = r.Of "auc"; cost_at_98pct = r.Of "cost_at_98pct" |> Array.map finite
+                       best_model_cost = r.ModelCost; least_lead_over_mixture = leastLead r |}) |}
+    else
+        printfn "means over %d splits; 'least' and 'most' are single splits" seeds
+        printfn "%-18s %8s %8s %8s %8s %24s %14s" "policy" "queries" "auc" "least" "most" "least lead over mixture" "cost at 98 %"
+        for row in rows do
+            let auc = row.Of "auc"
+            printfn "%-18s %8d %8s %8s %8s %24s %14s" row.Policy row.TrainQueries (number (100.0 * Array.average auc) 2)
+                (number (100.0 * Array.min auc) 2) (number (100.0 * Array.max auc) 2) (number (100.0 * leastLead row) 2)
+                (number (Array.average (row.Of "cost_at_98pct")) 2)
 
 let execute (arguments: ParseResults<EvaluateArguments>) =
     let folder = required "--out FOLDER" (arguments.TryGetResult EvaluateArguments.Out)
@@ -28,21 +97,26 @@ let execute (arguments: ParseResults<EvaluateArguments>) =
     let fraction = arguments.GetResult(Train_Fraction, defaultValue = 0.5)
     if not (fraction > 0.0 && fraction < 1.0) then
         raise (UsageException $"--train-fraction: expected a number between 0 and 1, got {fraction}")
+    let atLeast low name value =
+        if value < low then raise (UsageException $"{name}: expected at least {low}, got {value}")
+        value
+    let sizes = arguments.GetResult(Train_Queries, defaultValue = []) |> List.map (atLeast 2 "--train-queries")
+    let seeds = arguments.TryGetResult Seeds |> Option.map (atLeast 1 "--seeds")
+    if seeds.IsNone && sizes.Length > 1 then
+        raise (UsageException $"--train-queries: expected one number without --seeds, got {sizes.Length}")
     let options =
         EvaluationOptions(traces, folder,
             TrainFraction = fraction,
-            TrainQueries = Option.toNullable (arguments.TryGetResult Train_Queries),
+            TrainQueries = Option.toNullable (List.tryHead sizes),
+            Resamples = (arguments.GetResult(Resamples, defaultValue = 1000) |> atLeast 0 "--resamples"),
+            Ceiling = arguments.Contains Ceiling,
             Seed = arguments.GetResult(EvaluateArguments.Seed, defaultValue = 1))
-    let quiet =
+    let steps =
         { new IProgress<string> with
             member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
-    let report = Evaluation.Run(options, quiet)
-    printfn "%d queries to fit on, %d to test on" report.TrainQueries report.TestQueries
-    printfn "%-18s %8s %20s %14s %14s %8s" "policy" "auc" "vs pair envelope" "cost at 98 %" "cost at 100 %" "quality"
-    for policy in report.Policies do
-        let metric name = policy[name]
-        let auc = metric "auc"
-        printfn "%-18s %8s %20s %14s %14s %8s" policy.Policy (number (100.0 * auc.Value) 2)
-            $"[{number (100.0 * auc.DifferenceLow) 2}, {number (100.0 * auc.DifferenceHigh) 2}]"
-            (number (metric "cost_at_98pct").Value 2) (number (metric "cost_at_100pct").Value 2)
-            (number (metric "quality_max").Value 4)
+    let json = arguments.Contains EvaluateArguments.Json
+    match seeds with
+    | None -> one options steps json
+    | Some seeds ->
+        let sizes = if sizes.IsEmpty then [| Nullable() |] else sizes |> List.map Nullable |> List.toArray
+        several options seeds sizes steps json

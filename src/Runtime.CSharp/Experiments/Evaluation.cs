@@ -13,6 +13,9 @@ public static class Evaluation
     /// <summary>Name of the family that the others are compared with.</summary>
     public const string Reference = "pair-envelope";
 
+    /// <summary>Name of the family that was fitted on the test part itself.</summary>
+    public const string Ceiling = "recall-ceiling";
+
     /// <summary>Reads the traces, evaluates, and writes the files of EvaluationFiles into the folder.</summary>
     /// <param name="options">What to evaluate.</param>
     /// <param name="progress">Told in words what is being done; may be null.</param>
@@ -49,15 +52,20 @@ public static class Evaluation
             var plan = PlannedFamily.fit(data, train, actions);
             families.Add((plan.Family.Name, plan.Family.Knob, Replay(plan.Family.Policies), Describe(plan.Settings)));
         }
+        if (options.Ceiling)
+        {
+            progress?.Report("fitting on the test part, for the ceiling");
+            var plan = PlannedFamily.fit(data, test, ActionSet.Recall);
+            families.Add((Ceiling, plan.Family.Knob, Replay(plan.Family.Policies), Describe(plan.Settings)));
+        }
         progress?.Report("fitting the baselines");
         var prices = PlannedFamily.prices(data, train, 40);
-        foreach (var family in new[]
-                 {
-                     Baselines.pairEnvelope(data, train),
-                     Baselines.chainThresholds(data, train, prices),
-                     Baselines.commonThreshold(data, train),
-                     Baselines.mixtures(data, train),
-                 })
+        var baselines = new List<FittedFamily> { Baselines.pairEnvelope(data, train) };
+        if (data.Stages <= RouterEstimates.MaxStages) baselines.Add(CascadeRouting.fit(data, train, prices));
+        baselines.Add(Baselines.chainThresholds(data, train, prices));
+        baselines.Add(Baselines.commonThreshold(data, train));
+        baselines.Add(Baselines.mixtures(data, train));
+        foreach (var family in baselines)
             families.Add((family.Name, family.Knob, Replay(family.Policies), ""));
         var tilts = new[] { -40, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 40 };
         families.Add(("random", tilts, Map(tilts, t => Baselines.randomStop(data, test, t)), ""));

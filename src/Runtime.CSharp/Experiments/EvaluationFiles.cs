@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Experiments;
 
@@ -33,10 +34,22 @@ public static class EvaluationFiles
                 Row(metrics, policy.Policy, m.Name, m.Value, m.Low, m.High, m.Difference, m.DifferenceLow, m.DifferenceHigh);
         }
 
-        var files = new (string Name, StringBuilder Text)[]
-        {
-            ("curve.csv", curve), ("summary.csv", summary), ("metrics.csv", metrics), ("stops.csv", stops),
-        };
+        Write(folder, ("curve.csv", curve), ("summary.csv", summary), ("metrics.csv", metrics), ("stops.csv", stops));
+    }
+
+    /// <summary>Writes seeds.csv: the figures of every policy, size of the train part and seed.</summary>
+    /// <exception cref="ToolkitException">The folder cannot be written to.</exception>
+    public static void WriteStudy(IReadOnlyList<StudyRow> rows, int firstSeed, string folder)
+    {
+        var seeds = new StringBuilder($"policy,train_queries,seed,{string.Join(',', CurveMetrics.Names())},best_model_cost\n");
+        foreach (StudyRow row in rows)
+            for (var s = 0; s < row.Metrics.Length; s++)
+                Row(seeds, [row.Policy, row.TrainQueries, firstSeed + s, .. row.Metrics[s].Cast<object>(), row.ModelCost[s]]);
+        Write(folder, ("seeds.csv", seeds));
+    }
+
+    private static void Write(string folder, params (string Name, StringBuilder Text)[] files)
+    {
         try
         {
             Directory.CreateDirectory(folder);

@@ -16,4 +16,10 @@ public sealed record EvaluationOptions(string Traces, string Out)
 
     /// <summary>Bootstrap resamples of the test part; 0 for no intervals.</summary>
     public int Resamples { get; init; } = 1000;
+
+    /// <summary>
+    /// Whether to add the row `recall-ceiling`: the default policy fitted on the test queries themselves. Nobody can have
+    /// it; it shows how much more calibration queries could bring at most.
+    /// </summary>
+    public bool Ceiling { get; init; }
 }

@@ -4,8 +4,8 @@ open System
 open System.Threading.Tasks
 
 /// Runs all operating points of a family on many queries at once. The points of a planned family differ only in their
-/// continuation values, so the columns and stop values of a query's states are computed once for all of them; the
-/// result is the same as replaying them one by one, several times sooner.
+/// continuation values, those of a cascade router only in their prices, so what a query's states show is computed once
+/// for all of them; the result is the same as replaying them one by one, several times sooner.
 [<RequireQualifiedAccess>]
 module FamilyReplay =
 
@@ -52,25 +52,33 @@ module FamilyReplay =
                     next <- point.Next[state][a]
             if next < 0 then Decision.StopWith(stopStage[state]) else Decision.GoTo next
 
-    /// A policy seen through what is already known of the query at hand.
-    [<Sealed>]
-    type private Shared(query: Query, point: PlannedPolicy) =
-        member val Row = -1 with get, set
+    /// The members of one family as policies that share what they learn of a query, and the way to tell them its row;
+    /// None when the policies are not of one family.
+    let private sharing (policies: IStoppingPolicy[]) (data: RecordedLadder) : (IStoppingPolicy[] * (int -> unit)) option =
+        let all choose = let chosen = Array.choose choose policies in if chosen.Length = policies.Length then chosen else [||]
+        let planned = all (fun p -> match p with :? PlannedPolicy as x -> Some x | _ -> None)
+        let routers = all (fun p -> match p with :? CascadeRouter as x -> Some x | _ -> None)
+        if planned.Length > 0 && planned |> Array.forall (fun p -> Object.ReferenceEquals(p.Stop, planned[0].Stop)) then
+            let query = Query(planned[0], data)
+            let at = ref -1
+            let view (point: PlannedPolicy) =
+                { new IStoppingPolicy with
+                    member _.Stages = point.Space.Stages
+                    member _.Decide(observation) = query.Decide(point, point.Space.IndexOf observation.Ran, at.Value) }
+            Some(planned |> Array.map view, fun q -> at.Value <- q)
+        elif routers.Length > 0 && routers |> Array.forall (fun p -> Object.ReferenceEquals(p.Estimates, routers[0].Estimates)) then
+            let memory = RouterMemory(routers[0].Estimates, data)
+            Some(routers |> Array.map memory.View, fun q -> memory.Row <- q)
+        else None
 
-        interface IStoppingPolicy with
-            member _.Stages = point.Space.Stages
-            member this.Decide(observation) = query.Decide(point, point.Space.IndexOf observation.Ran, this.Row)
-
-    let private replayGroups (policies: PlannedPolicy[]) (data: RecordedLadder) (rows: int[]) groups first last
-        (result: GroupedOutcome[]) =
-        let query = Query(policies[0], data)
-        let shared = policies |> Array.map (fun p -> Shared(query, p))
+    let private replayGroups (policies: IStoppingPolicy[]) (tell: int -> unit) (data: RecordedLadder) (rows: int[]) groups first
+        last (result: GroupedOutcome[]) =
         let stops = policies |> Array.map (fun _ -> Array.zeroCreate<float> data.Stages)
         for g in first .. last - 1 do
             for i in g .. groups .. rows.Length - 1 do
+                tell rows[i]
                 for p in 0 .. policies.Length - 1 do
-                    shared[p].Row <- rows[i]
-                    let struct (cost, stage) = Replay.query (shared[p], data, rows[i])
+                    let struct (cost, stage) = Replay.query (policies[p], data, rows[i])
                     result[p].Cost[g] <- result[p].Cost[g] + cost
                     result[p].Quality[g] <- result[p].Quality[g] + data.Quality[rows[i] * data.Stages + stage]
                     stops[p][stage] <- stops[p][stage] + 1.0
@@ -79,12 +87,7 @@ module FamilyReplay =
     /// Runs every policy on the given queries; query i counts in group i mod groups. The result does not depend on the
     /// number of threads.
     let run (policies: IStoppingPolicy[], data: RecordedLadder, rows: int[], groups: int) : GroupedOutcome[] =
-        let planned = policies |> Array.choose (fun p -> match p with :? PlannedPolicy as x -> Some x | _ -> None)
-        let oneFamily =
-            planned.Length = policies.Length
-            && planned.Length > 0
-            && planned |> Array.forall (fun p -> Object.ReferenceEquals(p.Stop, planned[0].Stop))
-        if oneFamily then
+        if (sharing policies data).IsSome then
             let result =
                 policies
                 |> Array.map (fun _ ->
@@ -96,7 +99,8 @@ module FamilyReplay =
             let blocks = min 16 groups
             let stops: float[][][] = Array.zeroCreate blocks
             Parallel.For(0, blocks, fun b ->
-                stops[b] <- replayGroups planned data rows groups (b * groups / blocks) ((b + 1) * groups / blocks) result)
+                let members, tell = (sharing policies data).Value
+                stops[b] <- replayGroups members tell data rows groups (b * groups / blocks) ((b + 1) * groups / blocks) result)
             |> ignore
             for block in stops do
                 for p in 0 .. policies.Length - 1 do

@@ -43,6 +43,7 @@ module PlannedFamily =
             1 + w * (1 + s.Knots) + (if s.Products then w * (w - 1) / 2 else 0)
         [| setting 0 false 1000.0 0.0
            setting 0 false 100.0 0.0
+           setting 0 false 30.0 0.0
            setting 0 false 10.0 0.0
            setting 2 false 100.0 0.0
            setting 2 false 30.0 0.0
@@ -53,6 +54,23 @@ module PlannedFamily =
            setting 8 true 10.0 0.5 |]
         |> Array.filter (fun s ->
             s.Shape.Knots = 0 || (10 * widest s.Shape <= queries && (s.Realised = 0.0 || queries >= 1000)))
+
+    /// The estimator that is taken unless another one is clearly better: what did best on average over other ladders and
+    /// sizes of the training part.
+    let private preferred (settings: EstimatorSettings[]) queries =
+        let index knots penalty realised =
+            settings |> Array.tryFindIndex (fun s -> s.Shape.Knots = knots && s.Penalty = penalty && s.Realised = realised)
+        [ if queries >= 1500 then index 4 10.0 0.5
+          if queries >= 200 then index 2 30.0 0.0
+          index 0 30.0 0.0 ]
+        |> List.pick id
+
+    /// Chooses by held-out AUC. The scores of few queries are noisy, so the preferred estimator gives way only to one
+    /// that is better by more than 0.1 / sqrt(queries).
+    let internal choose (settings: EstimatorSettings[], scores: float[], queries: int) : EstimatorSettings =
+        let home = preferred settings queries
+        let best = Array.IndexOf(scores, Array.max scores)
+        settings[if scores[best] > scores[home] + 0.1 / sqrt (float queries) then best else home]
 
     let private head (rows: int[]) cap = if rows.Length > cap then Array.sub rows 0 cap else rows
 
@@ -119,7 +137,7 @@ module PlannedFamily =
         let scores =
             settings
             |> Array.map (fun s -> score data choiceRows (planAll (Planner(data, choiceRows, actions, s)) lambdas))
-        let chosen = settings[Array.IndexOf(scores, Array.max scores)]
+        let chosen = choose (settings, scores, rows.Length)
         let fitRows = head rows (min fitCap (designCap / (Planner.DesignWidth(data, actions, chosen))))
         let plans = refine (Planner(data, fitRows, actions, chosen)) (prices (data, fitRows, 16)) 64
         { Family =

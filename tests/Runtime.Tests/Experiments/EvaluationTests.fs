@@ -122,6 +122,27 @@ let tests =
             Expect.isTrue (abs (report["recall"].["auc"].Value - report["mixture"].["auc"].Value) < 0.01) "recall is the mixture"
         }
 
+        test "a study holds what single evaluations hold, and the ceiling is fitted on the test part" {
+            withLines (ladder 400 12) (fun path ->
+                let table = TraceReader.ReadTable path
+                let options = EvaluationOptions(path, "", Seed = 5, Resamples = 0, Ceiling = true)
+                let rows = EvaluationStudy.Run(table, options, 2, [| Nullable 50; Nullable 120 |])
+                for row in rows do
+                    Expect.isTrue (row.TrainQueries = 50 || row.TrainQueries = 120) "size"
+                    for s in 0 .. 1 do
+                        let alone = EvaluationOptions(path, "", Seed = 5 + s, Resamples = 0, Ceiling = true, TrainQueries = Nullable row.TrainQueries)
+                        let report = Evaluation.Run(table, alone)
+                        Expect.equal (row.Of "auc").[s] report[row.Policy].["auc"].Value row.Policy
+                let names = rows |> Seq.map _.Policy |> Seq.distinct |> List.ofSeq
+                for name in [ "recall"; Evaluation.Ceiling; "cascade-router"; "pair-envelope"; "oracle" ] do
+                    Expect.contains names name "policies"
+                withFolder (fun folder ->
+                    EvaluationStudy.Run(EvaluationOptions(path, folder, Seed = 5), 1, [| Nullable() |]) |> ignore
+                    let lines = File.ReadAllLines(Path.Combine(folder, "seeds.csv"))
+                    Expect.stringStarts lines[0] "policy,train_queries,seed,auc," "header"
+                    Expect.stringStarts lines[1] "recall,200,5," "first row"))
+        }
+
         test "too few queries and bad fractions are refused" {
             Expect.throwsT<ToolkitException> (fun () -> evaluate (ladder 3 9) |> ignore) "three queries"
             for fraction in [ 0.0; 1.0; nan ] do
