@@ -14,7 +14,7 @@ let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: Cancel
     match arguments.GetSubCommand() with
     | Run a -> Run.execute a cancel
     | Evaluate a -> Evaluate.execute a
-    | Calibrate a -> Calibrate.execute a
+    | Calibrate a -> Calibrate.execute a cancel
     | Figure a -> Figure.execute a
     | Decode a -> Decode.execute a cancel
     | Collect a -> Collect.execute a cancel

@@ -5,9 +5,11 @@ open System
 open System.IO
 open System.Text.Encodings.Web
 open System.Text.Json
+open System.Threading
 open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
 type CalibrateArguments =
@@ -17,6 +19,8 @@ type CalibrateArguments =
     | Fit_Fraction of float
     | Seed of int
     | Out of string
+    | Check of int
+    | Sample of int
     | Json
 
     interface IArgParserTemplate with
@@ -27,7 +31,9 @@ type CalibrateArguments =
             | Delta _ -> "most probability of losing more (default: 0.05)."
             | Fit_Fraction _ -> "share of the queries to fit on; the promise is tested on the others (default: 0.5)."
             | Seed _ -> "seed of the split (default: 1)."
-            | Out _ -> "the policy file to write, e.g. policy.json (required)."
+            | Out _ -> "the policy file to write, e.g. policy.json (required without --check)."
+            | Check _ -> "instead, calibrate on this many samples drawn from the traces and count how often the promise breaks."
+            | Sample _ -> "queries in each sample of --check (default: 2000)."
             | Json -> "print one JSON object instead of text."
 
 let private share name (value: float) =
@@ -35,15 +41,45 @@ let private share name (value: float) =
         raise (UsageException $"{name}: expected a number strictly between 0 and 1, got {value}")
     value
 
-let execute (arguments: ParseResults<CalibrateArguments>) =
+/// Counts broken promises instead of writing a policy.
+let private check traces (options: CalibrationOptions) resamples sample json cancel =
+    let table = Traces.TraceReader.ReadTable traces
+    let mutable result = Unchecked.defaultof<PromiseCheck>
+    Progress.show (fun report ->
+        result <- PromiseCheck.Run(table, options, resamples, sample, (fun share -> report.Invoke("calibrating", share)), cancel))
+    let limit = result.Limit options.Delta
+    if json then
+        printfn "%s" (JsonSerializer.Serialize(
+            {| resamples = result.Resamples; sample = result.Sample; max_loss = options.MaxLoss; delta = options.Delta
+               broken = result.Broken; broken_share = result.BrokenShare; limit = limit
+               without_policy = result.WithoutPolicy; mean_saved = result.MeanSaved; mean_loss = result.MeanLoss |},
+            JsonSerializerOptions(WriteIndented = true)))
+    else
+        printfn "%d samples of %d queries, promise: at most %s lost, with probability %s" result.Resamples result.Sample
+            (string options.MaxLoss) (string (1.0 - options.Delta))
+        printfn "broken      %d (%s %%; delta and three standard errors: %s %%)" result.Broken
+            (number (100.0 * result.BrokenShare) 2) (number (100.0 * limit) 2)
+        printfn "loss        %s on average" (number result.MeanLoss 4)
+        printfn "saved       %s %% of the cost on average; in %d samples no policy could be shown to keep the promise"
+            (number (100.0 * result.MeanSaved) 1) result.WithoutPolicy
+
+let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationToken) =
     let traces = required "--traces FILE" (arguments.TryGetResult CalibrateArguments.Traces)
-    let file = required "--out FILE" (arguments.TryGetResult CalibrateArguments.Out)
     let maxLoss = share "--max-loss" (arguments.GetResult(Max_Loss, defaultValue = 0.02))
     let delta = share "--delta" (arguments.GetResult(Delta, defaultValue = 0.05))
     let options =
         CalibrationOptions(maxLoss, delta,
             FitFraction = share "--fit-fraction" (arguments.GetResult(Fit_Fraction, defaultValue = 0.5)),
             Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1))
+    let atLeast low name value =
+        if value < low then raise (UsageException $"{name}: expected at least {low}, got {value}")
+        value
+    match arguments.TryGetResult Check with
+    | Some resamples ->
+        let sample = arguments.GetResult(Sample, defaultValue = 2000) |> atLeast 4 "--sample"
+        check traces options (atLeast 1 "--check" resamples) sample (arguments.Contains CalibrateArguments.Json) cancel
+    | None ->
+    let file = required "--out FILE" (arguments.TryGetResult CalibrateArguments.Out)
     if Directory.Exists file then raise (ToolkitException $"{file}: expected a file to write, got a folder")
     let steps =
         { new IProgress<string> with

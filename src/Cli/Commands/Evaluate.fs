@@ -6,6 +6,7 @@ open System.Collections.Generic
 open System.Text.Json
 open Argu
 open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
 type EvaluateArguments =
@@ -48,6 +49,7 @@ let private metricsJson (policy: PolicyEvaluation) =
 
 let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
     let report = Evaluation.Run(options, steps)
+    Plots.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, options.Out)
     if json then
         printJson
             {| train_queries = report.TrainQueries
@@ -110,6 +112,7 @@ let execute (arguments: ParseResults<EvaluateArguments>) =
             TrainQueries = Option.toNullable (List.tryHead sizes),
             Resamples = (arguments.GetResult(Resamples, defaultValue = 1000) |> atLeast 0 "--resamples"),
             Ceiling = arguments.Contains Ceiling,
+            Explain = seeds.IsNone,
             Seed = arguments.GetResult(EvaluateArguments.Seed, defaultValue = 1))
     let steps =
         { new IProgress<string> with

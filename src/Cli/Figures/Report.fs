@@ -20,15 +20,15 @@ module Report =
             use reader = new StreamReader(stream)
             reader.ReadToEnd()
 
-    let private own name = resource (Assembly.GetExecutingAssembly()) ((=) name)
+    let internal own name = resource (Assembly.GetExecutingAssembly()) ((=) name)
 
-    let private plotly =
+    let internal plotly =
         lazy
             (resource typeof<GenericChart>.Assembly (fun name ->
                 name.Contains "plotly-" && name.EndsWith(".min.js", StringComparison.Ordinal)))
 
     /// JSON inside a script element: "<" is written as an escape, so that no text can close the element.
-    let private json (value: obj) =
+    let internal json (value: obj) =
         let options = JsonSerializerOptions(Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
         JsonSerializer.Serialize(value, options).Replace("<", "\\u003c")
 

@@ -76,10 +76,14 @@ module Style =
     let policy (name: string) : CurveStyle =
         match name with
         | "jump-recall" -> style "jump with recall (ours)" blue LineStyle.Solid MarkerType.Circle 1.8
+        | "recall" -> style "jump with recall (ours)" blue LineStyle.Solid MarkerType.Circle 1.8
+        | "recall-ceiling" -> style "ours, fitted on the test part (not attainable)" grey LineStyle.Dot MarkerType.None 0.9
+        | "cascade-router" -> style "cascade router" orange LineStyle.Dash MarkerType.Square 0.9
+        | "mixture" -> style "mixture of single models" grey LineStyle.Dash MarkerType.Square 0.9
         | "jump" -> style "jump, no recall" sky LineStyle.Dash MarkerType.Triangle 0.9
         | "chain" -> style "full chain" green LineStyle.DashDot MarkerType.Square 0.9
         | "pair-envelope" -> style "best pairs of models" vermillion LineStyle.LongDash MarkerType.Diamond 0.9
-        | "threshold-per-stage" -> shaped "threshold per stage" purple LineStyle.DashDashDot downTriangle 0.9
+        | "threshold-per-stage" | "chain-thresholds" -> shaped "threshold per stage" purple LineStyle.DashDashDot downTriangle 0.9
         | "threshold" -> shaped "one threshold" orange LineStyle.LongDashDot pentagon 0.9
         | "random" -> shaped "random mixture" grey LineStyle.Dot hexagon 0.9
         | "oracle" -> style "oracle (not attainable)" black LineStyle.Dot MarkerType.None 0.9

@@ -45,12 +45,14 @@ public static class Evaluation
 
         var models = Replay(Enumerable.Range(0, data.Stages)
             .Select(k => (IStoppingPolicy)ThresholdCascade.Fixed(data.Stages, k)).ToArray());
+        IReadOnlyList<ExplainedPoint> explained = [];
         var families = new List<(string Name, double[] Knob, GroupedOutcome[] Points, string Estimator)>();
         foreach (var actions in new[] { ActionSet.Recall, ActionSet.Jump, ActionSet.Chain })
         {
             progress?.Report($"fitting {actions.ToString().ToLowerInvariant()} on {train.Length} queries");
             var plan = PlannedFamily.fit(data, train, actions);
             families.Add((plan.Family.Name, plan.Family.Knob, Replay(plan.Family.Policies), Describe(plan.Settings)));
+            if (actions == ActionSet.Recall && options.Explain) explained = EvaluationExplanation.Make(plan.Family, data, test);
         }
         if (options.Ceiling)
         {
@@ -80,7 +82,7 @@ public static class Evaluation
             Array.ConvertAll(models, m => m.MeanCost),
             Array.ConvertAll(models, m => m.MeanQuality),
             train.Length, test.Length,
-            families.Select((f, i) => new PolicyEvaluation(f.Name, Points(f.Knob, f.Points), metrics[i], f.Estimator)).ToArray());
+            families.Select((f, i) => new PolicyEvaluation(f.Name, Points(f.Knob, f.Points), metrics[i], f.Estimator)).ToArray()) { Explained = explained };
 
         GroupedOutcome[] Replay(IStoppingPolicy[] policies) => FamilyReplay.run(policies, data, test, groups);
 

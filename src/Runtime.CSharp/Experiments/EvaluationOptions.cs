@@ -22,4 +22,7 @@ public sealed record EvaluationOptions(string Traces, string Out)
     /// it; it shows how much more calibration queries could bring at most.
     /// </summary>
     public bool Ceiling { get; init; }
+
+    /// <summary>Whether to take the default policy apart (EvaluationReport.Explained).</summary>
+    public bool Explain { get; init; }
 }

@@ -38,6 +38,9 @@ public sealed record EvaluationReport(
     int TestQueries,
     IReadOnlyList<PolicyEvaluation> Policies)
 {
+    /// <summary>The default policy taken apart, in order of cost.</summary>
+    public IReadOnlyList<ExplainedPoint> Explained { get; init; } = [];
+
     /// <summary>A family by name.</summary>
     public PolicyEvaluation this[string policy] => Policies.First(p => p.Policy == policy);
 }

@@ -62,7 +62,8 @@ module PlannedFamily =
             settings |> Array.tryFindIndex (fun s -> s.Shape.Knots = knots && s.Penalty = penalty && s.Realised = realised)
         [ if queries >= 1500 then index 4 10.0 0.5
           if queries >= 200 then index 2 30.0 0.0
-          index 0 30.0 0.0 ]
+          if queries >= 50 then index 0 30.0 0.0
+          index 0 1000.0 0.0 ]
         |> List.pick id
 
     /// Chooses by held-out AUC. The scores of few queries are noisy, so the preferred estimator gives way only to one
