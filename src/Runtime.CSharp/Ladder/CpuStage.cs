@@ -44,14 +44,16 @@ public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer to
         // The logits after the last token of the draft judge nothing.
         if (tokens.Length > 1) sequence.ForwardAll(tokens.AsSpan(0, tokens.Length - 1), logits.AsSpan(width));
         var logProbabilities = new double[tokens.Length];
+        var judged = new StageToken[tokens.Length];
         int accepted = 0;
         for (int i = 0; i < tokens.Length; i++)
         {
             ReadOnlySpan<float> row = logits.AsSpan(i * width, width);
             logProbabilities[i] = row[tokens[i]] - LogTotal(row);
+            judged[i] = new StageToken(tokens[i], tokenizer.Decode([tokens[i]]), logProbabilities[i]) { Alternatives = Likeliest(row, request.Alternatives) };
             if (accepted == i && TensorPrimitives.IndexOfMax(row) == tokens[i]) accepted++;
         }
-        return new(new DraftVerdict(logProbabilities, accepted));
+        return new(new DraftVerdict(logProbabilities, accepted) { Tokens = judged });
     }
 
     public ValueTask DisposeAsync() => default;

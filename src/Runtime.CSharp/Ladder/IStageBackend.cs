@@ -30,7 +30,7 @@ public interface IStageBackend : IAsyncDisposable
 }
 
 /// <summary>A stage failed at a request that was in order. The message says what happened, in one line.</summary>
-/// <param name="kind">The failure's name in metrics: <c>timeout</c>, <c>unreachable</c>, <c>refused</c>, <c>garbage</c>, <c>cut</c>, <c>open_circuit</c>.</param>
+/// <param name="kind">One of <see cref="StageFailures"/>.</param>
 public sealed class StageException(string stage, string kind, string message, Exception? inner = null) : Exception($"stage '{stage}': {message}", inner)
 {
     /// <summary>Name of the stage that failed.</summary>

@@ -67,7 +67,7 @@ public sealed record RemoteStage(Uri Url, string Model)
             throw stage.Fault("url", "an address that begins with http:// or https://", $"'{url}'");
         if (stage.Has("input_cost") != stage.Has("output_cost"))
             throw stage.Fault(stage.Has("input_cost") ? "input_cost" : "output_cost", "input_cost and output_cost together", "one of them");
-        return new RemoteStage(address, stage.Text("model"))
+        var remote = new RemoteStage(address, stage.Text("model"))
         {
             KeyVariable = stage.Has("key_env") ? stage.Text("key_env") : null,
             Api = Choice(stage, "api", "chat", ("chat", RemoteApi.Chat), ("completions", RemoteApi.Completions)),
@@ -80,6 +80,9 @@ public sealed record RemoteStage(Uri Url, string Model)
             BreakSeconds = stage.NumberOr("break_seconds", 0.5, 3600, 10),
             TokenCosts = stage.Has("input_cost") ? (stage.Number("input_cost", 0, 1e9), stage.Number("output_cost", 0, 1e9)) : null,
         };
+        if (remote is { Verification: RemoteVerification.Echo, Api: RemoteApi.Chat })
+            throw stage.Fault("verify", "echo only with api: completions (a chat cannot be echoed)", "'echo'");
+        return remote;
     }
 
     private static T Choice<T>(YamlMap stage, string key, string otherwise, params ReadOnlySpan<(string Name, T Value)> choices)

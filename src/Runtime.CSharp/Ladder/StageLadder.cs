@@ -21,10 +21,21 @@ public sealed class StageLadder : IAsyncDisposable
     /// <exception cref="ToolkitException">A folder or file is missing or broken, or a key is not in the environment.</exception>
     public static StageLadder Load(LadderFile file)
     {
-        if (file.Stages.FirstOrDefault(stage => stage.Remote is not null) is { } remote)
-            throw new ToolkitException($"{file.File}: stage '{remote.Name}': expected a model that runs in this process, got backend openai");
-        ModelLadder models = ModelLadder.Load(file);
-        return new StageLadder(file, Of(models), models);
+        LadderStage[] local = [.. file.Stages.Where(stage => stage.Remote is null)];
+        ModelLadder? models = local.Length == 0 ? null : ModelLadder.Load(file with { Stages = local });
+        var stages = new List<IStageBackend>();
+        try
+        {
+            foreach (LadderStage stage in file.Stages)
+                stages.Add(stage.Remote is not null ? OpenAiStage.FromEnvironment(file.File, stage, file.MaxTokens)
+                    : new CpuStage(stage, models!.Models[Array.IndexOf(local, stage)], models.Tokenizer, file.MaxTokens));
+            return new StageLadder(file, stages, models);
+        }
+        catch
+        {
+            models?.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Stages for models that are loaded already; disposing the ladder leaves them alone.</summary>

@@ -75,6 +75,9 @@ public sealed record StageReply(
 /// <param name="Accepted">How many tokens from the start are the ones that this stage would have written, greedily.</param>
 public sealed record DraftVerdict(IReadOnlyList<double> LogProbabilities, int Accepted)
 {
+    /// <summary>The draft in tokens of this stage, each with its log-probability, and with as many alternatives as were asked for.</summary>
+    public IReadOnlyList<StageToken> Tokens { get; init; } = [];
+
     /// <summary>Length of the draft in tokens of this stage.</summary>
     public int Drafted => LogProbabilities.Count;
 }
