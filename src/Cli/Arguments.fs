@@ -13,6 +13,7 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Decode of ParseResults<Decode.DecodeArguments>
     | [<CliPrefix(CliPrefix.None)>] Collect of ParseResults<Collect.CollectArguments>
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<Train.TrainArguments>
+    | [<CliPrefix(CliPrefix.None)>] Serve of ParseResults<Serve.ServeArguments>
     | [<CliPrefix(CliPrefix.None)>] Info of ParseResults<Info.InfoArguments>
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<Bench.BenchArguments>
     | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
@@ -27,6 +28,7 @@ type ToolkitArguments =
             | Decode _ -> "answer one prompt with the ladder."
             | Collect _ -> "ask every model every query and write a trace file."
             | Train _ -> "train the models of a plan (needs a build with TorchSharp)."
+            | Serve _ -> "serve the ladder behind one OpenAI-compatible endpoint."
             | Info _ -> "show the models of a ladder, their sizes and their measured costs."
             | Bench _ -> "measure the CPU engine: prefill, decoding, share of the memory's speed."
             | Theory _ -> "thresholds, regret bounds and sample sizes for a ladder."

@@ -19,6 +19,7 @@ let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: Cancel
     | Decode a -> Decode.execute a cancel
     | Collect a -> Collect.execute a cancel
     | Train a -> Train.execute a cancel
+    | Serve a -> Serve.execute a cancel
     | Info a -> Info.execute a
     | Bench a -> Bench.execute a
     | Theory a -> Theory.execute a

@@ -95,7 +95,7 @@ public sealed class AdaptiveLadder(StageLadder ladder, Func<int, AnswerSignals, 
             string answer = Tasks.Grader.ExtractAnswer(reply.Text) ?? "";
             StageAnswer? same = turns.FirstOrDefault(turn => (Tasks.Grader.ExtractAnswer(turn.Text) ?? "") == answer);
             labels[stage] = same is null ? stage : labels[same.Stage];
-            var turn = new StageAnswer(stage, reply, confidences[stage]);
+            var turn = new StageAnswer(stage, reply, confidences[stage]) { Label = labels[stage] };
             turns.Add(turn);
             ran |= 1u << stage;
             events?.StageAnswered?.Invoke(turn);
@@ -115,6 +115,9 @@ public sealed class AdaptiveLadder(StageLadder ladder, Func<int, AnswerSignals, 
 /// <param name="Confidence">Calibrated probability that the answer is right.</param>
 public sealed record StageAnswer(int Stage, StageReply Reply, double Confidence)
 {
+    /// <summary>The first stage that gave the same answer.</summary>
+    public int Label { get; init; } = Stage;
+
     public string Text => Reply.Text;
 
     public double Seconds => Reply.Seconds;

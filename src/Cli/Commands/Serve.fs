@@ -1,0 +1,115 @@
+/// `toolkit serve`: the whole ladder behind one OpenAI-compatible endpoint.
+module OptimalStopping.Cli.Commands.Serve
+
+open System
+open System.IO
+open System.Threading
+open Argu
+open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Serving
+open OptimalStopping.Cli.Commands.Shared
+
+type ServeArguments =
+    | Config of string
+    | Policy of string
+    | Lambda of float
+    | Host of string
+    | Port of int
+    | Key_Env of string
+    | Anonymous
+    | Concurrency of int
+    | Queue of int
+    | Body_Limit of int64
+    | Drain of float
+    | State of string
+    | Learn
+    | Promise of float
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
+            | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01). A request may name its own."
+            | Host _ -> "address to listen on (default: 127.0.0.1)."
+            | Port _ -> "port to listen on; 0 for any (default: 8080)."
+            | Key_Env _ -> "environment variable with the API keys that are accepted, separated by commas (default: none is asked for)."
+            | Anonymous -> "listen on other addresses than this machine's own without asking for a key."
+            | Concurrency _ -> "requests answered at once (default: the number of processors; 64 when all stages are remote)."
+            | Queue _ -> "requests that may wait; more get 429 (default: 256)."
+            | Body_Limit _ -> "largest request body, in bytes (default: 1048576)."
+            | Drain _ -> "seconds that requests under way get when the server is stopped (default: 30)."
+            | State _ -> "folder where grades are kept (default: serve-state)."
+            | Learn -> "let the online learner (NEST) answer requests that name no price of their own."
+            | Promise _ -> "mean quality that is promised; the alarm watches it (default: what calibration expects, less 0.02)."
+
+let private atLeast name (least: float) (value: float) =
+    if not (value >= least && Double.IsFinite value) then
+        raise (UsageException $"{name}: expected a number of at least {least}, got {value}")
+    value
+
+let private records (file: LadderFile) (policy: PolicyFile | null) : LadderRecords | null =
+    match Option.ofObj file.CalibrationTrace with
+    | Some path when File.Exists path -> LadderRecords.Load path
+    | _ when not (isNull policy) -> null
+    | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
+    | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none; or give --policy FILE")
+
+let private keys (variable: string option) =
+    match variable with
+    | None -> [||]
+    | Some name ->
+        let value = Environment.GetEnvironmentVariable name |> Option.ofObj |> Option.defaultValue ""
+        match value.Split(',', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries) with
+        | [||] -> raise (ToolkitException $"--key-env: expected API keys in the environment variable {name}, got none")
+        | keys -> keys
+
+let private isLoopback (host: string) =
+    host = "localhost" || (match Net.IPAddress.TryParse host with
+                           | true, address -> Net.IPAddress.IsLoopback(nonNull address)
+                           | _ -> raise (UsageException $"--host: expected an IP address or localhost, got '{host}'"))
+
+let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken) =
+    if arguments.Contains Lambda && arguments.Contains Policy then
+        raise (UsageException "--policy: expected no --lambda beside it, since the policy fixes the price of cost")
+    if arguments.Contains Learn && arguments.Contains Policy then
+        raise (UsageException "--policy: expected no --learn beside it, since the learner draws the policies")
+    let lambda = arguments.GetResult(Lambda, defaultValue = 0.01) |> atLeast "--lambda" 0.0
+    let port = arguments.GetResult(Port, defaultValue = 8080)
+    if port < 0 || port > 65535 then raise (UsageException $"--port: expected a number from 0 to 65535, got {port}")
+    let host = arguments.GetResult(Host, defaultValue = "127.0.0.1")
+    let promise = arguments.GetResult(Promise, defaultValue = nan)
+    if not (Double.IsNaN promise || (promise > 0.0 && promise < 1.0)) then
+        raise (UsageException $"--promise: expected a number strictly between 0 and 1, got {promise}")
+    let keyVariable = arguments.TryGetResult Key_Env
+    if not (isLoopback host) && keyVariable.IsNone && not (arguments.Contains Anonymous) then
+        raise (UsageException $"--host: expected --key-env NAME beside {host}, or --anonymous for a server that anyone in the network may use")
+    let file = LadderFile.Load(ladderFile (arguments.TryGetResult Config))
+    let policy = arguments.TryGetResult Policy |> Option.map PolicyFile.Load |> Option.toObj
+    let allRemote = file.Stages |> Seq.forall (fun stage -> not (isNull stage.Remote))
+    let whole (flag: string) (least: int) (value: int) =
+        if value < least then raise (UsageException $"{flag}: expected at least {least}, got {value}")
+        value
+    let bodyLimit = arguments.GetResult(Body_Limit, defaultValue = 1048576L)
+    if bodyLimit < 1L then raise (UsageException $"--body-limit: expected at least 1, got {bodyLimit}")
+    let options =
+        ServeOptions(
+            Host = host, Port = port, Keys = keys keyVariable,
+            Concurrency = whole "--concurrency" 1 (arguments.GetResult(Concurrency, defaultValue = (if allRemote then 64 else Environment.ProcessorCount))),
+            Queue = whole "--queue" 0 (arguments.GetResult(Queue, defaultValue = 256)),
+            BodyLimit = bodyLimit,
+            Drain = TimeSpan.FromSeconds(arguments.GetResult(Drain, defaultValue = 30.0) |> atLeast "--drain" 0.0),
+            State = arguments.GetResult(State, defaultValue = "serve-state"),
+            Learn = arguments.Contains Learn,
+            Promise = promise)
+    let records = records file policy
+    let run = task {
+        use! server = LadderServer.Start(StageLadder.Load file, records, policy, lambda, options, cancel)
+        printfn "%O: the ladder '%s' (%s); page at /, metrics at /metrics%s" server.Address file.Name
+            (String.Join(", ", file.Stages |> Seq.map _.Name))
+            (if server.Replayed > 0L then $"; {server.Replayed} grades read from {options.State}" else "")
+        stdout.Flush()
+        do! server.Run cancel
+    }
+    run.GetAwaiter().GetResult()

@@ -1,0 +1,135 @@
+using System.Runtime.CompilerServices;
+using Microsoft.Extensions.AI;
+using OptimalStopping.Runtime.Ladder;
+
+namespace OptimalStopping.Runtime.Chat;
+
+/// <summary>
+/// A ladder as an <see cref="IChatClient"/>: each message is answered as cheaply as its quality allows. A response's
+/// <see cref="ChatResponse.AdditionalProperties"/> say who answered and why (see the constants); its raw representation is
+/// the <see cref="AdaptiveAnswer"/>. Decoding is greedy, so temperature and the like change nothing; tools are refused.
+/// </summary>
+/// <remarks>Streaming gives the text of the answer that is returned only, in its tokens, once the ladder has decided.</remarks>
+public sealed class CascadeChatClient(AdaptiveLadder ladder, bool ownsLadder = false) : IChatClient
+{
+    /// <summary>Name of the stage whose answer is returned: text.</summary>
+    public const string StageKey = "toolkit.stage";
+
+    /// <summary>Calibrated probability that the answer is right: a number from 0 to 1.</summary>
+    public const string ConfidenceKey = "toolkit.confidence";
+
+    /// <summary>Cost of all stages that ran, in the ladder's units: a number.</summary>
+    public const string CostKey = "toolkit.cost";
+
+    /// <summary>Names of the stages that ran, in order: an array of texts.</summary>
+    public const string AskedKey = "toolkit.asked";
+
+    private readonly ChatClientMetadata _metadata = new("optimal-stopping-toolkit", null, ladder.Ladder.File.Name);
+
+    /// <summary>Loads a ladder and fits its policy on the calibration records that its file names.</summary>
+    /// <param name="ladderFile">For example <c>configs/nano.yaml</c>.</param>
+    /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
+    /// <exception cref="ToolkitException">A file is missing or faulty.</exception>
+    public static CascadeChatClient Load(string ladderFile, double lambda)
+    {
+        LadderFile file = LadderFile.Load(ladderFile);
+        LadderRecords records = LadderRecords.Load(file.CalibrationTrace
+            ?? throw new ToolkitException($"{ladderFile}: key 'calibration_trace': expected the trace file to fit the policy on, got none"));
+        return new CascadeChatClient(AdaptiveLadder.Fit(StageLadder.Load(file), records, lambda), ownsLadder: true);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="ToolkitException">The conversation is at fault.</exception>
+    /// <exception cref="StageException">Every stage failed.</exception>
+    public async Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        AdaptiveAnswer answer = await Answer(messages, options, cancellationToken).ConfigureAwait(false);
+        StageReply reply = answer.Chosen.Reply;
+        return new ChatResponse(new ChatMessage(ChatRole.Assistant, reply.Text))
+        {
+            ResponseId = Guid.NewGuid().ToString("N"),
+            ModelId = Name(answer.Chosen),
+            CreatedAt = DateTimeOffset.UtcNow,
+            FinishReason = Finish(reply),
+            Usage = Usage(answer),
+            AdditionalProperties = Properties(answer),
+            RawRepresentation = answer,
+        };
+    }
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        string id = Guid.NewGuid().ToString("N");
+        AdaptiveAnswer answer = await Answer(messages, options, cancellationToken).ConfigureAwait(false);
+        StageReply reply = answer.Chosen.Reply;
+        IEnumerable<string> pieces = reply.Tokens.Select(token => token.Text);
+        if (string.Concat(pieces) != reply.Text) pieces = [reply.Text]; // a stop text cut a token
+        foreach (string piece in pieces)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            yield return Update(new TextContent(piece));
+        }
+        ChatResponseUpdate last = Update(new UsageContent(Usage(answer)));
+        last.FinishReason = Finish(reply);
+        last.AdditionalProperties = Properties(answer);
+        last.RawRepresentation = answer;
+        yield return last;
+
+        ChatResponseUpdate Update(AIContent content) => new(ChatRole.Assistant, [content])
+        {
+            ResponseId = id,
+            MessageId = id,
+            ModelId = Name(answer.Chosen),
+            CreatedAt = DateTimeOffset.UtcNow,
+        };
+    }
+
+    /// <inheritdoc/>
+    public object? GetService(Type serviceType, object? serviceKey = null) =>
+        serviceKey is not null ? null
+        : serviceType == typeof(ChatClientMetadata) ? _metadata
+        : serviceType == typeof(AdaptiveLadder) ? ladder
+        : serviceType.IsInstanceOfType(this) ? this : null;
+
+    public void Dispose()
+    {
+        if (ownsLadder) ladder.Ladder.DisposeAsync().AsTask().GetAwaiter().GetResult();
+    }
+
+    // Models in this process compute on the caller's thread, which an asynchronous caller does not expect.
+    private Task<AdaptiveAnswer> Answer(IEnumerable<ChatMessage> messages, ChatOptions? options, CancellationToken cancel)
+    {
+        if (options?.Tools is { Count: > 0 }) throw new ToolkitException("tools: expected none (a ladder answers with text), got some");
+        if (options?.ResponseFormat is ChatResponseFormatJson) throw new ToolkitException("response format: expected text, got JSON");
+        List<StageMessage> all = [];
+        if (options?.Instructions is { Length: > 0 } instructions) all.Add(new StageMessage("system", instructions));
+        foreach (ChatMessage message in messages)
+        {
+            if (message.Contents.FirstOrDefault(content => content is not TextContent) is { } other)
+                throw new ToolkitException($"messages: expected text only, got {other.GetType().Name}");
+            all.Add(new StageMessage(message.Role.Value, message.Text));
+        }
+        var request = new StageRequest(StagePrompt.Of(all)) { MaxTokens = options?.MaxOutputTokens, Stop = options?.StopSequences is { } stops ? [.. stops] : [] };
+        return Task.Run(() => ladder.AnswerAsync(request, null, cancel).AsTask(), cancel);
+    }
+
+    private string Name(StageAnswer turn) => ladder.Ladder.File.Stages[turn.Stage].Name;
+
+    private static ChatFinishReason Finish(StageReply reply) => reply.Ended ? ChatFinishReason.Stop : ChatFinishReason.Length;
+
+    private static UsageDetails Usage(AdaptiveAnswer answer)
+    {
+        int read = answer.Turns.Sum(turn => turn.Reply.PromptTokens), written = answer.Turns.Sum(turn => turn.Reply.CompletionTokens);
+        return new UsageDetails { InputTokenCount = read, OutputTokenCount = written, TotalTokenCount = read + written };
+    }
+
+    private AdditionalPropertiesDictionary Properties(AdaptiveAnswer answer) => new()
+    {
+        [StageKey] = Name(answer.Chosen),
+        [ConfidenceKey] = answer.Chosen.Confidence,
+        [CostKey] = answer.Cost,
+        [AskedKey] = answer.Turns.Select(Name).ToArray(),
+    };
+}

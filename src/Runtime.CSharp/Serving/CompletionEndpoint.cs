@@ -1,0 +1,195 @@
+using System.Buffers;
+using System.Diagnostics;
+using System.Text.Json;
+using System.Threading.Channels;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using OptimalStopping.Runtime.Ladder;
+
+namespace OptimalStopping.Runtime.Serving;
+
+/// <summary>
+/// <c>/v1/chat/completions</c> and <c>/v1/completions</c>: reads a request, waits for its turn, answers it whole or as a
+/// stream of server-sent events, and measures what of the time was the toolkit's own.
+/// </summary>
+internal sealed class CompletionEndpoint(LadderService service, RequestGate gate, ServerMetrics metrics, ILogger log)
+{
+    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10);
+
+    public async Task Answer(HttpContext context, bool chat)
+    {
+        var timer = new RequestTimer();
+        string endpoint = chat ? "chat.completions" : "completions";
+        int status = 200;
+        try
+        {
+            WireRequest request = await Read(context, chat).ConfigureAwait(false);
+            int stage = service.StageOf(request);
+            timer.Queue();
+            using RequestGate.Place place = await gate.Enter(context.RequestAborted).ConfigureAwait(false);
+            timer.Begin();
+            if (request.Stream) status = await Stream(context, request, stage, timer).ConfigureAwait(false);
+            else await Whole(context, request, stage, timer).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            status = 499; // the client went away; nobody is left to be told
+        }
+        catch (Exception fault)
+        {
+            ApiError error = ApiError.From(fault);
+            status = error.Status;
+            if (status == 500) log.LogError(fault, "a request failed");
+            if (!context.Response.HasStarted) await error.Send(context).ConfigureAwait(false);
+        }
+        finally
+        {
+            metrics.Request(endpoint, status);
+            if (status == 200) metrics.Times(timer.Total, timer.Overhead, timer.Waited);
+        }
+    }
+
+    private static async ValueTask<WireRequest> Read(HttpContext context, bool chat)
+    {
+        // A browser sends other types across origins without asking; this one it does not.
+        if (!context.Request.HasJsonContentType()) throw new ApiError(415, "invalid_request_error", "expected the content type application/json");
+        try
+        {
+            using JsonDocument body = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 32 }, context.RequestAborted).ConfigureAwait(false);
+            return WireRequest.Parse(body.RootElement, chat);
+        }
+        catch (JsonException fault)
+        {
+            throw ApiError.BadRequest($"body: expected JSON, got: {fault.Message.ReplaceLineEndings(" ")}");
+        }
+    }
+
+    private async Task Whole(HttpContext context, WireRequest request, int stage, RequestTimer timer)
+    {
+        ServedAnswer answer = await Compute(NewId(request), request, stage, timer, new LadderEvents(), context.RequestAborted).ConfigureAwait(false);
+        context.Response.ContentType = "application/json";
+        new WireResponse(request, service.File).Whole(context.Response.BodyWriter, answer);
+        await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+    }
+
+    // The stages write into a channel, this method into the connection: a slow reader does not hold a stage up.
+    private async Task<int> Stream(HttpContext context, WireRequest request, int stage, RequestTimer timer)
+    {
+        var stream = new AnswerStream(request, service, stage, NewId(request));
+        Task compute = Task.Run(async () =>
+        {
+            try { stream.End(await Compute(stream.Id, request, stage, timer, stream.Events, context.RequestAborted, policy => stream.Policy = policy).ConfigureAwait(false)); }
+            catch (Exception fault) { stream.Fail(fault); }
+        });
+        try
+        {
+            ChannelReader<Chunk> chunks = stream.Chunks;
+            // Until the first chunk a fault can still be a plain error with its own status.
+            while (!await Wait(chunks, context).ConfigureAwait(false)) { }
+            if (chunks.TryPeek(out Chunk first) && first.Fault is { } early) throw early;
+            Start(context);
+            while (await Next(chunks, context).ConfigureAwait(false) is { } chunk)
+            {
+                if (chunk.Fault is { } fault)
+                {
+                    ApiError error = ApiError.From(fault);
+                    if (error.Status == 500) log.LogError(fault, "a request failed inside its stream");
+                    var body = new ArrayBufferWriter<byte>();
+                    using (var json = new Utf8JsonWriter(body)) error.Write(json);
+                    Data(context, body.WrittenSpan);
+                    await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+                    return error.Status;
+                }
+                Data(context, chunk.Json!);
+                if (!chunks.TryPeek(out _)) await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+            }
+            Data(context, "[DONE]"u8);
+            await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+            return 200;
+        }
+        finally
+        {
+            await compute.ConfigureAwait(false); // it hears of a client that went away, and holds the request's place until then
+        }
+    }
+
+    private async ValueTask<ServedAnswer> Compute(string id, WireRequest request, int stage, RequestTimer timer, LadderEvents events, CancellationToken cancel,
+        Action<ServedPolicy>? onPolicy = null)
+    {
+        long created = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+        LadderEvents timed = events with
+        {
+            StageAnswered = turn =>
+            {
+                timer.Worked(turn.Seconds);
+                events.StageAnswered?.Invoke(turn);
+            },
+        };
+        if (stage >= 0) return await service.Ask(id, created, request, stage, timed, cancel).ConfigureAwait(false);
+        var (policy, isDefault) = service.PolicyFor(request);
+        onPolicy?.Invoke(policy);
+        return await service.Climb(id, created, request, policy, isDefault, timed, cancel).ConfigureAwait(false);
+    }
+
+    private static string NewId(WireRequest request) => (request.Chat ? "chatcmpl-" : "cmpl-") + Guid.NewGuid().ToString("N");
+
+    private static void Start(HttpContext context)
+    {
+        context.Response.ContentType = "text/event-stream; charset=utf-8";
+        context.Response.Headers.CacheControl = "no-cache";
+        context.Response.Headers["X-Accel-Buffering"] = "no"; // proxies that collect would undo the streaming
+    }
+
+    private static void Data(HttpContext context, ReadOnlySpan<byte> json)
+    {
+        IBufferWriter<byte> output = context.Response.BodyWriter;
+        output.Write("data: "u8);
+        output.Write(json);
+        output.Write("\n\n"u8);
+    }
+
+    // True once a chunk is there. A comment keeps proxies from closing a connection on which a large stage thinks.
+    private static async ValueTask<bool> Wait(ChannelReader<Chunk> chunks, HttpContext context)
+    {
+        Task<bool> ready = chunks.WaitToReadAsync(context.RequestAborted).AsTask();
+        if (await Task.WhenAny(ready, Task.Delay(KeepAlive, context.RequestAborted)).ConfigureAwait(false) == ready)
+        {
+            await ready.ConfigureAwait(false);
+            return true;
+        }
+        context.RequestAborted.ThrowIfCancellationRequested();
+        if (!context.Response.HasStarted) Start(context);
+        context.Response.BodyWriter.Write(": still at it\n\n"u8);
+        await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+        return false;
+    }
+
+    private static async ValueTask<Chunk?> Next(ChannelReader<Chunk> chunks, HttpContext context)
+    {
+        while (true)
+        {
+            if (chunks.TryRead(out Chunk chunk)) return chunk.Json is null && chunk.Fault is null ? null : chunk;
+            await Wait(chunks, context).ConfigureAwait(false);
+        }
+    }
+}
+
+/// <summary>Splits a request's time into waiting, the stages' work, and the rest, which is the toolkit's own.</summary>
+internal sealed class RequestTimer
+{
+    private readonly long _arrived = Stopwatch.GetTimestamp();
+    private long _queued, _begun;
+    private double _worked;
+
+    public void Queue() => _queued = Stopwatch.GetTimestamp();
+
+    public void Begin() => _begun = Stopwatch.GetTimestamp();
+
+    public void Worked(double seconds) => _worked += seconds;
+
+    public double Total => Stopwatch.GetElapsedTime(_arrived).TotalSeconds;
+
+    public double Waited => _begun == 0 ? 0 : Stopwatch.GetElapsedTime(_queued, _begun).TotalSeconds;
+
+    public double Overhead => Math.Max(0, Total - Waited - _worked);
+}

@@ -1,0 +1,105 @@
+using OptimalStopping.Runtime.Ladder;
+
+namespace OptimalStopping.Runtime.Serving;
+
+/// <summary>
+/// Answers checked requests: picks the policy that a request asks for, climbs the ladder, counts what happened and
+/// remembers the answer for its grade. A request that names a stage instead of the ladder is answered by that stage alone.
+/// </summary>
+internal sealed class LadderService(StageLadder ladder, PolicyBook book, FeedbackDesk desk, ServerMetrics metrics)
+{
+    public LadderFile File => ladder.File;
+
+    /// <summary>The stage that a request names, or -1 for the whole ladder.</summary>
+    /// <exception cref="ApiError">404: neither.</exception>
+    public int StageOf(WireRequest request)
+    {
+        if (request.Model == File.Name) return -1;
+        for (int k = 0; k < File.Stages.Count; k++)
+            if (File.Stages[k].Name == request.Model) return k;
+        throw new ApiError(404, "invalid_request_error",
+            $"expected the ladder '{File.Name}' or one of its stages {string.Join(", ", File.Stages.Select(stage => stage.Name))}, got '{(request.Model.Length <= 60 ? request.Model : request.Model[..57] + "...")}'", "model", "model_not_found");
+    }
+
+    /// <summary>The policy for a request to the ladder.</summary>
+    public (ServedPolicy Policy, bool IsDefault) PolicyFor(WireRequest request)
+    {
+        if (book.Chosen(request) is { } chosen) return (chosen, false);
+        if (desk.Learner is not { } learner) return (book.Default, true);
+        var (policy, version) = learner.Choose();
+        return (book.Default with { Kind = "learner", Policy = policy, Version = version, LastIsFinal = true }, true);
+    }
+
+    /// <summary>Answers with the whole ladder.</summary>
+    public async ValueTask<ServedAnswer> Climb(string id, long created, WireRequest request, ServedPolicy policy, bool isDefault, LadderEvents events, CancellationToken cancel)
+    {
+        if (request.Echo || request.PromptLogprobs is not null)
+            throw ApiError.BadRequest("expected a stage of the ladder as model (a ladder has no tokens of its own)", request.Echo ? "echo" : "prompt_logprobs");
+        var adaptive = new AdaptiveLadder(ladder, policy.Confidence, policy.Policy);
+        AdaptiveAnswer answer = await adaptive.AnswerAsync(request.Stage, Counting(events), cancel).ConfigureAwait(false);
+        double largest = CostOfLargest(answer);
+        metrics.Answer(answer, largest);
+        desk.Expect(id, policy, isDefault, answer);
+        return new ServedAnswer(id, created, answer, policy) { CostOfLargest = largest };
+    }
+
+    /// <summary>Answers with one stage.</summary>
+    public async ValueTask<ServedAnswer> Ask(string id, long created, WireRequest request, int stage, LadderEvents events, CancellationToken cancel)
+    {
+        LadderEvents counting = Counting(events);
+        try
+        {
+            IReadOnlyList<StageToken> prompt = request.Echo || request.PromptLogprobs is not null ? await Score(request, stage, cancel).ConfigureAwait(false) : [];
+            // A request may ask for nothing but the score of its prompt.
+            StageReply reply = request.Stage.MaxTokens == 0
+                ? new StageReply("", [], default, false, prompt.Count, 0, 0, 0)
+                : await ladder.Stages[stage].AnswerAsync(request.Stage, counting.TokenWritten is { } told ? token => told(stage, token) : null, cancel).ConfigureAwait(false);
+            var turn = new StageAnswer(stage, reply, double.NaN);
+            var answer = new AdaptiveAnswer([turn], turn, reply.Cost);
+            counting.StageAnswered!(turn);
+            double largest = CostOfLargest(answer);
+            metrics.Answer(answer, largest);
+            return new ServedAnswer(id, created, answer, null) { CostOfLargest = largest, Prompt = prompt };
+        }
+        catch (StageException failure)
+        {
+            counting.StageFailed!(stage, failure);
+            throw;
+        }
+    }
+
+    // The first token of a text stands after nothing and has no probability.
+    private async ValueTask<IReadOnlyList<StageToken>> Score(WireRequest request, int stage, CancellationToken cancel)
+    {
+        IStageBackend backend = ladder.Stages[stage];
+        string text = request.Stage.Prompt.Text!;
+        if (!backend.CanVerify) throw ApiError.BadRequest($"the stage '{backend.Name}' does not score prompts", request.Echo ? "echo" : "prompt_logprobs", "unsupported_parameter");
+        if (text.Length < 2) return [new StageToken(-1, text, double.NaN)];
+        int first = char.IsHighSurrogate(text[0]) ? 2 : 1;
+        // Ranks need the whole list.
+        StageRequest asked = request.Stage with { Prompt = StagePrompt.Of(text[..first]), Alternatives = request.PromptLogprobs is null ? request.Stage.Alternatives : int.MaxValue };
+        DraftVerdict verdict = await backend.VerifyAsync(asked, [new StageToken(-1, text[first..], double.NaN)], cancel).ConfigureAwait(false);
+        return [new StageToken(-1, text[..first], double.NaN), .. verdict.Tokens];
+    }
+
+    private double CostOfLargest(AdaptiveAnswer answer)
+    {
+        LadderStage largest = File.Stages[^1];
+        return answer.Turns.FirstOrDefault(turn => turn.Stage == File.Stages.Count - 1)?.Reply.Cost
+            ?? largest.Remote?.CostOf(answer.Chosen.Reply.PromptTokens, answer.Chosen.Reply.CompletionTokens, largest.Cost) ?? largest.Cost;
+    }
+
+    private LadderEvents Counting(LadderEvents events) => events with
+    {
+        StageAnswered = turn =>
+        {
+            metrics.Turn(turn);
+            events.StageAnswered?.Invoke(turn);
+        },
+        StageFailed = (stage, failure) =>
+        {
+            metrics.Failure(stage, failure);
+            events.StageFailed?.Invoke(stage, failure);
+        },
+    };
+}
