@@ -16,6 +16,7 @@ let tests =
             Cli.Tests.ReportTests.tests
             Cli.Tests.FiguresTests.tests
         ]
+        Cli.Tests.ServeTests.tests
         Cli.Tests.ProgramTests.tests
         Cli.Tests.TheoryTests.tests
         testList "Faults" [

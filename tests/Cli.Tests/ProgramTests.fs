@@ -12,7 +12,7 @@ open OptimalStopping.Runtime.Ladder
 open OptimalStopping.Runtime.Traces
 open Runtime.Tests.Ladder
 
-let private commands = [ "run"; "evaluate"; "calibrate"; "figure"; "decode"; "collect"; "train"; "info"; "bench"; "theory" ]
+let private commands = [ "run"; "evaluate"; "calibrate"; "figure"; "decode"; "collect"; "train"; "serve"; "info"; "bench"; "theory" ]
 
 /// Exit code and standard error of a command line that is run in this process. Nothing may escape as an exception.
 let private execute (arguments: string list) =
@@ -78,6 +78,11 @@ let private inProcess =
             usage "--train-fraction: expected a number between 0 and 1, got NaN" [ "evaluate"; "--traces"; "x"; "--out"; "y"; "--train-fraction"; "nan" ]
             usage "--lambda: expected a number of at least 0, got -1" [ "decode"; "add 1+1="; "--lambda"; "-1" ]
             usage "--lambda: expected a number of at least 0, got " [ "decode"; "add 1+1="; "--lambda"; "1e999" ]
+            usage "--port: expected a number from 0 to 65535, got 70000" [ "serve"; "--port"; "70000" ]
+            usage "--host: expected --key-env NAME beside 0.0.0.0, or --anonymous" [ "serve"; "--host"; "0.0.0.0" ]
+            usage "--policy: expected no --lambda beside it" [ "serve"; "--policy"; "x"; "--lambda"; "1" ]
+            usage "--queue: expected at least 0, got -1" [ "serve"; "--queue"; "-1" ]
+            usage "--promise: expected a number strictly between 0 and 1, got 1" [ "serve"; "--promise"; "1" ]
             usage "--split: expected calibration, test or both, got 'train'" [ "collect"; "--out"; "x"; "--split"; "train" ]
             usage "--count: expected at least 1, got 0" [ "collect"; "--out"; "x"; "--count"; "0" ]
             usage "--lambda: expected a number from 0 to 1000000000, got -1" [ "theory"; "--lambda"; "-1" ]

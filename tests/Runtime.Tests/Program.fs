@@ -40,6 +40,11 @@ let tests =
         Experiments.LadderReportTests.tests
         Experiments.SpeculativeExperimentTests.tests
         Experiments.ExperimentRunTests.tests
+        Serving.ProtocolTests.tests
+        Serving.RemoteStageTests.tests
+        Serving.ClientTests.tests
+        Serving.FeedbackTests.tests
+        Chat.CascadeChatClientTests.tests
     ]
 
 [<EntryPoint>]

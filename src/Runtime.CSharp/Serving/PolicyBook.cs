@@ -29,6 +29,7 @@ internal sealed class PolicyBook
     private readonly LadderPlans? _plans;
     private readonly bool _recall;
     private readonly ConcurrentDictionary<double, ServedPolicy> _byLambda = new();
+    private readonly Lazy<ServedPolicy[]> _front;
 
     /// <param name="plans">Null for a ladder without calibration records; requests then cannot choose.</param>
     /// <param name="file">The default policy; null for the plan of <paramref name="lambda"/>.</param>
@@ -43,16 +44,15 @@ internal sealed class PolicyBook
         }
         else
             Default = ForLambda(lambda);
-        if (plans is null) return;
         // From a price that buys the first stage only down to quality at any price.
         double[] lambdas = [.. Enumerable.Range(0, 24).Select(i => Math.Round(Math.Pow(10, -i / 6.0) / ladder.Stages[0].Cost, 6)), 0];
-        Front = [.. lambdas.Select(ForLambda)];
+        _front = new Lazy<ServedPolicy[]>(() => plans is null ? [] : [.. lambdas.Select(ForLambda)]);
     }
 
     public ServedPolicy Default { get; }
 
     /// <summary>Plans from the cheapest behaviour to the dearest; empty without calibration records.</summary>
-    public IReadOnlyList<ServedPolicy> Front { get; } = [];
+    public IReadOnlyList<ServedPolicy> Front => _front.Value;
 
     /// <summary>The policy that a request asks for, or null when it asks for none.</summary>
     public ServedPolicy? Chosen(WireRequest request)

@@ -205,7 +205,7 @@ internal sealed class WireResponse(WireRequest request, LadderFile ladder)
         json.WriteEndArray();
     }
 
-    private static void LegacyLogprobs(Utf8JsonWriter json, IReadOnlyList<StageToken> tokens, int offset)
+    private void LegacyLogprobs(Utf8JsonWriter json, IReadOnlyList<StageToken> tokens, int offset)
     {
         json.WriteStartArray("tokens");
         foreach (StageToken token in tokens) json.WriteStringValue(token.Text);
@@ -220,7 +220,8 @@ internal sealed class WireResponse(WireRequest request, LadderFile ladder)
         {
             if (double.IsNaN(token.LogProbability)) { json.WriteNullValue(); continue; }
             json.WriteStartObject();
-            foreach (StageToken other in token.Alternatives) json.WriteNumber(other.Text, Finite(other.LogProbability));
+            // The ranks of a scored prompt needed more of them than were asked for.
+            foreach (StageToken other in token.Alternatives.Take(request.Stage.Alternatives)) json.WriteNumber(other.Text, Finite(other.LogProbability));
             json.WriteEndObject();
         }
         json.WriteEndArray();

@@ -2,6 +2,7 @@
 // Watches one answer climb the ladder: asks this server's own OpenAI endpoint for a stream with `toolkit_events`.
 
 const $ = id => document.getElementById(id);
+const share = x => `${100 * Math.min(1, Math.max(0, x))}%`; // for style sheets, which want no space
 const percent = x => (100 * x).toFixed(1) + " %";
 const number = x => Number(x.toPrecision(3)).toString();
 
@@ -68,7 +69,7 @@ const chosen = () => ladder.front[Number($("lambda").value)];
 
 function drawFront() {
   const svg = $("front"), front = ladder.front, ns = "http://www.w3.org/2000/svg";
-  const left = 58, right = 620, top = 14, bottom = 176;
+  const left = 72, right = 620, top = 14, bottom = 176;
   const costs = front.map(p => p.expected_cost), qualities = front.map(p => p.expected_quality);
   const c0 = Math.min(...costs), c1 = Math.max(...costs), q0 = Math.min(...qualities), q1 = Math.max(...qualities);
   const x = c => left + (right - left) * (c - c0) / (c1 - c0 || 1);
@@ -82,11 +83,11 @@ function drawFront() {
   svg.replaceChildren();
   add("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom });
   add("line", { class: "axis", x1: left, x2: left, y1: top, y2: bottom });
-  add("text", { x: left - 6, y: top + 6, "text-anchor": "end" }, (100 * q1).toFixed(1));
-  add("text", { x: left - 6, y: bottom, "text-anchor": "end" }, (100 * q0).toFixed(1));
+  add("text", { x: left - 6, y: top + 6, "text-anchor": "end" }, percent(q1));
+  add("text", { x: left - 6, y: bottom, "text-anchor": "end" }, percent(q0));
   add("text", { x: left, y: bottom + 20 }, number(c0));
   add("text", { x: right, y: bottom + 20, "text-anchor": "end" }, number(c1));
-  add("text", { x: (left + right) / 2, y: bottom + 38, "text-anchor": "middle" }, "expected cost per query (quality in % upwards)");
+  add("text", { x: (left + right) / 2, y: bottom + 38, "text-anchor": "middle" }, "expected cost per query; expected quality upwards");
   add("polyline", { class: "curve", points: front.map(p => `${x(p.expected_cost)},${y(p.expected_quality)}`).join(" ") });
   for (const p of front) add("circle", { class: "dot", r: 4, cx: x(p.expected_cost), cy: y(p.expected_quality) });
   const here = chosen(), largest = ladder.stages.at(-1);
@@ -136,10 +137,10 @@ function onEvent(event) {
       if (event.draft) [...row.tokens.children].forEach((token, i) => { token.className = "token " + (i < event.draft.accepted ? "kept" : "rewritten"); });
       enter(row, "done", `${event.completion_tokens} tokens, ${number(1000 * event.seconds)} ms`);
       row.meter.hidden = false;
-      row.bar.style.width = percent(event.confidence);
+      row.bar.style.width = share(event.confidence);
       if (event.threshold !== null) {
         const mark = make("i");
-        mark.style.left = percent(event.threshold);
+        mark.style.left = share(event.threshold);
         row.meter.append(mark);
       }
       row.says.textContent = `confidence ${event.confidence.toFixed(3)}` + (event.threshold === null ? ", goes on at any confidence"
@@ -158,7 +159,7 @@ function onEvent(event) {
 function showCost(cost) {
   const largest = ladder.stages.at(-1);
   $("cost").hidden = false;
-  $("cost-bar").style.width = percent(Math.min(1, cost / largest.cost));
+  $("cost-bar").style.width = share(cost / largest.cost);
   $("cost-text").textContent = `${number(cost)} of ${number(largest.cost)} for ${largest.name} alone`;
 }
 
