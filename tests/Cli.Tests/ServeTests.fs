@@ -55,6 +55,26 @@ let private gradeUntilKilled (server: Process) (client: HttpClient) (millisecond
     server.WaitForExit()
     List.ofSeq acknowledged
 
+/// Runs a script of tests/Clients with node, where node and the packages of that folder are installed.
+let private script (name: string) (arguments: string list) =
+    let rec climb (folder: DirectoryInfo | null) =
+        match folder with
+        | null -> failtest "tests/Clients was not found above the tests"
+        | folder when File.Exists(Path.Combine(folder.FullName, "tests", "Clients", name)) -> Path.Combine(folder.FullName, "tests", "Clients")
+        | folder -> climb folder.Parent
+    let clients = climb (DirectoryInfo AppContext.BaseDirectory)
+    if not (Directory.Exists(Path.Combine(clients, "node_modules"))) then skiptest "run 'npm install' in tests/Clients to have this test"
+    let info = ProcessStartInfo("node", RedirectStandardOutput = true, RedirectStandardError = true)
+    for argument in Path.Combine(clients, name) :: arguments do info.ArgumentList.Add argument
+    let node = try nonNull (Process.Start info) with :? ComponentModel.Win32Exception -> skiptest "node is not installed"
+    use node = node
+    let output, error = node.StandardOutput.ReadToEndAsync(), node.StandardError.ReadToEndAsync()
+    if not (node.WaitForExit 180_000) then
+        node.Kill true
+        failtest $"{name} did not end within three minutes"
+    if output.Result.StartsWith "SKIP" then skiptest (output.Result.Trim())
+    Expect.equal node.ExitCode 0 $"{output.Result}{error.Result}"
+
 let tests =
     testSequenced (testList "Serve" [
         test "killed in the middle of feedback: no acknowledged grade is lost" {
@@ -94,6 +114,24 @@ let tests =
                 Expect.isTrue (codes |> Array.forall (fun c -> c = 200 || c = 503)) $"answered, or told that the server stops: {codes |> Array.countBy id |> Array.toList}"
                 Expect.isTrue (server.WaitForExit 30_000) "ends"
                 Expect.equal server.ExitCode 0 "code")
+        }
+        test "the openai package of npm, unchanged: whole, streamed, errors" {
+            SampleRun.inFolder (fun folder ->
+                let server, client, _ = start [ "--state"; folder ]
+                use server = server
+                use client = client
+                try script "openai.mjs" [ (nonNull client.BaseAddress).AbsoluteUri ] finally server.Kill())
+        }
+        test "the page in headless Chromium: decode, slider, error, dark, phone" {
+            SampleRun.inFolder (fun folder ->
+                let server, client, _ = start [ "--state"; folder ]
+                use server = server
+                use client = client
+                try
+                    script "page.mjs" [ (nonNull client.BaseAddress).AbsoluteUri; folder ]
+                    for picture in [ "decode.png"; "slider-cheapest.png"; "slider-best.png"; "error.png"; "dark.png"; "phone.png" ] do
+                        Expect.isGreaterThan (FileInfo(Path.Combine(folder, picture))).Length 10_000L picture
+                finally server.Kill())
         }
         test "a port in use, a missing key, a policy that is none: one line, exit code 1" {
             SampleRun.inFolder (fun folder ->

@@ -195,6 +195,7 @@ public sealed partial class OpenAiStage : IStageBackend
 
         public StageReply ToReply(double seconds)
         {
+            if (_finish is null && Tokens.Count == 0 && _text.Length == 0) throw Garbage("expected a stream of the OpenAI protocol, got none of its events");
             if (_finish is null) throw new StageException(stage.Name, StageFailures.Cut, "expected the end of the answer, got the end of the stream");
             if (_finish is not ("stop" or "length")) throw Garbage($"expected finish_reason stop or length, got '{_finish}'");
             if (Tokens.Count == 0 && _signals is null)

@@ -93,7 +93,7 @@ type FaultyServer(answer: NetworkStream -> CancellationToken -> Task) =
                             use socket = socket
                             try
                                 let stream = socket.GetStream()
-                                let buffer = Array.zeroCreate 65536
+                                let buffer = Memory<byte>(Array.zeroCreate 65536)
                                 let! _ = stream.ReadAsync(buffer, stop.Token)
                                 do! answer stream stop.Token
                             with _ -> ()
@@ -110,7 +110,7 @@ type FaultyServer(answer: NetworkStream -> CancellationToken -> Task) =
 
 let private send (stream: NetworkStream) (text: string) (cancel: CancellationToken) : Task =
     task {
-        do! stream.WriteAsync(ReadOnlyMemory(Encoding.UTF8.GetBytes text), cancel)
+        do! stream.WriteAsync(ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes text), cancel)
         do! stream.FlushAsync cancel
     }
 
