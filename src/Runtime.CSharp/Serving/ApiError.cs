@@ -33,7 +33,7 @@ internal sealed class ApiError(int status, string type, string message, string? 
         context.Response.StatusCode = status;
         context.Response.ContentType = "application/json";
         if (RetryAfter > 0) context.Response.Headers.RetryAfter = RetryAfter.ToString(System.Globalization.CultureInfo.InvariantCulture);
-        using (var json = new Utf8JsonWriter(context.Response.BodyWriter)) Write(json);
+        using (var json = new Utf8JsonWriter(context.Response.BodyWriter, WireResponse.Options)) Write(json);
         await context.Response.BodyWriter.FlushAsync().ConfigureAwait(false);
     }
 

@@ -95,7 +95,7 @@ internal sealed class CompletionEndpoint(LadderService service, RequestGate gate
                     ApiError error = ApiError.From(fault);
                     if (error.Status == 500) log.LogError(fault, "a request failed inside its stream");
                     var body = new ArrayBufferWriter<byte>();
-                    using (var json = new Utf8JsonWriter(body)) error.Write(json);
+                    using (var json = new Utf8JsonWriter(body, WireResponse.Options)) error.Write(json);
                     Data(context, body.WrittenSpan);
                     await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
                     return error.Status;

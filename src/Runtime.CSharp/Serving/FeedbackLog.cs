@@ -22,13 +22,13 @@ internal sealed record GradedAnswer(string Id, string Policy, bool Default, int 
 /// </summary>
 internal sealed class FeedbackLog : IAsyncDisposable
 {
-    private readonly FileStream _file;
+    private readonly FileStream _file, _lock;
     private readonly Channel<(byte[] Line, Func<bool> Apply, TaskCompletionSource<bool> Done)> _waiting = Channel.CreateUnbounded<(byte[], Func<bool>, TaskCompletionSource<bool>)>(new UnboundedChannelOptions { SingleReader = true });
     private readonly Task _writer;
 
-    private FeedbackLog(FileStream file)
+    private FeedbackLog(FileStream file, FileStream @lock)
     {
-        _file = file;
+        (_file, _lock) = (file, @lock);
         _writer = Task.Run(Write);
     }
 
@@ -37,14 +37,17 @@ internal sealed class FeedbackLog : IAsyncDisposable
     /// <exception cref="ToolkitException">The log cannot be opened, is in use, is of another ladder, or holds a line that no server wrote.</exception>
     public static FeedbackLog Open(string path, string header, Action<GradedAnswer> replay)
     {
-        FileStream file;
+        FileStream? file = null, @lock = null;
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-            file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+            // Others may read the log while the server writes to it, so what keeps a second server out is a file beside it.
+            @lock = new FileStream(path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
+            @lock?.Dispose();
             throw new ToolkitException($"{path}: expected a file that only this server writes to, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
         }
         try
@@ -54,11 +57,12 @@ internal sealed class FeedbackLog : IAsyncDisposable
             file.Position = end;
             if (end == 0) file.Write(Encoding.UTF8.GetBytes(header + "\n"));
             file.Flush(flushToDisk: true);
-            return new FeedbackLog(file);
+            return new FeedbackLog(file, @lock);
         }
         catch
         {
             file.Dispose();
+            @lock.Dispose();
             throw;
         }
     }
@@ -78,6 +82,7 @@ internal sealed class FeedbackLog : IAsyncDisposable
         _waiting.Writer.Complete();
         await _writer.ConfigureAwait(false);
         await _file.DisposeAsync().ConfigureAwait(false);
+        await _lock.DisposeAsync().ConfigureAwait(false);
     }
 
     private async Task Write()

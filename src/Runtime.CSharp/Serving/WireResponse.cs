@@ -14,7 +14,8 @@ namespace OptimalStopping.Runtime.Serving;
 /// </summary>
 internal sealed class WireResponse(WireRequest request, LadderFile ladder)
 {
-    private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+    /// <summary>Text as it is, where JSON allows it: answers are no part of a page.</summary>
+    public static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
     private string Kind => request.Chat ? "chat.completion" : "text_completion";
 
