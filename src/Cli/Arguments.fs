@@ -17,6 +17,7 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Info of ParseResults<Info.InfoArguments>
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<Bench.BenchArguments>
     | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
+    | [<CliPrefix(CliPrefix.None)>] Docs of ParseResults<Docs.DocsArguments>
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -31,4 +32,5 @@ type ToolkitArguments =
             | Serve _ -> "serve the ladder behind one OpenAI-compatible endpoint."
             | Info _ -> "show the models of a ladder, their sizes and their measured costs."
             | Bench _ -> "measure the CPU engine: prefill, decoding, share of the memory's speed."
+            | Docs _ -> "write the reference pages of this command line and of the libraries."
             | Theory _ -> "thresholds, regret bounds and sample sizes for a ladder."

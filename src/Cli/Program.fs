@@ -10,7 +10,7 @@ open OptimalStopping.Runtime
 open OptimalStopping.Cli.Arguments
 open OptimalStopping.Cli.Commands
 
-let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
+let private dispatch (parser: ArgumentParser) (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
     match arguments.GetSubCommand() with
     | Run a -> Run.execute a cancel
     | Evaluate a -> Evaluate.execute a
@@ -22,6 +22,7 @@ let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: Cancel
     | Serve a -> Serve.execute a cancel
     | Info a -> Info.execute a
     | Bench a -> Bench.execute a
+    | Docs a -> Docs.execute a parser
     | Theory a -> Theory.execute a
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
@@ -35,7 +36,7 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
             eprintfn "%s" (parser.PrintUsage())
             2
         else
-            dispatch (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
+            dispatch parser (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
             0
     with
     | :? ArguParseException as e when e.ErrorCode = ErrorCode.HelpText ->

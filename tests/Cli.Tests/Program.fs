@@ -18,6 +18,9 @@ let tests =
         ]
         Cli.Tests.ServeTests.tests
         Cli.Tests.ProgramTests.tests
+        Cli.Tests.PaperTests.tests
+        Cli.Tests.ReferenceTests.tests
+        Cli.Tests.TutorialTests.tests
         Cli.Tests.TheoryTests.tests
         testList "Faults" [
             Cli.Tests.Faults.KillTests.tests

@@ -7,7 +7,8 @@ open OptimalStopping.Runtime
 open OptimalStopping.Cli.Plots
 
 /// Reads the CSV files and the manifest of a run folder and writes what they allow beside them: figure1a, figure1b,
-/// reliability and speculative (each as svg, pdf and png), table1.tex and report.html. Parts whose CSV is missing are left out.
+/// reliability, speculative, stopping and price (each as svg, pdf and png), table1.tex and report.html. Parts whose CSV is
+/// missing are left out.
 /// Returns the paths of the files written. The same inputs give the same bytes.
 /// A missing folder, a folder without any result file or a malformed file is a ToolkitException.
 let drawAll (dir: string) : string[] =
@@ -22,5 +23,7 @@ let drawAll (dir: string) : string[] =
        yield! figure "figure1b" (Figure1b.drawing data)
        yield! figure "reliability" (ReliabilityFigure.drawing data)
        yield! figure "speculative" (SpeculativeFigure.drawing data)
+       yield! figure "stopping" (ConceptFigures.stopping data)
+       yield! figure "price" (ConceptFigures.price data)
        yield! Table1.latex data |> Option.map (text "table1.tex") |> Option.toArray
        text "report.html" (Report.html data) |]

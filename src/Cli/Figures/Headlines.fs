@@ -89,7 +89,7 @@ module Headlines =
                     $"; log-log slope {Numbers.decimals (2, s.Slope)} "
                     + $"[{Numbers.decimals (2, s.SlopeLow)}, {Numbers.decimals (2, s.SlopeHigh)}]"
             { Value = Numbers.decimals (4, s.RegretFinal / s.TFinal)
-              Meaning = $"regret per query after {Numbers.decimals (0, s.TFinal)} recorded queries ({s.Learner})"
+              Meaning = $"regret per query after {Numbers.grouped s.TFinal} recorded queries ({s.Learner})"
               Detail = $"cumulative regret {Numbers.decimals (1, s.RegretFinal)}{bound}{slope}" })
 
     /// All headlines that the run allows.

@@ -16,7 +16,10 @@ module Numbers =
             // -0.000 reads as a sign that the data do not have.
             if text.Trim('-', '0', '.') = "" then text.TrimStart '-' else text
 
-    /// The same with an explicit plus sign, for differences and effect sizes.
+    /// A count with commas between its thousands.
+    let grouped (x: float) : string = format "#,0" x
+
+    /// A fixed number of decimals with an explicit plus sign, for differences and effect sizes.
     let signed (digits: int, x: float) : string =
         let text = decimals (digits, x)
         if x > 0.0 && text.Trim('0', '.') <> "" then "+" + text else text

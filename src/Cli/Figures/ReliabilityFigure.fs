@@ -7,7 +7,8 @@ open OxyPlot.Axes
 open OxyPlot.Series
 
 /// Reliability diagrams, one panel for each stage: accuracy of the answers against the confidence that the stage gave
-/// them. On the diagonal a confidence of 0.8 is right 80 times in 100. Bars at the bottom are the shares of queries.
+/// them, with exact 95 % intervals. On the diagonal a confidence of 0.8 is right 80 times in 100. Bars at the bottom are the
+/// shares of queries.
 module ReliabilityFigure =
 
     /// The bins of each stage, in order.
@@ -56,6 +57,12 @@ module ReliabilityFigure =
         let full = bins |> Array.filter isFull
         let xs, ys = full |> Array.map _.Confidence, full |> Array.map _.Accuracy
         Panel.addLine (model, style, LineStyle.Solid, style.Width, xs, ys)
+        // Where few queries fell into a bin, its accuracy is uncertain: the line through a dot is its exact 95 % interval.
+        for b in full do
+            let right = int (round (b.Accuracy * float b.Count))
+            let low = OptimalStopping.Theory.RiskControl.clopperPearsonLower (right, b.Count, 0.025)
+            let high = OptimalStopping.Theory.RiskControl.clopperPearsonUpper (right, b.Count, 0.025)
+            Panel.addLine (model, style, LineStyle.Solid, 0.7, [| b.Confidence; b.Confidence |], [| low; high |])
         Panel.addMarkers (model, style, 2.4, true, xs, ys)
         let error = (calibrationError bins).ToString "0.000"
         model.Annotations.Add(
@@ -79,7 +86,7 @@ module ReliabilityFigure =
                 { Title = "Reliability of the confidences of each stage"
                   Description =
                     $"Accuracy against confidence for {stages.Length} stages; the dashed diagonal is perfect calibration; "
-                    + "grey bars are the shares of queries in each bin, on one scale for all stages."
+                    + "vertical lines are exact 95 % intervals; grey bars are the shares of queries in each bin, on one scale for all stages."
                   Width = width
                   Height = height * float rows
                   Draw =

@@ -11,7 +11,7 @@ open OptimalStopping.Cli.Plots
 let private names (paths: string[]) = paths |> Array.map (Path.GetFileName >> string) |> Array.sort
 
 let private everything =
-    [| for figure in [ "figure1a"; "figure1b"; "reliability" ] do
+    [| for figure in [ "figure1a"; "figure1b"; "reliability"; "stopping"; "price" ] do
            for extension in [ "svg"; "pdf"; "png" ] do $"{figure}.{extension}"
        "report.html"; "table1.tex" |]
     |> Array.sort

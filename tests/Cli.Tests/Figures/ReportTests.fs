@@ -1,5 +1,8 @@
 module Cli.Tests.ReportTests
 
+open System
+open System.Diagnostics
+open System.IO
 open System.Text.Json
 open System.Text.RegularExpressions
 open Expecto
@@ -18,6 +21,36 @@ let private embedded (id: string) (html: string) =
 let private visible (html: string) = Regex.Replace(html, "<(script|style)[ >].*?</\\1>", "", RegexOptions.Singleline)
 
 let private count (pattern: string) text = Regex.Matches(text, pattern).Count
+
+let private chromium =
+    lazy
+        (seq {
+            for folder in (nonNull (Environment.GetEnvironmentVariable "PATH")).Split Path.PathSeparator do
+                for name in [ "chromium"; "chromium-browser"; "google-chrome" ] -> Path.Combine(folder, name) }
+         |> Seq.tryFind File.Exists)
+
+/// The page as a headless browser of a width has it after its scripts ran.
+let private rendered (html: string) (width: int) (dark: bool) =
+    match chromium.Value with
+    | None -> skiptest "no chromium in PATH"
+    | Some program ->
+        SampleRun.inFolder (fun dir ->
+            let file = Path.Combine(dir, "report.html")
+            File.WriteAllText(file, html)
+            let arguments =
+                [ "--headless"; "--no-sandbox"; "--disable-gpu"; $"--user-data-dir={dir}/profile"; $"--window-size={width},900"
+                  "--virtual-time-budget=10000"; "--dump-dom"
+                  if dark then "--blink-settings=preferredColorScheme=0"
+                  Uri(file).AbsoluteUri ]
+            let start = ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
+            use child = nonNull (Process.Start start)
+            let output, error = child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
+            if not (child.WaitForExit 120_000) then
+                child.Kill true
+                failtest "the browser did not end within two minutes"
+            Expect.equal child.ExitCode 0 error.Result
+            // The root element's attributes, then what a reader sees.
+            Regex.Match(output.Result, "<html[^>]*>").Value, visible output.Result)
 
 let private full = lazy (page SampleRun.writeAll)
 
@@ -91,4 +124,13 @@ let tests =
                     SampleRun.write dir "manifest.json" [ """{"note": "<img src=x onerror=alert(1)> & co"}""" ])
             Expect.stringContains html "&lt;img src=x onerror=alert(1)&gt; &amp; co" "manifest"
         }
+        testSequenced (testList "in a browser" [
+            for width, dark in [ 1280, false; 390, false; 1280, true ] do
+                testCase $"""{width} pixels wide, {if dark then "dark" else "light"}""" (fun () ->
+                    let root, shown = rendered full.Value width dark
+                    Expect.stringContains root "data-charts=\"7\"" "all charts are drawn"
+                    Expect.stringContains root "data-fits=\"true\"" "nothing sticks out to the right"
+                    Expect.stringContains shown "Quality 0.8" "the slider's text is filled in"
+                    Expect.stringContains shown "id=\"lambda-value\">0.02<" "at the price in the middle")
+        ])
     ]

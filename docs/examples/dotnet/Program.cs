@@ -1,0 +1,28 @@
+// The program of docs/tutorial-dotnet.md; a test compares the two and runs it.
+using OptimalStopping.Runtime.Ladder;
+using OptimalStopping.Theory;
+
+namespace Tutorial;
+
+/// <summary>Run from the root of a clone: <c>dotnet run --project docs/examples/dotnet</c>.</summary>
+public static class Program
+{
+    /// <summary>Prints a sample size, a draft length and one answer.</summary>
+    public static async Task Main()
+    {
+        // How many graded queries until the best of 100 policies is known to within 0.05 with confidence 95 %?
+        long queries = SampleComplexity.samplesFor(range: 1.3, logPolicies: Math.Log(100), epsilon: 0.05, delta: 0.05);
+
+        // How long should a draft be if 80 % of its tokens are accepted and one costs a tenth of a target pass?
+        int length = DraftLength.optimal(acceptance: 0.8, costRatio: 0.1);
+        Console.WriteLine($"{queries} queries, drafts of {length}");
+
+        LadderFile file = LadderFile.Load("configs/nano.yaml");
+        LadderRecords records = LadderRecords.Load(file.CalibrationTrace!);
+        await using StageLadder ladder = StageLadder.Load(file);
+        AdaptiveLadder adaptive = AdaptiveLadder.Fit(ladder, records, lambda: 0.02);
+
+        AdaptiveAnswer answer = adaptive.Answer("add 963+447=");
+        Console.WriteLine($"{answer.Chosen.Text} (stage {answer.Chosen.Stage + 1}, confidence {answer.Chosen.Confidence:F3}, cost {answer.Cost})");
+    }
+}

@@ -1,0 +1,43 @@
+/// `toolkit docs`: the reference pages, written from the program itself.
+module OptimalStopping.Cli.Commands.Docs
+
+open System.IO
+open System.Text
+open Argu
+open OptimalStopping.Runtime
+open OptimalStopping.Cli.Plots
+open OptimalStopping.Cli.Reference
+
+type DocsArguments =
+    | Out of string
+    | Cli_Only
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Out _ -> "the folder of the documentation (default: docs)."
+            | Cli_Only -> "write cli.md alone."
+
+/// Assemblies whose public types are documented.
+let private libraries = [ typeof<OptimalStopping.Theory.RegretBound>.Assembly; typeof<ToolkitException>.Assembly ]
+
+let execute (arguments: ParseResults<DocsArguments>) (parser: ArgumentParser) =
+    let folder = arguments.GetResult(Out, defaultValue = "docs")
+    if not (Directory.Exists folder) then
+        raise (ToolkitException $"{folder}: expected the folder of the documentation, got no such folder")
+    let write name (text: string) =
+        printfn "%s" (Export.write (Path.Combine(folder, name), Encoding.UTF8.GetBytes text))
+    write "cli.md" (CliReference.text parser)
+    if not (arguments.Contains Cli_Only) then
+        let pages = libraries |> Seq.collect ApiReference.pages |> Seq.toArray
+        Directory.CreateDirectory(Path.Combine(folder, "api")) |> ignore
+        for struct (name, text) in pages do write (Path.Combine("api", name)) text
+        let index =
+            [ yield "# API reference"
+              yield ""
+              yield "Written by `toolkit docs` from the doc comments; do not edit."
+              yield ""
+              for struct (name, _) in pages -> $"- [{Path.GetFileNameWithoutExtension name}]({name})"
+              yield "" ]
+            |> String.concat "\n"
+        write (Path.Combine("api", "README.md")) index

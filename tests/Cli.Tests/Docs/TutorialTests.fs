@@ -1,0 +1,92 @@
+/// The tutorials run as written: each block marked ```bash is run in a copy of what a clone has, one after the other.
+module Cli.Tests.TutorialTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text.RegularExpressions
+open Expecto
+
+/// The blocks of a page that are to be run, in order.
+let blocks (text: string) : string list =
+    Regex.Matches(text, @"(?ms)^```bash\r?\n(.*?)^```") |> Seq.map (fun m -> m.Groups[1].Value) |> Seq.toList
+
+let private bash = [ "/bin/bash"; "/usr/bin/bash" ] |> List.tryFind File.Exists
+
+/// A folder that looks like a clone to commands that read models, configurations and documentation.
+let private inClone (action: string -> unit) =
+    SampleRun.inFolder (fun dir ->
+        for name in [ "configs"; "models" ] do
+            Directory.CreateSymbolicLink(Path.Combine(dir, name), Path.Combine(PaperTests.repository, name)) |> ignore
+        action dir)
+
+let private run (page: string) =
+    match bash with
+    | None -> skiptest "bash is not installed"
+    | Some bash ->
+        let text = File.ReadAllText(Path.Combine(PaperTests.repository, "docs", page))
+        let commands = blocks text
+        Expect.isNonEmpty commands $"{page} has blocks to run"
+        inClone (fun dir ->
+            // `toolkit` is the program beside the tests instead of `dotnet run`, which would build it anew.
+            let name = string ((nonNull (Reflection.Assembly.GetEntryAssembly())).GetName().Name)
+            let beside suffix = Path.Combine(AppContext.BaseDirectory, name + suffix)
+            let program = Path.Combine(AppContext.BaseDirectory, "toolkit.dll")
+            let script =
+                [ "set -euo pipefail"
+                  $"""toolkit() {{ dotnet exec --runtimeconfig '{beside ".runtimeconfig.json"}' --depsfile '{beside ".deps.json"}' '{program}' "$@"; }}"""
+                  yield! commands ]
+            let path = Path.Combine(dir, "tutorial.sh")
+            File.WriteAllText(path, String.Join("\n", script))
+            let start = ProcessStartInfo(bash, [| path |], WorkingDirectory = dir, RedirectStandardOutput = true, RedirectStandardError = true)
+            use child = nonNull (Process.Start start)
+            let output, error = child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
+            if not (child.WaitForExit 240_000) then
+                child.Kill true
+                failtest $"{page} did not end within four minutes: {error.Result}"
+            Expect.equal child.ExitCode 0 $"{page}: {output.Result}\n{error.Result}")
+
+/// Links of a page to files of the repository.
+let private links (text: string) =
+    Regex.Matches(text, @"\]\(([^)#:\s]+)(#[^)]*)?\)") |> Seq.map (fun m -> m.Groups[1].Value) |> Seq.distinct |> Seq.toList
+
+let tests =
+    testSequenced <| testList "Documentation" [
+        testSequenced (testList "tutorials" [
+            for page in [ "tutorial-researcher.md"; "tutorial-logs.md" ] do
+                testCase page (fun () -> run page)
+        ])
+
+        test "The program of tutorial-dotnet.md is the one in docs/examples, and runs" {
+            let page = File.ReadAllText(Path.Combine(PaperTests.repository, "docs", "tutorial-dotnet.md"))
+            let program = Path.Combine(PaperTests.repository, "docs", "examples", "dotnet", "Program.cs")
+            let lines = File.ReadAllLines program |> Array.map _.Trim() |> Set.ofArray
+            for m in Regex.Matches(page, @"(?ms)^```csharp\r?\n(.*?)^```") do
+                for line in m.Groups[1].Value.Split('\n') do
+                    Expect.isTrue (lines.Contains(line.Trim())) $"{program} has the line: {line}"
+            let before, folder = Console.Out, Directory.GetCurrentDirectory()
+            use output = new StringWriter()
+            try
+                Console.SetOut output
+                Directory.SetCurrentDirectory PaperTests.repository
+                Tutorial.Program.Main().Wait()
+            finally
+                Console.SetOut before
+                Directory.SetCurrentDirectory folder
+            Expect.stringContains (output.ToString()) "10277 queries, drafts of" "the sample size"
+            Expect.stringContains (output.ToString()) "#1410 (stage" "the answer"
+        }
+
+        test "Links of the documentation lead somewhere" {
+            let folder = Path.Combine(PaperTests.repository, "docs")
+            for file in Directory.GetFiles(folder, "*.md") do
+                for link in links (File.ReadAllText file) do
+                    let target = Path.Combine(folder, link)
+                    Expect.isTrue (File.Exists target || Directory.Exists target) $"{Path.GetFileName file} links to {link}"
+        }
+
+        test "Only blocks marked bash are run" {
+            let page = "a\n```bash\necho 1\n```\n```text\necho 2\n```\n```bash\necho 3\necho 4\n```\n"
+            Expect.equal (blocks page) [ "echo 1\n"; "echo 3\necho 4\n" ] "two blocks"
+        }
+    ]
