@@ -9,7 +9,7 @@ module internal StoppingChecks =
     let private structure =
         [| same "Theorem 1" @"$D_k=\kappa_{k+1}-\Delta_k+\mathbb{E}[G_{k+1}\mid s]$ (identity)" 2000 101UL (fun random _ ->
                let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 4)
-               let plan, gains = ChainModel.plan model, ChainModel.oneStepGains model
+               let plan, gains = ChainModel.plan model, ThresholdForm.oneStepGains model
                let k, s = random.NextIndex gains.Length, random.NextIndex model.Initial.Length
                let next = if k + 1 < plan.D.Length then plan.D[k + 1] |> Array.map (min 0.0) else Array.zeroCreate model.Initial.Length
                struct (plan.D[k][s], model.ContinueCosts[k] - gains[k][s] + mean (model.Kernels[k].[s]) next))
@@ -17,8 +17,8 @@ module internal StoppingChecks =
                let model = Instances.structured (3, 4, random.NextUInt64())
                // Costs small enough that stopping is not always best.
                let model = { model with ContinueCosts = model.ContinueCosts |> Array.map (fun c -> c * float (i % 5) / 4.0) }
-               if ChainModel.isStochasticallyMonotone model && ChainModel.hasNonincreasingGains model then
-                   struct (ChainModel.optimalValue model, (ChainModel.bestThreshold model).Value)
+               if ThresholdForm.isStochasticallyMonotone model && ThresholdForm.hasNonincreasingGains model then
+                   struct (ChainModel.optimalValue model, (ChainMenus.bestThreshold model).Value)
                else struct (0.0, 1.0))
            run "Theorem 2" @"$D_k(s;\lambda)\le D_k(s;\lambda')$ for $\lambda<\lambda'$" 2000 103UL (fun random _ ->
                let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 4)

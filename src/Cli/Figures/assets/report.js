@@ -67,7 +67,7 @@
         for (const id of Object.keys(figures)) draw(id);
         if (slider && settings.length) choose();
         // What a test in a headless browser reads: how many charts were drawn, and whether the page fits its window.
-        root.dataset.charts = document.querySelectorAll(".js-plotly-plot .main-svg").length ? Object.keys(figures).length : 0;
+        root.dataset.charts = document.querySelectorAll(".js-plotly-plot").length;
         root.dataset.fits = root.scrollWidth <= window.innerWidth;
     };
     if (slider && settings.length) {
