@@ -8,6 +8,7 @@ let tests =
         Tasks.GraderTests.tests
         Tasks.QueryGeneratorTests.tests
         Tokenization.CharacterTokenizerTests.tests
+        Tokenization.QwenTokenizerTests.tests
         Models.Qwen3ConfigTests.tests
         Models.SafeTensorsTests.tests
         Models.KernelTests.tests

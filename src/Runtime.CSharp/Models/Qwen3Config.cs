@@ -113,7 +113,7 @@ public sealed record Qwen3Config
         if (root.TryGetProperty(key, out _)) Json.Expect(file, root, key, expected, holds);
     }
 
-    private static int[] ReadEndTokens(string file, JsonElement root, int vocabulary)
+    internal static int[] ReadEndTokens(string file, JsonElement root, int vocabulary)
     {
         JsonElement value = Json.Get(file, root, "eos_token_id", "a token number or an array of them");
         JsonElement[] items = value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : [value];

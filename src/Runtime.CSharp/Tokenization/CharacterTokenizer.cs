@@ -33,6 +33,8 @@ public sealed class CharacterTokenizer : ITokenizer
 
     public int EndOfText { get; }
 
+    public string Fingerprint => ToJson();
+
     /// <exception cref="ToolkitException">A character is outside the alphabet; the message names it and its place.</exception>
     public int[] Encode(string text)
     {

@@ -9,6 +9,12 @@ public interface ITokenizer
     /// <summary>The token after which a model's answer is complete.</summary>
     int EndOfText { get; }
 
+    /// <summary>Every token that ends an answer; the first is <see cref="EndOfText"/>.</summary>
+    IReadOnlyList<int> StopTokens => [EndOfText];
+
+    /// <summary>Equal for tokenizers that give the same tokens.</summary>
+    string Fingerprint { get; }
+
     /// <summary>The tokens of a text, without any start or end token.</summary>
     int[] Encode(string text);
 

@@ -1,0 +1,101 @@
+using System.Text;
+using System.Text.RegularExpressions;
+using ADRaffy.ENSNormalize;
+using Microsoft.ML.Tokenizers;
+
+namespace OptimalStopping.Runtime.Tokenization;
+
+/// <summary>
+/// The tokenizer of Qwen2, Qwen2.5 and Qwen3: added tokens are cut out first, the rest is brought to Unicode's NFC, cut
+/// into pieces (<see cref="QwenPreTokenizer"/>) and byte-pair encoded over UTF-8 bytes. Half of a surrogate pair is read
+/// as U+FFFD, as UTF-8 cannot hold it. Safe to use from several threads.
+/// </summary>
+public sealed class QwenTokenizer : ITokenizer
+{
+    private readonly BpeTokenizer _bpe;
+    private readonly byte[]?[] _bytes; // of each token's text; null where the number is no token
+    private readonly bool[] _special;
+    private readonly Dictionary<string, int> _added;
+    private readonly Regex? _addedPattern;
+
+    internal QwenTokenizer(QwenTokenizerData data)
+    {
+        _bpe = BpeTokenizer.Create(new BpeOptions(data.Vocabulary)
+        {
+            Merges = data.Merges, ByteLevel = true, PreTokenizer = new QwenPreTokenizer(),
+        });
+        VocabularySize = 1 + Math.Max(data.Vocabulary.Values.DefaultIfEmpty(-1).Max(), data.Added.Select(t => t.Id).DefaultIfEmpty(-1).Max());
+        _bytes = new byte[VocabularySize][];
+        _special = new bool[VocabularySize];
+        foreach (var (text, id) in data.Vocabulary) _bytes[id] = ByteAlphabet.ToBytes(text);
+        _added = [];
+        foreach (AddedToken token in data.Added)
+        {
+            _bytes[token.Id] = Encoding.UTF8.GetBytes(token.Content);
+            _special[token.Id] = token.Special;
+            _added[token.Content] = token.Id;
+        }
+        // Of the added tokens that begin at one place the longest counts.
+        string pattern = string.Join('|', _added.Keys.OrderByDescending(t => t.Length).Select(Regex.Escape));
+        _addedPattern = pattern == "" ? null : new Regex(pattern, RegexOptions.CultureInvariant);
+        StopTokens = data.StopTokens;
+        Fingerprint = data.Fingerprint;
+    }
+
+    public int VocabularySize { get; }
+
+    public int EndOfText => StopTokens[0];
+
+    public IReadOnlyList<int> StopTokens { get; }
+
+    public string Fingerprint { get; }
+
+    /// <summary>The number of an added token such as <c>&lt;|im_start|&gt;</c>, or null where there is none.</summary>
+    public int? TokenOf(string added) => _added.TryGetValue(added, out int id) ? id : null;
+
+    public int[] Encode(string text)
+    {
+        var tokens = new List<int>(text.Length / 3 + 1);
+        text = WithoutLoneSurrogates(text);
+        int from = 0;
+        if (_addedPattern is not null)
+            for (Match match = _addedPattern.Match(text); match.Success; match = match.NextMatch())
+            {
+                EncodePlain(text[from..match.Index], tokens);
+                tokens.Add(_added[match.Value]);
+                from = match.Index + match.Length;
+            }
+        EncodePlain(text[from..], tokens);
+        return [.. tokens];
+    }
+
+    public string Decode(ReadOnlySpan<int> tokens) => Decode(tokens, keepSpecial: false);
+
+    /// <summary>
+    /// The text of tokens. Bytes that are no UTF-8 (part of a character, when the tokens end inside it) become U+FFFD;
+    /// numbers that are no token are left out, and special tokens too unless <paramref name="keepSpecial"/>.
+    /// </summary>
+    public string Decode(ReadOnlySpan<int> tokens, bool keepSpecial)
+    {
+        var bytes = new List<byte>(4 * tokens.Length);
+        foreach (int token in tokens)
+            if ((uint)token < (uint)_bytes.Length && (keepSpecial || !_special[token])) bytes.AddRange(_bytes[token] ?? []);
+        return Encoding.UTF8.GetString([.. bytes]);
+    }
+
+    private void EncodePlain(string text, List<int> tokens)
+    {
+        if (text.Length == 0) return;
+        // Everything below U+0300 is in NFC already; the tables of the rest are not loaded before they are needed.
+        if (text.AsSpan().IndexOfAnyExceptInRange('\0', '\u02FF') >= 0) text = ENSNormalize.NF.NFC(text);
+        tokens.AddRange(_bpe.EncodeToIds(text, considerPreTokenization: true, considerNormalization: false));
+    }
+
+    private static string WithoutLoneSurrogates(string text)
+    {
+        if (text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') < 0) return text;
+        var whole = new StringBuilder(text.Length);
+        foreach (Rune rune in text.EnumerateRunes()) whole.Append(rune);
+        return whole.ToString();
+    }
+}
