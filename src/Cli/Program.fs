@@ -27,6 +27,9 @@ let private dispatch (parser: ArgumentParser) (arguments: ParseResults<ToolkitAr
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
 let execute (argv: string[]) (cancel: CancellationToken) : int =
+#if TORCH
+    Torch.Inference.TorchModel.Register()
+#endif
     let fail code (text: string) =
         eprintfn "toolkit: %s" text
         code

@@ -41,7 +41,7 @@ public sealed class Trainer : IDisposable
     {
         Directory.CreateDirectory(folder);
         string checkpoint = Path.Combine(folder, "checkpoint.bin");
-        int step = Checkpoint.TryRead(checkpoint, _recipe, Tensors) ?? 0;
+        int step = TrainingCheckpoint.TryRead(checkpoint, _recipe, Tensors) ?? 0;
         var watch = Stopwatch.StartNew();
         int startedAt = step;
         double loss = 0;
@@ -50,7 +50,7 @@ public sealed class Trainer : IDisposable
         {
             if (cancel.IsCancellationRequested)
             {
-                Checkpoint.Write(checkpoint, _recipe, step, Tensors);
+                TrainingCheckpoint.Write(checkpoint, _recipe, step, Tensors);
                 throw new OperationCanceledException(cancel);
             }
             if ((step - startedAt) % StepsBetweenCollections == 0) CollectNow();
@@ -59,7 +59,7 @@ public sealed class Trainer : IDisposable
             bool last = step + 1 == _recipe.Steps;
             if ((step + 1) % CheckpointEvery == 0 || last)
             {
-                Checkpoint.Write(checkpoint, _recipe, step + 1, Tensors);
+                TrainingCheckpoint.Write(checkpoint, _recipe, step + 1, Tensors);
                 double rate = (step + 1 - startedAt) * (double)_recipe.Rows * _recipe.RowLength / watch.Elapsed.TotalSeconds;
                 var exact = Evaluate(last ? 60 : 12);
                 report(new TrainingReport(_recipe.Name, step + 1, _recipe.Steps, loss, exact.Overall, rate, exact.ByFamily));

@@ -7,6 +7,8 @@ let tests =
         Configuration.YamlReaderTests.tests
         Tasks.GraderTests.tests
         Tasks.QueryGeneratorTests.tests
+        Tasks.AnswerGraderTests.tests
+        Tasks.QueryFilesTests.tests
         Tokenization.CharacterTokenizerTests.tests
         Tokenization.QwenTokenizerTests.tests
         Models.Qwen3ConfigTests.tests

@@ -65,7 +65,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
     if not json then printfn ""
     let largest = file.Stages.Count - 1
     // Side by side and in turn; the first rounds, in which the runtime still compiles, are not counted.
-    let tokens = ladder.Tokenizer.Encode prompt
+    let tokens = ladder.EncodePrompt prompt
     let timeLargest () =
         let start = Diagnostics.Stopwatch.GetTimestamp()
         ladder.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
@@ -77,7 +77,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
     if json then
         let value =
             {| prompt = prompt
-               answer = Tasks.Grader.ExtractAnswer answer.Chosen.Text
+               answer = file.Tasks.ExtractAnswer answer.Chosen.Text
                text = answer.Chosen.Text
                stage = name answer.Chosen.Stage
                confidence = answer.Chosen.Confidence
@@ -88,7 +88,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                turns = answer.Turns |> Seq.map (fun t -> {| stage = name t.Stage; text = t.Text; confidence = t.Confidence; tokens = t.Tokens |}) |> Seq.toArray |}
         printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)))
     else
-        printfn "answer      %s" (match Tasks.Grader.ExtractAnswer answer.Chosen.Text with null -> "(none given)" | text -> text)
+        printfn "answer      %s" (match file.Tasks.ExtractAnswer answer.Chosen.Text with null -> "(none given)" | text -> text)
         printfn "stage       %s (asked: %s)" (name answer.Chosen.Stage) (String.Join(", ", answer.Turns |> Seq.map (fun t -> name t.Stage)))
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
         printfn "cost        %s of %s for %s alone: %sx cheaper" (number answer.Cost 1) (number file.Stages[largest].Cost 1) (name largest) (number (file.Stages[largest].Cost / answer.Cost) 1)

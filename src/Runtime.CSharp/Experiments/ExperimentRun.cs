@@ -79,11 +79,13 @@ public static class ExperimentRun
     }
 
     /// <summary>The queries of a run: first the calibration split, then the test split; every prompt once.</summary>
-    public static IReadOnlyList<(Query Query, string Split)> Queries(LadderFile file, int seed) =>
-    [
-        .. new QueryGenerator(seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries).Select(query => (query, LadderRecords.Calibration)),
-        .. new QueryGenerator(seed, QuerySplit.Test).Distinct(file.TestQueries).Select(query => (query, LadderRecords.Test)),
-    ];
+    public static IReadOnlyList<(Query Query, string Split)> Queries(LadderFile file, int seed)
+    {
+        var (calibration, test) = file.Tasks.Kind == "nano"
+            ? (new QueryGenerator(seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries), new QueryGenerator(seed, QuerySplit.Test).Distinct(file.TestQueries))
+            : QueryFiles.Draw(file.Tasks, seed, file.CalibrationQueries, file.TestQueries);
+        return [.. calibration.Select(query => (query, LadderRecords.Calibration)), .. test.Select(query => (query, LadderRecords.Test))];
+    }
 
     private static string[] PolicyInput(RunRequest request) => request.Policy is null ? [] : [request.Policy];
 

@@ -92,8 +92,8 @@ public sealed class AdaptiveLadder(StageLadder ladder, Func<int, AnswerSignals, 
                 continue;
             }
             confidences[stage] = confidence(stage, reply.Signals);
-            string answer = Tasks.Grader.ExtractAnswer(reply.Text) ?? "";
-            StageAnswer? same = turns.FirstOrDefault(turn => (Tasks.Grader.ExtractAnswer(turn.Text) ?? "") == answer);
+            string answer = ladder.File.Tasks.ExtractAnswer(reply.Text) ?? "";
+            StageAnswer? same = turns.FirstOrDefault(turn => (ladder.File.Tasks.ExtractAnswer(turn.Text) ?? "") == answer);
             labels[stage] = same is null ? stage : labels[same.Stage];
             var turn = new StageAnswer(stage, reply, confidences[stage]) { Label = labels[stage] };
             turns.Add(turn);

@@ -50,7 +50,7 @@ public static class Collector
 
     private static IEnumerable<TraceRecord> Ask(ModelLadder ladder, IReadOnlyList<(Query Query, string Split)> queries, int from, int count, CancellationToken cancel)
     {
-        int[][] prompts = [.. Enumerable.Range(from, count).Select(i => ladder.Tokenizer.Encode(queries[i].Query.Prompt))];
+        int[][] prompts = [.. Enumerable.Range(from, count).Select(i => ladder.EncodePrompt(queries[i].Query.Prompt))];
         var answers = new Generation[ladder.Models.Count][];
         // The largest model takes about half of the work, so it starts first.
         Parallel.For(0, ladder.Models.Count, new ParallelOptions { CancellationToken = cancel }, i =>
@@ -71,7 +71,7 @@ public static class Collector
             return new TraceStage(ladder.File.Stages[k].Name, ladder.File.Stages[k].Cost,
                 Math.Round(Math.Clamp(answer.Signals.RawConfidence, 0, 1), 6), answer.Ended ? Grader.Grade(query, text) : 0)
             {
-                Extra = [Field("answer", Grader.ExtractAnswer(text) ?? ""), Field("text", text), Field("tokens", answer.Signals.Length), Field("signals", signals)],
+                Extra = [Field("answer", ladder.File.Tasks.ExtractAnswer(text) ?? ""), Field("text", text), Field("tokens", answer.Signals.Length), Field("signals", signals)],
             };
         });
         return new TraceRecord(query.Id, ladder.File.Name, split, [.. stages])

@@ -7,7 +7,7 @@ using OptimalStopping.Runtime.Tokenization;
 namespace OptimalStopping.Runtime.Ladder;
 
 /// <summary>A stage whose model runs in this process. The model belongs to the caller.</summary>
-public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens) : IStageBackend
+public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens, ChatMode chat = ChatMode.None) : IStageBackend
 {
     public string Name => stage.Name;
 
@@ -58,7 +58,11 @@ public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer to
 
     public ValueTask DisposeAsync() => default;
 
-    private int[] Encode(StagePrompt prompt) => tokenizer.Encode(prompt.Text ?? Only(prompt.Messages));
+    // A plain text is a question to models that chat, and the prompt itself to those that do not.
+    private int[] Encode(StagePrompt prompt) => tokenizer.Encode(
+        prompt.Text is { } text ? Qwen3Chat.Render(text, chat)
+        : chat == ChatMode.None ? Only(prompt.Messages)
+        : Qwen3Chat.Render([.. prompt.Messages.Select(message => new ChatTurn(message.Role, message.Content))], chat == ChatMode.Thinking));
 
     // Without a chat template there is one honest reading of a conversation: a single question.
     private string Only(IReadOnlyList<StageMessage> messages) => messages is [{ Role: "user" } message]

@@ -27,21 +27,21 @@ public sealed class ModelLadder : IDisposable
         var models = new List<ITokenModel>();
         try
         {
-            CharacterTokenizer? tokenizer = null;
+            ITokenizer? tokenizer = null;
             foreach (LadderStage stage in file.Stages)
             {
                 if (stage.Remote is not null)
                     throw new ToolkitException($"{file.File}: stage '{stage.Name}': expected a model that runs in this process, got backend openai; 'toolkit serve' takes it");
-                if (!Directory.Exists(stage.Path))
+                if (!Directory.Exists(stage.Path) && !System.IO.File.Exists(stage.Path))
                     throw new ToolkitException($"{file.File}: stage '{stage.Name}': expected a model folder at {stage.Path}, got none");
                 ITokenModel model = ModelBackends.Load(file.File, stage);
                 models.Add(model);
-                string vocabulary = Path.Combine(stage.Path, "tokenizer.json");
-                var own = CharacterTokenizer.Load(vocabulary);
-                if (own.VocabularySize != model.VocabularySize)
-                    throw new ToolkitException($"{vocabulary}: expected the {model.VocabularySize} tokens of the model, got {own.VocabularySize}");
-                if (tokenizer is not null && own.ToJson() != tokenizer.ToJson())
-                    throw new ToolkitException($"{vocabulary}: expected the vocabulary of stage '{file.Stages[0].Name}', got another");
+                ITokenizer own = TokenizerFiles.Load(stage.Path);
+                // Published models pad their vocabulary to a round number: more rows than tokens is in order.
+                if (own.VocabularySize > model.VocabularySize || (own is CharacterTokenizer && own.VocabularySize != model.VocabularySize))
+                    throw new ToolkitException($"{stage.Path}: tokenizer: expected the {model.VocabularySize} tokens of the model, got {own.VocabularySize}");
+                if (tokenizer is not null && own.Fingerprint != tokenizer.Fingerprint)
+                    throw new ToolkitException($"{stage.Path}: tokenizer: expected the vocabulary of stage '{file.Stages[0].Name}', got another");
                 tokenizer ??= own;
             }
             return new ModelLadder(file, [.. models], tokenizer!);
@@ -52,6 +52,9 @@ public sealed class ModelLadder : IDisposable
             throw;
         }
     }
+
+    /// <summary>The tokens of a question, put as the ladder file's <c>chat</c> says.</summary>
+    public int[] EncodePrompt(string question) => Tokenizer.Encode(Qwen3Chat.Render(question, File.Chat));
 
     /// <summary>The greedy decoder of a stage.</summary>
     public GreedyDecoder Decoder(int stage) => new(_models[stage], Tokenizer.EndOfText, File.MaxTokens);

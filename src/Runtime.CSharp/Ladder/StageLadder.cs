@@ -42,7 +42,7 @@ public sealed class StageLadder : IAsyncDisposable
     public static StageLadder For(ModelLadder models) => new(models.File, Of(models));
 
     private static IStageBackend[] Of(ModelLadder models) =>
-        [.. models.File.Stages.Select((stage, k) => new CpuStage(stage, models.Models[k], models.Tokenizer, models.File.MaxTokens))];
+        [.. models.File.Stages.Select((stage, k) => new CpuStage(stage, models.Models[k], models.Tokenizer, models.File.MaxTokens, models.File.Chat))];
 
     public async ValueTask DisposeAsync()
     {

@@ -4,13 +4,13 @@ namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
 /// The tensors of a model folder as Hugging Face publishes it: <c>model.safetensors</c>, or several shards with
-/// <c>model.safetensors.index.json</c>.
+/// <c>model.safetensors.index.json</c>; or of one <c>.gguf</c> file.
 /// </summary>
 public sealed class Checkpoint : IDisposable
 {
     private readonly string _place;
-    private readonly Dictionary<string, (SafeTensors File, TensorEntry Entry)> _tensors = [];
-    private readonly List<SafeTensors> _files = [];
+    private readonly Dictionary<string, (ITensorFile File, TensorEntry Entry)> _tensors = [];
+    private readonly List<ITensorFile> _files = [];
 
     private Checkpoint(string place) => _place = place;
 
@@ -38,6 +38,15 @@ public sealed class Checkpoint : IDisposable
             checkpoint.Dispose();
             throw;
         }
+    }
+
+    /// <summary>The tensors of one opened file; it is disposed with the checkpoint.</summary>
+    internal static Checkpoint Of(string place, ITensorFile file)
+    {
+        var checkpoint = new Checkpoint(place);
+        checkpoint._files.Add(file);
+        foreach (TensorEntry entry in file.Entries.Values) checkpoint._tensors.Add(entry.Name, (file, entry));
+        return checkpoint;
     }
 
     /// <summary>True when the checkpoint has a tensor of this name.</summary>
@@ -69,10 +78,10 @@ public sealed class Checkpoint : IDisposable
 
     public void Dispose()
     {
-        foreach (SafeTensors file in _files) file.Dispose();
+        foreach (ITensorFile file in _files) file.Dispose();
     }
 
-    private (SafeTensors File, TensorEntry Entry) Find(string name, long[]? shape = null)
+    private (ITensorFile File, TensorEntry Entry) Find(string name, long[]? shape = null)
     {
         if (!_tensors.TryGetValue(name, out var found))
             throw new ToolkitException($"{_place}: {name}: expected a tensor, got nothing");

@@ -28,18 +28,23 @@ public sealed class CpuModel : ITokenModel
 
     /// <summary>
     /// Loads a Hugging Face folder: <c>config.json</c> and <c>model.safetensors</c> (or its shards), in F32, F16, BF16 or
-    /// INT8 as compressed-tensors stores W8A8. The folder's name becomes the model's name.
+    /// INT8 as compressed-tensors stores W8A8; or a <c>.gguf</c> file. Its name becomes the model's name.
     /// </summary>
-    /// <param name="folder">The folder.</param>
+    /// <param name="folder">The folder or file.</param>
     /// <param name="kernels">The instruction set; the fastest that this processor has, when null.</param>
     /// <exception cref="ToolkitException">A file is missing or malformed, or describes another kind of model.</exception>
     public static CpuModel Load(string folder, KernelSet? kernels = null)
     {
+<<<<<<< HEAD
         Qwen3Config config = Qwen3Config.Read(Path.Combine(folder, "config.json"));
         using Checkpoint checkpoint = Checkpoint.Open(folder);
         string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
         kernels ??= KernelSet.Best;
         return new CpuModel(name, config, CpuWeights.Read(config, checkpoint, kernels), kernels);
+=======
+        using ModelSource source = ModelSource.Open(folder);
+        return new CpuModel(source.Name, source.Config, CpuWeights.Read(source.Config, source.Checkpoint), kernels ?? KernelSet.Best);
+>>>>>>> 6d5a8fb (Torch engine, GGUF, data sets: work in progress)
     }
 
     /// <summary>A model of this shape with random weights, for measuring speed.</summary>

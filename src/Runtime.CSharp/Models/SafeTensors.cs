@@ -20,7 +20,7 @@ public sealed record TensorEntry(string File, string Name, TensorType Type, long
 /// One <c>.safetensors</c> file: 8 bytes with the length of the header, the header in JSON, then the tensors' bytes.
 /// The header comes from strangers, so each number is checked against the file before anything is allocated by it.
 /// </summary>
-public sealed class SafeTensors : IDisposable
+public sealed class SafeTensors : ITensorFile
 {
     private const long LongestHeader = 100_000_000;
     private readonly SafeFileHandle _handle;

@@ -91,7 +91,7 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
 
     private static string Group(Match match) => match.Groups.Count > 1 ? match.Groups[1].Value : match.Value;
 
-    [GeneratedRegex(@"[-+]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?|[-+]?\.\d+", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"[-+]?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?|[-+]?\.[0-9]+", RegexOptions.CultureInvariant)]
     private static partial Regex NumberPattern();
 
     [GeneratedRegex(@"(?i:answer(?:\s+is)?\s*:?)\s*[\*\s\(\[""'{\\text]*?\b([A-J])\b", RegexOptions.CultureInvariant)]

@@ -8,6 +8,9 @@ namespace OptimalStopping.Runtime.Tasks;
 /// <param name="Solution">What it should write: working, then <c>#</c>, then the answer.</param>
 public sealed record Query(string Id, string Family, int Level, string Prompt, string Solution)
 {
-    /// <summary>The part of the solution that is graded: what stands after the last <c>#</c>.</summary>
-    public string Answer => Grader.ExtractAnswer(Solution) ?? "";
+    /// <summary>Grades answers to a question from a file; null for the nano families, which <see cref="Tasks.Grader"/> grades.</summary>
+    public AnswerGrader? Grader { get; init; }
+
+    /// <summary>The part of the solution that is graded: what stands after the last <c>#</c>, or the file's reference.</summary>
+    public string Answer => Grader is null ? Tasks.Grader.ExtractAnswer(Solution) ?? "" : Grader.Reference(Solution);
 }

@@ -25,6 +25,12 @@ public sealed record TaskSource(
     /// <summary>The generated families of the embedded ladder.</summary>
     public static TaskSource Nano { get; } = new("nano", null, null, "", "", Grading.Exact, null, null);
 
+    private AnswerGrader? _grader;
+
+    /// <summary>The final answer in a text that a model wrote, or null where it gives none.</summary>
+    public string? ExtractAnswer(string text) =>
+        Kind == "nano" ? Grader.ExtractAnswer(text) : (_grader ??= new AnswerGrader(Grading, Pattern)).Extract(text);
+
     private static readonly string[] Kinds = ["nano", "gsm8k", "mmlu", "jsonl"];
 
     /// <summary>Reads <c>tasks</c> and <c>data</c> of a ladder file.</summary>

@@ -33,6 +33,14 @@ internal sealed class QwenTokenizerData
         return Finish(File.Exists(single) ? ReadSingle(single, folder) : ReadParts(folder));
     }
 
+    /// <summary>The same from parts, checked; <paramref name="fault"/> makes the exception of key, expected and got.</summary>
+    public static QwenTokenizerData Create(Func<string, string, string, ToolkitException> fault, Dictionary<string, int> vocabulary, List<string> merges,
+        IReadOnlyList<AddedToken> added, int[] stops)
+    {
+        CheckBytes(fault, "vocabulary", vocabulary);
+        return Finish(new QwenTokenizerData { Vocabulary = vocabulary, Merges = CheckMerges(fault, merges, vocabulary), Added = added, StopTokens = stops });
+    }
+
     private static QwenTokenizerData ReadSingle(string file, string folder)
     {
         using JsonDocument document = Json.Open(file);
@@ -51,7 +59,7 @@ internal sealed class QwenTokenizerData
         return new QwenTokenizerData
         {
             Vocabulary = vocabulary,
-            Merges = CheckMerges(file, [.. merges.EnumerateArray().Select(pair => Pair(file, pair))], vocabulary),
+            Merges = CheckMerges((key, expected, got) => Json.Fault(file, key, expected, got), [.. merges.EnumerateArray().Select(pair => Pair(file, pair))], vocabulary),
             Added = root.TryGetProperty("added_tokens", out JsonElement added) ? ReadAdded(file, added, vocabulary) : [],
             StopTokens = ReadStops(folder),
         };
@@ -80,7 +88,7 @@ internal sealed class QwenTokenizerData
         return new QwenTokenizerData
         {
             Vocabulary = vocabulary,
-            Merges = CheckMerges(mergesFile, [.. lines.Where((line, i) => line.Length > 0 && !(i == 0 && line.StartsWith("#version", StringComparison.Ordinal)))], vocabulary),
+            Merges = CheckMerges((key, expected, got) => Json.Fault(mergesFile, key, expected, got), [.. lines.Where((line, i) => line.Length > 0 && !(i == 0 && line.StartsWith("#version", StringComparison.Ordinal)))], vocabulary),
             Added = added,
             StopTokens = ReadStops(folder),
         };
@@ -108,9 +116,15 @@ internal sealed class QwenTokenizerData
                 throw Json.Fault(file, key, $"numbers of 0 to {MostTokens - 1}, each once", $"{Show(item.Name)}: {Json.Show(item.Value)}");
             vocabulary.Add(item.Name, id);
         }
-        foreach (char c in ByteAlphabet.Characters) // a byte that is missing would be dropped from texts without a word
-            if (!vocabulary.ContainsKey(c.ToString())) throw Json.Fault(file, key, "every byte as a token", $"none for {Show(c.ToString())}");
+        CheckBytes((name, expected, got) => Json.Fault(file, name, expected, got), key, vocabulary);
         return vocabulary;
+    }
+
+    // A byte that is missing would be dropped from texts without a word.
+    private static void CheckBytes(Func<string, string, string, ToolkitException> fault, string key, Dictionary<string, int> vocabulary)
+    {
+        foreach (char c in ByteAlphabet.Characters)
+            if (!vocabulary.ContainsKey(c.ToString())) throw fault(key, "every byte as a token", $"none for {Show(c.ToString())}");
     }
 
     private static string Pair(string file, JsonElement pair)
@@ -121,13 +135,13 @@ internal sealed class QwenTokenizerData
         throw Json.Fault(file, "model.merges", "pairs of tokens", Json.Show(pair));
     }
 
-    private static List<string> CheckMerges(string file, List<string> merges, Dictionary<string, int> vocabulary)
+    private static List<string> CheckMerges(Func<string, string, string, ToolkitException> fault, List<string> merges, Dictionary<string, int> vocabulary)
     {
         for (int i = 0; i < merges.Count; i++)
         {
             string[] parts = merges[i].Split(' ');
             if (parts.Length != 2 || !vocabulary.ContainsKey(parts[0]) || !vocabulary.ContainsKey(parts[1]) || !vocabulary.ContainsKey(parts[0] + parts[1]))
-                throw Json.Fault(file, $"merges[{i}]", "two tokens whose join is a token", Show(merges[i]));
+                throw fault($"merges[{i}]", "two tokens whose join is a token", Show(merges[i]));
         }
         return merges;
     }

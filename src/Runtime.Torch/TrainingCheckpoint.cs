@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace OptimalStopping.Runtime.Torch;
 
 /// <summary>The state of an interrupted training run: step, weights and optimiser moments, tied to its recipe.</summary>
-internal static class Checkpoint
+internal static class TrainingCheckpoint
 {
     /// <summary>Writes to a temporary name and moves, so that a crash leaves the previous checkpoint whole.</summary>
     public static void Write(string path, TrainingRecipe recipe, int step, IEnumerable<Tensor> tensors)

@@ -1,0 +1,181 @@
+using OptimalStopping.Runtime.Ladder;
+using OptimalStopping.Runtime.Models;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace OptimalStopping.Runtime.Torch.Inference;
+
+/// <summary>
+/// A dense Qwen3 model on TorchSharp: the same INT8 arithmetic as <see cref="CpuModel"/> (weights per output channel,
+/// activations per token, exact integer sums), on any device that libtorch has, its layers spread over several.
+/// </summary>
+/// <remarks>
+/// Every forward runs on <see cref="LayerPlacement.Rows"/> rows, filled up with idle ones, and each row attends over the
+/// whole blocks of <see cref="LayerPlacement.CacheBlock"/> positions that its own position needs. So the shapes that
+/// libtorch sees, and by them the kernels and the order of their sums, do not depend on what else is in the batch: a
+/// token that is verified has the logits that it would have had alone. 32 rows also satisfy CUDA's INT8 product, which
+/// wants more than 16. One forward runs at a time; libtorch uses its own threads inside.
+/// </remarks>
+public sealed class TorchModel : ITokenModel
+{
+    private readonly TorchWeights _weights;
+    private readonly Lock _running = new();
+    private readonly Dictionary<string, Tensor> _angles = [];
+    private int _angledPositions;
+    private bool _disposed;
+
+    private TorchModel(string name, Qwen3Config config, TorchWeights weights, Device[] devices, ScalarType cacheType) =>
+        (Name, Config, _weights, Devices, CacheType) = (name, config, weights, devices, cacheType);
+
+    public string Name { get; }
+    public Qwen3Config Config { get; }
+    public int VocabularySize => Config.VocabularySize;
+    public int MaxPositions => Config.MaxPositions;
+
+    /// <summary>The device of each layer.</summary>
+    internal Device[] Devices { get; }
+
+    /// <summary>What keys and values are kept in: float32 on the processor, bfloat16 where a CUDA device takes part.</summary>
+    internal ScalarType CacheType { get; }
+
+    /// <summary>Makes <c>backend: torch</c> of ladder files known.</summary>
+    public static void Register() => ModelBackends.Register("torch", stage => Load(stage.Path, stage.Devices));
+
+    /// <summary>Loads a model folder (or a .gguf file) onto devices.</summary>
+    /// <param name="devices"><c>cpu</c>, <c>cuda:0</c>, ...; layers are spread over them evenly, in order.</param>
+    /// <exception cref="ToolkitException">
+    /// A file is missing or malformed, describes another kind of model, a device is not there, or its memory is too small.
+    /// </exception>
+    public static TorchModel Load(string path, IReadOnlyList<string> devices) => Load(path, devices, null);
+
+    internal static TorchModel Load(string path, IReadOnlyList<string> devices, ScalarType? cacheType)
+    {
+        using ModelSource source = ModelSource.Open(path);
+        Qwen3Config config = source.Config;
+        TorchDevices.Check(source.Name, LayerPlacement.Estimate(config, devices, source.EmbeddingBytes, Math.Min(config.MaxPositions, 4096)));
+        using var quiet = no_grad();
+        Device[] placed = [.. LayerPlacement.Of(config.Layers, devices).Select(name => torch.device(name))];
+        bool cuda = placed.Any(device => device.type == DeviceType.CUDA);
+        return new TorchModel(source.Name, config, TorchWeights.Read(config, source.Checkpoint, placed), placed, cacheType ?? (cuda ? bfloat16 : float32));
+    }
+
+    public ITokenSequence NewSequence(int capacity)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, MaxPositions);
+        return new TorchSequence(this, capacity);
+    }
+
+    public void ForwardBatch(ReadOnlySpan<SequenceStep> steps, Span<float> logits)
+    {
+        CheckLogits(logits, steps.Length);
+        CheckBatch(steps);
+        lock (_running)
+        {
+            var pass = new TorchPass(this);
+            for (int i = 0; i < steps.Length; i++)
+            {
+                ReadOnlySpan<int> tokens = steps[i].Tokens.Span;
+                var sequence = (TorchSequence)steps[i].Sequence;
+                for (int j = 0; j < tokens.Length; j++)
+                    pass.Add(sequence, tokens[j], sequence.Length + j, j == tokens.Length - 1 ? i : -1, logits);
+            }
+            pass.Flush(logits);
+        }
+        foreach (SequenceStep step in steps) ((TorchSequence)step.Sequence).Length += step.Tokens.Length;
+    }
+
+    internal void Append(TorchSequence sequence, ReadOnlySpan<int> tokens, Span<float> logits, bool all)
+    {
+        CheckLogits(logits, all ? tokens.Length : 1);
+        CheckTokens(sequence, tokens);
+        lock (_running)
+        {
+            var pass = new TorchPass(this);
+            for (int j = 0; j < tokens.Length; j++)
+                pass.Add(sequence, tokens[j], sequence.Length + j, all ? j : j == tokens.Length - 1 ? 0 : -1, logits);
+            pass.Flush(logits);
+        }
+        sequence.Length += tokens.Length;
+    }
+
+    /// <summary>Frees the weights. No sequence of this model may be in use, and none works afterwards.</summary>
+    public void Dispose()
+    {
+        lock (_running)
+        {
+            if (_disposed) return;
+            _disposed = true;
+            _weights.Dispose();
+            foreach (Tensor table in _angles.Values) table.Dispose();
+        }
+    }
+
+    internal TorchWeights Weights => _weights;
+
+    /// <summary>
+    /// Cosines and sines of position * theta^(-2i / width) on a device: [positions, 2, width / 2], for at least so many
+    /// positions. The table grows by need: a model may allow far more positions than any sequence uses.
+    /// </summary>
+    internal Tensor Angles(Device device, int positions)
+    {
+        if (positions > _angledPositions)
+        {
+            foreach (Tensor table in _angles.Values) table.Dispose();
+            _angles.Clear();
+            _angledPositions = (int)Math.Min(MaxPositions, LayerPlacement.RoundUp(2L * positions, LayerPlacement.CacheBlock));
+        }
+        string key = device.ToString();
+        if (_angles.TryGetValue(key, out Tensor? angles)) return angles;
+        int half = Config.HeadDimension / 2;
+        var values = new float[_angledPositions * 2 * half];
+        for (int i = 0; i < half; i++)
+        {
+            double frequency = Math.Pow(Config.RopeTheta, -2.0 * i / Config.HeadDimension);
+            for (int p = 0; p < _angledPositions; p++)
+                (values[p * 2 * half + i], values[p * 2 * half + half + i]) = ((float)Math.Cos(p * frequency), (float)Math.Sin(p * frequency));
+        }
+        return _angles[key] = Int8Weight.Place(values, device, _angledPositions, 2, half);
+    }
+
+    private void CheckLogits(Span<float> logits, int rows)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (logits.Length < (long)rows * VocabularySize)
+            throw new ArgumentException($"expected room for {rows} rows of {VocabularySize} logits, got {logits.Length} values", nameof(logits));
+    }
+
+    private void CheckTokens(TorchSequence sequence, ReadOnlySpan<int> tokens)
+    {
+        _ = sequence.Keys(0); // throws when disposed
+        if (tokens.IsEmpty) throw new ArgumentException("expected at least one token, got none", nameof(tokens));
+        if (tokens.Length > sequence.Capacity - sequence.Length)
+            throw new ArgumentException(
+                $"expected at most {sequence.Capacity - sequence.Length} more tokens in a sequence of {sequence.Capacity}, got {tokens.Length}", nameof(tokens));
+        foreach (int token in tokens)
+            if ((uint)token >= (uint)VocabularySize)
+                throw new ArgumentOutOfRangeException(nameof(tokens), token, $"expected tokens below {VocabularySize}");
+    }
+
+    /// <summary>Checks all steps before any of them changes a sequence.</summary>
+    private void CheckBatch(ReadOnlySpan<SequenceStep> steps)
+    {
+        int marked = 0;
+        try
+        {
+            for (; marked < steps.Length; marked++)
+            {
+                if (steps[marked].Sequence is not TorchSequence sequence || sequence.Model != this)
+                    throw new ArgumentException("expected sequences of this model", nameof(steps));
+                if (sequence.InBatch) throw new ArgumentException("expected each sequence once, got one twice", nameof(steps));
+                CheckTokens(sequence, steps[marked].Tokens.Span);
+                sequence.InBatch = true;
+            }
+        }
+        finally
+        {
+            for (int i = 0; i < marked; i++) ((TorchSequence)steps[i].Sequence).InBatch = false;
+        }
+    }
+}
