@@ -16,6 +16,7 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Serve of ParseResults<Serve.ServeArguments>
     | [<CliPrefix(CliPrefix.None)>] Info of ParseResults<Info.InfoArguments>
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<Bench.BenchArguments>
+    | [<CliPrefix(CliPrefix.None)>] Doctor of ParseResults<Doctor.DoctorArguments>
     | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
     | [<CliPrefix(CliPrefix.None)>] Docs of ParseResults<Docs.DocsArguments>
 
@@ -30,7 +31,8 @@ type ToolkitArguments =
             | Collect _ -> "ask every model every query and write a trace file."
             | Train _ -> "train the models of a plan (needs a build with TorchSharp)."
             | Serve _ -> "serve the ladder behind one OpenAI-compatible endpoint."
-            | Info _ -> "show the models of a ladder, their sizes and their measured costs."
             | Bench _ -> "measure the CPU engine: prefill, decoding, share of the memory's speed."
             | Docs _ -> "write the reference pages of this command line and of the libraries."
+            | Info _ -> "show what a ladder would load where, the memory it takes, and what a token costs."
+            | Doctor _ -> "check that the Torch engine works on a device (needs a build with TorchSharp)."
             | Theory _ -> "thresholds, regret bounds and sample sizes for a ladder."

@@ -23,6 +23,7 @@ let private dispatch (parser: ArgumentParser) (arguments: ParseResults<ToolkitAr
     | Info a -> Info.execute a
     | Bench a -> Bench.execute a
     | Docs a -> Docs.execute a parser
+    | Doctor a -> Doctor.execute a
     | Theory a -> Theory.execute a
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.

@@ -15,6 +15,7 @@ let tests =
         Models.SafeTensorsTests.tests
         Models.KernelTests.tests
         Models.VectorMathTests.tests
+        Models.CheckpointFormatsTests.tests
         Models.CpuWeightsTests.tests
         Models.CpuModelTests.tests
         Models.ModelBenchmarkTests.tests

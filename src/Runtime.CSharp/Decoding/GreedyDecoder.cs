@@ -13,8 +13,12 @@ public sealed record Generation(int[] Tokens, AnswerSignals Signals, bool Ended)
 public delegate bool TokenObserver(int token, double logProbability, ReadOnlySpan<float> logits);
 
 /// <summary>Greedy decoding of one prompt, or of many in a batch that is refilled as answers end.</summary>
-public sealed class GreedyDecoder(ITokenModel model, int endOfText, int maxTokens)
+/// <param name="endTokens">Each of them ends an answer.</param>
+public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endTokens, int maxTokens)
 {
+    /// <summary>A decoder whose answers end with one token.</summary>
+    public GreedyDecoder(ITokenModel model, int endOfText, int maxTokens) : this(model, [endOfText], maxTokens) { }
+
     /// <summary>Decodes one prompt; <paramref name="onToken"/> sees every token but the end as it is chosen.</summary>
     /// <exception cref="ToolkitException">The prompt is empty or leaves no room for an answer.</exception>
     public Generation Decode(ReadOnlySpan<int> prompt, Action<int>? onToken = null, CancellationToken cancel = default) =>
@@ -38,7 +42,7 @@ public sealed class GreedyDecoder(ITokenModel model, int endOfText, int maxToken
         {
             cancel.ThrowIfCancellationRequested();
             int token = signals.Observe(logits);
-            if (token == endOfText) return new Generation([.. tokens], signals.ToSignals(), true);
+            if (endTokens.Contains(token)) return new Generation([.. tokens], signals.ToSignals(), true);
             tokens.Add(token);
             if (!observer(token, signals.LastLogProbability, logits) || tokens.Count == maxTokens || sequence.Length == sequence.Capacity)
                 return new Generation([.. tokens], signals.ToSignals(), false);
@@ -74,7 +78,7 @@ public sealed class GreedyDecoder(ITokenModel model, int endOfText, int maxToken
                 for (int i = 0; i < slots.Count; i++) steps[i] = new SequenceStep(slots[i].Sequence, slots[i].Feed);
                 model.ForwardBatch(steps.AsSpan(0, slots.Count), logits.AsSpan(0, slots.Count * model.VocabularySize));
                 for (int i = 0; i < slots.Count; i++)
-                    slots[i].Take(logits.AsSpan(i * model.VocabularySize, model.VocabularySize), endOfText, maxTokens);
+                    slots[i].Take(logits.AsSpan(i * model.VocabularySize, model.VocabularySize), endTokens, maxTokens);
                 for (int i = slots.Count - 1; i >= 0; i--)
                 {
                     if (slots[i].Result is not { } result) continue;
@@ -109,10 +113,10 @@ public sealed class GreedyDecoder(ITokenModel model, int endOfText, int maxToken
         public ReadOnlyMemory<int> Feed { get; private set; } = feed;
         public Generation? Result { get; private set; }
 
-        public void Take(Span<float> logits, int endOfText, int maxTokens)
+        public void Take(Span<float> logits, IReadOnlyList<int> endTokens, int maxTokens)
         {
             int token = _signals.Observe(logits);
-            bool ended = token == endOfText;
+            bool ended = endTokens.Contains(token);
             if (!ended) _tokens.Add(token);
             if (ended || _tokens.Count == maxTokens || sequence.Length == sequence.Capacity)
                 Result = new Generation([.. _tokens], _signals.ToSignals(), ended);

@@ -17,16 +17,18 @@ public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer to
     {
         long start = Stopwatch.GetTimestamp();
         int[] prompt = Encode(request.Prompt);
-        var decoder = new GreedyDecoder(model, tokenizer.EndOfText, Math.Min(request.MaxTokens ?? maxTokens, maxTokens));
+        var decoder = new GreedyDecoder(model, tokenizer.StopTokens, Math.Min(request.MaxTokens ?? maxTokens, maxTokens));
         var tokens = new List<StageToken>();
         var text = new StopText(request.Stop);
+        var stream = new TextStream(tokenizer); // a character may be spread over several tokens
         Generation generation = decoder.Decode(prompt, (token, logProbability, logits) =>
         {
-            var written = new StageToken(token, tokenizer.Decode([token]), logProbability) { Alternatives = Likeliest(logits, request.Alternatives) };
+            var written = new StageToken(token, stream.Add(token), logProbability) { Alternatives = Likeliest(logits, request.Alternatives) };
             tokens.Add(written);
             onToken?.Invoke(written);
             return !text.Append(written.Text);
         }, cancel);
+        if (!text.Stopped) text.Append(stream.End());
         return new(new StageReply(text.Text, tokens, generation.Signals, generation.Ended || text.Stopped,
             prompt.Length, generation.Signals.Length, stage.Cost, Stopwatch.GetElapsedTime(start).TotalSeconds));
     }

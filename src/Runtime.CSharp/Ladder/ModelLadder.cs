@@ -57,7 +57,7 @@ public sealed class ModelLadder : IDisposable
     public int[] EncodePrompt(string question) => Tokenizer.Encode(Qwen3Chat.Render(question, File.Chat));
 
     /// <summary>The greedy decoder of a stage.</summary>
-    public GreedyDecoder Decoder(int stage) => new(_models[stage], Tokenizer.EndOfText, File.MaxTokens);
+    public GreedyDecoder Decoder(int stage) => new(_models[stage], Tokenizer.StopTokens, File.MaxTokens);
 
     public void Dispose()
     {

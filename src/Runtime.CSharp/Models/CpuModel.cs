@@ -35,16 +35,9 @@ public sealed class CpuModel : ITokenModel
     /// <exception cref="ToolkitException">A file is missing or malformed, or describes another kind of model.</exception>
     public static CpuModel Load(string folder, KernelSet? kernels = null)
     {
-<<<<<<< HEAD
-        Qwen3Config config = Qwen3Config.Read(Path.Combine(folder, "config.json"));
-        using Checkpoint checkpoint = Checkpoint.Open(folder);
-        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
-        kernels ??= KernelSet.Best;
-        return new CpuModel(name, config, CpuWeights.Read(config, checkpoint, kernels), kernels);
-=======
         using ModelSource source = ModelSource.Open(folder);
-        return new CpuModel(source.Name, source.Config, CpuWeights.Read(source.Config, source.Checkpoint), kernels ?? KernelSet.Best);
->>>>>>> 6d5a8fb (Torch engine, GGUF, data sets: work in progress)
+        kernels ??= KernelSet.Best;
+        return new CpuModel(source.Name, source.Config, CpuWeights.Read(source.Config, source.Checkpoint, kernels), kernels);
     }
 
     /// <summary>A model of this shape with random weights, for measuring speed.</summary>

@@ -15,6 +15,16 @@ public sealed class ModelSource : IDisposable
     /// <summary>Bytes of one value of the embedding as an engine may keep it without loss.</summary>
     public int EmbeddingBytes => Checkpoint.TypeOf("model.embed_tokens.weight") is TensorType.BF16 or TensorType.F16 ? 2 : 4;
 
+    /// <summary>How the matrices are kept on disk: <c>F32</c>, <c>F16</c>, <c>BF16</c>, <c>W8A8 INT8</c> or <c>Q8_0</c>.</summary>
+    public string Format
+    {
+        get
+        {
+            TensorType type = Checkpoint.TypeOf("model.layers.0.self_attn.q_proj.weight");
+            return type != TensorType.I8 ? type.ToString() : GgufFile.Is(Name) ? "Q8_0" : "W8A8 INT8";
+        }
+    }
+
     /// <summary>Opens a Hugging Face folder, or a <c>.gguf</c> file in F32, F16, BF16 or Q8_0.</summary>
     /// <exception cref="ToolkitException">A file is missing or malformed, or describes another kind of model.</exception>
     public static ModelSource Open(string path)

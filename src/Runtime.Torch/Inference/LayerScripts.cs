@@ -15,14 +15,25 @@ namespace OptimalStopping.Runtime.Torch.Inference;
 internal static class LayerScripts
 {
     private const string Source = """
-        def linear(x: Tensor, weight: Tensor, scale: Tensor, outputs: int) -> Tensor:
+        def product(x: Tensor, weight: Tensor) -> Tensor:
             greatest = torch.clamp_min(torch.amax(torch.abs(x), [1], True), 1e-30)
             q = torch.round(x * (127.0 / greatest)).to(1)
-            if weight.size(1) > q.size(1):
-                q = torch.constant_pad_nd(q, [0, weight.size(1) - q.size(1)])
-            y = torch._int_mm(q, weight.t())
-            y = y.to(6) * (scale * (greatest / 127.0))
-            return torch.narrow(y, 1, 0, outputs)
+            return torch._int_mm(q, weight.t()).to(6) * (greatest / 127.0)
+
+        def linear(x: Tensor, weight: Tensor, scale: Tensor, outputs: int, group: int) -> Tensor:
+            inputs = weight.size(1)
+            if inputs > x.size(1):
+                x = torch.constant_pad_nd(x, [0, inputs - x.size(1)])
+            if group == 0 or group >= inputs:
+                y = product(x, weight)
+            else:
+                y = product(torch.narrow(x, 1, 0, group), torch.narrow(weight, 1, 0, group))
+                first = group
+                while first < inputs:
+                    count = min(group, inputs - first)
+                    y = y + product(torch.narrow(x, 1, first, count), torch.narrow(weight, 1, first, count))
+                    first += count
+            return torch.narrow(y * scale, 1, 0, outputs)
 
         def norm(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
             return x * (1.0 / torch.sqrt(torch.mean(x * x, [-1], True) + epsilon)) * gain
@@ -35,8 +46,8 @@ internal static class LayerScripts
             b = torch.narrow(x, 2, half, half)
             return torch.cat([a * cosine - b * sine, b * cosine + a * sine], 2)
 
-        def heads(x: Tensor, gain: Tensor, weight: Tensor, scale: Tensor, query_gain: Tensor, key_gain: Tensor, angles: Tensor, queries: int, keys: int, width: int, epsilon: float) -> Tensor:
-            y = linear(norm(x, gain, epsilon), weight, scale, (queries + 2 * keys) * width)
+        def heads(x: Tensor, gain: Tensor, weight: Tensor, scale: Tensor, query_gain: Tensor, key_gain: Tensor, angles: Tensor, queries: int, keys: int, width: int, epsilon: float, group: int) -> Tensor:
+            y = linear(norm(x, gain, epsilon), weight, scale, (queries + 2 * keys) * width, group)
             y = y.view(-1, queries + 2 * keys, width)
             q = rotate(norm(torch.narrow(y, 1, 0, queries), query_gain, epsilon), angles)
             k = rotate(norm(torch.narrow(y, 1, queries, keys), key_gain, epsilon), angles)
@@ -60,14 +71,14 @@ internal static class LayerScripts
             mixed = mixed.view(keys, group, rows, width).permute([2, 0, 1, 3]).reshape(rows, queries * width)
             return torch.narrow(mixed, 0, 0, count).to(6)
 
-        def rest(x: Tensor, mixed: Tensor, output: Tensor, output_scale: Tensor, gain: Tensor, gate_up: Tensor, gate_up_scale: Tensor, down: Tensor, down_scale: Tensor, inner: int, epsilon: float) -> Tensor:
-            x = x + linear(mixed, output, output_scale, x.size(1))
-            y = linear(norm(x, gain, epsilon), gate_up, gate_up_scale, 2 * inner)
+        def rest(x: Tensor, mixed: Tensor, output: Tensor, output_scale: Tensor, gain: Tensor, gate_up: Tensor, gate_up_scale: Tensor, down: Tensor, down_scale: Tensor, inner: int, epsilon: float, group: int) -> Tensor:
+            x = x + linear(mixed, output, output_scale, x.size(1), group)
+            y = linear(norm(x, gain, epsilon), gate_up, gate_up_scale, 2 * inner, group)
             y = torch.silu(torch.narrow(y, 1, 0, inner)) * torch.narrow(y, 1, inner, inner)
-            return x + linear(y, down, down_scale, x.size(1))
+            return x + linear(y, down, down_scale, x.size(1), group)
 
-        def head(x: Tensor, gain: Tensor, weight: Tensor, scale: Tensor, vocabulary: int, epsilon: float) -> Tensor:
-            return linear(norm(x, gain, epsilon), weight, scale, vocabulary)
+        def head(x: Tensor, gain: Tensor, weight: Tensor, scale: Tensor, vocabulary: int, epsilon: float, group: int) -> Tensor:
+            return linear(norm(x, gain, epsilon), weight, scale, vocabulary, group)
 
         """;
 
@@ -79,13 +90,14 @@ internal static class LayerScripts
         return torch.jit.compile(Source);
     });
 
-    /// <summary>Rows [tokens, inputs] times INT8 weights [outputs, inputs] with a scale per output, activations rounded per row.</summary>
-    public static Tensor Linear(Tensor x, Int8Weight weight) =>
-        Call("linear", x, weight.Values, weight.Scales, weight.Outputs);
+    /// <summary>Rows [tokens, inputs] times INT8 weights [outputs, inputs] with a scale per output, activations rounded to INT8.</summary>
+    /// <param name="group">Activations that share a scale; 0: all of a row.</param>
+    public static Tensor Linear(Tensor x, Int8Weight weight, int group) =>
+        Call("linear", x, weight.Values, weight.Scales, weight.Outputs, group);
 
     /// <summary>Queries, keys and values of a layer, normed and turned: [tokens, heads + 2 * key heads, width].</summary>
-    public static Tensor Heads(Tensor x, TorchLayer layer, Tensor angles, int queries, int keys, int width, double epsilon) =>
-        Call("heads", x, layer.AttentionNorm, layer.Attention.Values, layer.Attention.Scales, layer.QueryNorm, layer.KeyNorm, angles, queries, keys, width, epsilon);
+    public static Tensor Heads(Tensor x, TorchLayer layer, Tensor angles, int queries, int keys, int width, double epsilon, int group) =>
+        Call("heads", x, layer.AttentionNorm, layer.Attention.Values, layer.Attention.Scales, layer.QueryNorm, layer.KeyNorm, angles, queries, keys, width, epsilon, group);
 
     /// <summary>
     /// Stores the keys and values of rows <paramref name="first"/> on, then attends with their queries: [count, heads * width].
@@ -95,13 +107,13 @@ internal static class LayerScripts
         Call("attend", heads, first, count, keyCache, valueCache, position, mask);
 
     /// <summary>The output projection and the feed-forward part of a layer.</summary>
-    public static Tensor Rest(Tensor x, Tensor mixed, TorchLayer layer, int inner, double epsilon) =>
+    public static Tensor Rest(Tensor x, Tensor mixed, TorchLayer layer, int inner, double epsilon, int group) =>
         Call("rest", x, mixed, layer.Output.Values, layer.Output.Scales, layer.FeedForwardNorm, layer.GateUp.Values, layer.GateUp.Scales,
-            layer.Down.Values, layer.Down.Scales, inner, epsilon);
+            layer.Down.Values, layer.Down.Scales, inner, epsilon, group);
 
     /// <summary>Logits: [tokens, vocabulary].</summary>
-    public static Tensor Head(Tensor x, Tensor gain, Int8Weight weight, double epsilon) =>
-        Call("head", x, gain, weight.Values, weight.Scales, weight.Outputs, epsilon);
+    public static Tensor Head(Tensor x, Tensor gain, Int8Weight weight, double epsilon, int group) =>
+        Call("head", x, gain, weight.Values, weight.Scales, weight.Outputs, epsilon, group);
 
     private static Tensor Call(string name, params object[] arguments) => (Tensor)Unit.Value.invoke(name, arguments);
 

@@ -24,8 +24,8 @@ public sealed class TorchModel : ITokenModel
     private int _angledPositions;
     private bool _disposed;
 
-    private TorchModel(string name, Qwen3Config config, TorchWeights weights, Device[] devices, ScalarType cacheType) =>
-        (Name, Config, _weights, Devices, CacheType) = (name, config, weights, devices, cacheType);
+    private TorchModel(string name, Qwen3Config config, TorchWeights weights, Device[] devices, ScalarType cacheType, int group) =>
+        (Name, Config, _weights, Devices, CacheType, Group) = (name, config, weights, devices, cacheType, group);
 
     public string Name { get; }
     public Qwen3Config Config { get; }
@@ -38,6 +38,12 @@ public sealed class TorchModel : ITokenModel
     /// <summary>What keys and values are kept in: float32 on the processor, bfloat16 where a CUDA device takes part.</summary>
     internal ScalarType CacheType { get; }
 
+    /// <summary>
+    /// Activations that share a scale: 64 on the processor, as in the managed engine; all of a row (0) where a CUDA device
+    /// takes part, whose INT8 product is one call then.
+    /// </summary>
+    internal int Group { get; }
+
     /// <summary>Makes <c>backend: torch</c> of ladder files known.</summary>
     public static void Register() => ModelBackends.Register("torch", stage => Load(stage.Path, stage.Devices));
 
@@ -46,17 +52,19 @@ public sealed class TorchModel : ITokenModel
     /// <exception cref="ToolkitException">
     /// A file is missing or malformed, describes another kind of model, a device is not there, or its memory is too small.
     /// </exception>
-    public static TorchModel Load(string path, IReadOnlyList<string> devices) => Load(path, devices, null);
+    public static TorchModel Load(string path, IReadOnlyList<string> devices) => Load(path, devices, null, null);
 
-    internal static TorchModel Load(string path, IReadOnlyList<string> devices, ScalarType? cacheType)
+    internal static TorchModel Load(string path, IReadOnlyList<string> devices, ScalarType? cacheType, int? group)
     {
         using ModelSource source = ModelSource.Open(path);
         Qwen3Config config = source.Config;
+        if (config.HeadDimension % 8 != 0) // libtorch's product of scores and values then rounds a row by its place among the rows
+            throw new ToolkitException($"{source.Name}: head_dim: expected a multiple of 8 (backend torch), got {config.HeadDimension}");
         TorchDevices.Check(source.Name, LayerPlacement.Estimate(config, devices, source.EmbeddingBytes, Math.Min(config.MaxPositions, 4096)));
         using var quiet = no_grad();
         Device[] placed = [.. LayerPlacement.Of(config.Layers, devices).Select(name => torch.device(name))];
         bool cuda = placed.Any(device => device.type == DeviceType.CUDA);
-        return new TorchModel(source.Name, config, TorchWeights.Read(config, source.Checkpoint, placed), placed, cacheType ?? (cuda ? bfloat16 : float32));
+        return new TorchModel(source.Name, config, TorchWeights.Read(config, source.Checkpoint, placed), placed, cacheType ?? (cuda ? bfloat16 : float32), group ?? (cuda ? 0 : 64));
     }
 
     public ITokenSequence NewSequence(int capacity)

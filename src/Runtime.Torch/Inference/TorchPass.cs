@@ -43,14 +43,14 @@ internal sealed class TorchPass(TorchModel model)
                 foreach (Part part in parts) part.Mask = Mask(part, device);
             }
             using var inner = NewDisposeScope();
-            Tensor heads = LayerScripts.Heads(x, weights.Layers[layer], angles, config.Heads, config.KeyValueHeads, config.HeadDimension, config.RmsNormEpsilon);
+            Tensor heads = LayerScripts.Heads(x, weights.Layers[layer], angles, config.Heads, config.KeyValueHeads, config.HeadDimension, config.RmsNormEpsilon, model.Group);
             var mixed = new List<Tensor>(parts.Count + 1);
             foreach (Part part in parts)
                 mixed.Add(LayerScripts.Attend(heads, part.First, part.Count, part.Sequence.Keys(layer), part.Sequence.Values(layer), part.Position, part.Mask!));
             if (_rows.Count < Rows) mixed.Add(zeros([Rows - _rows.Count, config.Heads * config.HeadDimension], float32, device));
-            x = LayerScripts.Rest(x, cat(mixed, 0), weights.Layers[layer], config.IntermediateSize, config.RmsNormEpsilon).MoveToOuterDisposeScope();
+            x = LayerScripts.Rest(x, cat(mixed, 0), weights.Layers[layer], config.IntermediateSize, config.RmsNormEpsilon, model.Group).MoveToOuterDisposeScope();
         }
-        if (_rows.Any(row => row.LogitRow >= 0)) CopyLogits(LayerScripts.Head(x, weights.FinalNorm, weights.Head, config.RmsNormEpsilon), logits);
+        if (_rows.Any(row => row.LogitRow >= 0)) CopyLogits(LayerScripts.Head(x, weights.FinalNorm, weights.Head, config.RmsNormEpsilon, model.Group), logits);
         _rows.Clear();
     }
 
