@@ -73,7 +73,7 @@ public sealed class Checkpoint : IDisposable
     internal unsafe MappedTensor Mapped(string name, params long[] shape)
     {
         var (file, entry) = Find(name, shape);
-        return new MappedTensor(entry, file.Map() + entry.Offset);
+        return new MappedTensor(entry, file.Bytes(entry));
     }
 
     public void Dispose()

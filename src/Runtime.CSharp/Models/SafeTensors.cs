@@ -90,6 +90,8 @@ public sealed class SafeTensors : ITensorFile
         ? MemoryMarshal.Cast<byte, sbyte>(Read(entry)).ToArray()
         : throw new ToolkitException($"{entry.File}: {entry.Name}: expected I8, got {entry.Type}");
 
+    unsafe byte* ITensorFile.Bytes(TensorEntry entry) => Map() + entry.Offset;
+
     /// <summary>
     /// The file's bytes in memory, mapped at the first call; they stay until this is disposed. To be used where copying a
     /// tensor into an array would cost too much. Another process must not shorten the file meanwhile.

@@ -87,7 +87,7 @@ internal sealed partial class GgufFile : ITensorFile
         if (entry.Name.EndsWith("_scale", StringComparison.Ordinal)) return Rounded(entry.Name[..^"_scale".Length]).Scales;
         if (entry.Type == TensorType.I8) throw new ToolkitException($"{_file}: {entry.Name}: expected F32, F16 or BF16, got Q8_0");
         if (_blocks.Contains(entry.Name)) return Dequantised(entry);
-        byte[] bytes = Bytes(entry.Offset, entry.Bytes, entry.Name);
+        byte[] bytes = Read(entry.Offset, entry.Bytes, entry.Name);
         var values = new float[entry.Count];
         for (int i = 0; i < values.Length; i++)
             values[i] = entry.Type switch
@@ -102,7 +102,26 @@ internal sealed partial class GgufFile : ITensorFile
     public sbyte[] ReadBytes(TensorEntry entry) => entry.Type == TensorType.I8 ? Rounded(entry.Name).Values
         : throw new ToolkitException($"{_file}: {entry.Name}: expected Q8_0, got {entry.Type}");
 
-    public void Dispose() => _handle.Dispose();
+    public unsafe byte* Bytes(TensorEntry entry)
+    {
+        if (!_kept.TryGetValue(entry.Name, out byte[]? bytes))
+        {
+            ReadOnlySpan<byte> values = entry.Type == TensorType.I8 ? MemoryMarshal.AsBytes<sbyte>(ReadBytes(entry))
+                : _blocks.Contains(entry.Name) ? MemoryMarshal.AsBytes<float>(Dequantised(entry)) : Read(entry.Offset, entry.Bytes, entry.Name);
+            bytes = GC.AllocateUninitializedArray<byte>(Math.Max(1, values.Length), pinned: true);
+            values.CopyTo(bytes);
+            _kept.Add(entry.Name, bytes);
+        }
+        return (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(bytes));
+    }
+
+    public void Dispose()
+    {
+        _handle.Dispose();
+        _kept.Clear();
+    }
+
+    private readonly Dictionary<string, byte[]> _kept = []; // pinned
 
     private (string Name, Int8Rows Rows)? _last; // values and scales of one tensor are read one after the other
 
@@ -118,7 +137,7 @@ internal sealed partial class GgufFile : ITensorFile
     private float[] Dequantised(TensorEntry entry)
     {
         long count = entry.Shape.Aggregate(1L, (a, b) => a * b);
-        byte[] bytes = Bytes(entry.Offset, count / BlockValues * BlockBytes, entry.Name);
+        byte[] bytes = Read(entry.Offset, count / BlockValues * BlockBytes, entry.Name);
         var values = new float[count];
         for (int block = 0; block < count / BlockValues; block++)
         {
@@ -137,7 +156,7 @@ internal sealed partial class GgufFile : ITensorFile
         return values;
     }
 
-    private byte[] Bytes(long offset, long count, string name)
+    private byte[] Read(long offset, long count, string name)
     {
         if (count > System.Array.MaxLength) throw new ToolkitException($"{_file}: {name}: expected at most {System.Array.MaxLength} bytes, got {count}");
         var bytes = new byte[count];
