@@ -22,6 +22,7 @@ let tests =
         Cli.Tests.ReferenceTests.tests
         Cli.Tests.TutorialTests.tests
         Cli.Tests.TheoryTests.tests
+        Cli.Tests.RealModelsTests.tests
         testList "Faults" [
             Cli.Tests.Faults.KillTests.tests
             Cli.Tests.Faults.ResourceTests.tests

@@ -12,7 +12,7 @@ open OptimalStopping.Runtime.Ladder
 open OptimalStopping.Runtime.Traces
 open Runtime.Tests.Ladder
 
-let private commands = [ "run"; "evaluate"; "calibrate"; "figure"; "decode"; "collect"; "train"; "serve"; "info"; "bench"; "theory"; "docs" ]
+let private commands = [ "run"; "evaluate"; "calibrate"; "figure"; "decode"; "collect"; "train"; "serve"; "info"; "doctor"; "bench"; "theory"; "docs" ]
 
 /// Exit code and standard error of a command line that is run in this process. Nothing may escape as an exception.
 let private execute (arguments: string list) =
