@@ -1,7 +1,7 @@
 /// `toolkit doctor`: does the Torch engine work on this device?
 module OptimalStopping.Cli.Commands.Doctor
 
-open System.Linq
+open System
 open System.Text.Json
 open Argu
 open OptimalStopping.Runtime
@@ -18,7 +18,7 @@ type DoctorArguments =
             | Json -> "print JSON."
 
 let private isDevice (name: string) =
-    name = "cpu" || (name.StartsWith "cuda:" && name.Length > 5 && name.Length < 8 && name.Substring(5).All System.Char.IsAsciiDigit)
+    name = "cpu" || (name.StartsWith "cuda:" && name.Length > 5 && name.Length < 8 && Seq.forall Char.IsAsciiDigit (name.Substring 5))
 
 let execute (arguments: ParseResults<DoctorArguments>) =
     let device = arguments.GetResult(Device, defaultValue = "cuda:0")

@@ -37,9 +37,9 @@ public static class LayerPlacement
         {
             string device = placed[first];
             int count = placed.Skip(first).TakeWhile(other => other == device).Count();
-            bool cuda = device.StartsWith("cuda", StringComparison.Ordinal), last = first + count == placed.Length;
+            bool last = first + count == placed.Length;
             long weights = count * layer + (first == 0 ? vocabulary * hidden * embeddingBytes : 0) + (last ? Matrix(vocabulary, hidden) + 4 * hidden : 0);
-            long cache = count * 2L * keys * RoundUp(tokens, CacheBlock) * (cuda ? 2 : 4);
+            long cache = count * 2L * keys * RoundUp(tokens, CacheBlock) * 2; // bfloat16
             // Activations in float32 and their INT8 products before and after scaling; the attention's scores.
             long work = 4L * Rows * (3 * Math.Max(queries + 2 * keys, 2 * inner) + 4 * hidden) + (last ? 3L * 4 * Rows * vocabulary : 0)
                 + 4L * Rows * config.Heads * RoundUp(tokens, CacheBlock);

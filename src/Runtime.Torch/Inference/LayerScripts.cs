@@ -53,13 +53,13 @@ internal static class LayerScripts
             k = rotate(norm(torch.narrow(y, 1, queries, keys), key_gain, epsilon), angles)
             return torch.cat([q, k, torch.narrow(y, 1, queries + keys, keys)], 1)
 
-        def attend(y: Tensor, first: int, count: int, key_cache: Tensor, value_cache: Tensor, position: int, mask: Tensor) -> Tensor:
+        def attend(y: Tensor, first: int, count: int, key_cache: Tensor, value_cache: Tensor, position: int, mask: Tensor, wide: bool) -> Tensor:
             keys = key_cache.size(0)
             width = key_cache.size(2)
             queries = y.size(1) - 2 * keys
             group = queries // keys
             rows = y.size(0)
-            own = torch.narrow(y, 0, first, count).to(key_cache.dtype)
+            own = torch.narrow(y, 0, first, count)
             torch.narrow(key_cache, 1, position, count).copy_(torch.narrow(own, 1, queries, keys).transpose(0, 1))
             torch.narrow(value_cache, 1, position, count).copy_(torch.narrow(own, 1, queries + keys, keys).transpose(0, 1))
             q = torch.constant_pad_nd(torch.narrow(own, 1, 0, queries), [0, 0, 0, 0, 0, rows - count])
@@ -67,6 +67,11 @@ internal static class LayerScripts
             length = mask.size(1)
             k = torch.unsqueeze(torch.narrow(key_cache, 1, 0, length), 0)
             v = torch.unsqueeze(torch.narrow(value_cache, 1, 0, length), 0)
+            if wide:
+                k = k.to(6)
+                v = v.to(6)
+            else:
+                q = q.to(key_cache.dtype)
             mixed = torch.scaled_dot_product_attention(q, k, v, mask.repeat(group, 1))
             mixed = mixed.view(keys, group, rows, width).permute([2, 0, 1, 3]).reshape(rows, queries * width)
             return torch.narrow(mixed, 0, 0, count).to(6)
@@ -102,9 +107,10 @@ internal static class LayerScripts
     /// <summary>
     /// Stores the keys and values of rows <paramref name="first"/> on, then attends with their queries: [count, heads * width].
     /// </summary>
+    /// <param name="wide">Attention in float32 instead of in the cache's type.</param>
     /// <param name="mask">[tokens, length]: true where a row may look; length is a whole number of blocks of the cache.</param>
-    public static Tensor Attend(Tensor heads, int first, int count, Tensor keyCache, Tensor valueCache, int position, Tensor mask) =>
-        Call("attend", heads, first, count, keyCache, valueCache, position, mask);
+    public static Tensor Attend(Tensor heads, int first, int count, Tensor keyCache, Tensor valueCache, int position, Tensor mask, bool wide) =>
+        Call("attend", heads, first, count, keyCache, valueCache, position, mask, wide);
 
     /// <summary>The output projection and the feed-forward part of a layer.</summary>
     public static Tensor Rest(Tensor x, Tensor mixed, TorchLayer layer, int inner, double epsilon, int group) =>

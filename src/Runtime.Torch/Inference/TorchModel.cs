@@ -24,8 +24,8 @@ public sealed class TorchModel : ITokenModel
     private int _angledPositions;
     private bool _disposed;
 
-    private TorchModel(string name, Qwen3Config config, TorchWeights weights, Device[] devices, ScalarType cacheType, int group) =>
-        (Name, Config, _weights, Devices, CacheType, Group) = (name, config, weights, devices, cacheType, group);
+    private TorchModel(string name, Qwen3Config config, TorchWeights weights, Device[] devices, bool wide, int group) =>
+        (Name, Config, _weights, Devices, Wide, Group) = (name, config, weights, devices, wide, group);
 
     public string Name { get; }
     public Qwen3Config Config { get; }
@@ -35,8 +35,11 @@ public sealed class TorchModel : ITokenModel
     /// <summary>The device of each layer.</summary>
     internal Device[] Devices { get; }
 
-    /// <summary>What keys and values are kept in: float32 on the processor, bfloat16 where a CUDA device takes part.</summary>
-    internal ScalarType CacheType { get; }
+    /// <summary>
+    /// Whether attention over the keys and values, which are kept in bfloat16, is computed in float32: on the processor, as
+    /// in the managed engine. Where a CUDA device takes part it is computed in bfloat16.
+    /// </summary>
+    internal bool Wide { get; }
 
     /// <summary>
     /// Activations that share a scale: 64 on the processor, as in the managed engine; all of a row (0) where a CUDA device
@@ -54,7 +57,7 @@ public sealed class TorchModel : ITokenModel
     /// </exception>
     public static TorchModel Load(string path, IReadOnlyList<string> devices) => Load(path, devices, null, null);
 
-    internal static TorchModel Load(string path, IReadOnlyList<string> devices, ScalarType? cacheType, int? group)
+    internal static TorchModel Load(string path, IReadOnlyList<string> devices, bool? wide, int? group)
     {
         using ModelSource source = ModelSource.Open(path);
         Qwen3Config config = source.Config;
@@ -64,7 +67,7 @@ public sealed class TorchModel : ITokenModel
         using var quiet = no_grad();
         Device[] placed = [.. LayerPlacement.Of(config.Layers, devices).Select(name => torch.device(name))];
         bool cuda = placed.Any(device => device.type == DeviceType.CUDA);
-        return new TorchModel(source.Name, config, TorchWeights.Read(config, source.Checkpoint, placed), placed, cacheType ?? (cuda ? bfloat16 : float32), group ?? (cuda ? 0 : 64));
+        return new TorchModel(source.Name, config, TorchWeights.Read(config, source.Checkpoint, placed), placed, wide ?? !cuda, group ?? (cuda ? 0 : 64));
     }
 
     public ITokenSequence NewSequence(int capacity)

@@ -46,7 +46,7 @@ internal sealed class TorchPass(TorchModel model)
             Tensor heads = LayerScripts.Heads(x, weights.Layers[layer], angles, config.Heads, config.KeyValueHeads, config.HeadDimension, config.RmsNormEpsilon, model.Group);
             var mixed = new List<Tensor>(parts.Count + 1);
             foreach (Part part in parts)
-                mixed.Add(LayerScripts.Attend(heads, part.First, part.Count, part.Sequence.Keys(layer), part.Sequence.Values(layer), part.Position, part.Mask!));
+                mixed.Add(LayerScripts.Attend(heads, part.First, part.Count, part.Sequence.Keys(layer), part.Sequence.Values(layer), part.Position, part.Mask!, model.Wide));
             if (_rows.Count < Rows) mixed.Add(zeros([Rows - _rows.Count, config.Heads * config.HeadDimension], float32, device));
             x = LayerScripts.Rest(x, cat(mixed, 0), weights.Layers[layer], config.IntermediateSize, config.RmsNormEpsilon, model.Group).MoveToOuterDisposeScope();
         }

@@ -4,7 +4,10 @@ using static TorchSharp.torch;
 
 namespace OptimalStopping.Runtime.Torch.Inference;
 
-/// <summary>A sequence of a <see cref="TorchModel"/>: keys and values of each layer, [key heads, positions, width], on its device.</summary>
+/// <summary>
+/// A sequence of a <see cref="TorchModel"/>: keys and values of each layer, [key heads, positions, width], in bfloat16 on
+/// its device.
+/// </summary>
 internal sealed class TorchSequence : ITokenSequence
 {
     private Tensor[]? _keys, _values;
@@ -16,7 +19,7 @@ internal sealed class TorchSequence : ITokenSequence
         long[] shape = [model.Config.KeyValueHeads, positions, model.Config.HeadDimension];
         using var scope = NewDisposeScope();
         // Zeros and not what memory held: a masked position has weight zero, and zero times NaN is NaN.
-        Tensor Empty(Device device) => zeros(shape, model.CacheType, device).DetachFromDisposeScope();
+        Tensor Empty(Device device) => zeros(shape, bfloat16, device).DetachFromDisposeScope();
         _keys = [.. model.Devices.Select(Empty)];
         _values = [.. model.Devices.Select(Empty)];
     }
