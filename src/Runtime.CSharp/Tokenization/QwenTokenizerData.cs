@@ -69,7 +69,7 @@ internal sealed class QwenTokenizerData
     {
         string vocabularyFile = Path.Combine(folder, "vocab.json"), mergesFile = Path.Combine(folder, "merges.txt");
         if (!File.Exists(vocabularyFile) || !File.Exists(mergesFile))
-            throw new ToolkitException($"{folder}: expected tokenizer.json, or vocab.json with merges.txt, got neither");
+            throw new ToolkitException($"{Path.Combine(folder, "tokenizer.json")}: expected this file, or vocab.json with merges.txt beside it, got neither");
         using JsonDocument document = Json.Open(vocabularyFile);
         Dictionary<string, int> vocabulary = ReadVocabulary(vocabularyFile, "vocab", document.RootElement);
         string[] lines;

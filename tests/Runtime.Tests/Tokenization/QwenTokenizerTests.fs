@@ -174,7 +174,7 @@ let private malformed =
     testList "a malformed file is one line with file, key, expected and got" [
         for name, path, json, part in faults do
             test name { load (changed good.Value path json) stops part }
-        test "no file at all" { load null stops "expected tokenizer.json, or vocab.json with merges.txt, got neither" }
+        test "no file at all" { load null stops "tokenizer.json: expected this file, or vocab.json with merges.txt beside it, got neither" }
         test "half a file" { load (good.Value.Substring(0, 5000)) stops "tokenizer.json:1: expected JSON" }
         test "no stop token" { load good.Value "{}" "expected eos_token_id" }
         test "a stop token in words" { load good.Value """{ "eos_token_id": "x" }""" "eos_token_id: expected token numbers" }
