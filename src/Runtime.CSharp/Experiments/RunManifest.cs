@@ -34,7 +34,7 @@ public sealed record RunManifest(
 
     private static string Commit => Version.Split('+', 2) is [_, var commit] ? commit : "unknown";
 
-    /// <summary>The files that decide what a ladder answers: its file, then configuration, tokenizer and weights of each model.</summary>
+    /// <summary>The files that decide what a ladder answers: its file, configuration, tokenizer and weights of each model, and files of questions.</summary>
     public static IReadOnlyList<string> InputFiles(LadderFile ladder)
     {
         string[] kinds = ["*.json", "*.safetensors", "*.gguf", "merges.txt"];
@@ -44,6 +44,7 @@ public sealed record RunManifest(
             .. ladder.Stages.Select(stage => stage.Path).SelectMany(path => Directory.Exists(path)
                 ? kinds.SelectMany(kind => Directory.GetFiles(path, kind)).Order(StringComparer.Ordinal)
                 : File.Exists(path) ? [path] : (IEnumerable<string>)[]),
+            .. ((string?[])[ladder.Tasks.Path, ladder.Tasks.CalibrationPath]).OfType<string>().Where(File.Exists),
         ];
     }
 

@@ -53,7 +53,7 @@ internal static class LayerScripts
             k = rotate(norm(torch.narrow(y, 1, queries, keys), key_gain, epsilon), angles)
             return torch.cat([q, k, torch.narrow(y, 1, queries + keys, keys)], 1)
 
-        def attend(y: Tensor, first: int, count: int, key_cache: Tensor, value_cache: Tensor, position: int, mask: Tensor, wide: bool) -> Tensor:
+        def attend(y: Tensor, first: int, count: int, key_cache: Tensor, value_cache: Tensor, position: int, mask: Tensor, wide: int) -> Tensor:
             keys = key_cache.size(0)
             width = key_cache.size(2)
             queries = y.size(1) - 2 * keys
@@ -67,7 +67,7 @@ internal static class LayerScripts
             length = mask.size(1)
             k = torch.unsqueeze(torch.narrow(key_cache, 1, 0, length), 0)
             v = torch.unsqueeze(torch.narrow(value_cache, 1, 0, length), 0)
-            if wide:
+            if wide == 1:
                 k = k.to(6)
                 v = v.to(6)
             else:
@@ -110,7 +110,7 @@ internal static class LayerScripts
     /// <param name="wide">Attention in float32 instead of in the cache's type.</param>
     /// <param name="mask">[tokens, length]: true where a row may look; length is a whole number of blocks of the cache.</param>
     public static Tensor Attend(Tensor heads, int first, int count, Tensor keyCache, Tensor valueCache, int position, Tensor mask, bool wide) =>
-        Call("attend", heads, first, count, keyCache, valueCache, position, mask, wide);
+        Call("attend", heads, first, count, keyCache, valueCache, position, mask, wide ? 1 : 0);
 
     /// <summary>The output projection and the feed-forward part of a layer.</summary>
     public static Tensor Rest(Tensor x, Tensor mixed, TorchLayer layer, int inner, double epsilon, int group) =>
