@@ -1,6 +1,6 @@
 // Load on a running server: node load.mjs URL PID [SECONDS=600] [CLIENTS=64] [PROMPTS=models/nano/calibration.jsonl]
 // Each client asks, waits for the answer, and asks again; every fourth answer is streamed. Prints statuses, memory of the
-// server's process through the run, and its own measurements from /metrics. Exits with 1 where something else than 200
+// server's process through the run, and its own measurements from /metrics, both after the first tenth. Exits with 1 where something else than 200
 // or 429 came back, or memory grew by 5 % or more after the first tenth.
 import http from "node:http";
 import { readFileSync } from "node:fs";
@@ -42,16 +42,19 @@ async function client() {
 const memory = [];
 const rss = () => Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/VmRSS:\s+(\d+)/)[1]) / 1024;
 const sample = setInterval(() => memory.push(rss()), Math.max(100, 1000 * Number(seconds) / 100));
+
+// The buckets of the histogram of the toolkit's own time, as [upper bound, requests up to it].
+const buckets = async () => (await (await fetch(new URL("metrics", url))).text()).split("\n")
+  .filter(line => line.startsWith("toolkit_overhead_seconds_bucket")).map(line => [Number(line.match(/le="([^"]+)"/)[1].replace("+Inf", "Infinity")), Number(line.split(" ")[1])]);
+let warm = await buckets(); // of requests before this run
+setTimeout(async () => { warm = await buckets(); }, 100 * Number(seconds));
 await Promise.all(Array.from({ length: Number(clients) }, client));
 clearInterval(sample);
+const overhead = (await buckets()).map(([bound, count], i) => [bound, count - warm[i][1]]);
 
-// A quantile of a Prometheus histogram: the bound of the bucket that it falls into.
-const metrics = await (await fetch(new URL("metrics", url))).text();
-function quantile(name, q) {
-  const buckets = metrics.split("\n").filter(line => line.startsWith(name + "_bucket")).map(line => [line.match(/le="([^"]+)"/)[1], Number(line.split(" ")[1])]);
-  const total = buckets.at(-1)[1];
-  return buckets.find(([, count]) => count >= q * total)[0];
-}
+// The upper bound of the bucket that a quantile falls into.
+const quantile = q => overhead.find(([, count]) => count >= q * overhead.at(-1)[1])[0];
+const below = seconds => overhead.find(([bound]) => bound === seconds)[1] / overhead.at(-1)[1];
 
 latencies.sort((a, b) => a - b);
 const mean = list => list.reduce((a, b) => a + b, 0) / list.length, tenth = Math.ceil(memory.length / 10);
@@ -59,7 +62,9 @@ const before = mean(memory.slice(tenth, 2 * tenth)), after = mean(memory.slice(-
 const strange = [...counts].filter(([kind]) => kind !== "200" && kind !== "429");
 console.log(`${asked} requests in ${seconds} s from ${clients} clients: ${[...counts].map(([kind, count]) => `${count} x ${kind}`).join(", ")}`);
 console.log(`latency p50 ${latencies[Math.floor(latencies.length / 2)].toFixed(1)} ms, p99 ${latencies[Math.floor(0.99 * latencies.length)].toFixed(1)} ms (waiting included)`);
-for (const q of [0.5, 0.9, 0.99, 0.999]) console.log(`the toolkit's own time per request, p${100 * q}: at most ${1000 * quantile("toolkit_overhead_seconds", q)} ms`);
+for (const q of [0.5, 0.9, 0.99, 0.999]) console.log(`the toolkit's own time per request, p${100 * q}: at most ${1000 * quantile(q)} ms`);
+console.log(`requests with less than 2 ms of it: ${(100 * below(0.002)).toFixed(2)} %`);
+console.log(`memory in MiB, ten times through the run: ${Array.from({ length: 10 }, (_, i) => mean(memory.slice(Math.floor(i * memory.length / 10), Math.max(1, Math.floor((i + 1) * memory.length / 10)))).toFixed(0)).join(" ")}`);
 console.log(`memory ${before.toFixed(1)} MiB after warm-up, ${after.toFixed(1)} MiB at the end: ${growth.toFixed(1)} %`);
 console.log(`load average ${loadavg().map(x => x.toFixed(1)).join(" ")} on ${cpus().length} processors`);
 process.exit(strange.length || growth >= 5 ? 1 : 0);

@@ -69,7 +69,7 @@ const chosen = () => ladder.front[Number($("lambda").value)];
 
 function drawFront() {
   const svg = $("front"), front = ladder.front, ns = "http://www.w3.org/2000/svg";
-  const left = 72, right = 620, top = 14, bottom = 176;
+  const left = 96, right = 620, top = 14, bottom = 176;
   const costs = front.map(p => p.expected_cost), qualities = front.map(p => p.expected_quality);
   const c0 = Math.min(...costs), c1 = Math.max(...costs), q0 = Math.min(...qualities), q1 = Math.max(...qualities);
   const x = c => left + (right - left) * (c - c0) / (c1 - c0 || 1);
@@ -85,9 +85,9 @@ function drawFront() {
   add("line", { class: "axis", x1: left, x2: left, y1: top, y2: bottom });
   add("text", { x: left - 6, y: top + 6, "text-anchor": "end" }, percent(q1));
   add("text", { x: left - 6, y: bottom, "text-anchor": "end" }, percent(q0));
-  add("text", { x: left, y: bottom + 20 }, number(c0));
-  add("text", { x: right, y: bottom + 20, "text-anchor": "end" }, number(c1));
-  add("text", { x: (left + right) / 2, y: bottom + 38, "text-anchor": "middle" }, "expected cost per query; expected quality upwards");
+  add("text", { x: left, y: bottom + 22 }, number(c0));
+  add("text", { x: right, y: bottom + 22, "text-anchor": "end" }, number(c1));
+  add("text", { x: (left + right) / 2, y: bottom + 42, "text-anchor": "middle" }, "expected cost per query; expected quality upwards");
   add("polyline", { class: "curve", points: front.map(p => `${x(p.expected_cost)},${y(p.expected_quality)}`).join(" ") });
   for (const p of front) add("circle", { class: "dot", r: 4, cx: x(p.expected_cost), cy: y(p.expected_quality) });
   const here = chosen(), largest = ladder.stages.at(-1);
