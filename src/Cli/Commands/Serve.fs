@@ -36,7 +36,7 @@ type ServeArguments =
             | Port _ -> "port to listen on; 0 for any (default: 8080)."
             | Key_Env _ -> "environment variable with the API keys that are accepted, separated by commas (default: none is asked for)."
             | Anonymous -> "listen on other addresses than this machine's own without asking for a key."
-            | Concurrency _ -> "requests answered at once (default: the number of processors; 64 when all stages are remote)."
+            | Concurrency _ -> "requests answered at once (default: the processors less one; 64 when all stages are remote)."
             | Queue _ -> "requests that may wait; more get 429 (default: 256)."
             | Body_Limit _ -> "largest request body, in bytes (default: 1048576)."
             | Drain _ -> "seconds that requests under way get when the server is stopped (default: 30)."
@@ -96,7 +96,7 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
     let options =
         ServeOptions(
             Host = host, Port = port, Keys = keys keyVariable,
-            Concurrency = whole "--concurrency" 1 (arguments.GetResult(Concurrency, defaultValue = (if allRemote then 64 else Environment.ProcessorCount))),
+            Concurrency = whole "--concurrency" 1 (arguments.GetResult(Concurrency, defaultValue = (if allRemote then 64 else max 1 (Environment.ProcessorCount - 1)))),
             Queue = whole "--queue" 0 (arguments.GetResult(Queue, defaultValue = 256)),
             BodyLimit = bodyLimit,
             Drain = TimeSpan.FromSeconds(arguments.GetResult(Drain, defaultValue = 30.0) |> atLeast "--drain" 0.0),

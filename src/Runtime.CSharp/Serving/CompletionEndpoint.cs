@@ -151,13 +151,16 @@ internal sealed class CompletionEndpoint(LadderService service, RequestGate gate
     // True once a chunk is there. A comment keeps proxies from closing a connection on which a large stage thinks.
     private static async ValueTask<bool> Wait(ChannelReader<Chunk> chunks, HttpContext context)
     {
-        Task<bool> ready = chunks.WaitToReadAsync(context.RequestAborted).AsTask();
-        if (await Task.WhenAny(ready, Task.Delay(KeepAlive, context.RequestAborted)).ConfigureAwait(false) == ready)
+        try
         {
-            await ready.ConfigureAwait(false);
+            // WaitAsync takes its timer away when the chunk comes first; a delay of its own would outlive the request.
+            await chunks.WaitToReadAsync(context.RequestAborted).AsTask().WaitAsync(KeepAlive).ConfigureAwait(false);
             return true;
         }
-        context.RequestAborted.ThrowIfCancellationRequested();
+        catch (TimeoutException)
+        {
+            // written below
+        }
         if (!context.Response.HasStarted) Start(context);
         context.Response.BodyWriter.Write(": still at it\n\n"u8);
         await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);

@@ -11,8 +11,8 @@ public sealed record ServeOptions
     /// <summary>API keys that are accepted; empty for a server that asks for none.</summary>
     public IReadOnlyList<string> Keys { get; init; } = [];
 
-    /// <summary>Requests that are answered at once.</summary>
-    public int Concurrency { get; init; } = Environment.ProcessorCount;
+    /// <summary>Requests that are answered at once. One processor is left to the connections, which keeps their delay short.</summary>
+    public int Concurrency { get; init; } = Math.Max(1, Environment.ProcessorCount - 1);
 
     /// <summary>Requests that may wait; one more is refused with 429.</summary>
     public int Queue { get; init; } = 256;
