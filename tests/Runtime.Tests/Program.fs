@@ -19,6 +19,10 @@ let tests =
         Models.CpuWeightsTests.tests
         Models.CpuModelTests.tests
         Models.ModelBenchmarkTests.tests
+        Models.WorkerTeamTests.tests
+        Models.GreedyTests.tests
+        Models.GgufTests.tests
+        Models.QuantisationReportTests.tests
         TraceReaderTests.tests
         Decoding.AnswerSignalsTests.tests
         Decoding.GreedyDecoderTests.tests

@@ -2,11 +2,15 @@
 module OptimalStopping.Cli.Commands.Bench
 
 open System
-open System.Linq
+open System.IO
 open System.Text.Json
 open Argu
 open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Decoding
 open OptimalStopping.Runtime.Models
+open OptimalStopping.Runtime.Models.Accuracy
+open OptimalStopping.Runtime.Tasks
+open OptimalStopping.Runtime.Tokenization
 open OptimalStopping.Cli.Commands.Shared
 
 type BenchArguments =
@@ -17,6 +21,7 @@ type BenchArguments =
     | Prefill of int list
     | Context of int list
     | Batch of int list
+    | Accuracy of int
     | Json
 
     interface IArgParserTemplate with
@@ -29,6 +34,7 @@ type BenchArguments =
             | Prefill _ -> "prompt lengths (default: 8 64 512)."
             | Context _ -> "tokens held before decoding (default: 0 1024 8192)."
             | Batch _ -> "sequences decoded together (default: 1 4 16)."
+            | Accuracy _ -> "instead: what the engine's roundings change on so many nano queries (perplexity, accuracy, each layer)."
             | Json -> "print JSON."
 
 type private Figures = { Model: string; Kernels: string; WeightBytes: int64; Figures: EngineFigure list }
@@ -79,7 +85,46 @@ let private json (bandwidth: float) threads (all: Figures list) =
                       share_of_memory = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable(x.BytesPerSecond / bandwidth)) |}) |})
     printfn "%s" (JsonSerializer.Serialize({| memory_bytes_per_second = bandwidth; threads = threads; models = models |}, JsonSerializerOptions(WriteIndented = true)))
 
-let execute (arguments: ParseResults<BenchArguments>) =
+type private Errors = { Stage: string; Report: QuantisationReport; Right: float; FloatRight: float }
+
+/// Both engines with the same weights: the reference solutions' tokens, and the answers that each writes itself.
+let private accuracy (file: LadderFile) (count: int) =
+    let queries = QueryGenerator(2024, QuerySplit.Test).Distinct count
+    [ for stage in file.Stages do
+          use model = CpuModel.Load stage.Path
+          use reference = FloatModel.Load stage.Path
+          let tokenizer = CharacterTokenizer.Load(Path.Combine(stage.Path, "tokenizer.json"))
+          let texts = queries |> Array.map (fun q -> struct (tokenizer.Encode q.Prompt, Array.append (tokenizer.Encode q.Solution) [| tokenizer.EndOfText |]))
+          let right (m: ITokenModel) =
+              let decoder = GreedyDecoder(m, tokenizer.EndOfText, file.MaxTokens)
+              queries |> Array.averageBy (fun q -> Grader.Grade(q, tokenizer.Decode((decoder.Decode(ReadOnlySpan(tokenizer.Encode q.Prompt))).Tokens)))
+          { Stage = stage.Name; Report = QuantisationReport.Measure(model, reference, texts); Right = right model; FloatRight = right reference } ]
+
+let private showAccuracy (count: int) (all: Errors list) =
+    printfn "%d test queries; INT8 activations and bfloat16 keys and values against float32, with the same INT8 weights" count
+    printfn "%-8s %8s %11s %11s %9s %9s %9s %9s %9s  %s" "model" "tokens" "perplexity" "float" "change" "accuracy" "float" "same" "logits" "error of each layer's result"
+    for e in all do
+        let r = e.Report
+        let percent (x: float) digits = number (100.0 * x) digits + " %"
+        printfn "%-8s %8d %11s %11s %9s %9s %9s %9s %9s  %s" e.Stage r.Tokens (number r.Perplexity 5) (number r.FloatPerplexity 5)
+            (percent (r.Perplexity / r.FloatPerplexity - 1.0) 3) (percent e.Right 2) (percent e.FloatRight 2) (percent r.SameChoice 2)
+            (percent r.LogitError 2) (String.Join(", ", r.LayerErrors |> Array.map (fun x -> percent x 2)))
+
+let private accuracyJson (count: int) (all: Errors list) =
+    let models =
+        all |> List.map (fun e ->
+            {| model = e.Stage
+               tokens = e.Report.Tokens
+               perplexity = e.Report.Perplexity
+               float_perplexity = e.Report.FloatPerplexity
+               accuracy = e.Right
+               float_accuracy = e.FloatRight
+               same_choice = e.Report.SameChoice
+               logit_error = e.Report.LogitError
+               layer_errors = e.Report.LayerErrors |})
+    printfn "%s" (JsonSerializer.Serialize({| queries = count; models = models |}, JsonSerializerOptions(WriteIndented = true)))
+
+let private speed (arguments: ParseResults<BenchArguments>) =
     let rounds = arguments.GetResult(Rounds, 5)
     positive "--rounds" 1 [ rounds ] |> ignore
     let prefills = arguments.GetResult(Prefill, [ 8; 64; 512 ]) |> positive "--prefill" 1
@@ -101,3 +146,12 @@ let execute (arguments: ParseResults<BenchArguments>) =
     let bandwidth = MemoryBandwidth.Measure()
     let threads = WorkerTeam.Shared.Size
     if arguments.Contains Json then json bandwidth threads all else show bandwidth threads all
+
+let execute (arguments: ParseResults<BenchArguments>) =
+    match arguments.TryGetResult Accuracy with
+    | None -> speed arguments
+    | Some count ->
+        if arguments.Contains Shape then raise (UsageException "expected --accuracy with --config or alone, got --shape")
+        positive "--accuracy" 1 [ count ] |> ignore
+        let all = accuracy (LadderFile.Load(ladderFile (arguments.TryGetResult Config))) count
+        if arguments.Contains Json then accuracyJson count all else showAccuracy count all

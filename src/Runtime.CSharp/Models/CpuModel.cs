@@ -47,6 +47,9 @@ public sealed class CpuModel : ITokenModel
         return new CpuModel(name, config, CpuWeights.Random(config, seed, kernels), kernels);
     }
 
+    /// <summary>Set while the engine's errors are measured: sees each layer's result for the last token fed.</summary>
+    internal LayerWatch? Watch { get; set; }
+
     /// <summary>Bytes of weights that decoding one token reads.</summary>
     public long BytesPerToken => _weights.BytesPerToken;
 
@@ -84,7 +87,7 @@ public sealed class CpuModel : ITokenModel
         try
         {
             Queue(pass, sequence, tokens, 0, all, logits);
-            pass.Flush(logits);
+            pass.Flush(logits, Watch);
         }
         finally { Return(pass); }
         sequence.Length += tokens.Length;

@@ -1,5 +1,8 @@
 namespace OptimalStopping.Runtime.Models;
 
+/// <summary>Sees what a layer gives for one token.</summary>
+internal delegate void LayerWatch(int layer, ReadOnlySpan<float> hidden);
+
 /// <summary>
 /// The layers of Qwen3 over up to <see cref="MostRows"/> tokens of any sequences, with the memory for it. Matrix products
 /// take all rows at once and read each weight once; everything else goes row by row or head by head. No step of a row
@@ -54,7 +57,9 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     }
 
     /// <summary>Runs the layers on the queued rows, if any.</summary>
-    public void Flush(Span<float> logits)
+    /// <param name="logits">Receives the wanted rows.</param>
+    /// <param name="watch">Sees what each layer gives for the last row; for measuring errors.</param>
+    public void Flush(Span<float> logits, LayerWatch? watch = null)
     {
         if (_queue.Count == 0) return;
         if (_queue.Count > _memory.Rows)
@@ -75,9 +80,18 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
             Multiply(layer.GateUp, _memory.GateUp.Pointer, 2 * _memory.InnerStride);
             ByRow(Step.Inner, 2 * _memory.InnerStride);
             Multiply(layer.Down, _memory.Update.Pointer, _memory.HiddenStride);
+            if (watch is not null) Show(watch);
         }
         ComputeLogits(logits);
         _queue.Clear();
+    }
+
+    private void Show(LayerWatch watch)
+    {
+        long last = (long)(_queue.Count - 1) * _memory.HiddenStride;
+        var values = new float[_config.HiddenSize];
+        for (int i = 0; i < values.Length; i++) values[i] = _memory.Hidden.Pointer[last + i] + _memory.Update.Pointer[last + i];
+        watch(_layer, values);
     }
 
     /// <summary>Forgets queued rows, after a fault.</summary>

@@ -5,11 +5,11 @@ open System
 open System.Collections.Generic
 open OptimalStopping.Runtime.Models
 
-/// How the reference rounds. Exact: nowhere. Rounded: weights per output channel and activations per 64 values to INT8,
-/// keys and values to bfloat16,
-/// as the engine is specified to.
+/// How the reference rounds. Exact: nowhere. Weights: per output channel to INT8, nothing else. Rounded: also activations
+/// per 64 values to INT8, keys and values to bfloat16, as the engine is specified to.
 type Precision =
     | Exact
+    | Weights
     | Rounded
 
 let private roundTo127 (values: float[]) : float[] =
@@ -29,7 +29,7 @@ let logits (c: Qwen3Config) (weights: Dictionary<string, float32[]>) (precision:
     let rows name columns = vector name |> Array.chunkBySize columns
     let matrix name columns =
         let exact: float[][] = rows name columns
-        if precision = Rounded then Array.map roundTo127 exact else exact
+        if precision = Exact then exact else Array.map roundTo127 exact
     let apply (m: float[][]) (x: float[]) =
         let x = if precision = Rounded then x |> Array.chunkBySize 64 |> Array.collect roundTo127 else x
         m |> Array.map (fun row -> Array.fold2 (fun s a b -> s + a * b) 0.0 row x)
