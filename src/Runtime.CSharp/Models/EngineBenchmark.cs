@@ -68,7 +68,8 @@ public sealed class EngineBenchmark(CpuModel model)
 
     private static double Median(int rounds, Func<double> run)
     {
-        run(); // warms caches and lets the compiler finish
+        long warm = Stopwatch.GetTimestamp(); // until the compiler has replaced its first, quick code
+        do run(); while (Stopwatch.GetElapsedTime(warm).TotalSeconds < 0.7);
         double[] seconds = [.. Enumerable.Range(0, rounds).Select(_ => run()).Order()];
         return (seconds[(rounds - 1) / 2] + seconds[rounds / 2]) / 2;
     }
