@@ -12,5 +12,5 @@ let tests =
             for _ in 1 .. 50 do
                 let logits = Array.init length (fun _ -> float32 (random.Next(-5, 6)))
                 Expect.equal (Greedy.Choose logits) (Array.findIndex ((=) (Array.max logits)) logits) $"{length} logits"
-        Expect.equal (Greedy.Choose(Array.create 20 Single.NegativeInfinity)) 0 "nothing is possible"
-        Expect.throwsT<ArgumentException> (fun () -> Greedy.Choose(Array.empty<float32>) |> ignore) "no logit")
+        Expect.equal (Greedy.Choose(ReadOnlySpan(Array.create 20 Single.NegativeInfinity))) 0 "nothing is possible"
+        Expect.throwsT<ArgumentException> (fun () -> Greedy.Choose(ReadOnlySpan<float32>.Empty) |> ignore) "no logit")
