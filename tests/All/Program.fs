@@ -22,8 +22,13 @@ let private runner =
 [<EntryPoint>]
 let main argv =
     if isNull (Environment.GetEnvironmentVariable failOnPurpose) then
-        testList "Toolkit" [ runner; Theory.Tests.Program.tests
-                             OptimalStopping.Theory.CSharp.Tests.FaceTests.Tests; Runtime.Tests.Program.tests; Cli.Tests.Program.tests ]
+        let all =
+            [ Theory.Tests.Program.tests
+              OptimalStopping.Theory.CSharp.Tests.FaceTests.Tests
+              Runtime.Tests.Program.tests
+              Cli.Tests.Program.tests
+              Fuzz.FuzzTests.tests ]
+        testList "Toolkit" (runner :: DocumentTests.tests all :: testList "Licences" [ LicenceTests.tests DocumentTests.root ] :: all)
     else
         testCase "fails" (fun () -> failtest "on purpose")
     |> Support.Runner.run argv

@@ -26,6 +26,7 @@ let tests =
         testList "Faults" [
             Cli.Tests.Faults.KillTests.tests
             Cli.Tests.Faults.ResourceTests.tests
+            Cli.Tests.Faults.ReproductionTests.tests
         ]
     ]
 

@@ -40,9 +40,9 @@ let startIn (script: string) (arguments: string list) : Process = startWords [] 
 let finish (started: Process) : Result =
     use started = started
     let output, error = started.StandardOutput.ReadToEndAsync(), started.StandardError.ReadToEndAsync()
-    if not (started.WaitForExit 120_000) then
+    if not (started.WaitForExit 600_000) then
         started.Kill()
-        failwith "the program did not end within two minutes"
+        failwith "the program did not end within ten minutes"
     { Code = started.ExitCode; Out = output.Result; Error = error.Result }
 
 let run (arguments: string list) : Result = finish (start 0 arguments)

@@ -19,6 +19,7 @@ let private examples =
         BootstrapTests.tests
         PowerTests.tests
         ComparisonTests.tests
+        ErrorRatesTests.tests
         IsotonicTests.tests
         LogisticTests.tests
         PlattTests.tests

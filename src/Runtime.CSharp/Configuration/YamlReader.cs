@@ -1,5 +1,6 @@
 using System.Globalization;
 using YamlDotNet.Core;
+using YamlDotNet.Core.Events;
 using YamlDotNet.RepresentationModel;
 
 namespace OptimalStopping.Runtime.Configuration;
@@ -11,6 +12,8 @@ namespace OptimalStopping.Runtime.Configuration;
 /// </summary>
 public sealed class YamlMap
 {
+    private const int LongestFile = 1 << 20, Deepest = 32;
+
     private readonly YamlMappingNode _node;
     private readonly string _prefix; // of the keys' full names: "" or "stages[0]."
     private readonly Dictionary<string, (YamlScalarNode Key, YamlNode Value)> _items = [];
@@ -40,7 +43,12 @@ public sealed class YamlMap
     /// <exception cref="ToolkitException">The file cannot be read, is no YAML, or is no mapping.</exception>
     public static YamlMap Load(string path)
     {
-        try { return Parse(path, System.IO.File.ReadAllText(path)); }
+        try
+        {
+            if (new FileInfo(path).Length is var length and > LongestFile)
+                throw new ToolkitException($"{path}: expected a file of at most {LongestFile} bytes, got {length}");
+            return Parse(path, System.IO.File.ReadAllText(path));
+        }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or NotSupportedException)
         {
             throw new ToolkitException($"{path}: expected a readable file, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
@@ -52,7 +60,11 @@ public sealed class YamlMap
     {
         var stream = new YamlStream();
         var parser = new Parser(new StringReader(text));
-        try { stream.Load(parser); }
+        try
+        {
+            CheckShape(file, parser);
+            stream.Load(new Parser(new StringReader(text)));
+        }
         catch (YamlException fault)
         {
             // A doubled key arrives here too: the representation model refuses it with a YamlException.
@@ -71,6 +83,20 @@ public sealed class YamlMap
             : throw new ToolkitException($"{file}:{Line(root)}: expected keys with values, got {Show(root)}");
     }
 
+    // The representation model recurses, and hashes a key with all that it holds: deep nesting would end the process, and
+    // a few aliases of aliases would keep it busy for ever.
+    private static void CheckShape(string file, Parser events)
+    {
+        for (int depth = 0; events.MoveNext();)
+        {
+            if (events.Current is MappingEnd or SequenceEnd) depth--;
+            if (events.Current is MappingStart or SequenceStart && ++depth > Deepest)
+                throw new ToolkitException($"{file}:{events.Current.Start.Line}: expected at most {Deepest} levels, got more");
+            if (events.Current is AnchorAlias alias)
+                throw new ToolkitException($"{file}:{alias.Start.Line}: expected values as they are, got the alias *{alias.Value}");
+        }
+    }
+
     /// <summary>True when the key stands in the file; asking makes it known.</summary>
     public bool Has(string key)
     {
@@ -78,8 +104,12 @@ public sealed class YamlMap
         return _items.ContainsKey(key);
     }
 
-    /// <summary>Text that is not empty.</summary>
-    public string Text(string key) => Scalar(key, "text") is { Length: > 0 } text ? text : throw Fault(key, "text", "empty text");
+    /// <summary>Text that is not empty and holds no control characters.</summary>
+    public string Text(string key) => Scalar(key, "text") switch
+    {
+        "" => throw Fault(key, "text", "empty text"),
+        var text => text.Any(char.IsControl) ? throw Fault(key, "text without control characters", Quote(text)) : text,
+    };
 
     public string TextOr(string key, string otherwise) => Has(key) ? Text(key) : otherwise;
 
@@ -134,7 +164,7 @@ public sealed class YamlMap
         const string expected = "a list of texts";
         var texts = new List<string>();
         foreach (YamlNode item in Sequence(key, expected))
-            texts.Add(item is YamlScalarNode { Value: { Length: > 0 } text } ? text
+            texts.Add(item is YamlScalarNode { Value: { Length: > 0 } text } && !text.Any(char.IsControl) ? text
                 : throw Fault(File, Line(item), $"{_prefix}{key}[{texts.Count}]", "text", Show(item)));
         return texts;
     }

@@ -55,6 +55,9 @@ public sealed class Checkpoint : IDisposable
     /// <summary>The type of a tensor.</summary>
     public TensorType TypeOf(string name) => Find(name).Entry.Type;
 
+    /// <summary>Checks that there is a tensor of exactly this shape, before memory is taken for it.</summary>
+    public void Require(string name, params long[] shape) => Find(name, shape);
+
     /// <summary>A floating-point tensor of exactly this shape, as float32.</summary>
     public float[] Floats(string name, params long[] shape)
     {
@@ -107,7 +110,7 @@ public sealed class Checkpoint : IDisposable
         foreach (JsonProperty item in map.EnumerateObject())
         {
             string? shard = item.Value.ValueKind == JsonValueKind.String ? item.Value.GetString() : null;
-            if (string.IsNullOrEmpty(shard) || shard != Path.GetFileName(shard) || shard.Contains('\\'))
+            if (string.IsNullOrEmpty(shard) || shard.Length > 255 || shard != Path.GetFileName(shard) || shard.Contains('\\') || shard.Any(char.IsControl))
                 throw Json.Fault(index, $"weight_map.{item.Name}", "the name of a file in the same folder", Json.Show(item.Value));
             if (!shards.TryGetValue(shard, out SafeTensors? file))
                 shards.Add(shard, file = Add(Path.Combine(folder, shard)));

@@ -53,6 +53,9 @@ internal sealed class CpuWeights : IDisposable
     {
         int hidden = config.HiddenSize, width = config.HeadDimension;
         int queries = config.Heads * width, keys = config.KeyValueHeads * width;
+        source.Require(prefix + "self_attn.q_proj", queries, hidden);
+        source.Require(prefix + "self_attn.k_proj", keys, hidden);
+        source.Require(prefix + "mlp.gate_proj", config.IntermediateSize, hidden);
         var attention = Own(new Int8Matrix(queries + 2 * keys, hidden, kernels));
         source.Fill(attention, 0, prefix + "self_attn.q_proj", queries);
         source.Fill(attention, queries, prefix + "self_attn.k_proj", keys);

@@ -5,6 +5,10 @@ namespace OptimalStopping.Runtime.Models;
 /// <summary>Where <see cref="CpuWeights"/> come from; names are those of Hugging Face without <c>.weight</c>.</summary>
 internal interface IWeightSource
 {
+    /// <summary>Checks that a matrix has exactly this shape, before memory is taken for it.</summary>
+    /// <exception cref="ToolkitException">It is missing or has another shape.</exception>
+    void Require(string name, int rows, int columns) { }
+
     /// <summary>Rows of a matrix, from <paramref name="first"/> on.</summary>
     void Fill(Int8Matrix matrix, int first, string name, int rows);
 
@@ -20,6 +24,8 @@ internal interface IWeightSource
 /// </summary>
 internal sealed class CheckpointWeights(Checkpoint source) : IWeightSource
 {
+    public void Require(string name, int rows, int columns) => source.Require(name + ".weight", rows, columns);
+
     /// <summary>INT8 as compressed-tensors stores W8A8, or floats rounded here.</summary>
     public void Fill(Int8Matrix matrix, int first, string name, int rows)
     {

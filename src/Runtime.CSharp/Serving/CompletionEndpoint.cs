@@ -49,7 +49,9 @@ internal sealed class CompletionEndpoint(LadderService service, RequestGate gate
         }
     }
 
-    private static async ValueTask<WireRequest> Read(HttpContext context, bool chat)
+    /// <summary>Reads a request's body.</summary>
+    /// <exception cref="ApiError">It is no request that a ladder answers.</exception>
+    internal static async ValueTask<WireRequest> Read(HttpContext context, bool chat)
     {
         // A browser sends other types across origins without asking; this one it does not.
         if (!context.Request.HasJsonContentType()) throw new ApiError(415, "invalid_request_error", "expected the content type application/json");
@@ -58,8 +60,9 @@ internal sealed class CompletionEndpoint(LadderService service, RequestGate gate
             using JsonDocument body = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 32 }, context.RequestAborted).ConfigureAwait(false);
             return WireRequest.Parse(body.RootElement, chat);
         }
-        catch (JsonException fault)
+        catch (Exception fault) when (fault is JsonException or InvalidOperationException)
         {
+            // The latter is a name or text that is no Unicode: half of a surrogate pair, escaped.
             throw ApiError.BadRequest($"body: expected JSON, got: {fault.Message.ReplaceLineEndings(" ")}");
         }
     }

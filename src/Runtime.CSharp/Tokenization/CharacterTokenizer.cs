@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using OptimalStopping.Runtime.Models;
 
 namespace OptimalStopping.Runtime.Tokenization;
 
@@ -59,26 +60,17 @@ public sealed class CharacterTokenizer : ITokenizer
     /// <summary>Reads a <c>tokenizer.json</c> whose vocabulary is single characters and one end-of-text token.</summary>
     public static CharacterTokenizer Load(string path)
     {
-        JsonObject vocabulary;
-        try
-        {
-            vocabulary = ((JsonNode.Parse(File.ReadAllText(path)) as JsonObject)?["model"] as JsonObject)?["vocab"] as JsonObject
-                ?? throw new ToolkitException($"{path}: key 'model.vocab': expected an object of token to id, got none");
-        }
-        catch (JsonException error)
-        {
-            throw new ToolkitException($"{path}:{error.LineNumber + 1}: expected JSON, got {error.Message}", error);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new ToolkitException($"{path}: expected a readable file, got: {error.Message}", error);
-        }
-        var texts = new string[vocabulary.Count];
+        using JsonDocument document = Json.Open(path);
+        if (!document.RootElement.TryGetProperty("model", out JsonElement model) || model.ValueKind != JsonValueKind.Object
+            || !model.TryGetProperty("vocab", out JsonElement vocabulary) || vocabulary.ValueKind != JsonValueKind.Object)
+            throw new ToolkitException($"{path}: key 'model.vocab': expected an object of token to id, got none");
+        var texts = new string[vocabulary.GetPropertyCount()];
         int? end = null;
-        foreach (var (text, node) in vocabulary)
+        foreach (JsonProperty token in vocabulary.EnumerateObject())
         {
-            if (node is not JsonValue value || !value.TryGetValue(out int id) || id < 0 || id >= texts.Length || texts[id] is not null)
-                throw new ToolkitException($"{path}: key 'model.vocab': expected the ids 0 to {texts.Length - 1} once each, got '{text}': {node?.ToJsonString() ?? "null"}");
+            string text = token.Name;
+            if (token.Value.ValueKind != JsonValueKind.Number || !token.Value.TryGetInt32(out int id) || id < 0 || id >= texts.Length || texts[id] is not null)
+                throw new ToolkitException($"{path}: key 'model.vocab': expected the ids 0 to {texts.Length - 1} once each, got '{text}': {Json.Show(token.Value)}");
             texts[id] = text;
             if (text.Length == 1) continue;
             if (end is not null)

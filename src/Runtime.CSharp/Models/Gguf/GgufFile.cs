@@ -225,6 +225,8 @@ internal sealed partial class GgufFile : ITensorFile
     private void AddEntry(string ggufName, uint type, long[] shape, long offset, long count)
     {
         string name = HuggingFaceName(ggufName);
+        // These names are this reader's own, for the scales of Q8_0 tensors.
+        if (name.EndsWith("_scale", StringComparison.Ordinal)) throw Fault(ggufName, "a name that does not end in _scale", "one that does");
         bool blocks = type == 8, matrix = blocks && shape.Length == 2 && name != "model.embed_tokens.weight";
         TensorType kept = matrix ? TensorType.I8 : type switch { 1 => TensorType.F16, 30 => TensorType.BF16, _ => TensorType.F32 };
         if (blocks) _blocks.Add(name);

@@ -1,0 +1,35 @@
+/// Tables in the documents name the test that shows each row: every one of them must exist.
+module All.DocumentTests
+
+open System
+open System.IO
+open System.Text.RegularExpressions
+open Expecto
+
+/// The folder of the repository, found from where the program lies.
+let root =
+    let rec climb (folder: DirectoryInfo | null) =
+        match folder with
+        | null -> failwith "expected Toolkit.sln in a folder above the program"
+        | folder -> if File.Exists(Path.Combine(folder.FullName, "Toolkit.sln")) then folder.FullName else climb folder.Parent
+    climb (DirectoryInfo AppContext.BaseDirectory)
+
+/// Names in a document: between backticks, beginning with the list that they are in.
+let private named (document: string) =
+    Regex.Matches(File.ReadAllText(Path.Combine(root, "docs", document)), "`((?:Theory|Runtime|Cli|Fuzz)\\.[^`]+)`")
+    |> Seq.map (fun found -> found.Groups[1].Value)
+    |> Seq.distinct
+    |> Seq.toList
+
+let tests (all: Test list) =
+    let known =
+        testList "" all |> Test.toTestCodeList |> Seq.map (fun t -> String.Join(".", t.name).TrimStart '.') |> Seq.toArray
+    testList "Documents" [
+        for document, least in [ "faults.md", 20; "self-checks.md", 20; "security.md", 5 ] do
+            testCase $"every test that {document} names exists" (fun () ->
+                let names = named document
+                Expect.isGreaterThan names.Length least "names found"
+                for name in names do
+                    // A name may stand for the list that it begins.
+                    Expect.exists known (fun k -> k = name || k.StartsWith(name + ".", StringComparison.Ordinal)) $"{document}: a test named '{name}'")
+    ]
