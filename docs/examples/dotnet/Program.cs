@@ -1,4 +1,6 @@
 // The program of docs/tutorial-dotnet.md; a test compares the two and runs it.
+using Microsoft.Extensions.AI;
+using OptimalStopping.Runtime.Chat;
 using OptimalStopping.Runtime.Ladder;
 using OptimalStopping.Theory;
 
@@ -24,5 +26,9 @@ public static class Program
 
         AdaptiveAnswer answer = adaptive.Answer("add 963+447=");
         Console.WriteLine($"{answer.Chosen.Text} (stage {answer.Chosen.Stage + 1}, confidence {answer.Chosen.Confidence:F3}, cost {answer.Cost})");
+
+        using IChatClient client = CascadeChatClient.Load("configs/nano.yaml", lambda: 0.02);
+        ChatResponse response = await client.GetResponseAsync("add 963+447=");
+        Console.WriteLine($"{response.Text} from {response.ModelId}, cost {response.AdditionalProperties?[CascadeChatClient.CostKey]}");
     }
 }

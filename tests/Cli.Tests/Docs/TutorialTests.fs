@@ -20,6 +20,11 @@ let private inClone (action: string -> unit) =
             Directory.CreateSymbolicLink(Path.Combine(dir, name), Path.Combine(PaperTests.repository, name)) |> ignore
         action dir)
 
+let private freePort () =
+    use listener = new Net.Sockets.TcpListener(Net.IPAddress.Loopback, 0)
+    listener.Start()
+    string (listener.LocalEndpoint :?> Net.IPEndPoint).Port
+
 let private run (page: string) =
     match bash with
     | None -> skiptest "bash is not installed"
@@ -32,12 +37,18 @@ let private run (page: string) =
             let name = string ((nonNull (Reflection.Assembly.GetEntryAssembly())).GetName().Name)
             let beside suffix = Path.Combine(AppContext.BaseDirectory, name + suffix)
             let program = Path.Combine(AppContext.BaseDirectory, "toolkit.dll")
-            let script =
-                [ "set -euo pipefail"
-                  $"""toolkit() {{ dotnet exec --runtimeconfig '{beside ".runtimeconfig.json"}' --depsfile '{beside ".deps.json"}' '{program}' "$@"; }}"""
-                  yield! commands ]
+            let bin = Directory.CreateDirectory(Path.Combine(dir, "bin")).FullName
+            let command = Path.Combine(bin, "toolkit")
+            File.WriteAllText(command,
+                $"""#!{bash}
+exec dotnet exec --runtimeconfig '{beside ".runtimeconfig.json"}' --depsfile '{beside ".deps.json"}' '{program}' "$@"
+""")
+            if not (OperatingSystem.IsWindows()) then
+                File.SetUnixFileMode(command, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
+            let script = [ "set -euo pipefail"; $"PATH={bin}:$PATH"; yield! commands ]
             let path = Path.Combine(dir, "tutorial.sh")
-            File.WriteAllText(path, String.Join("\n", script))
+            // Another program may have the tutorial's port.
+            File.WriteAllText(path, String.Join("\n", script).Replace("8080", freePort ()))
             let start = ProcessStartInfo(bash, [| path |], WorkingDirectory = dir, RedirectStandardOutput = true, RedirectStandardError = true)
             use child = nonNull (Process.Start start)
             let output, error = child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
@@ -53,8 +64,10 @@ let private links (text: string) =
 let tests =
     testSequenced <| testList "Documentation" [
         testSequenced (testList "tutorials" [
-            for page in [ "tutorial-researcher.md"; "tutorial-logs.md" ] do
-                testCase page (fun () -> run page)
+            for page in [ "tutorial-researcher.md"; "tutorial-logs.md"; "tutorial-service.md" ] do
+                testCase page (fun () ->
+                    if page = "tutorial-service.md" && not (PaperTests.isThere "curl") then skiptest "curl is not installed"
+                    run page)
         ])
 
         test "The program of tutorial-dotnet.md is the one in docs/examples, and runs" {
@@ -75,6 +88,7 @@ let tests =
                 Directory.SetCurrentDirectory folder
             Expect.stringContains (output.ToString()) "10277 queries, drafts of" "the sample size"
             Expect.stringContains (output.ToString()) "#1410 (stage" "the answer"
+            Expect.stringContains (output.ToString()) "from nano-" "the chat client's"
         }
 
         test "Links of the documentation lead somewhere" {

@@ -32,7 +32,8 @@ let private copyPaper (target: string) =
         Directory.CreateDirectory(nonNull (Path.GetDirectoryName copy)) |> ignore
         File.Copy(path, copy)
 
-let private isThere (program: string) =
+/// Whether a program is in PATH.
+let isThere (program: string) =
     (nonNull (Environment.GetEnvironmentVariable "PATH")).Split Path.PathSeparator
     |> Array.exists (fun folder -> File.Exists(Path.Combine(folder, program)))
 
