@@ -41,6 +41,7 @@ let write (dir: string, recorded: string[], folder: string) : string[] =
        yield! table "areas.tex" (TexTables.areas (Array.append [| "embedded", dir |] others))
        yield! table "regret.tex" (TexTables.regret data)
        yield! table "table1.tex" (Table1.latex data)
-       for name in [ "figure1a.pdf"; "figure1b.pdf"; "reliability.pdf" ] do
+       yield! table "speculation.tex" (TexTables.speculation data)
+       for name in [ "figure1a.pdf"; "figure1b.pdf"; "reliability.pdf"; "speculative.pdf" ] do
            let path = Path.Combine(dir, name)
            if File.Exists path then Export.write (Path.Combine(generated, name), File.ReadAllBytes path) |]

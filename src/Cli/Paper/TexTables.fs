@@ -100,6 +100,26 @@ module TexTables =
                 |> String.concat " & "
             Some(table "@{}lllrlrrl@{}" "Instance & Learner & Feedback & Regret & Slope & Bound & Certificate & Source" (Array.map line data.Slopes))
 
+    /// The last target's drafters: for each chain the best fixed draft length and the adaptive one.
+    let speculation (data: RunData) : string option =
+        if data.SpeculationTimes.Length = 0 then None
+        else
+            let target = (Array.last data.SpeculationTimes).Target
+            let line (t: SpeculationTime) =
+                [ Table1.escape t.Chain; Table1.escape t.Length; Numbers.decimals (2, t.TokensPerForward)
+                  $"{Numbers.decimals (2, t.Speedup)} [{Numbers.decimals (2, t.SpeedupLow)}, {Numbers.decimals (2, t.SpeedupHigh)}]"
+                  Numbers.decimals (2, t.Formula) ]
+                |> String.concat " & "
+            let isFixed (t: SpeculationTime) = fst (Int32.TryParse t.Length)
+            let rows =
+                data.SpeculationTimes
+                |> Array.filter (fun t -> t.Target = target)
+                |> Array.groupBy _.Chain
+                |> Array.collect (fun (_, rows) ->
+                    let fixedRows, others = rows |> Array.partition isFixed
+                    Array.append (if fixedRows.Length = 0 then [||] else [| fixedRows |> Array.maxBy _.Speedup |]) others)
+            Some(table "@{}llrrr@{}" $"Drafters of {Table1.escape target} & Draft length & Tokens per forward & Speed-up & Formula" (Array.map line rows))
+
     /// The appendix: every inequality of the proofs with the inputs tried and the largest left over right side.
     let checks (checks: Check[]) : string =
         [| yield written

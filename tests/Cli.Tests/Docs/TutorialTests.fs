@@ -39,10 +39,8 @@ let private run (page: string) =
             let program = Path.Combine(AppContext.BaseDirectory, "toolkit.dll")
             let bin = Directory.CreateDirectory(Path.Combine(dir, "bin")).FullName
             let command = Path.Combine(bin, "toolkit")
-            File.WriteAllText(command,
-                $"""#!{bash}
-exec dotnet exec --runtimeconfig '{beside ".runtimeconfig.json"}' --depsfile '{beside ".deps.json"}' '{program}' "$@"
-""")
+            let call = $"""exec dotnet exec --runtimeconfig '{beside ".runtimeconfig.json"}' --depsfile '{beside ".deps.json"}' '{program}' "$@" """
+            File.WriteAllText(command, $"#!{bash}\n{call}\n")
             if not (OperatingSystem.IsWindows()) then
                 File.SetUnixFileMode(command, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
             let script = [ "set -euo pipefail"; $"PATH={bin}:$PATH"; yield! commands ]
