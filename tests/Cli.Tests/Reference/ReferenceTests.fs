@@ -1,6 +1,7 @@
 /// The reference pages that the program writes about itself.
 module Cli.Tests.ReferenceTests
 
+open System
 open System.Text.RegularExpressions
 open Argu
 open Expecto
@@ -21,6 +22,17 @@ let tests =
                     if not case.IsMainCommand && not case.IsHidden.Value then
                         for name in case.CommandLineNames.Value do Expect.stringContains text $"`{name}" name
         }
+
+        testSequenced (test "toolkit docs writes the pages, and --check sees one that is old" {
+            SampleRun.inFolder (fun dir ->
+                let docs arguments = OptimalStopping.Cli.Program.execute (Array.append [| "docs"; "--out"; dir |] arguments) Threading.CancellationToken.None
+                Expect.equal (docs [||]) 0 "written"
+                Expect.equal (docs [| "--check" |]) 0 "all as they should be"
+                let page = IO.Path.Combine(dir, "cli.md")
+                IO.File.WriteAllText(page, (IO.File.ReadAllText page).Replace("--seed", "--sed"))
+                Expect.equal (docs [| "--check" |]) 1 "an old page"
+                Expect.stringContains (IO.File.ReadAllText page) "--sed" "which is left as it was")
+        })
 
         test "Doc comments become text: summaries, references, formulae" {
             let text = page.Value["OptimalStopping.Theory.md"]
