@@ -24,7 +24,7 @@ let private dispatch (parser: ArgumentParser) (arguments: ParseResults<ToolkitAr
     | Bench a -> Bench.execute a
     | Docs a -> Docs.execute a parser
     | Doctor a -> Doctor.execute a
-    | Theory a -> Theory.execute a
+    | Theory a -> Theory.execute a cancel
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
 let execute (argv: string[]) (cancel: CancellationToken) : int =

@@ -50,13 +50,13 @@ module Regret =
         let perQuery = if feedback = Feedback.Full then 1.0 / 8.0 else NestRates.depth (feedback, stages, float horizon)
         cut (range * (logComparators / eta + eta * perQuery * float t)) t range
 
-    /// The anytime schedule: 2 sqrt 2 B sqrt(n T lnN) under S and B (remark after Theorem 4), B (sqrt(2 T lnN) +
-    /// sqrt(lnN / 8)) under F (Cesa-Bianchi and Lugosi 2006, Theorem 2.3).
+    /// The anytime schedule: 2 sqrt 2 B sqrt(n T lnN) under S and B (remark after Theorem 4), 3/(2 sqrt 2) B sqrt(T lnN) under F,
+    /// for any prior (the paper's corollary to Theorem 4).
     let nestAnytime (feedback: Feedback, stages: int, logComparators: float, horizon: int, range: float) : RegretBound =
         check stages horizon range
         let t = float horizon
         let bound =
-            if feedback = Feedback.Full then range * (sqrt (2.0 * t * logComparators) + sqrt (logComparators / 8.0))
+            if feedback = Feedback.Full then 3.0 / (2.0 * sqrt 2.0) * range * sqrt (t * logComparators)
             else 2.0 * sqrt 2.0 * range * sqrt (float stages * t * logComparators)
         cut bound horizon range
 
@@ -112,7 +112,8 @@ module Regret =
                 sqrt (8.0 * iota * (n - 1.0) * m * continues) + sqrt (2.0 * m * a * (y + 2.0 * x)) + m * a / 3.0 + (n - 1.0) * m)
         { Bernstein = bernstein + y + range; Hoeffding = hoeffding + y + range }
 
-    /// Theorem 7: E regret of OptStop tuned for T against the best policy of all, under the Markov assumption; the smaller
+    /// Theorem 7: E regret of OptStop tuned for T against the best policy of all, under the Markov assumption, where the qualities
+    /// graded at a stage and bin are independent and of one law; the smaller
     /// branch, with (n-1) T for the stages run. Vacuous until T is about 10^6 at n = 4, m = 10. 0 for one stage.
     let optStop (stages: int, bins: int, horizon: int, range: float) : RegretBound =
         check stages horizon range
@@ -141,6 +142,14 @@ module Regret =
     let lowerBoundReturned (stages: int, horizon: int) : float =
         check stages horizon 1.0
         if stages < 2 then 0.0 else min (sqrt (float stages * float horizon)) (float horizon) / 20.0
+
+    /// Theorem 8(c): when only the returned answer is graded, some Markov instance of m signals (lambda = 0, m dividing T,
+    /// T >= nm) forces E regret >= sqrt(n m T)/35, for n >= 2; 0 elsewhere.
+    let lowerBoundContexts (stages: int, bins: int, horizon: int) : float =
+        check stages horizon 1.0
+        if bins < 1 then raise (ArgumentOutOfRangeException(nameof bins, bins, "expected at least 1"))
+        let applies = stages >= 2 && horizon % bins = 0 && int64 horizon >= int64 stages * int64 bins
+        if applies then sqrt (float stages * float bins * float horizon) / 35.0 else 0.0
 
     /// What binning costs: thresholds on m cells of a continuous i.i.d. signal, each of probability at most 1/m, lose at most
     /// B (n-1) T/m to real thresholds (remark after Theorem 4); added to `nest` it bounds the regret to all real thresholds.

@@ -65,6 +65,8 @@ let tests =
             relative (SampleComplexity.epsilonForOneParameter (range, n, 5000L, delta)) 0.1305614065102369 "Theorem 10"
             let counts = [| [| 400L; 900L |]; [| 300L; 1000L |]; [| 1300L; 1250L |] |]
             relative (SampleComplexity.epsilonForPlugIn (counts, 2600L, delta)) 0.8736528243936601 "Theorem 11"
+            relative (Regret.lowerBoundContexts (n, m, horizon)) (sqrt 4e6 / 35.0) "Theorem 8(c)"
+            Expect.equal (Regret.lowerBoundContexts (n, m, 39), Regret.lowerBoundContexts (n, 7, horizon)) (0.0, 0.0) "T < nm; m does not divide T"
             relative (Regret.gridLoss (n, m, 1000, range)).Value (range * 300.0) "grid loss"
             relative (Regret.gridLoss (n, 1, 1000, range)).Value (range * 1000.0) "cut at B T"
 

@@ -2,9 +2,13 @@
 module OptimalStopping.Cli.Commands.Theory
 
 open System
+open System.IO
 open System.Text.Json
+open System.Threading
 open Argu
+open OptimalStopping.Cli
 open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Experiments
 open OptimalStopping.Runtime.Ladder
 open OptimalStopping.Runtime.Traces
 open OptimalStopping.Theory
@@ -21,6 +25,7 @@ type TheoryArguments =
     | Epsilon of float
     | Delta of float
     | Seed of int
+    | Simulate of string
     | Json
 
     interface IArgParserTemplate with
@@ -34,7 +39,8 @@ type TheoryArguments =
             | Horizon _ -> "queries T that the regret bounds are for (default: 100000)."
             | Epsilon _ -> "error that the sample sizes are for, in units of quality (default: 0.05)."
             | Delta _ -> "failure probability (default: 0.05)."
-            | Seed _ -> "seed of the traces' split into halves (default: 1)."
+            | Seed _ -> "seed of the traces' split into halves, and of the simulation (default: 1)."
+            | Simulate _ -> "run every learner on the named simulated instances for --horizon queries and write FOLDER/regret_table.csv (long)."
             | Json -> "print JSON."
 
 /// Everything that the command prints.
@@ -232,7 +238,19 @@ let private json (answer: Answer) =
            traces = traces |},
         JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping))
 
-let execute (arguments: ParseResults<TheoryArguments>) =
+/// The table of regrets, which is no part of the answer about a ladder: it takes minutes.
+let private simulate (arguments: ParseResults<TheoryArguments>) (folder: string) (cancel: CancellationToken) =
+    let horizon = arguments.GetResult(TheoryArguments.Horizon, defaultValue = 100_000)
+    if horizon < 100 then raise (UsageException $"--horizon: expected at least 100, got {horizon}")
+    let options = ExperimentOptions(Seed = arguments.GetResult(TheoryArguments.Seed, defaultValue = 1), Horizon = horizon)
+    Directory.CreateDirectory folder |> ignore
+    Progress.show (fun report -> RegretTable.Run(options, folder, Action<float>(fun share -> report.Invoke("regret", share)), cancel))
+    printfn "%s" (Path.Combine(folder, "regret_table.csv"))
+
+let execute (arguments: ParseResults<TheoryArguments>) (cancel: CancellationToken) =
+  match arguments.TryGetResult Simulate with
+  | Some folder -> simulate arguments folder cancel
+  | None ->
     let answer = compute arguments
     if arguments.Contains TheoryArguments.Json then printfn "%s" (json answer)
     else

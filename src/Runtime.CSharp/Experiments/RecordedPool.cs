@@ -17,19 +17,23 @@ internal static class RecordedPool
     /// stage: those that lack one are left out, and the name then says how many remain, as they are another population.
     /// </summary>
     /// <exception cref="ToolkitException">No query has every stage.</exception>
-    internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options)
+    internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options) =>
+        Of(outcomes, options, [.. Enumerable.Range(0, outcomes.Calibration.Stages)]);
+
+    /// <summary>The same for a ladder of some of the stages, in increasing order.</summary>
+    internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options, int[] chosen)
     {
         (RecordedLadder Part, int Query)[] all =
             [.. new[] { outcomes.Calibration, outcomes.Test }.SelectMany(part => Enumerable.Range(0, part.Queries).Select(q => (part, q)))];
         int stages = outcomes.Calibration.Stages;
-        var complete = all.Where(row => Enumerable.Range(0, stages).All(k => row.Part.IsRecorded(row.Query, k))).ToArray();
+        var complete = all.Where(row => chosen.All(k => row.Part.IsRecorded(row.Query, k))).ToArray();
         if (complete.Length == 0)
-            throw new ToolkitException($"regret: expected queries on which every one of the {stages} stages is recorded, got none");
+            throw new ToolkitException($"regret: expected queries on which every one of the {chosen.Length} stages is recorded, got none");
 
         double[][] Rows(Func<RecordedLadder, double[]> values) =>
-            [.. complete.Select(row => values(row.Part).AsSpan(row.Query * stages, stages).ToArray())];
+            [.. complete.Select(row => chosen.Select(k => values(row.Part)[row.Query * stages + k]).ToArray())];
         double[][] confidence = Rows(part => part.Confidence), cost = Rows(part => part.Cost);
-        int[][] bin = [.. Enumerable.Range(0, stages).Select(k => EqualMassBins([.. confidence.Select(row => row[k])], options.ConfidenceBins))];
+        int[][] bin = [.. Enumerable.Range(0, chosen.Length).Select(k => EqualMassBins([.. confidence.Select(row => row[k])], options.ConfidenceBins))];
         double whole = cost.Average(row => row.Sum());
         Pool pool = Pool.Create(
             [.. Enumerable.Range(0, complete.Length).Select(q => bin.Select(column => column[q]).ToArray())],

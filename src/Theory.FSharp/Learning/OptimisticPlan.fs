@@ -91,7 +91,8 @@ module OptStop =
         planner.Refresh()
         planner.Plan
 
-    /// Certificate B (theory 2.2): under the Markov assumption, and for any algorithm, with probability at least 1 - 2 delta
+    /// Certificate B (theory 2.2): under the Markov assumption, with the qualities graded at a stage and bin independent and of one
+    /// law, and for any algorithm, with probability at least 1 - 2 delta
     /// for all t at once, sum over queries of [W_1(S_1) - E(reward | S_1, past)] is at most this number, in units of reward.
     /// `counts` are those of all t queries, `rewards` the sum of the rewards earned (first-stage cost left out), `range` B.
     let certificateB (counts: TabularCounts, costs: float[], rewards: float, range: float, delta: float) : float =

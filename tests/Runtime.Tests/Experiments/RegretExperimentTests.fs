@@ -55,6 +55,32 @@ let tests =
             Expect.equal (checks |> Array.filter (fun r -> r["bound_holds"] <> "") |> Array.length) 12 "NEST three ways and Hedge, three instances"
         }
 
+        test "claims: one row per statement, each as its numbers say; the other sizes stand beside" {
+            inFolder "regret" options small (fun folder ->
+                let claims, sizes = rows folder "regret_claims.csv", rows folder "regret_sizes.csv"
+                for r in claims do
+                    let holds =
+                        r["measured"] = "" || (if r["relation"] = "<=" then number "measured" r <= number "limit" r else number "measured" r >= number "limit" r)
+                    Expect.equal (r["holds"] = "1") holds (r["claim"] + " " + r["instance"])
+                    if r["claim"].Contains "bound" || r["claim"].Contains "certificates below" then Expect.isTrue holds (r["claim"] + " " + r["instance"])
+                let shapes = sizes |> Array.map (fun r -> r["instance"], r["stages"]) |> Array.distinct |> Array.sort
+                Expect.equal shapes
+                    [| "recorded", "3"; "recorded-first-and-last", "2"; "simulated-aliased", "4"; "simulated-structured", "4"
+                       "simulated-structured-2", "2"; "simulated-structured-8", "8"; "simulated-unstructured", "4" |] "instances")
+        }
+
+        test "the table of regrets: every learner on every named instance" {
+            let folder = System.IO.Directory.CreateTempSubdirectory("regret-table").FullName
+            try
+                RegretTable.Run(ExperimentOptions(Horizon = 100, Runs = 5), folder, (fun _ -> ()), CancellationToken.None)
+                let table = rows folder "regret_table.csv"
+                Expect.equal table.Length (6 * 18) "six kinds of instances, eighteen learners"
+                for r in table do
+                    Expect.isTrue (number "regret" r <= 1.4 * 100.0) (r["instance"] + " " + r["learner"] + ": at most B T")
+            finally
+                System.IO.Directory.Delete(folder, true)
+        }
+
         test "regret is to the menu's best policy: none where stopping at once is best and free" {
             // All answers right and no price: every policy is worth the same, so nobody can regret anything.
             let right = ladder 3 60 1 |> withQuality (fun _ _ _ -> 1.0)

@@ -148,7 +148,8 @@ let tests =
                 let o = { outcome random n m with Qualities = Array.init n (fun k -> if k = good then 1.0 else 0.0) }
                 incurred <- incurred + Array.fold2 (fun sum w k -> sum + w * Outcome.loss (o, k, range)) 0.0 (weights state) (stopStages state o.Bins)
                 state <- Hedge.observe (state, o, n - 1)
-                let bound = range * (sqrt (2.0 * float t * log 9.0) + sqrt (log 9.0 / 8.0))
+                let bound = 3.0 / (2.0 * sqrt 2.0) * range * sqrt (float t * log 9.0)
+                within 1e-9 (Regret.nestAnytime (Feedback.Full, n, log 9.0, 1_000_000, range)).Value (bound * sqrt (1e6 / float t)) "formula"
                 atMost 1e-9 (range * (incurred - Array.min (losses state))) bound $"t = {t}"
 
         property 60 "P20 the exponential-weights inequality on every run" <| fun (Seed seed) ->
@@ -271,6 +272,9 @@ let tests =
                 let upper = (Regret.nest (feedback, n, logMenu, t, 1.0)).Value
                 atMost 0.0 (Regret.lowerBound (n, t)) upper "any feedback"
                 if feedback <> Feedback.Full then atMost 0.0 (Regret.lowerBoundReturned (n, t)) upper "returned"
+            // With contexts the comparator is the best reactive policy, which OptStop's theorem speaks of.
+            let m = random.Next(1, 9)
+            atMost 0.0 (Regret.lowerBoundContexts (n, m, m * t / 10)) (Regret.optStop (n, m, m * t / 10, 1.0)).Value "contexts"
 
         property 20 "P46 UCB1: regret to the best depth within its bound" <| fun (Chain model) (Seed seed) ->
             let environment = ChainMixture model :> IEnvironment
