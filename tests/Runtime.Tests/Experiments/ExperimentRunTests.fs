@@ -51,7 +51,7 @@ let tests =
                 let first = contents out
                 let expected =
                     [ "calibration.csv"; "figure1a.csv"; "figure1a_slopes.csv"; "figure1b.csv"; "headline.csv"; "manifest.json"; "records.jsonl"
-                      "regret_checks.csv"; "reliability.csv"; "stages.csv"; "stops.csv"; "table1.csv"; "thresholds.csv" ]
+                      "regret_checks.csv"; "regret_claims.csv"; "regret_sizes.csv"; "reliability.csv"; "stages.csv"; "stops.csv"; "table1.csv"; "thresholds.csv" ]
                 Expect.equal (List.map fst first) expected "files"
                 Expect.stringContains (fault request) "records.jsonl: expected a new folder, got the records of an earlier run" "no --resume"
                 Expect.equal (contents out) first "untouched"

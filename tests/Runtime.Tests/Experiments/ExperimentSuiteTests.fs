@@ -17,6 +17,9 @@ let private headers =
       "figure1b.csv", "policy,lambda,cost,cost_low,cost_high,quality,quality_low,quality_high,pareto"
       "headline.csv", "metric,value,low,high"
       "regret_checks.csv", "instance,learner,feedback,bound_holds,certificate_holds,certificate_ratio"
+      "regret_claims.csv", "claim,instance,measured,relation,limit,holds"
+      "regret_sizes.csv",
+      "instance,stages,bins,policies,learner,feedback,seeds,t,regret,bound,realised,certificate,slope_early,slope_late,regret_to_optimum"
       "stops.csv", "lambda,stage,share"
       "table1.csv",
       "baseline,lambda,pairs,utility_ours,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,p_wilcoxon,p_t,"
@@ -52,7 +55,7 @@ let tests =
                     Expect.equal (files folder) (whole |> List.filter (fun (name, _) -> List.contains name expected)) which)
             alone "tradeoff" [ "figure1b.csv"; "headline.csv"; "stops.csv"; "thresholds.csv" ]
             alone "statistical" [ "table1.csv" ]
-            alone "regret" [ "figure1a.csv"; "figure1a_slopes.csv"; "regret_checks.csv" ]
+            alone "regret" [ "figure1a.csv"; "figure1a_slopes.csv"; "regret_checks.csv"; "regret_claims.csv"; "regret_sizes.csv" ]
         }
         test "figure 1b: every policy, intervals around estimates, the front recomputed" {
             let points = rows "figure1b.csv"
