@@ -85,11 +85,25 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                cost_of_largest = file.Stages[largest].Cost
                seconds = seconds
                seconds_of_largest = largestSeconds
-               turns = answer.Turns |> Seq.map (fun t -> {| stage = name t.Stage; text = t.Text; confidence = t.Confidence; tokens = t.Tokens |}) |> Seq.toArray |}
+               turns =
+                answer.Turns
+                |> Seq.map (fun t ->
+                    {| stage = name t.Stage; text = t.Text; confidence = t.Confidence; tokens = t.Tokens; cost = t.Reply.Cost
+                       forwards = t.Reply.Forwards
+                       drafted = (match t.Reply.Draft with null -> 0 | draft -> draft.Drafted)
+                       accepted = (match t.Reply.Draft with null -> 0 | draft -> draft.Accepted) |})
+                |> Seq.toArray |}
         printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)))
     else
         printfn "answer      %s" (match file.Tasks.ExtractAnswer answer.Chosen.Text with null -> "(none given)" | text -> text)
         printfn "stage       %s (asked: %s)" (name answer.Chosen.Stage) (String.Join(", ", answer.Turns |> Seq.map (fun t -> name t.Stage)))
+        for i in 1 .. answer.Turns.Count - 1 do
+            let turn = answer.Turns[i]
+            match turn.Reply.Draft with
+            | null -> ()
+            | draft ->
+                printfn "verified    %s took the answer of %s as a draft: %d of %d tokens accepted, %d forwards instead of %d"
+                    (name turn.Stage) (name answer.Turns[i - 1].Stage) draft.Accepted draft.Drafted turn.Reply.Forwards turn.Tokens
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
         printfn "cost        %s of %s for %s alone: %sx cheaper" (number answer.Cost 1) (number file.Stages[largest].Cost 1) (name largest) (number (file.Stages[largest].Cost / answer.Cost) 1)
         printfn "time        %s ms of %s ms: %sx as fast (medians of 15, in turn)" (number (1000.0 * seconds) 2) (number (1000.0 * largestSeconds) 2) (number (largestSeconds / seconds) 1)

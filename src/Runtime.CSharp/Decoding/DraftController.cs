@@ -35,6 +35,9 @@ public sealed class DraftController
 {
     private const double PriorStrength = 2;
 
+    /// <summary>Draft length until the first plan: a prior that drafts nothing would never find out that it is wrong.</summary>
+    private const int FirstLength = 4;
+
     private readonly Lock _lock = new();
     private readonly double _draftCost;
     private readonly double[] _verifyCosts;
@@ -50,7 +53,7 @@ public sealed class DraftController
     /// <summary>The rule for the next request.</summary>
     public DraftRule Rule => _rule;
 
-    /// <summary>Tokens per unit of cost that the plan expects; NaN for a fixed length.</summary>
+    /// <summary>Tokens per unit of cost that the plan expects; NaN for a fixed length and before the first plan.</summary>
     public double Rate { get; private set; } = double.NaN;
 
     /// <summary>The longest draft that any rule of this controller makes.</summary>
@@ -69,9 +72,10 @@ public sealed class DraftController
     /// at least two entries, the last one being the longest draft allowed.</param>
     public static DraftController Adaptive(double draftCost, double[] verifyCosts)
     {
-        var controller = new DraftController(DraftRule.None, draftCost, [.. verifyCosts], adaptive: true);
-        controller.Plan();
-        return controller;
+        DraftPlanning.optimal(new DiscreteLaw([0.5], [1]), draftCost, verifyCosts); // checks the costs
+        int longest = verifyCosts.Length - 1, first = Math.Min(FirstLength, longest);
+        double[] begin = [.. Enumerable.Range(0, longest).Select(j => j < first ? -1 : double.PositiveInfinity)];
+        return new DraftController(new DraftRule(DraftRule.Prior(), begin, begin), draftCost, [.. verifyCosts], adaptive: true);
     }
 
     /// <summary>Keeps the present thresholds from now on: equal seeds then give equal samples, whatever came before.</summary>

@@ -16,10 +16,12 @@ internal sealed class SpeculativeLevel : IDraftSource
     private readonly ITokenModel _model;
     private readonly IDraftSource? _source;
     private readonly DraftController? _controller;
-    private readonly int _end, _vocabulary, _rows;
+    private readonly int[] _stops;
+    private readonly int _vocabulary, _rows;
     private readonly float[] _logits, _exponentials;
     private readonly int[] _offered = new int[DraftBlock.Bins], _tested = new int[DraftBlock.Bins], _accepted = new int[DraftBlock.Bins];
     private readonly int[] _bins;
+    private readonly double[] _logProbabilities;
     private double[] _laws = [], _scratch = [];
     private int[] _tokens = [];
     private ITokenSequence? _sequence;
@@ -30,14 +32,15 @@ internal sealed class SpeculativeLevel : IDraftSource
     private SignalAccumulator _signals;
     private int _count, _capacity;
 
-    public SpeculativeLevel(ITokenModel model, IDraftSource? source, DraftController? controller, int maxDraft, int endOfText)
+    public SpeculativeLevel(ITokenModel model, IDraftSource? source, DraftController? controller, int maxDraft, int[] stops)
     {
-        (_model, _source, _controller, _end, _vocabulary) = (model, source, controller, endOfText, model.VocabularySize);
+        (_model, _source, _controller, _stops, _vocabulary) = (model, source, controller, stops, model.VocabularySize);
         // Small vocabularies get rows enough to take the prompt and the first draft in one forward.
         _rows = maxDraft + Math.Clamp((1 << 18) / _vocabulary, 2, 64);
         _logits = new float[_rows * _vocabulary];
         _exponentials = new float[_vocabulary];
         _bins = new int[maxDraft + 1];
+        _logProbabilities = new double[maxDraft + 1];
         Metrics = new StageSpeculation(model.Name, maxDraft);
         MaxDraft = maxDraft;
     }
@@ -50,6 +53,9 @@ internal sealed class SpeculativeLevel : IDraftSource
     public bool GathersSignals { get; init; }
 
     public AnswerSignals Signals => _signals.ToSignals();
+
+    /// <summary>Log-probabilities of the tokens that the last round put out, where signals are gathered.</summary>
+    public ReadOnlySpan<double> LogProbabilities => _logProbabilities;
 
     /// <summary>What this level says of the first draft that it was given.</summary>
     public FirstDraft FirstDraft { get; private set; } = new([], 0);
@@ -100,7 +106,7 @@ internal sealed class SpeculativeLevel : IDraftSource
             for (int i = 0; i < emitted; i++)
             {
                 int token = _tokens[first + i];
-                if (!block.Offer(token, _bins[i], block.WantsLaws ? _laws.AsSpan(i * _vocabulary, _vocabulary) : []) || token == _end) return;
+                if (!block.Offer(token, _bins[i], block.WantsLaws ? _laws.AsSpan(i * _vocabulary, _vocabulary) : []) || Ends(token)) return;
             }
             if (_count > _capacity) return;
         }
@@ -123,7 +129,7 @@ internal sealed class SpeculativeLevel : IDraftSource
     {
         int drafted = DraftFor(most);
         // An end token that is drafted last needs no logits of its own.
-        int fed = drafted > 0 && _tokens[_count + drafted - 1] == _end ? drafted - 1 : drafted;
+        int fed = drafted > 0 && Ends(_tokens[_count + drafted - 1]) ? drafted - 1 : drafted;
         int last = Forward(fed);
         double[]? opinion = GathersSignals && drafted > 0 && Metrics.TokensOut == 0 ? Opinion(last, drafted) : null;
         int i = 0;
@@ -133,9 +139,10 @@ internal sealed class SpeculativeLevel : IDraftSource
             int proposal = i < drafted ? _tokens[_count + i] : -1;
             int token = _sampling.IsGreedy ? Choose(logits, i) : Sample(logits, i, proposal, out proposal);
             bool accepted = token == proposal;
+            _logProbabilities[i] = _signals.LastLogProbability;
             if (i < drafted) Count(i, accepted);
             _tokens[_count + i++] = token;
-            if (!accepted || token == _end) break;
+            if (!accepted || Ends(token)) break;
         }
         _count += i;
         if (_sequence!.Length > _count - 1) _sequence.Truncate(_count - 1);
@@ -237,4 +244,6 @@ internal sealed class SpeculativeLevel : IDraftSource
         _accepted[bin]++;
         Metrics.AcceptedAt[position]++;
     }
+
+    private bool Ends(int token) => Array.IndexOf(_stops, token) >= 0;
 }

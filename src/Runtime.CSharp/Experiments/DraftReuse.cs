@@ -52,7 +52,7 @@ public static class DraftReuse
     /// <summary>A stage's answers, decoded by verifying those of another stage.</summary>
     private static SpeculativeGeneration[] Verify(ModelLadder ladder, int verifier, int[][] prompts, Generation[] drafts, CancellationToken cancel)
     {
-        using var decoder = new SpeculativeDecoder([ladder.Models[verifier]], ladder.Tokenizer.EndOfText, ladder.File.MaxTokens,
+        using var decoder = new SpeculativeDecoder([ladder.Models[verifier]], ladder.Tokenizer.StopTokens, ladder.File.MaxTokens,
             [DraftController.Fixed(ladder.File.MaxTokens)], () => new AnswerDraft());
         return [.. prompts.Select((prompt, i) => decoder.Decode(prompt, answer: Whole(drafts[i], ladder.Tokenizer.EndOfText), cancel: cancel))];
     }

@@ -29,16 +29,16 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
         void Add(int[] stages, int length, bool lookup, Func<double[], double>? expected)
         {
             var controllers = new List<DraftController>();
-            // A draft token costs what the stage below needs for one at the rate of its own plan.
+            // A draft token costs a forward of the stage below: an upper bound where that one speculates itself.
             double below = lookup ? 0 : double.NaN;
             foreach (int stage in stages)
             {
                 if (!double.IsNaN(below)) controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(below, costs[stage]));
-                below = controllers.Count > 0 && length == 0 ? Math.Min(costs[stage][0], 1 / controllers[^1].Rate) : costs[stage][0];
+                below = costs[stage][0];
             }
             string chain = (lookup ? "lookup>" : "") + string.Join('>', stages.Select(k => names[k]));
             setups.Add(new SpeculativeSetup(names[target], chain, stages.Length == 1 && !lookup ? -1 : length,
-                new SpeculativeDecoder([.. stages.Select(k => ladder.Models[k])], ladder.Tokenizer.EndOfText, ladder.File.MaxTokens, controllers,
+                new SpeculativeDecoder([.. stages.Select(k => ladder.Models[k])], ladder.Tokenizer.StopTokens, ladder.File.MaxTokens, controllers,
                     lookup ? () => new LookupDraft() : null), expected));
         }
         Add([target], 1, lookup: false, null);

@@ -81,7 +81,10 @@ public sealed class AdaptiveLadder(StageLadder ladder, Func<int, AnswerSignals, 
             StageReply reply;
             try
             {
-                reply = await ladder.Stages[stage].AnswerAsync(request,
+                // What the last stage wrote is this one's draft: it verifies it instead of writing from nothing.
+                StageRequest asked = turns.Count > 0 && request.Draft.Count == 0 && ladder.Stages[stage].CanVerify
+                    ? request with { Draft = turns[^1].Reply.Tokens } : request;
+                reply = await ladder.Stages[stage].AnswerAsync(asked,
                     events?.TokenWritten is { } told ? token => told(stage, token) : null, cancel).ConfigureAwait(false);
             }
             catch (StageException failure)
@@ -129,7 +132,7 @@ public sealed record StageAnswer(int Stage, StageReply Reply, double Confidence)
 /// <summary>How a prompt was answered.</summary>
 /// <param name="Turns">The stages that ran, in order.</param>
 /// <param name="Chosen">The turn whose answer is returned; under recall it may be an earlier one.</param>
-/// <param name="Cost">Sum of the costs of the stages that ran, in the ladder's units.</param>
+/// <param name="Cost">Sum of what the stages that ran cost, in the ladder's units; one that verified a draft costs less.</param>
 public sealed record AdaptiveAnswer(IReadOnlyList<StageAnswer> Turns, StageAnswer Chosen, double Cost)
 {
     /// <summary>What went wrong on the way; empty when every stage that was asked answered.</summary>

@@ -9,6 +9,10 @@ namespace OptimalStopping.Runtime.Ladder;
 /// <summary>A stage whose model runs in this process. The model belongs to the caller.</summary>
 public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens, ChatMode chat = ChatMode.None) : IStageBackend
 {
+    // A finished answer is verified as far as it goes at once, if the logits of so many tokens are a reasonable memory.
+    private readonly Lazy<SpeculativeDecoder> _verifier = new(() => new SpeculativeDecoder([model], tokenizer.StopTokens, maxTokens,
+        [DraftController.Fixed(Math.Clamp((1 << 22) / model.VocabularySize, 8, 96))], () => new AnswerDraft()));
+
     public string Name => stage.Name;
 
     public bool CanVerify => true;
@@ -17,6 +21,7 @@ public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer to
     {
         long start = Stopwatch.GetTimestamp();
         int[] prompt = Encode(request.Prompt);
+        if (Draft(request) is { } draft) return new(Verified(request, prompt, draft, start, onToken, cancel));
         var decoder = new GreedyDecoder(model, tokenizer.StopTokens, Math.Min(request.MaxTokens ?? maxTokens, maxTokens));
         var tokens = new List<StageToken>();
         var text = new StopText(request.Stop);
@@ -30,7 +35,41 @@ public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer to
         }, cancel);
         if (!text.Stopped) text.Append(stream.End());
         return new(new StageReply(text.Text, tokens, generation.Signals, generation.Ended || text.Stopped,
-            prompt.Length, generation.Signals.Length, stage.Cost, Stopwatch.GetElapsedTime(start).TotalSeconds));
+            prompt.Length, generation.Signals.Length, stage.Cost, Stopwatch.GetElapsedTime(start).TotalSeconds) { Forwards = generation.Signals.Length });
+    }
+
+    // The tokens of the request's draft, or null where there is none to use. Alternatives and stop texts are asked for by
+    // people who watch each token: their answers are decoded plainly, and are the same.
+    private int[]? Draft(StageRequest request)
+    {
+        if (request.Draft.Count == 0 || request.Stop.Count > 0 || request.Alternatives > 0) return null;
+        try { return tokenizer.Encode(string.Concat(request.Draft.Select(token => token.Text))); }
+        catch (ToolkitException) { return null; } // another stage may write what this vocabulary does not have
+    }
+
+    /// <summary>
+    /// The same answer, by verifying a draft. It costs the share of its usual cost that its forwards are of the answer's
+    /// tokens, each of which is a forward without a draft.
+    /// </summary>
+    private StageReply Verified(StageRequest request, int[] prompt, int[] draft, long start, Action<StageToken>? onToken, CancellationToken cancel)
+    {
+        var tokens = new List<StageToken>();
+        var stream = new TextStream(tokenizer);
+        SpeculativeGeneration result = _verifier.Value.Decode(prompt, answer: (int[])[.. draft, tokenizer.EndOfText], onToken: (token, logProbability) =>
+        {
+            var written = new StageToken(token, stream.Add(token), logProbability);
+            tokens.Add(written);
+            onToken?.Invoke(written);
+        }, maxTokens: request.MaxTokens, cancel: cancel);
+        Generation generation = result.Generation;
+        int forwards = (int)result.Metrics.Target.Forwards, length = generation.Signals.Length;
+        double[] judged = result.FirstDraft.LogProbabilities;
+        return new StageReply(tokenizer.Decode(generation.Tokens), tokens, generation.Signals, generation.Ended, prompt.Length, length,
+            stage.Cost * Math.Min(1, forwards / (double)length), Stopwatch.GetElapsedTime(start).TotalSeconds)
+        {
+            Forwards = forwards,
+            Draft = new DraftVerdict(judged[..Math.Min(judged.Length, draft.Length)], Math.Min(result.FirstDraft.Accepted, draft.Length)),
+        };
     }
 
     public ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default)
@@ -58,7 +97,11 @@ public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer to
         return new(new DraftVerdict(logProbabilities, accepted) { Tokens = judged });
     }
 
-    public ValueTask DisposeAsync() => default;
+    public ValueTask DisposeAsync()
+    {
+        if (_verifier.IsValueCreated) _verifier.Value.Dispose();
+        return default;
+    }
 
     // A plain text is a question to models that chat, and the prompt itself to those that do not.
     private int[] Encode(StagePrompt prompt) => tokenizer.Encode(

@@ -68,6 +68,9 @@ public sealed record StageReply(
 {
     /// <summary>What became of the request's draft; null where there was none or the stage did not look at it.</summary>
     public DraftVerdict? Draft { get; init; }
+
+    /// <summary>Forwards of the model that the answer took, the prompt's among them; 0 where the stage does not tell.</summary>
+    public int Forwards { get; init; }
 }
 
 /// <summary>How a stage judges a draft.</summary>

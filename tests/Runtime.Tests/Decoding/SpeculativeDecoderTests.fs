@@ -46,7 +46,7 @@ let private randomChain (random: Random) =
         | _ -> Func<IDraftSource>(fun () -> new AnswerDraft())
     let steps = length - (if isNull lowest then 1 else 0)
     vocabulary, models, (fun maxTokens ->
-        new SpeculativeDecoder(models |> Array.map (fun m -> m :> ITokenModel), 0, maxTokens, [| for _ in 1 .. steps -> randomController random |], lowest))
+        new SpeculativeDecoder(models |> Array.map (fun m -> m :> ITokenModel), [| 0 |], maxTokens, [| for _ in 1 .. steps -> randomController random |], lowest))
 
 let tests =
     testList "SpeculativeDecoder" [
@@ -63,10 +63,11 @@ let tests =
                 // As an earlier answer also the right one, whole or with a fault.
                 let answers = [ answer; Array.append expected.Tokens [| 0 |]; (if expected.Tokens.Length > 2 then Array.removeAt 1 expected.Tokens else [||]) ]
                 for earlier in answers do
-                    let told = ResizeArray()
-                    let got = speculative.Decode(ReadOnlySpan prompt, SamplingOptions.Greedy, ReadOnlyMemory earlier, Action<int> told.Add)
+                    let told, logs = ResizeArray(), ResizeArray()
+                    let got = speculative.Decode(ReadOnlySpan prompt, SamplingOptions.Greedy, ReadOnlyMemory earlier, Action<int, float>(fun token log -> told.Add token; logs.Add log))
                     Expect.equal (plain got.Generation) (plain expected) $"seed {seed}"
                     Expect.sequenceEqual told expected.Tokens "told"
+                    if not expected.Ended then Expect.floatClose Accuracy.veryHigh (Seq.sum logs) expected.Signals.SumLogProbability "log-probabilities"
                     let target = got.Metrics.Target
                     Expect.equal target.TokensOut (int64 expected.Signals.Length) "tokens out"
                     Expect.isTrue (target.Accepted <= target.Drafted && target.Forwards <= target.TokensFed) "counts"
@@ -75,12 +76,18 @@ let tests =
 
         test "greedy on the nano models: every pair and the full chain, fixed and adaptive" {
             let models, ladder = NanoModels.models (), NanoModels.ladder ()
-            let prompts = NanoModels.prompts 41 60
+            // The long form, with 10,000 prompts, is this one with TOOLKIT_LONG_TESTS=1 (docs/speculation.md).
+            let long = Environment.GetEnvironmentVariable "TOOLKIT_LONG_TESTS" = "1"
+            let prompts = NanoModels.prompts 41 (if long then 10_000 else 60)
+            let own =
+                [| for model in models -> lazy (prompts |> Array.map (fun p -> plain (GreedyDecoder(model, ladder.Tokenizer.EndOfText, 96).Decode(ReadOnlySpan p)))) |]
             let check (chain: ITokenModel[]) controllers =
-                use decoder = new SpeculativeDecoder(chain, ladder.Tokenizer.EndOfText, 96, controllers, null)
-                let alone = GreedyDecoder(Array.last chain, ladder.Tokenizer.EndOfText, 96)
-                for prompt in prompts do
-                    Expect.equal (plain (decoder.Decode(ReadOnlySpan prompt)).Generation) (plain (alone.Decode(ReadOnlySpan prompt))) "the target's own"
+                use decoder = new SpeculativeDecoder(chain, [| ladder.Tokenizer.EndOfText |], 96, controllers, null)
+                let expected = own[Array.findIndex (fun m -> obj.ReferenceEquals(m, Array.last chain)) models].Value
+                prompts |> Array.iteri (fun i prompt ->
+                    Expect.equal (plain (decoder.Decode(ReadOnlySpan prompt)).Generation) expected[i] "the target's own")
+                let names = chain |> Array.map _.Name |> String.concat " > "
+                if long then printfn "%s: %d prompts, %d tokens, none different" names prompts.Length (expected |> Array.sumBy (fun (tokens, _, _) -> tokens.Length))
             for target in 1 .. 3 do
                 for drafter in 0 .. target - 1 do
                     check [| models[drafter]; models[target] |] [| DraftController.Fixed 5 |]
@@ -91,7 +98,7 @@ let tests =
         test "a drafter that is the target has every token accepted, and rounds have the length of the draft and one" {
             let law = counting 50 40
             let models: ITokenModel[] = [| new FakeModel(50, 100, law); new FakeModel(50, 100, law) |]
-            use decoder = new SpeculativeDecoder(models, 0, 90, [| DraftController.Fixed 4 |], null)
+            use decoder = new SpeculativeDecoder(models, [| 0 |], 90, [| DraftController.Fixed 4 |], null)
             let got = decoder.Decode(ReadOnlySpan [| 1 |])
             // 39 tokens and the end: eight rounds of five.
             let target = got.Metrics.Target
@@ -109,7 +116,7 @@ let tests =
                     Array.init 4 (fun i -> if i = next then 5.0f else 0.0f)
             let models: ITokenModel[] = [| new FakeModel(4, 30_000, drafter); new FakeModel(4, 30_000, target) |]
             for length in [ 1; 3; 6 ] do
-                use decoder = new SpeculativeDecoder(models, 0, 4_000, [| DraftController.Fixed length |], null)
+                use decoder = new SpeculativeDecoder(models, [| 0 |], 4_000, [| DraftController.Fixed length |], null)
                 let m = (decoder.Decode(ReadOnlySpan [| 1 |])).Metrics.Target
                 let formula = DraftLength.expectedTokens (m.AcceptanceRate, length)
                 Expect.isLessThan (abs (m.TokensPerForward / formula - 1.0)) 0.03 $"length {length}: {m.TokensPerForward} of {formula}"
@@ -117,7 +124,7 @@ let tests =
         test "an answer that stands is verified in few forwards, and one with a fault is taken up behind it" {
             let law = counting 60 50
             let model = new FakeModel(60, 200, law)
-            use decoder = new SpeculativeDecoder([| model |], 0, 90, [| DraftController.Fixed 60 |], Func<IDraftSource>(fun () -> new AnswerDraft()))
+            use decoder = new SpeculativeDecoder([| model |], [| 0 |], 90, [| DraftController.Fixed 60 |], Func<IDraftSource>(fun () -> new AnswerDraft()))
             let forwards answer = (decoder.Decode(ReadOnlySpan [| 1 |], answer = ReadOnlyMemory answer)).Metrics.Target.Forwards
             Expect.equal (forwards [| yield! [ 2 .. 50 ]; 0 |]) 1L "all of it at once, the prompt too"
             Expect.equal (forwards [||]) 50L "nothing to go by"
@@ -129,7 +136,7 @@ let tests =
             let run (drafter: Law) =
                 let models: ITokenModel[] = [| new FakeModel(9, 60, drafter); new FakeModel(9, 60, law) |]
                 let controller = DraftController.Adaptive(0.1, verifyCosts)
-                use decoder = new SpeculativeDecoder(models, 8, 40, [| controller |], null)
+                use decoder = new SpeculativeDecoder(models, [| 8 |], 40, [| controller |], null)
                 let mutable last = 0.0
                 for i in 1 .. 40 do
                     let m = (decoder.Decode(ReadOnlySpan [| i % 8; i / 8 |])).Metrics.Target
@@ -141,7 +148,7 @@ let tests =
         test "equal seeds give equal samples, other seeds others, once the lengths are frozen" {
             let models: ITokenModel[] = [| new FakeModel(9, 60, unlike 0.5 (scrambled 9)); new FakeModel(9, 60, scrambled 9) |]
             let controller = DraftController.Adaptive(0.1, verifyCosts)
-            use decoder = new SpeculativeDecoder(models, 0, 40, [| controller |], null)
+            use decoder = new SpeculativeDecoder(models, [| 0 |], 40, [| controller |], null)
             let sample seed = (decoder.Decode(ReadOnlySpan [| 3; 4 |], SamplingOptions(8.0, Seed = seed))).Generation.Tokens
             for seed in 1UL .. 20UL do sample seed |> ignore
             controller.Freeze()
@@ -151,7 +158,7 @@ let tests =
         }
         test "cancellation, bad prompts and mismatched models" {
             let models: ITokenModel[] = [| new FakeModel(10, 100, fun _ -> Array.init 10 float32); new FakeModel(10, 8, counting 10 9) |]
-            use decoder = new SpeculativeDecoder(models, 0, 90, [| DraftController.Fixed 2 |], null)
+            use decoder = new SpeculativeDecoder(models, [| 0 |], 90, [| DraftController.Fixed 2 |], null)
             Expect.throwsT<OperationCanceledException> (fun () -> decoder.Decode(ReadOnlySpan [| 1 |], cancel = CancellationToken true) |> ignore) "cancelled"
             Expect.equal (message (fun () -> decoder.Decode(ReadOnlySpan [||]) |> ignore)) "prompt: expected at least one character, got none" "empty"
             Expect.equal (message (fun () -> decoder.Decode(ReadOnlySpan(Array.create 8 1)) |> ignore)) "prompt: expected fewer than 8 tokens (the limit of fake), got 8" "long"

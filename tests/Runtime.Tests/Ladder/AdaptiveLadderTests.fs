@@ -61,7 +61,12 @@ let tests =
                         let ran = [ for t in answer.Turns -> t.Stage ]
                         Expect.sequenceEqual stages ran "told"
                         Expect.isTrue (ran.Length >= 1 && ran = List.distinct (List.sort ran)) "each once, upwards"
-                        Expect.equal answer.Cost (ran |> List.sumBy (fun k -> ladder.File.Stages[k].Cost)) "cost"
+                        // The first stage writes; a later one costs the forwards that it made to verify what was there.
+                        for turn in answer.Turns do
+                            let full = ladder.File.Stages[turn.Stage].Cost
+                            Expect.floatClose Accuracy.veryHigh turn.Reply.Cost (full * float turn.Reply.Forwards / float turn.Reply.CompletionTokens) "forwards"
+                            Expect.equal (isNull (box turn.Reply.Draft)) (turn.Stage = ran.Head) "drafts"
+                        Expect.equal answer.Cost (answer.Turns |> Seq.sumBy _.Reply.Cost) "cost"
                         Expect.contains answer.Turns answer.Chosen "chosen"
                         Expect.equal (text.ToString()) (String.Concat [ for t in answer.Turns -> t.Text ]) "streamed text"
                         for turn in answer.Turns do

@@ -75,6 +75,25 @@ let tests =
                         Expect.equal (verify changed).Accepted i "up to the changed token"
                     Expect.equal (verify [||]).Drafted 0 "nothing")
         }
+        test "with a draft the answer is the same, its cost that of the forwards made" {
+            using (fun ladder stages ->
+                for prompt in prompts do
+                    let plain = ask stages[1] (StageRequest(StagePrompt.Of prompt))
+                    let withDraft draft = ask stages[1] (StageRequest(StagePrompt.Of prompt, Draft = draft))
+                    let other = (ask stages[0] (StageRequest(StagePrompt.Of prompt))).Tokens
+                    for draft in [ plain.Tokens; other; [| StageToken(-1, "7#7", nan) |] ] do
+                        let reply = withDraft draft
+                        Expect.equal (reply.Text, reply.Signals, reply.Ended) (plain.Text, plain.Signals, plain.Ended) "answer"
+                        Expect.sequenceEqual reply.Tokens plain.Tokens "tokens with their log-probabilities"
+                        Expect.floatClose Accuracy.veryHigh reply.Cost (plain.Cost * float reply.Forwards / float plain.Forwards) "cost"
+                        Expect.equal (nonNull reply.Draft).Drafted (min draft.Count plain.CompletionTokens) "judged"
+                    let own = withDraft plain.Tokens
+                    Expect.isLessThan own.Forwards 3 "its own answer, at once"
+                    Expect.equal (nonNull own.Draft).Accepted plain.Tokens.Count "all of it"
+                    // A draft that this vocabulary cannot write, and requests that watch each token, are answered plainly.
+                    Expect.isNull (withDraft [| StageToken(-1, "Ü", nan) |]).Draft "foreign"
+                    Expect.isNull (ask stages[1] (StageRequest(StagePrompt.Of prompt, Draft = plain.Tokens, Alternatives = 2))).Draft "alternatives")
+        }
         test "a conversation needs a chat template; a long draft is refused" {
             using (fun _ stages ->
                 let talk = StagePrompt.Of [| StageMessage("system", "be brief"); StageMessage("user", "x") |]
