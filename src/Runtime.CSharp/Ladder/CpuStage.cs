@@ -9,9 +9,7 @@ namespace OptimalStopping.Runtime.Ladder;
 /// <summary>A stage whose model runs in this process. The model belongs to the caller.</summary>
 public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens, ChatMode chat = ChatMode.None) : IStageBackend
 {
-    // A finished answer is verified as far as it goes at once, if the logits of so many tokens are a reasonable memory.
-    private readonly Lazy<SpeculativeDecoder> _verifier = new(() => new SpeculativeDecoder([model], tokenizer.StopTokens, maxTokens,
-        [DraftController.Fixed(Math.Clamp((1 << 22) / model.VocabularySize, 8, 96))], () => new AnswerDraft()));
+    private SpeculativeDecoder? _verifier;
 
     public string Name => stage.Name;
 
@@ -55,7 +53,10 @@ public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer to
     {
         var tokens = new List<StageToken>();
         var stream = new TextStream(tokenizer);
-        SpeculativeGeneration result = _verifier.Value.Decode(prompt, answer: (int[])[.. draft, tokenizer.EndOfText], onToken: (token, logProbability) =>
+        // A finished answer is verified as far as it goes at once, if the logits of so many tokens are a reasonable memory.
+        SpeculativeDecoder verifier = LazyInitializer.EnsureInitialized(ref _verifier, () => new SpeculativeDecoder([model], tokenizer.StopTokens, maxTokens,
+            [DraftController.Fixed(Math.Clamp((1 << 22) / model.VocabularySize, 8, 96))], () => new AnswerDraft()));
+        SpeculativeGeneration result = verifier.Decode(prompt, answer: (int[])[.. draft, tokenizer.EndOfText], onToken: (token, logProbability) =>
         {
             var written = new StageToken(token, stream.Add(token), logProbability);
             tokens.Add(written);
@@ -99,7 +100,7 @@ public sealed class CpuStage(LadderStage stage, ITokenModel model, ITokenizer to
 
     public ValueTask DisposeAsync()
     {
-        if (_verifier.IsValueCreated) _verifier.Value.Dispose();
+        _verifier?.Dispose();
         return default;
     }
 
