@@ -164,15 +164,15 @@ let tests =
             Expect.equal (message (fun () -> decoder.Decode(ReadOnlySpan(Array.create 8 1)) |> ignore)) "prompt: expected fewer than 8 tokens (the limit of fake), got 8" "long"
             Expect.stringStarts (message (fun () -> decoder.Decode(ReadOnlySpan [| 1 |], SamplingOptions -1.0) |> ignore)) "temperature" "options"
             let other: ITokenModel[] = [| new FakeModel(9, 100, counting 9 7); models[1] |]
-            Expect.throwsT<ArgumentException> (fun () -> new SpeculativeDecoder(other, 0, 9, [| DraftController.Fixed 2 |], null) |> ignore) "vocabulary"
-            Expect.throwsT<ArgumentException> (fun () -> new SpeculativeDecoder(models, 0, 9, [||], null) |> ignore) "lengths"
+            Expect.throwsT<ArgumentException> (fun () -> new SpeculativeDecoder(other, [| 0 |], 9, [| DraftController.Fixed 2 |], null) |> ignore) "vocabulary"
+            Expect.throwsT<ArgumentException> (fun () -> new SpeculativeDecoder(models, [| 0 |], 9, [||], null) |> ignore) "lengths"
             Expect.throwsT<ArgumentOutOfRangeException> (fun () -> DraftController.Fixed 0 |> ignore) "length 0"
         }
         test "decoding allocates per request, not per token" {
             let models = NanoModels.models ()
             let allocated maxTokens =
                 // No end token among these: every answer has its full length.
-                use decoder = new SpeculativeDecoder([| models[0]; models[1]; models[3] |], -1, maxTokens, [| DraftController.Fixed 3; DraftController.Fixed 4 |], null)
+                use decoder = new SpeculativeDecoder([| models[0]; models[1]; models[3] |], [| -1 |], maxTokens, [| DraftController.Fixed 3; DraftController.Fixed 4 |], null)
                 let prompt = (NanoModels.prompts 1 1)[0]
                 decoder.Decode(ReadOnlySpan prompt) |> ignore
                 let before = GC.GetAllocatedBytesForCurrentThread()
