@@ -63,7 +63,7 @@ let tests =
                 // As an earlier answer also the right one, whole or with a fault.
                 let answers = [ answer; Array.append expected.Tokens [| 0 |]; (if expected.Tokens.Length > 2 then Array.removeAt 1 expected.Tokens else [||]) ]
                 for earlier in answers do
-                    let told, logs = ResizeArray(), ResizeArray()
+                    let told, logs = ResizeArray<int>(), ResizeArray<float>()
                     let got = speculative.Decode(ReadOnlySpan prompt, SamplingOptions.Greedy, ReadOnlyMemory earlier, Action<int, float>(fun token log -> told.Add token; logs.Add log))
                     Expect.equal (plain got.Generation) (plain expected) $"seed {seed}"
                     Expect.sequenceEqual told expected.Tokens "told"
