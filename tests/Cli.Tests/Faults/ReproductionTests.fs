@@ -17,7 +17,7 @@ let private lesser = [ "no AVX-512", [ "DOTNET_EnableAVX512", "0" ]; "no AVX2", 
 
 /// What NEST's weights decide. It adds as many of them at once as a vector of the processor holds, so that the order of
 /// its additions, and with it the last digits, change with the width.
-let private nest = [ "figure1a.csv"; "figure1a_slopes.csv"; "regret_checks.csv" ]
+let private nest = [ "figure1a.csv"; "figure1a_slopes.csv"; "regret_checks.csv"; "regret_claims.csv"; "regret_sizes.csv" ]
 
 /// The same but for numbers that differ by less than 1e-6 of the larger of them and 1.
 let private expectClose (expected: string) (out: string) (name: string) =
