@@ -39,7 +39,7 @@ let run (seconds: int) (fault: int) (arguments: string list) =
 // ---- the copy ----
 
 if Directory.Exists work then Directory.Delete(work, true)
-for folder in [ "src/Theory.FSharp"; "tests/Theory.Tests"; "tests/Support"; "docs" ] do copy folder
+for folder in [ "src/Theory.FSharp"; "tests/Theory.Tests"; "tests/Support"; "docs"; "packaging" ] do copy folder
 for file in [ "Directory.Build.props"; "Directory.Packages.props"; "global.json" ] do
     File.Copy(Path.Combine(root, file), Path.Combine(work, file), true)
 let theory = Path.Combine(work, "src", "Theory.FSharp")
