@@ -14,6 +14,7 @@ let tests =
             Cli.Tests.Table1Tests.tests
             Cli.Tests.HeadlinesTests.tests
             Cli.Tests.ReportTests.tests
+            Cli.Tests.EvaluationPageTests.tests
             Cli.Tests.FiguresTests.tests
         ]
         Cli.Tests.ServeTests.tests

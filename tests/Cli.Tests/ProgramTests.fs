@@ -211,6 +211,15 @@ let private asProcess =
                 Expect.equal (made.Code, made.Error) (0, "") "calibrate"
                 let promise = JsonDocument.Parse(made.Out).RootElement
                 Expect.equal (promise.GetProperty("max_loss").GetDouble(), promise.GetProperty("reference").GetString()) (0.5, PolicyFile.Load(policy).Guarantee.Reference) "promise"
+                let check = Toolkit.run [ "calibrate"; "--traces"; Path.Combine(folder, "calibration.jsonl"); "--check"; "5"; "--sample"; "40"; "--max-loss"; "0.5"; "--json" ]
+                Expect.equal (check.Code, JsonDocument.Parse(check.Out).RootElement.GetProperty("resamples").GetInt32()) (0, 5) check.Error
+                let run = Toolkit.run [ "run"; "--experiments"; "tradeoff"; "--traces"; Path.Combine(folder, "calibration.jsonl"); "--policy"; policy; "--out"; Path.Combine(folder, "given") ]
+                Expect.equal (run.Code, run.Error) (0, "") "run with a policy"
+                Expect.stringContains (File.ReadAllText(Path.Combine(folder, "given", "figure1b.csv"))) "\npolicy-file," "its point"
+                let evaluated = Toolkit.run [ "evaluate"; "--traces"; Path.Combine(folder, "calibration.jsonl"); "--out"; Path.Combine(folder, "evaluated"); "--resamples"; "20"; "--json" ]
+                Expect.equal (evaluated.Code, evaluated.Error) (0, "") "evaluate"
+                Expect.isGreaterThan (JsonDocument.Parse(evaluated.Out).RootElement.GetProperty("policies").GetArrayLength()) 8 "policies"
+                Expect.isTrue (File.Exists(Path.Combine(folder, "evaluated", "report.html"))) "report"
                 let kept = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--policy"; policy; "--json" ]
                 Expect.equal kept.Code 0 kept.Error
                 let text = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--lambda"; "0" ]

@@ -39,6 +39,7 @@ let tests =
         Ladder.PolicyFileTests.tests
         EvaluationTests.tests
         Experiments.PolicyCalibrationTests.tests
+        Experiments.RealLogsTests.tests
         Experiments.CsvFileTests.tests
         Experiments.TradeoffExperimentTests.tests
         Experiments.HeadlineTests.tests

@@ -34,8 +34,9 @@ type CascadeRouter(estimates: RouterEstimates, lambdas: float[]) =
         let mutable best, at, price = -infinity, 0, 0.0
         for b in (if ran = 0u then 1 else 0) .. RouterEstimates.Supermodels(n, ran) - 1 do
             let c = cost[b <<< (last + 1)]
-            let value = Math.Round(worth[b] - lambda * c, 8)
-            if value > best || (value = best && c < price) then
+            let value = worth[b] - lambda * c
+            // Equal to eight digits counts as equal, and then the cheaper one is taken.
+            if value > best + 1e-8 || (value > best - 1e-8 && c < price) then
                 best <- value
                 at <- b
                 price <- c
@@ -69,7 +70,8 @@ type internal RouterMemory(estimates: RouterEstimates, data: RecordedLadder) =
 
     member this.Decide(router: CascadeRouter, ran: uint32) : Decision =
         let q, set = this.Row, int ran
-        if known[set] <> q then
+        // Before anything ran, queries without features all look the same.
+        if known[set] <> q && not (set = 0 && data.ContextWidth = 0 && known[0] >= 0) then
             let answer = if data.HasAnswers then ReadOnlySpan(data.Answer, q * n, n) else ReadOnlySpan<int>.Empty
             estimates.Fill(ran, ReadOnlySpan(data.Confidence, q * n, n), answer,
                 ReadOnlySpan(data.Context, q * data.ContextWidth, data.ContextWidth), Span<float> quality[set], Span<float> worth[set])

@@ -42,17 +42,17 @@ let tests =
                     let later = [ last + 1 .. 3 ]
                     let value (extra: int list) =
                         let bits = extra |> List.sumBy (fun k -> 1 <<< (k - last - 1))
-                        Math.Round(worth[bits] - lambda * List.sumBy (fun k -> estimates.Cost[k]) extra, 8)
+                        worth[bits] - lambda * List.sumBy (fun k -> estimates.Cost[k]) extra
                     let rec subsets = function [] -> [ [] ] | k :: rest -> let s = subsets rest in s @ List.map (fun x -> k :: x) s
                     let all = subsets later |> List.filter (fun s -> ran > 0u || not s.IsEmpty)
                     let best = all |> List.map value |> List.max
                     let decision = (router :> IStoppingPolicy).Decide(Observation(ran, ReadOnlySpan(data.Confidence, q * 4, 4), ReadOnlySpan(data.Answer, q * 4, 4), ReadOnlySpan<float>.Empty))
                     if decision.Stop then
-                        Expect.equal (value []) best "stopping is best"
+                        Expect.isTrue (value [] > best - 1e-7) "stopping is best"
                         Expect.equal quality[decision.Stage] (Seq.max [ for k in 0 .. 3 do if ran &&& (1u <<< k) <> 0u then quality[k] ]) "the best answer"
                     else
                         let mine = all |> List.filter (fun s -> not s.IsEmpty && List.head s = decision.Stage)
-                        Expect.equal (mine |> List.map value |> List.max) best "the first stage of a best supermodel"
+                        Expect.isTrue ((mine |> List.map value |> List.max) > best - 1e-7) "the first stage of a best supermodel"
         }
         test "a larger supermodel is worth no less, and never more than certainty allows" {
             let data = continuous 4 300 5
