@@ -12,10 +12,8 @@ namespace OptimalStopping.Runtime.Serving;
 /// <c>/v1/chat/completions</c> and <c>/v1/completions</c>: reads a request, waits for its turn, answers it whole or as a
 /// stream of server-sent events, and measures what of the time was the toolkit's own.
 /// </summary>
-internal sealed class CompletionEndpoint(LadderService service, RequestGate gate, ServerMetrics metrics, ILogger log)
+internal sealed class CompletionEndpoint(LadderService service, RequestGate gate, ServerMetrics metrics, TimeSpan keepAlive, ILogger log)
 {
-    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10);
-
     public async Task Answer(HttpContext context, bool chat)
     {
         var timer = new RequestTimer();
@@ -87,10 +85,13 @@ internal sealed class CompletionEndpoint(LadderService service, RequestGate gate
         try
         {
             ChannelReader<Chunk> chunks = stream.Chunks;
-            // Until the first chunk a fault can still be a plain error with its own status.
             while (!await Wait(chunks, context).ConfigureAwait(false)) { }
-            if (chunks.TryPeek(out Chunk first) && first.Fault is { } early) throw early;
-            Start(context);
+            if (!context.Response.HasStarted)
+            {
+                // Until something is out, a fault can still be a plain error with its own status.
+                if (chunks.TryPeek(out Chunk first) && first.Fault is { } early) throw early;
+                Start(context);
+            }
             while (await Next(chunks, context).ConfigureAwait(false) is { } chunk)
             {
                 if (chunk.Fault is { } fault)
@@ -152,12 +153,12 @@ internal sealed class CompletionEndpoint(LadderService service, RequestGate gate
     }
 
     // True once a chunk is there. A comment keeps proxies from closing a connection on which a large stage thinks.
-    private static async ValueTask<bool> Wait(ChannelReader<Chunk> chunks, HttpContext context)
+    private async ValueTask<bool> Wait(ChannelReader<Chunk> chunks, HttpContext context)
     {
         try
         {
             // WaitAsync takes its timer away when the chunk comes first; a delay of its own would outlive the request.
-            await chunks.WaitToReadAsync(context.RequestAborted).AsTask().WaitAsync(KeepAlive).ConfigureAwait(false);
+            await chunks.WaitToReadAsync(context.RequestAborted).AsTask().WaitAsync(keepAlive).ConfigureAwait(false);
             return true;
         }
         catch (TimeoutException)
@@ -170,7 +171,7 @@ internal sealed class CompletionEndpoint(LadderService service, RequestGate gate
         return false;
     }
 
-    private static async ValueTask<Chunk?> Next(ChannelReader<Chunk> chunks, HttpContext context)
+    private async ValueTask<Chunk?> Next(ChannelReader<Chunk> chunks, HttpContext context)
     {
         while (true)
         {

@@ -54,7 +54,7 @@ public sealed class LadderServer : IAsyncDisposable
         ThreadPool.SetMinThreads(Math.Max(workers, options.Concurrency + Environment.ProcessorCount + 4), ports);
         WebApplication app = Build(options);
         var service = new LadderService(ladder, book, desk, metrics);
-        Map(app, service, book, desk, metrics, gate, new ApiKeys(options.Keys));
+        Map(app, service, book, desk, metrics, gate, options);
         try
         {
             await app.StartAsync(cancel).ConfigureAwait(false);
@@ -112,9 +112,10 @@ public sealed class LadderServer : IAsyncDisposable
         return builder.Build();
     }
 
-    private static void Map(WebApplication app, LadderService service, PolicyBook book, FeedbackDesk desk, ServerMetrics metrics, RequestGate gate, ApiKeys keys)
+    private static void Map(WebApplication app, LadderService service, PolicyBook book, FeedbackDesk desk, ServerMetrics metrics, RequestGate gate, ServeOptions options)
     {
-        var completions = new CompletionEndpoint(service, gate, metrics, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("toolkit"));
+        var keys = new ApiKeys(options.Keys);
+        var completions = new CompletionEndpoint(service, gate, metrics, options.KeepAlive, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("toolkit"));
         CancellationToken stopping = app.Lifetime.ApplicationStopping;
         app.Use(async (context, next) =>
         {

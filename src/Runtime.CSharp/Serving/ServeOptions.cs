@@ -20,6 +20,9 @@ public sealed record ServeOptions
     /// <summary>Largest request body, in bytes.</summary>
     public long BodyLimit { get; init; } = 1 << 20;
 
+    /// <summary>Silence after which a stream gets a comment, so that nothing on its way closes the connection.</summary>
+    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Time that requests under way get when the server is told to stop.</summary>
     public TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(30);
 

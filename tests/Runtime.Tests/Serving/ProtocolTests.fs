@@ -195,6 +195,24 @@ let tests =
                 for name in [ "toolkit_stage_answers_total"; "toolkit_tokens_total"; "toolkit_confidence_count"; "toolkit_quality_promise"; "toolkit_queue_wait_seconds_count" ] do
                     Expect.isGreaterThan (metric client name "") 0.0 name)
         }
+        test "a stream on which a stage is slow to begin: comments first, then the whole answer or the error" {
+            serving (local ()) (ServeOptions(Port = 0, KeepAlive = TimeSpan.FromTicks 1L)) (fun _ client ->
+                let content prompt =
+                    String.Concat [ for c in events (post client "v1/completions" $"""{{"model":"nano-4","prompt":"{prompt}","stream":true}}""") do
+                                        if c <> "[DONE]" then
+                                            for choice in items (p "choices" (JsonDocument.Parse(c).RootElement)) -> str (p "text" choice) ]
+                let whole = str (p "text" (p "choices" (json (post client "v1/completions" """{"model":"nano-4","prompt":"mul 47*6="}""")))[0])
+                let raw = ResizeArray<string>()
+                for _ in 1 .. 10 do
+                    let response = post client "v1/completions" """{"model":"nano-4","prompt":"mul 47*6=","stream":true}"""
+                    raw.Add(text response)
+                Expect.isTrue (raw |> Seq.exists (fun t -> t.Contains ": still at it")) "a comment"
+                Expect.isTrue (raw |> Seq.forall (fun t -> t.EndsWith "data: [DONE]\n\n")) "to the end"
+                Expect.equal (content "mul 47*6=") whole "the answer"
+                let fault = text (post client "v1/completions" """{"model":"nano-4","prompt":"Ü","stream":true}""")
+                Expect.stringContains fault "expected a character of the ladder's alphabet" "an error, as a status or inside the stream"
+                Expect.equal (metric client "toolkit_requests_total" "status=\"500\"") 0.0 "no failure of the server")
+        }
         test "events tell the climb: stages, tokens, confidence against threshold" {
             serving (local ()) options (fun _ client ->
                 let chunks = [ for c in events (post client "v1/chat/completions" (chat "nano" "add 963+447=" ""","stream":true,"toolkit_events":true""")) do
