@@ -201,7 +201,8 @@ let tests =
                     String.Concat [ for c in events (post client "v1/completions" $"""{{"model":"nano-4","prompt":"{prompt}","stream":true}}""") do
                                         if c <> "[DONE]" then
                                             for choice in items (p "choices" (JsonDocument.Parse(c).RootElement)) -> str (p "text" choice) ]
-                let whole = str (p "text" (p "choices" (json (post client "v1/completions" """{"model":"nano-4","prompt":"mul 47*6="}""")))[0])
+                let first = (p "choices" (json (post client "v1/completions" """{"model":"nano-4","prompt":"mul 47*6="}"""))).[0]
+                let whole = str (p "text" first)
                 let raw = ResizeArray<string>()
                 for _ in 1 .. 10 do
                     let response = post client "v1/completions" """{"model":"nano-4","prompt":"mul 47*6=","stream":true}"""
