@@ -3,6 +3,7 @@ using OptimalStopping.Peers;
 const string Usage = """
     peers speed [shape] [rounds] [prefills] [contexts]   tokens/s of both engines, e.g. speed qwen3-0.6b 5 8,64,512 0,1024
     peers agree [folder] [prompts]                       the same weights in both, e.g. agree models/nano/4 200
+    peers torch [folder] [prompts] [rounds]              the same checkpoint through TorchSharp; needs a build with -p:TorchBackend=cpu
     Libraries of llama.cpp: benchmarks/peers/llama (get-llama.sh), or the folder in PEERS_LLAMA. TOOLKIT_THREADS sets the threads of both.
     """;
 
@@ -11,6 +12,16 @@ int[] Numbers(string text) => [.. text.Split(',').Select(int.Parse)];
 int threads = OptimalStopping.Runtime.Models.WorkerTeam.Shared.Size;
 string libraries = Environment.GetEnvironmentVariable("PEERS_LLAMA") ?? "benchmarks/peers/llama";
 
+if (args is ["torch", ..])
+{
+#if TORCH
+    TorchPeer.Run(At(1, "models/nano/4"), int.Parse(At(2, "200")), int.Parse(At(3, "5")));
+    return 0;
+#else
+    Console.Error.WriteLine("peers: torch: expected a build with TorchSharp, got one without; add -p:TorchBackend=cpu");
+    return 1;
+#endif
+}
 if (args.Length == 0 || args[0] is not ("speed" or "agree"))
 {
     Console.Error.WriteLine(Usage);

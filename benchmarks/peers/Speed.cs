@@ -18,8 +18,7 @@ internal static class Speed
         using CpuModel model = CpuModel.Random(shape, config);
         using ITokenSequence ours = model.NewSequence(capacity);
         var logits = new float[config.VocabularySize];
-        double bandwidth = MemoryBandwidth.Measure();
-        Console.WriteLine($"{shape}, {threads} threads, kernels {model.Kernels.Name}, memory {Text(bandwidth / 1e9)} GB/s, medians of {rounds} alternating rounds");
+        Console.WriteLine($"{shape}, {threads} threads, kernels {model.Kernels.Name}, medians of {rounds} alternating rounds");
         Console.WriteLine($"{"",-16} {"ours",10} {"llama.cpp",10} {"ratio",7} {"least",7} {"most",7}   tokens/s; ratio of medians, least and most of the rounds' ratios");
 
         foreach (int context in contexts)
@@ -33,7 +32,8 @@ internal static class Speed
                 ours.Forward(prompt, logits);
                 theirs.Forward(prompt);
             }
-            double ourRate = Compare($"decode at {context}", tokens, rounds,
+            double bytes = model.BytesPerToken + (context + tokens / 2.0) * model.CacheBytesPerToken;
+            Compare($"decode at {context}", tokens, bytes, rounds,
                 () =>
                 {
                     ours.Truncate(context);
@@ -48,13 +48,11 @@ internal static class Speed
                     theirs.Truncate(context);
                     for (int i = 0; i < tokens; i++) one[0] = Greedy.Choose(theirs.Forward(one));
                 });
-            double bytes = model.BytesPerToken + (context + tokens / 2.0) * model.CacheBytesPerToken;
-            Console.WriteLine($"{"",-16} ours reads {Text(ourRate * bytes / 1e9)} GB/s, {Text(100 * ourRate * bytes / bandwidth)} % of the memory's");
         }
         foreach (int count in prefills)
         {
             int[] prompt = Prompt(count, config);
-            Compare($"prefill {count}", count, rounds,
+            Compare($"prefill {count}", count, 0, rounds,
                 () =>
                 {
                     ours.Truncate(0);
@@ -68,21 +66,24 @@ internal static class Speed
         }
     }
 
-    private static double Compare(string name, int tokens, int rounds, Action ours, Action theirs)
+    /// <param name="bytesPerToken">What one of our tokens reads from memory; 0 where that is not the limit.</param>
+    private static void Compare(string name, int tokens, double bytesPerToken, int rounds, Action ours, Action theirs)
     {
         long warm = Stopwatch.GetTimestamp(); // until the compiler has replaced its first, quick code
         do ours(); while (Stopwatch.GetElapsedTime(warm).TotalSeconds < 0.7);
         theirs();
-        var a = new double[rounds];
-        var b = new double[rounds];
+        double[] a = new double[rounds], b = new double[rounds], memory = new double[rounds];
         for (int round = 0; round < rounds; round++)
         {
             a[round] = tokens / Seconds(ours);
             b[round] = tokens / Seconds(theirs);
+            if (bytesPerToken > 0) memory[round] = MemoryBandwidth.Measure(1L << 28, 3); // a virtual machine's varies within minutes
         }
         double[] ratios = [.. a.Zip(b, (x, y) => x / y)];
         Console.WriteLine($"{name,-16} {Text(Median(a)),10} {Text(Median(b)),10} {Text(Median(a) / Median(b), 2),7} {Text(ratios.Min(), 2),7} {Text(ratios.Max(), 2),7}");
-        return Median(a);
+        if (bytesPerToken == 0) return;
+        double[] shares = [.. a.Zip(memory, (x, y) => 100 * x * bytesPerToken / y)];
+        Console.WriteLine($"{"",-16} ours reads {Text(Median(a) * bytesPerToken / 1e9)} GB/s of {Text(Median(memory) / 1e9)} that the memory gives, {Text(Median(shares))} % ({Text(shares.Min())} to {Text(shares.Max())})");
     }
 
     private static double Seconds(Action run)

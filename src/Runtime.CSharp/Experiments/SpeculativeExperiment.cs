@@ -18,13 +18,15 @@ public static class SpeculativeExperiment
     /// <summary>Writes speculative.csv, speculative_positions.csv and speculative_times.csv (whose numbers are this machine's).</summary>
     public static void Run(ModelLadder ladder, ExperimentOptions options, string folder, Action<string, double> progress, CancellationToken cancel)
     {
-        double[][] costs = [.. ladder.Models.Select(model => ForwardCosts.Measure(model, SpeculativeSetup.Longest))];
+        var measured = new Dictionary<(int, int), ForwardCosts>();
+        ForwardCosts Costs(int drafter, int verifier) => measured.TryGetValue((drafter, verifier), out ForwardCosts? known) ? known
+            : measured[(drafter, verifier)] = ForwardCosts.Measure(ladder.Models[drafter], ladder.Models[verifier], SpeculativeSetup.Longest);
         List<object?[]> counts = [], positions = [], times = [];
         for (int target = 1; target < ladder.Models.Count; target++)
         {
             int[][] prompts = Prompts(ladder, target, options, cancel);
             if (prompts.Length == 0) continue;
-            List<SpeculativeSetup> setups = SpeculativeSetup.Of(ladder, target, costs);
+            List<SpeculativeSetup> setups = SpeculativeSetup.Of(ladder, target, Costs);
             int share = target;
             SpeculativeRuns runs = SpeculativeRuns.Measure(setups, prompts, options.SpeculativeRounds,
                 done => progress($"speculating for {ladder.File.Stages[share].Name}", done), cancel);
@@ -37,7 +39,7 @@ public static class SpeculativeExperiment
                     for (int j = 0; j < setup.Length; j++)
                         positions.Add([setup.Target, setup.Chain, setup.Length, j + 1, metrics.Target.Tested[j], metrics.Target.AcceptedAt[j],
                             metrics.Target.Tested[j] > 0 ? metrics.Target.AcceptedAt[j] / (double)metrics.Target.Tested[j] : double.NaN]);
-                times.Add(Times(setup, metrics, runs, s, costs[target][0]));
+                times.Add(Times(setup, metrics, runs, s, Costs(target - 1, target).Verify[0]));
                 setup.Decoder.Dispose();
             }
         }

@@ -21,21 +21,18 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
     public string LengthName => Length switch { 0 => "adaptive", -1 => "none", _ => Length.ToString(System.Globalization.CultureInfo.InvariantCulture) };
 
     /// <summary>Every setup for one target: plain, each smaller stage as drafter, prompt lookup, and the chain of all stages.</summary>
-    /// <param name="costs">Per stage: seconds of a forward of g + 1 tokens, g = 0 .. <see cref="Longest"/>.</param>
-    public static List<SpeculativeSetup> Of(ModelLadder ladder, int target, double[][] costs)
+    /// <param name="costs">What a drafter and its verifier, two stages, cost in turn; for drafts of up to <see cref="Longest"/>.</param>
+    public static List<SpeculativeSetup> Of(ModelLadder ladder, int target, Func<int, int, ForwardCosts> costs)
     {
         string[] names = [.. ladder.File.Stages.Select(stage => stage.Name)];
         var setups = new List<SpeculativeSetup>();
         void Add(int[] stages, int length, bool lookup, Func<double[], double>? expected)
         {
             var controllers = new List<DraftController>();
-            // A draft token costs a forward of the stage below: an upper bound where that one speculates itself.
-            double below = lookup ? 0 : double.NaN;
-            foreach (int stage in stages)
-            {
-                if (!double.IsNaN(below)) controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(below, costs[stage]));
-                below = costs[stage][0];
-            }
+            if (lookup) controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(0, costs(0, stages[0]).Verify));
+            // A drafted token costs a forward of the stage below: an upper bound where that one speculates itself.
+            foreach ((int below, int stage) in stages.Zip(stages.Skip(1)))
+                controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(costs(below, stage).Draft, costs(below, stage).Verify));
             string chain = (lookup ? "lookup>" : "") + string.Join('>', stages.Select(k => names[k]));
             setups.Add(new SpeculativeSetup(names[target], chain, stages.Length == 1 && !lookup ? -1 : length,
                 new SpeculativeDecoder([.. stages.Select(k => ladder.Models[k])], ladder.Tokenizer.StopTokens, ladder.File.MaxTokens, controllers,
@@ -46,7 +43,7 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
         {
             int d = drafter;
             foreach (int g in Lengths)
-                Add([d, target], g, lookup: false, rates => (costs[target][g] + g * costs[d][0]) / DraftLength.expectedTokens(rates[0], g));
+                Add([d, target], g, lookup: false, rates => (costs(d, target).Verify[g] + g * costs(d, target).Draft) / DraftLength.expectedTokens(rates[0], g));
             Add([d, target], 0, lookup: false, null);
         }
         foreach (int g in Lengths)
@@ -57,7 +54,7 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
             int[] all = [.. Enumerable.Range(0, target + 1)];
             foreach (int g in Lengths.Where(g => g <= 4))
                 Add(all, g, lookup: false, rates => SpeculationHierarchy.exactCost(
-                    [.. all.Select(k => k == 0 ? costs[0][0] : costs[k][g])], rates, [.. rates.Select(_ => g)]));
+                    [.. all.Select(k => k == 0 ? costs(0, 1).Draft : costs(k - 1, k).Verify[g])], rates, [.. rates.Select(_ => g)]));
             Add(all, 0, lookup: false, null);
         }
         return setups;

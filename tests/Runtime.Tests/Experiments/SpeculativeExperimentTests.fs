@@ -46,10 +46,12 @@ let tests =
                 Expect.equal row["different_tokens"] "0" "verified answers"
         }
         test "forward costs rise with the tokens" {
-            let costs = ForwardCosts.Measure((NanoModels.models ())[0], 6, rounds = 3)
-            Expect.equal costs.Length 7 "entries"
-            Expect.isGreaterThan costs[0] 0.0 "above 0"
-            Expect.equal (Array.sort costs) costs "rising"
+            let models = NanoModels.models ()
+            let costs = ForwardCosts.Measure(models[0], models[1], 6, rounds = 3)
+            Expect.isGreaterThan costs.Draft 0.0 "above 0"
+            Expect.equal costs.Verify.Length 7 "entries"
+            Expect.isGreaterThan costs.Verify[0] 0.0 "above 0"
+            Expect.equal (Array.sort costs.Verify) costs.Verify "rising"
         }
         test "traces have no models to run" {
             use folder = new RandomCheckpoint.TemporaryFolder()
