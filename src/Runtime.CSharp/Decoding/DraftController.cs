@@ -29,7 +29,8 @@ public sealed record DraftRule(double[] Acceptance, double[] Continue, double[] 
 /// How long drafts are between one source and the model that verifies it: a fixed length, or as long as the chance that
 /// all of it is accepted is worth another token (<see cref="DraftPlanning"/>). What becomes of drafted tokens is counted
 /// by the drafter's confidence across requests, and the thresholds are planned anew as the counts grow; within a
-/// request they do not change. May be shared by concurrent requests.
+/// request they do not change. Costs are given, or measured first and then taken from the requests themselves, where a
+/// drafter also reads the prompt and finds its weights gone from the caches. May be shared by concurrent requests.
 /// </summary>
 public sealed class DraftController
 {
@@ -38,19 +39,30 @@ public sealed class DraftController
     /// <summary>Draft length until the first plan: a prior that drafts nothing would never find out that it is wrong.</summary>
     private const int FirstLength = 4;
 
+    /// <summary>Of the requests that the plan would leave without drafts, one in so many drafts: costs and prompts change.</summary>
+    private const int LookAgain = 48;
+
+    /// <summary>Requests after which the thresholds are planned anew in any case.</summary>
+    private const int PlanAgain = 1024;
+
+    /// <summary>Requests whose times are remembered; the first half is waited for, in which the runtime still compiles.</summary>
+    private const int Remembered = 32;
+
     private readonly Lock _lock = new();
-    private readonly double _draftCost;
     private readonly double[] _verifyCosts;
+    private readonly DraftRule _first;
     private readonly long[] _offered = new long[DraftBlock.Bins], _tested = new long[DraftBlock.Bins], _accepted = new long[DraftBlock.Bins];
-    private readonly bool _adaptive;
-    private long _seen, _planned;
+    private readonly bool _adaptive, _timed;
+    private readonly double _begin, _draftCost;
+    private readonly Queue<double> _ratios = new(Remembered);
+    private long _seen, _planned, _requests, _unplanned;
     private volatile DraftRule _rule;
     private volatile bool _frozen;
 
-    private DraftController(DraftRule rule, double draftCost, double[] verifyCosts, bool adaptive) =>
-        (_rule, _draftCost, _verifyCosts, _adaptive) = (rule, draftCost, verifyCosts, adaptive);
+    private DraftController(DraftRule rule, ForwardCosts costs, bool adaptive, bool timed) =>
+        (_rule, _first, _begin, _draftCost, _verifyCosts, _adaptive, _timed) = (rule, rule, costs.Begin, costs.Draft, costs.Verify, adaptive, timed);
 
-    /// <summary>The rule for the next request.</summary>
+    /// <summary>The rule that is planned at present.</summary>
     public DraftRule Rule => _rule;
 
     /// <summary>Tokens per unit of cost that the plan expects; NaN for a fixed length and before the first plan.</summary>
@@ -63,23 +75,37 @@ public sealed class DraftController
     public static DraftController Fixed(int length)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
-        return new DraftController(DraftRule.Fixed(length), 0, [], adaptive: false);
+        return new DraftController(DraftRule.Fixed(length), new ForwardCosts(0, 0, []), adaptive: false, timed: false);
     }
 
-    /// <summary>Draft length by optimal stopping.</summary>
+    /// <summary>Draft length by optimal stopping, with costs that are measured beforehand and corrected by the requests' own times.</summary>
+    public static DraftController Adaptive(ForwardCosts costs) => Adaptive(costs, timed: true);
+
+    /// <summary>Draft length by optimal stopping, with costs that stay as they are given.</summary>
     /// <param name="draftCost">Cost of drafting one token; at least 0.</param>
     /// <param name="verifyCosts">Entry g: cost of the forward that verifies g drafted tokens, in the same unit; positive,
     /// at least two entries, the last one being the longest draft allowed.</param>
-    public static DraftController Adaptive(double draftCost, double[] verifyCosts)
+    public static DraftController Adaptive(double draftCost, double[] verifyCosts) =>
+        Adaptive(new ForwardCosts(0, draftCost, [.. verifyCosts]), timed: false);
+
+    private static DraftController Adaptive(ForwardCosts costs, bool timed)
     {
-        DraftPlanning.optimal(new DiscreteLaw([0.5], [1]), draftCost, verifyCosts); // checks the costs
-        int longest = verifyCosts.Length - 1, first = Math.Min(FirstLength, longest);
+        DraftPlanning.optimal(new DiscreteLaw([0.5], [1]), costs.Draft, costs.Verify); // checks the costs
+        int longest = costs.Verify.Length - 1, first = Math.Min(FirstLength, longest);
         double[] begin = [.. Enumerable.Range(0, longest).Select(j => j < first ? -1 : double.PositiveInfinity)];
-        return new DraftController(new DraftRule(DraftRule.Prior(), begin, begin), draftCost, [.. verifyCosts], adaptive: true);
+        return new DraftController(new DraftRule(DraftRule.Prior(), begin, begin), costs, adaptive: true, timed);
     }
 
     /// <summary>Keeps the present thresholds from now on: equal seeds then give equal samples, whatever came before.</summary>
     public void Freeze() => _frozen = true;
+
+    /// <summary>The rule for the next request.</summary>
+    internal DraftRule NextRule()
+    {
+        DraftRule rule = _rule;
+        bool drafts = rule.Continue.Length > 0 && rule.Continue[0] < 1;
+        return drafts || !_adaptive || _frozen || Interlocked.Increment(ref _requests) % LookAgain != 0 ? rule : _first;
+    }
 
     /// <summary>Takes in what a request saw: tokens offered, tested (up to the first rejection) and accepted, by bin.</summary>
     internal void Learn(ReadOnlySpan<int> offered, ReadOnlySpan<int> tested, ReadOnlySpan<int> accepted)
@@ -94,14 +120,28 @@ public sealed class DraftController
                 _accepted[b] += accepted[b];
                 _seen += tested[b];
             }
-            // Planning takes about a millisecond; at every growth by half it stays negligible.
-            if (_seen >= 32 && _seen * 2 >= _planned * 3) Plan();
+            // Planning takes some milliseconds; at every growth by half it stays negligible.
+            if (_seen >= 32 && (_seen * 2 >= _planned * 3 || ++_unplanned >= PlanAgain)) Plan();
+        }
+    }
+
+    /// <summary>Takes in a request's times: of its drafts, and of its verifications by their number of drafted tokens.</summary>
+    internal void LearnCosts(double draftSeconds, int drafts, long drafted, double verifySeconds, ReadOnlySpan<int> verifications)
+    {
+        if (!_timed || _frozen || drafted == 0) return;
+        double planned = 0, draftPlanned = drafts * _begin + drafted * _draftCost;
+        for (int g = 0; g < verifications.Length; g++) planned += verifications[g] * _verifyCosts[Math.Min(g, _verifyCosts.Length - 1)];
+        if (planned == 0 || draftPlanned == 0) return;
+        lock (_lock)
+        {
+            if (_ratios.Count == Remembered) _ratios.Dequeue();
+            _ratios.Enqueue(draftSeconds / draftPlanned / (verifySeconds / planned));
         }
     }
 
     private void Plan()
     {
-        _planned = _seen;
+        (_planned, _unplanned) = (_seen, 0);
         double[] acceptance = DraftRule.Prior(), share = new double[DraftBlock.Bins];
         double total = 0;
         for (int b = 0; b < DraftBlock.Bins; b++)
@@ -110,7 +150,10 @@ public sealed class DraftController
             total += share[b] = _offered[b] + 0.5;
         }
         for (int b = 0; b < DraftBlock.Bins; b++) share[b] /= total;
-        DraftPlan plan = DraftPlanning.optimal(new DiscreteLaw(acceptance, share), _draftCost, _verifyCosts);
+        // Costs in units of the table of verifications: only their ratio decides.
+        double scale = _ratios.Count < Remembered / 2 ? 1 : _ratios.Order().ElementAt(_ratios.Count / 2);
+        double[] costs = [.. _verifyCosts.Select((cost, g) => g == 0 ? cost : cost + scale * _begin)];
+        DraftPlan plan = DraftPlanning.optimal(new DiscreteLaw(acceptance, share), scale * _draftCost, costs);
         Rate = plan.Rate;
         _rule = new DraftRule(acceptance, plan.Continue, plan.Keep);
     }

@@ -20,7 +20,7 @@ internal sealed class SpeculativeLevel : IDraftSource
     private readonly int _vocabulary, _rows;
     private readonly float[] _logits, _exponentials;
     private readonly int[] _offered = new int[DraftBlock.Bins], _tested = new int[DraftBlock.Bins], _accepted = new int[DraftBlock.Bins];
-    private readonly int[] _bins;
+    private readonly int[] _bins, _verifications;
     private readonly double[] _logProbabilities;
     private double[] _laws = [], _scratch = [];
     private int[] _tokens = [];
@@ -30,7 +30,8 @@ internal sealed class SpeculativeLevel : IDraftSource
     private SplitMix64 _random = new(0);
     private DraftRule _rule = DraftRule.None;
     private SignalAccumulator _signals;
-    private int _count, _capacity;
+    private int _count, _capacity, _drafts;
+    private double _draftSeconds, _verifySeconds;
 
     public SpeculativeLevel(ITokenModel model, IDraftSource? source, DraftController? controller, int maxDraft, int[] stops)
     {
@@ -40,6 +41,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         _logits = new float[_rows * _vocabulary];
         _exponentials = new float[_vocabulary];
         _bins = new int[maxDraft + 1];
+        _verifications = new int[maxDraft + 1];
         _logProbabilities = new double[maxDraft + 1];
         Metrics = new StageSpeculation(model.Name, maxDraft);
         MaxDraft = maxDraft;
@@ -78,10 +80,12 @@ internal sealed class SpeculativeLevel : IDraftSource
         bool laws = !_sampling.IsGreedy;
         if (laws && _laws.Length == 0) (_laws, _scratch) = (new double[(MaxDraft + 1) * _vocabulary], new double[_vocabulary]);
         if (_source is not null && _block?.WantsLaws != laws) _block = new DraftBlock(MaxDraft, _vocabulary, laws);
-        _rule = _controller?.Rule ?? DraftRule.None;
+        _rule = _controller?.NextRule() ?? DraftRule.None;
         Array.Clear(_offered);
         Array.Clear(_tested);
         Array.Clear(_accepted);
+        Array.Clear(_verifications);
+        (_drafts, _draftSeconds, _verifySeconds) = (0, 0, 0);
         Metrics = new StageSpeculation(_model.Name, MaxDraft);
         _signals = default;
         FirstDraft = new([], 0);
@@ -93,6 +97,7 @@ internal sealed class SpeculativeLevel : IDraftSource
     {
         (_source as SpeculativeLevel)?.Finish();
         _controller?.Learn(_offered, _tested, _accepted);
+        _controller?.LearnCosts(_draftSeconds, _drafts, Metrics.Drafted, _verifySeconds, _verifications);
     }
 
     public void Draft(ReadOnlySpan<int> context, DraftBlock block)
@@ -162,7 +167,10 @@ internal sealed class SpeculativeLevel : IDraftSource
         if (_source is null || most < 2) return 0;
         _block!.Begin(_rule, most - 1);
         if (!_block.GoesOn) return 0;
+        long start = Stopwatch.GetTimestamp();
         _source.Draft(_tokens.AsSpan(0, _count), _block);
+        _drafts++;
+        _draftSeconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
         int drafted = _block.Count;
         _block.Tokens.CopyTo(_tokens.AsSpan(_count));
         for (int j = 0; j < drafted; j++) _offered[_block.Bin(j)]++;
@@ -184,7 +192,13 @@ internal sealed class SpeculativeLevel : IDraftSource
         }
         int rows = pending + drafted;
         _sequence.ForwardAll(_tokens.AsSpan(_sequence.Length, rows), _logits.AsSpan(0, rows * _vocabulary));
-        Metrics.Seconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        Metrics.Seconds += seconds;
+        if (pending == 1) // otherwise it reads a prompt too
+        {
+            _verifySeconds += seconds;
+            _verifications[drafted]++;
+        }
         Metrics.Forwards++;
         Metrics.TokensFed += rows;
         return pending - 1;

@@ -29,10 +29,10 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
         void Add(int[] stages, int length, bool lookup, Func<double[], double>? expected)
         {
             var controllers = new List<DraftController>();
-            if (lookup) controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(0, costs(0, stages[0]).Verify));
+            if (lookup) controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(new ForwardCosts(0, 0, costs(0, stages[0]).Verify)));
             // A drafted token costs a forward of the stage below: an upper bound where that one speculates itself.
             foreach ((int below, int stage) in stages.Zip(stages.Skip(1)))
-                controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(costs(below, stage).Draft, costs(below, stage).Verify));
+                controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(costs(below, stage)));
             string chain = (lookup ? "lookup>" : "") + string.Join('>', stages.Select(k => names[k]));
             setups.Add(new SpeculativeSetup(names[target], chain, stages.Length == 1 && !lookup ? -1 : length,
                 new SpeculativeDecoder([.. stages.Select(k => ladder.Models[k])], ladder.Tokenizer.StopTokens, ladder.File.MaxTokens, controllers,
@@ -43,7 +43,7 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
         {
             int d = drafter;
             foreach (int g in Lengths)
-                Add([d, target], g, lookup: false, rates => (costs(d, target).Verify[g] + g * costs(d, target).Draft) / DraftLength.expectedTokens(rates[0], g));
+                Add([d, target], g, lookup: false, rates => (costs(d, target).Verify[g] + costs(d, target).Begin + g * costs(d, target).Draft) / DraftLength.expectedTokens(rates[0], g));
             Add([d, target], 0, lookup: false, null);
         }
         foreach (int g in Lengths)

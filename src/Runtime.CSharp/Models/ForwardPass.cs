@@ -1,3 +1,5 @@
+using System.Numerics.Tensors;
+
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>Sees what a layer gives for one token.</summary>
@@ -73,7 +75,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
             ByRow(Step.LayerInput, _memory.HiddenStride);
             Multiply(layer.Attention, _memory.Attention.Pointer, _memory.AttentionStride);
             ByRow(Step.Heads, 2 * _memory.AttentionStride);
-            Share(Step.Attention, _queue.Runs * _config.KeyValueHeads, 2L * _queue.Pairs * _config.Heads * _width);
+            // Two products in floats, each of which takes as long as four in bytes.
+            Share(Step.Attention, _queue.Runs * _config.KeyValueHeads, 8L * _queue.Pairs * _config.Heads * _width);
             ByRow(Step.Context, _memory.ContextStride);
             Multiply(layer.AttentionOutput, _memory.Update.Pointer, _memory.HiddenStride);
             ByRow(Step.FeedForwardInput, _memory.HiddenStride);
@@ -157,7 +160,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         for (int head = 0; head < _config.Heads; head++)
         {
             Turn(queries + head * _width, layer.QueryNorm);
-            for (int i = 0; i < _width; i++) queries[head * _width + i] = turned[i] * scale;
+            TensorPrimitives.Multiply(new ReadOnlySpan<float>(turned, _width), scale, new Span<float>(queries + head * _width, _width));
         }
         for (int head = 0; head < _config.KeyValueHeads; head++)
         {

@@ -41,9 +41,20 @@ internal sealed unsafe class KeyValueCache : IDisposable
     public void Store(int layer, int head, int position, float* key, float* value)
     {
         ushort* keys = Keys(layer, head) + (long)(position / Lanes) * _width * Lanes + position % Lanes;
-        for (int i = 0; i < _width; i++) keys[i * Lanes] = Narrow(key[i]);
-        ushort* values = Values(layer, head) + (long)position * Lanes;
-        for (int i = 0; i < _width; i++) values[(long)(i / Lanes) * Positions * Lanes + i % Lanes] = Narrow(value[i]);
+        ushort* values = Values(layer, head) + (long)position * Lanes, row = stackalloc ushort[Lanes];
+        long strip = (long)Positions * Lanes;
+        int i = 0;
+        for (; i + Lanes <= _width; i += Lanes, values += strip)
+        {
+            Narrow(Vector512.Load(key + i)).Store(row);
+            for (int j = 0; j < Lanes; j++) keys[(i + j) * Lanes] = row[j];
+            Narrow(Vector512.Load(value + i)).Store(values);
+        }
+        for (; i < _width; i++)
+        {
+            keys[i * Lanes] = Narrow(key[i]);
+            values[i % Lanes] = Narrow(value[i]);
+        }
     }
 
     /// <summary>Takes over the first <paramref name="length"/> positions of a cache of the same shape.</summary>
@@ -87,6 +98,13 @@ internal sealed unsafe class KeyValueCache : IDisposable
     {
         uint bits = BitConverter.SingleToUInt32Bits(value);
         return (ushort)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+    }
+
+    private static Vector256<ushort> Narrow(Vector512<float> values)
+    {
+        Vector512<uint> bits = values.AsUInt32();
+        bits = (bits + Vector512.Create(0x7FFFu) + (bits >> 16 & Vector512<uint>.One)) >> 16;
+        return Vector256.Narrow(bits.GetLower(), bits.GetUpper());
     }
 
     private static void Copy(ushort* from, ushort* to, long count) =>
