@@ -49,6 +49,8 @@ let private search (target: Target) (seed: int) (count: int64) (out: string) : i
         if not ((nonNull Environment.ProcessPath).EndsWith "Fuzz") then start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Fuzz.dll"))
         for argument in [ "--child"; target.Name; "--seed"; string seed; "--first"; string first; "--inputs"; string (count - first); "--state"; state; "--out"; out ] do
             start.ArgumentList.Add argument
+        // glibc reserves 128 MiB of addresses for each new thread's memory; the oracle looks at what readers take.
+        start.Environment["MALLOC_ARENA_MAX"] <- "1"
         use running = nonNull (Process.Start start)
         let mutable seen, since, hung = -1L, TimeSpan.Zero, false
         while not (running.WaitForExit 500) && not hung do

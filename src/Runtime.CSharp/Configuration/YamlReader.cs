@@ -63,7 +63,8 @@ public sealed class YamlMap
         try
         {
             CheckShape(file, parser);
-            stream.Load(new Parser(new StringReader(text)));
+            parser = new Parser(new StringReader(text));
+            stream.Load(parser);
         }
         catch (YamlException fault)
         {
@@ -71,9 +72,9 @@ public sealed class YamlMap
             string message = (fault.InnerException?.Message ?? fault.Message).ReplaceLineEndings(" ");
             throw new ToolkitException($"{file}:{fault.Start.Line}: expected YAML with each key once, got: {message}", fault);
         }
-        catch (InvalidOperationException fault)
+        catch (Exception fault) when (fault is InvalidOperationException or ArgumentException)
         {
-            // YamlDotNet's parser on a bracket that is never closed; the last event that it gave tells the line.
+            // YamlDotNet on a bracket that is never closed, or a comment in an odd place; its last event tells the line.
             throw new ToolkitException($"{file}:{parser.Current?.Start.Line ?? 1}: expected YAML with each key once, got something else from here on", fault);
         }
         if (stream.Documents.Count != 1)

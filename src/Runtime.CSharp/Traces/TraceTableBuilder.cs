@@ -107,25 +107,36 @@ internal sealed class TraceTableBuilder(string file)
     /// <summary>Reads one stage into its column and returns the column's number.</summary>
     private int ReadStage(ref Utf8JsonReader reader, int position, int previous)
     {
-        var column = -1;
+        int column = -1, seen = 0;
         double cost = double.NaN, confidence = double.NaN, quality = double.NaN;
         ulong answer = 0;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             if (reader.ValueTextEquals("cost"u8))
+            {
+                Once(ref seen, 1, position, "cost");
                 cost = Number(ref reader, position, "cost", "a number of at least 0", double.MaxValue, false);
+            }
             else if (reader.ValueTextEquals("confidence"u8))
+            {
+                Once(ref seen, 2, position, "confidence");
                 confidence = Number(ref reader, position, "confidence", "a number in [0,1] or null", 1, true);
+            }
             else if (reader.ValueTextEquals("quality"u8))
+            {
+                Once(ref seen, 4, position, "quality");
                 quality = Number(ref reader, position, "quality", "a number in [0,1]", 1, false);
+            }
             else if (reader.ValueTextEquals("model"u8))
             {
+                Once(ref seen, 8, position, "model");
                 reader.Read();
                 if (reader.TokenType != JsonTokenType.String) throw Fault($"stages[{position}].model", "a string", Got(ref reader));
                 column = ColumnOf(ref reader, previous + 1);
             }
             else if (reader.ValueTextEquals("answer"u8))
             {
+                Once(ref seen, 16, position, "answer");
                 reader.Read();
                 if (reader.TokenType == JsonTokenType.String)
                 {
@@ -148,6 +159,12 @@ internal sealed class TraceTableBuilder(string file)
         target.PadTo(_rows);
         target.Set(cost, confidence, quality, answer);
         return column;
+    }
+
+    private void Once(ref int seen, int key, int position, string name)
+    {
+        if ((seen & key) != 0) throw Fault($"stages[{position}].{name}", "each key once", "a second one");
+        seen |= key;
     }
 
     private int ColumnOf(ref Utf8JsonReader reader, int guess)
