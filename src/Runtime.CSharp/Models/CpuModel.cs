@@ -66,8 +66,8 @@ public sealed class CpuModel : ITokenModel
 
     public void ForwardBatch(ReadOnlySpan<SequenceStep> steps, Span<float> logits)
     {
-        CheckLogits(logits, steps.Length);
-        CheckBatch(steps);
+        this.CheckLogits(logits, steps.Length);
+        this.CheckBatch(steps);
         ForwardPass pass = Rent();
         try
         {
@@ -81,8 +81,8 @@ public sealed class CpuModel : ITokenModel
 
     internal void Append(CpuSequence sequence, ReadOnlySpan<int> tokens, Span<float> logits, bool all)
     {
-        CheckLogits(logits, all ? tokens.Length : 1);
-        CheckTokens(sequence, tokens);
+        this.CheckLogits(logits, all ? tokens.Length : 1);
+        this.CheckTokens(sequence, tokens);
         ForwardPass pass = Rent();
         try
         {
@@ -112,45 +112,6 @@ public sealed class CpuModel : ITokenModel
         {
             int row = all ? logitRow + j : j == tokens.Length - 1 ? logitRow : -1;
             pass.Add(sequence, tokens[j], sequence.Length + j, row, logits);
-        }
-    }
-
-    private void CheckLogits(Span<float> logits, int rows)
-    {
-        if (logits.Length < (long)rows * VocabularySize)
-            throw new ArgumentException($"expected room for {rows} rows of {VocabularySize} logits, got {logits.Length} values", nameof(logits));
-    }
-
-    private void CheckTokens(CpuSequence sequence, ReadOnlySpan<int> tokens)
-    {
-        _ = sequence.Cache; // throws when disposed
-        if (tokens.IsEmpty) throw new ArgumentException("expected at least one token, got none", nameof(tokens));
-        if (tokens.Length > sequence.Capacity - sequence.Length)
-            throw new ArgumentException(
-                $"expected at most {sequence.Capacity - sequence.Length} more tokens in a sequence of {sequence.Capacity}, got {tokens.Length}", nameof(tokens));
-        foreach (int token in tokens)
-            if ((uint)token >= (uint)VocabularySize)
-                throw new ArgumentOutOfRangeException(nameof(tokens), token, $"expected tokens below {VocabularySize}");
-    }
-
-    /// <summary>Checks all steps before any of them changes a sequence.</summary>
-    private void CheckBatch(ReadOnlySpan<SequenceStep> steps)
-    {
-        int marked = 0;
-        try
-        {
-            for (; marked < steps.Length; marked++)
-            {
-                if (steps[marked].Sequence is not CpuSequence sequence || sequence.Model != this)
-                    throw new ArgumentException("expected sequences of this model", nameof(steps));
-                if (sequence.InBatch) throw new ArgumentException("expected each sequence once, got one twice", nameof(steps));
-                CheckTokens(sequence, steps[marked].Tokens.Span);
-                sequence.InBatch = true;
-            }
-        }
-        finally
-        {
-            for (int i = 0; i < marked; i++) ((CpuSequence)steps[i].Sequence).InBatch = false;
         }
     }
 

@@ -1,7 +1,7 @@
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>A sequence of a <see cref="CpuModel"/>. To be used by one thread at a time.</summary>
-internal sealed class CpuSequence : ITokenSequence
+internal sealed class CpuSequence : IEngineSequence
 {
     private KeyValueCache? _cache;
 
@@ -18,8 +18,9 @@ internal sealed class CpuSequence : ITokenSequence
     /// <summary>The table of <see cref="Rotary"/>, long enough for this sequence.</summary>
     internal float[] Angles { get; }
 
-    /// <summary>True while a batch holds this sequence, to find one that occurs twice.</summary>
-    internal bool InBatch { get; set; }
+    ITokenModel IEngineSequence.Owner => Model;
+    bool IEngineSequence.InBatch { get; set; }
+    void IEngineSequence.ThrowIfDisposed() => _ = Cache; // throws when disposed
 
     internal KeyValueCache Cache => _cache ?? throw new ObjectDisposedException(nameof(CpuSequence));
 

@@ -80,8 +80,9 @@ public sealed class TorchModel : ITokenModel
 
     public void ForwardBatch(ReadOnlySpan<SequenceStep> steps, Span<float> logits)
     {
-        CheckLogits(logits, steps.Length);
-        CheckBatch(steps);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        this.CheckLogits(logits, steps.Length);
+        this.CheckBatch(steps);
         lock (_running)
         {
             var pass = new TorchPass(this);
@@ -99,8 +100,9 @@ public sealed class TorchModel : ITokenModel
 
     internal void Append(TorchSequence sequence, ReadOnlySpan<int> tokens, Span<float> logits, bool all)
     {
-        CheckLogits(logits, all ? tokens.Length : 1);
-        CheckTokens(sequence, tokens);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        this.CheckLogits(logits, all ? tokens.Length : 1);
+        this.CheckTokens(sequence, tokens);
         lock (_running)
         {
             var pass = new TorchPass(this);
@@ -148,45 +150,5 @@ public sealed class TorchModel : ITokenModel
                 (values[p * 2 * half + i], values[p * 2 * half + half + i]) = ((float)Math.Cos(p * frequency), (float)Math.Sin(p * frequency));
         }
         return _angles[key] = Int8Weight.Place(values, device, _angledPositions, 2, half);
-    }
-
-    private void CheckLogits(Span<float> logits, int rows)
-    {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        if (logits.Length < (long)rows * VocabularySize)
-            throw new ArgumentException($"expected room for {rows} rows of {VocabularySize} logits, got {logits.Length} values", nameof(logits));
-    }
-
-    private void CheckTokens(TorchSequence sequence, ReadOnlySpan<int> tokens)
-    {
-        _ = sequence.Keys(0); // throws when disposed
-        if (tokens.IsEmpty) throw new ArgumentException("expected at least one token, got none", nameof(tokens));
-        if (tokens.Length > sequence.Capacity - sequence.Length)
-            throw new ArgumentException(
-                $"expected at most {sequence.Capacity - sequence.Length} more tokens in a sequence of {sequence.Capacity}, got {tokens.Length}", nameof(tokens));
-        foreach (int token in tokens)
-            if ((uint)token >= (uint)VocabularySize)
-                throw new ArgumentOutOfRangeException(nameof(tokens), token, $"expected tokens below {VocabularySize}");
-    }
-
-    /// <summary>Checks all steps before any of them changes a sequence.</summary>
-    private void CheckBatch(ReadOnlySpan<SequenceStep> steps)
-    {
-        int marked = 0;
-        try
-        {
-            for (; marked < steps.Length; marked++)
-            {
-                if (steps[marked].Sequence is not TorchSequence sequence || sequence.Model != this)
-                    throw new ArgumentException("expected sequences of this model", nameof(steps));
-                if (sequence.InBatch) throw new ArgumentException("expected each sequence once, got one twice", nameof(steps));
-                CheckTokens(sequence, steps[marked].Tokens.Span);
-                sequence.InBatch = true;
-            }
-        }
-        finally
-        {
-            for (int i = 0; i < marked; i++) ((TorchSequence)steps[i].Sequence).InBatch = false;
-        }
     }
 }

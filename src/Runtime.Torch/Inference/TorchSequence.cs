@@ -8,7 +8,7 @@ namespace OptimalStopping.Runtime.Torch.Inference;
 /// A sequence of a <see cref="TorchModel"/>: keys and values of each layer, [key heads, positions, width], in bfloat16 on
 /// its device.
 /// </summary>
-internal sealed class TorchSequence : ITokenSequence
+internal sealed class TorchSequence : IEngineSequence
 {
     private Tensor[]? _keys, _values;
 
@@ -28,8 +28,9 @@ internal sealed class TorchSequence : ITokenSequence
     public int Capacity { get; }
     public int Length { get; internal set; }
 
-    /// <summary>True while a batch holds this sequence, to find one that occurs twice.</summary>
-    internal bool InBatch { get; set; }
+    ITokenModel IEngineSequence.Owner => Model;
+    bool IEngineSequence.InBatch { get; set; }
+    void IEngineSequence.ThrowIfDisposed() => _ = Keys(0); // throws when disposed
 
     internal Tensor Keys(int layer) => (_keys ?? throw new ObjectDisposedException(nameof(TorchSequence)))[layer];
     internal Tensor Values(int layer) => (_values ?? throw new ObjectDisposedException(nameof(TorchSequence)))[layer];
