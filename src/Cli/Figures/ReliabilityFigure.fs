@@ -64,7 +64,11 @@ module ReliabilityFigure =
             let high = OptimalStopping.Theory.RiskControl.clopperPearsonUpper (right, b.Count, 0.025)
             Panel.addLine (model, style, LineStyle.Solid, 0.7, [| b.Confidence; b.Confidence |], [| low; high |])
         Panel.addMarkers (model, style, 2.4, true, xs, ys)
-        let error = (calibrationError bins).ToString "0.000"
+        // The error of the tables, over bins of equal mass; the diagram's bins of equal width would give another one.
+        let error =
+            match data.Signals |> Array.tryFind (fun s -> s.Stage = stage && s.Signal = "calibrated") with
+            | Some signal -> signal.Ece.ToString "0.000"
+            | None -> (calibrationError bins).ToString "0.000"
         model.Annotations.Add(
             TextAnnotation(
                 Text = $"ECE {error}\nn = {total}", TextPosition = DataPoint(0.04, 0.97), StrokeThickness = 0.0,
