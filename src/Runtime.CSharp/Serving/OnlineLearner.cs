@@ -71,14 +71,19 @@ internal sealed class OnlineLearner
             var qualities = new double[n];
             qualities[stop] = quality;
             NestState after = Nest.observe(drawn, new Outcome(path, qualities, _pathCost), stop);
-            var losses = new double[_state.Losses.Length];
-            for (int i = 0; i < losses.Length; i++) losses[i] = _state.Losses[i] + (after.Losses[i] - drawn.Losses[i]);
-            _state = new NestState(_state.Settings, _state.Round + 1, losses, 0, _state.Incurred + (after.Incurred - drawn.Incurred), _state.Counts);
+            _state = new NestState(
+                _state.Settings, _state.Round + 1, Grown(_state.Losses, after.Losses, drawn.Losses), 0,
+                Grown(_state.DampedLosses, after.DampedLosses, drawn.DampedLosses), 0,
+                _state.Incurred + (after.Incurred - drawn.Incurred), _state.Counts);
             _version++;
             Remember();
             return true;
         }
     }
+
+    // What an answer added to the losses of the state that drew its policy, added to those of the present one.
+    private static double[] Grown(double[] present, double[] after, double[] drawn) =>
+        [.. present.Select((loss, i) => loss + (after[i] - drawn[i]))];
 
     /// <summary>A digest of what was learnt, for tests: the estimated loss of each policy.</summary>
     internal double[] Losses { get { lock (_lock) return [.. _state.Losses]; } }
@@ -108,7 +113,7 @@ internal sealed class OnlineLearner
             index.Add(losses, path, loss);
             rounds++;
         }
-        return new NestState(settings, rounds, losses, 0, 0, TabularCountsModule.create(n, settings.Menu.Bins));
+        return new NestState(settings, rounds, losses, 0, [.. losses], 0, 0, TabularCountsModule.create(n, settings.Menu.Bins));
     }
 
     // Stops where the table of the stage says so for the confidence's bin.

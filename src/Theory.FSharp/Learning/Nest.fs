@@ -18,6 +18,8 @@ module Nest =
           Round = 0
           Losses = Array.zeroCreate (Menu.size settings.Menu)
           SideLoss = 0.0
+          DampedLosses = Array.zeroCreate (if settings.Feedback = Feedback.Full then 0 else Menu.size settings.Menu)
+          DampedSideLoss = 0.0
           Incurred = 0.0
           Counts = TabularCounts.create (settings.Menu.Stages, settings.Menu.Bins) }
 

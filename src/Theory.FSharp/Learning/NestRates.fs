@@ -7,6 +7,10 @@ type NestRates = { Eta: float; Gamma: float }
 [<RequireQualifiedAccess>]
 module NestRates =
 
+    /// How much larger the second gamma of Certificate A is than the learner's. The slack ln(N/delta)/(2 gamma) and the bias
+    /// gamma L of the best policy's estimate balance at 8 gamma where that policy loses about a fifth of the range.
+    let damping = 8.0
+
     /// D of Theorem 4: 1 (F), n (B), min(n, ln(1+T)) (S; n below T = 20).
     let depth (feedback: Feedback, stages: int, horizon: float) : float =
         match feedback with

@@ -21,6 +21,7 @@ type NestRun(initial: NestState) =
     let logN = NestRates.logComparators (policies, hasSide)
     let anytime = settings.Horizon = 0
     let losses = Array.copy initial.Losses
+    let damped = Array.copy initial.DampedLosses
     let counts = TabularCounts.copy initial.Counts
     let weights: float[] = Array.zeroCreate policies
     let sideStop: bool[][] = Array.init (n - 1) (fun _ -> Array.zeroCreate m)
@@ -29,8 +30,10 @@ type NestRun(initial: NestState) =
     let masses: float[] = Array.zeroCreate n
     let stepLoss: float[] = Array.zeroCreate n
     let stepFactor: float[] = Array.zeroCreate n
+    let stepDamped: float[] = Array.zeroCreate n
     let mutable round = initial.Round
     let mutable sideLoss = initial.SideLoss
+    let mutable dampedSideLoss = initial.DampedSideLoss
     let mutable incurred = initial.Incurred
     let mutable rates = Unchecked.defaultof<NestRates>
     let mutable sideWeight = 0.0
@@ -43,15 +46,15 @@ type NestRun(initial: NestState) =
     let ratesAt t =
         if anytime then NestRates.anytime (feedback, n, logN, t) else NestRates.tuned (feedback, n, logN, settings.Horizon)
 
-    let leastLoss () =
-        let mutable least = if hasSide then sideLoss else infinity
-        for x in losses do
+    let least (menuLosses: float[]) (side: float) =
+        let mutable least = if hasSide then side else infinity
+        for x in menuLosses do
             least <- min least x
         least
 
     /// Weights from scratch: prior * exp(-eta (L - min L)), scaled so that a menu policy's prior is 1.
     let rebuild () =
-        let least, eta = leastLoss (), rates.Eta
+        let least, eta = least losses sideLoss, rates.Eta
         let shift, slope = Vector<float> least, Vector<float>(-eta)
         let mutable i = 0
         while i <= policies - Vector<float>.Count do
@@ -86,6 +89,8 @@ type NestRun(initial: NestState) =
           Round = round
           Losses = Array.copy losses
           SideLoss = sideLoss
+          DampedLosses = Array.copy damped
+          DampedSideLoss = dampedSideLoss
           Incurred = incurred
           Counts = TabularCounts.copy counts }
 
@@ -134,10 +139,13 @@ type NestRun(initial: NestState) =
             reaching <- reaching - masses[k]
             if k >= first then
                 stepLoss[k] <- Outcome.loss (outcome, k, settings.Range) / (graded + rates.Gamma)
+                stepDamped[k] <- Outcome.loss (outcome, k, settings.Range) / (graded + NestRates.damping * rates.Gamma)
                 stepFactor[k] <- exp (-rates.Eta * stepLoss[k])
         index.Update(losses, (if anytime then [||] else weights), path, first, last, stepLoss, stepFactor)
+        if feedback <> Feedback.Full then index.Update(damped, [||], path, first, last, stepDamped, stepFactor)
         if hasSide && first <= sideStopped && sideStopped <= last then
             sideLoss <- sideLoss + stepLoss[sideStopped]
+            if feedback <> Feedback.Full then dampedSideLoss <- dampedSideLoss + stepDamped[sideStopped]
             sideWeight <- sideWeight * stepFactor[sideStopped]
         if not anytime then total <- MenuIndex.Total weights + sideWeight
         incurred <- incurred + Outcome.loss (outcome, stop, settings.Range)
@@ -153,18 +161,20 @@ type NestRun(initial: NestState) =
     override _.SidePolicy = if hasSide then sideStop else [||]
     override _.Counts = counts
 
-    /// Certificate A: B [incurred loss - min L + slack]. The slack is ln((N+1)/delta)/(2 gamma) for a fixed horizon, valid for
-    /// all t at once; ln((N+1) t(t+1)/delta)/(2 gamma_t) for the anytime schedule (Lemma 6 at gamma_t, the least so far, and a
-    /// union over t); 0 under F, where the regret is observed. 0 before the first query.
+    /// Certificate A: B [incurred loss - min L + ln(2(N+1)/delta)/(2 gamma)], the smaller one of two: L and gamma the learner's
+    /// own, and the damped losses with their larger gamma (Lemma 6 holds for each; the 2 is the union). Valid for all t at
+    /// once. With the anytime schedule (N+1) t(t+1) stands for N+1: Lemma 6 at gamma_t, the least so far, and a union over
+    /// t. Under F the regret is observed. 0 before the first query.
     override _.CertificateA(delta) =
         if not (delta > 0.0 && delta < 1.0) then
             raise (ArgumentOutOfRangeException(nameof delta, delta, "expected a number strictly between 0 and 1"))
+        let regret leastLoss = settings.Range * (incurred - leastLoss)
         if round = 0 then 0.0
+        elif feedback = Feedback.Full then regret (least losses sideLoss)
         else
-            let slack =
-                if feedback = Feedback.Full then 0.0
-                elif anytime then
-                    let t = float round
-                    log (float comparators * t * (t + 1.0) / delta) / (2.0 * (ratesAt round).Gamma)
-                else log (float comparators / delta) / (2.0 * (ratesAt round).Gamma)
-            settings.Range * (incurred - leastLoss () + slack)
+            let t = float round
+            let unions = 2.0 * float comparators * (if anytime then t * (t + 1.0) else 1.0)
+            let gamma = (ratesAt round).Gamma
+            let slack gamma = settings.Range * log (unions / delta) / (2.0 * gamma)
+            min (regret (least losses sideLoss) + slack gamma)
+                (regret (least damped dampedSideLoss) + slack (NestRates.damping * gamma))
