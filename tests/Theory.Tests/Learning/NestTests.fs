@@ -77,7 +77,7 @@ let tests =
                         Outcome.loss (query, k, range) * o / (o + (rates state).Gamma))
                 allWithin 1e-9 mean expected $"{feedback}"
 
-        testCase "damped losses: an estimated loss is loss / (o + 8 gamma) where it is graded, 300 random states" <| fun () ->
+        testCase "damped losses: an estimated loss is loss / (o + 2 gamma) where it is graded, 300 random states" <| fun () ->
             let random = Random 33
             let damped (state: NestState) =
                 if state.Settings.Side = SideExpert.None then state.DampedLosses else Array.append state.DampedLosses [| state.DampedSideLoss |]
@@ -92,7 +92,7 @@ let tests =
                     let expected =
                         stops |> Array.map (fun k ->
                             let graded = if feedback = Feedback.StagesRun then k <= stop else k = stop
-                            if graded then Outcome.loss (query, k, range) / (gradedProbability feedback w stops k + 8.0 * (rates state).Gamma) else 0.0)
+                            if graded then Outcome.loss (query, k, range) / (gradedProbability feedback w stops k + 2.0 * (rates state).Gamma) else 0.0)
                     allWithin 1e-9 (Array.map2 (-) (damped next) (damped state)) expected $"{feedback}"
 
         testCase "property 18: an update touches exactly the policies it may, and never looks at what was not seen" <| fun () ->
