@@ -36,6 +36,10 @@ public static class ExperimentRun
         policy?.RequireModels([.. file.Stages.Select(stage => stage.Name)], file.File);
         policy?.RequireNoFeatures();
         using RunFolder folder = RunFolder.Claim(request.Out);
+        string records = Path.Combine(request.Out, "records.jsonl");
+        if (File.Exists(records) && !request.Resume)
+            throw new ToolkitException($"{records}: expected a new folder, got the records of an earlier run; give --resume to go on with them, or another --out");
+        folder.Admit(request);
         if (request.Experiments == ExperimentSuite.Speculative)
         {
             folder.Open();
@@ -45,9 +49,6 @@ public static class ExperimentRun
             RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
             return;
         }
-        string records = Path.Combine(request.Out, "records.jsonl");
-        if (File.Exists(records) && !request.Resume)
-            throw new ToolkitException($"{records}: expected a new folder, got the records of an earlier run; give --resume to go on with them, or another --out");
         using (ModelLadder ladder = ModelLadder.Load(file))
         {
             var queries = Queries(file, request.Options.Seed);
@@ -73,6 +74,7 @@ public static class ExperimentRun
         if (request.Policy is not null)
             outcomes = outcomes with { Given = GivenPolicy.On(request.Traces!, table.Models, outcomes, PolicyFile.Load(request.Policy), request.Options.Seed) };
         using RunFolder folder = RunFolder.Claim(request.Out);
+        folder.Admit(request);
         folder.Open();
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
         RunManifest.Write(folder, request, Path.GetFileNameWithoutExtension(request.Traces!), [request.Traces!, .. PolicyInput(request)]);

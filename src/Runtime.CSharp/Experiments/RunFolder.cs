@@ -44,6 +44,27 @@ public sealed class RunFolder : IDisposable
             .Order(StringComparer.Ordinal)];
 
     /// <summary>
+    /// Sees to it that the folder is empty of other runs' results, or, with --resume, holds those of this same run: figures
+    /// and report are drawn from every table in the folder, and tables of two runs would be drawn as one.
+    /// </summary>
+    /// <exception cref="ToolkitException">It holds something else.</exception>
+    public void Admit(RunRequest request)
+    {
+        string manifest = System.IO.Path.Combine(Path, RunManifest.FileName);
+        string? table = Directory.EnumerateFiles(Path, "*.csv").Select(System.IO.Path.GetFileName).Order(StringComparer.Ordinal).FirstOrDefault();
+        bool whole = File.Exists(manifest);
+        if (!request.Resume && (whole || table is not null))
+            throw new ToolkitException($"{Path}: expected a new folder, got the results of an earlier run ({(whole ? RunManifest.FileName : table)}); "
+                + "give --resume to write them anew, or another --out");
+        if (!whole) return;
+        RunRequest earlier = RunManifest.Read(manifest).Request;
+        if (earlier.Experiments != request.Experiments || earlier.Traces is null != request.Traces is null)
+            throw new ToolkitException($"{Path}: expected {Words(request)}, got a run of {Words(earlier)}; give another --out");
+
+        static string Words(RunRequest run) => $"--experiments {run.Experiments} on {(run.Traces is null ? "models" : "traces")}";
+    }
+
+    /// <summary>
     /// Removes the manifest of an earlier run, so that a folder with a manifest is always a run that ended, with the
     /// files of that run.
     /// </summary>

@@ -82,11 +82,14 @@ internal sealed class LadderService(StageLadder ladder, PolicyBook book, Feedbac
         return [new StageToken(-1, text[..first], double.NaN), .. verdict.Tokens];
     }
 
+    // What asking the largest model alone would have cost. A local stage that verified a draft charged less than that; a
+    // remote one says what it took, or its price for the answer's tokens is taken.
     private double CostOfLargest(AdaptiveAnswer answer)
     {
         LadderStage largest = File.Stages[^1];
+        if (largest.Remote is not { } remote) return largest.Cost;
         return answer.Turns.FirstOrDefault(turn => turn.Stage == File.Stages.Count - 1)?.Reply.Cost
-            ?? largest.Remote?.CostOf(answer.Chosen.Reply.PromptTokens, answer.Chosen.Reply.CompletionTokens, largest.Cost) ?? largest.Cost;
+            ?? remote.CostOf(answer.Chosen.Reply.PromptTokens, answer.Chosen.Reply.CompletionTokens, largest.Cost);
     }
 
     private LadderEvents Counting(LadderEvents events) => events with

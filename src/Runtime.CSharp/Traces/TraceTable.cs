@@ -7,4 +7,11 @@ namespace OptimalStopping.Runtime.Traces;
 /// <param name="Ladder">
 /// What each stage did on each query, in line order. A stage that a line does not mention is not recorded (NaN).
 /// </param>
-public sealed record TraceTable(IReadOnlyList<string> Models, RecordedLadder Ladder);
+public sealed record TraceTable(IReadOnlyList<string> Models, RecordedLadder Ladder)
+{
+    /// <summary>
+    /// Lines whose id an earlier line has. Where the same query stands twice, it can fall into both parts of a split, and
+    /// intervals and promises that rest on independent queries are too good.
+    /// </summary>
+    public int RepeatedIds { get; init; }
+}

@@ -32,9 +32,10 @@ internal sealed class TraceTableBuilder(string file)
     private readonly List<Column> _columns = [];
     private readonly long[,] _before = new long[RecordedLadder.MaxStages, RecordedLadder.MaxStages];
     private readonly List<double> _features = [];
+    private readonly HashSet<ulong> _ids = []; // hashes of 64 bits
     private int _width = -1;
     private bool _hasAnswers;
-    private int _rows;
+    private int _rows, _repeated;
     private long _line;
 
     /// <summary>Adds one line of the file.</summary>
@@ -68,7 +69,11 @@ internal sealed class TraceTableBuilder(string file)
                 stages = true;
                 ReadStages(ref reader);
             }
-            else if (reader.ValueTextEquals("id"u8)) id = Text(ref reader, "id");
+            else if (reader.ValueTextEquals("id"u8))
+            {
+                id = Text(ref reader, "id");
+                if (!_ids.Add(Hash(reader.ValueSpan))) _repeated++;
+            }
             else if (reader.ValueTextEquals("dataset"u8)) Text(ref reader, "dataset");
             else if (reader.ValueTextEquals("split"u8)) Text(ref reader, "split");
             else if (reader.ValueTextEquals("features"u8))
@@ -210,7 +215,7 @@ internal sealed class TraceTableBuilder(string file)
         throw Fault($"stages[{position}].{key}", expected, Got(ref reader));
     }
 
-    /// <summary>FNV-1a, 64 bits; 0 stays free for "no answer". Only equality within a line is used.</summary>
+    /// <summary>FNV-1a, 64 bits; 0 stays free for "no answer".</summary>
     private static ulong Hash(ReadOnlySpan<byte> text)
     {
         var h = 14695981039346656037UL;
@@ -236,6 +241,7 @@ internal sealed class TraceTableBuilder(string file)
     public TraceTable Build()
     {
         if (_rows == 0) throw new ToolkitException($"{file}: expected at least one query, got none");
+        if (_columns.Count < 2) throw new ToolkitException($"{file}: expected at least 2 models, got {_columns.Count} ({_columns[0].Model})");
         var order = LadderOrder();
         var n = order.Length;
         var size = checked(_rows * n);
@@ -262,7 +268,7 @@ internal sealed class TraceTableBuilder(string file)
         }
         var ladder = RecordedLadder.Create(
             _rows, n, cost, confidence, quality, labels, Math.Max(0, _width), _features.ToArray());
-        return new TraceTable(order.Select(c => _columns[c].Model).ToArray(), ladder);
+        return new TraceTable(order.Select(c => _columns[c].Model).ToArray(), ladder) { RepeatedIds = _repeated };
     }
 
     /// <summary>

@@ -33,15 +33,20 @@ type CurveMetrics =
         [| m.Auc; m.CostAt95; m.CostAt98; m.CostAt100; m.QualityMax; m.Aiq; m.Apgr; m.Cpt50; m.Cpt80 |]
 
     /// Computes all figures of a curve.
-    /// cost, quality: the operating points in any order, at least one. modelCost, modelQuality: the single models.
+    /// cost, quality: the operating points in any order, at least one. modelCost, modelQuality: the single models. A curve
+    /// that begins above the cheapest model's cost is joined to that model, with which any policy can be mixed; extended
+    /// flat it would have its first point's quality for nothing.
     /// Apgr, Cpt50 and Cpt80 are NaN when the best model is no better, or no dearer, than the cheapest.
     static member Compute(cost: float[], quality: float[], modelCost: float[], modelQuality: float[]) : CurveMetrics =
         let pick (index: int[]) (values: float[]) = index |> Array.map (fun i -> values[i])
+        let models = [| 0 .. modelCost.Length - 1 |]
+        let cheapest = models |> Array.minBy (fun k -> modelCost[k])
+        let cost, quality =
+            if Array.min cost <= modelCost[cheapest] then cost, quality
+            else Array.append [| modelCost[cheapest] |] cost, Array.append [| modelQuality[cheapest] |] quality
         let order = Frontier.order cost quality
         let c, q = pick order cost, pick order quality
         let hull = Frontier.upperHull cost quality
-        let models = [| 0 .. modelCost.Length - 1 |]
-        let cheapest = models |> Array.minBy (fun k -> modelCost[k])
         let best = models |> Array.maxBy (fun k -> modelQuality[k])
         let low, high = modelCost[cheapest], modelCost[best]
         let weak, strong = modelQuality[cheapest], modelQuality[best]

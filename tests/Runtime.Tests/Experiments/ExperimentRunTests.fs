@@ -42,6 +42,21 @@ let tests =
                 Expect.sequenceEqual (ExperimentRun.Queries(file, 1)) queries "again"
                 Expect.isFalse (queries.SequenceEqual(ExperimentRun.Queries(file, 2))) "another seed")
         }
+        test "a folder holds one run: another one is refused, and the first stays as it is" {
+            withFolder (fun folder ->
+                let traces, out = Path.Combine(folder, "traces.jsonl"), Path.Combine(folder, "run")
+                File.WriteAllLines(traces, ladder 120 5)
+                start (RunRequest("tradeoff", "", traces, out, false, small))
+                let first = contents out
+                Expect.stringContains (fault (RunRequest("tradeoff", "", traces, out, false, small))) "expected a new folder, got the results of an earlier run (manifest.json)" "again"
+                Expect.stringContains (fault (RunRequest("regret", "", traces, out, true, small)))
+                    "expected --experiments regret on traces, got a run of --experiments tradeoff on traces" "other experiments"
+                Expect.equal (contents out) first "untouched"
+                File.Delete(Path.Combine(out, "manifest.json"))
+                Expect.stringContains (fault (RunRequest("tradeoff", "", traces, out, false, small))) "got the results of an earlier run (" "tables without a manifest"
+                start (RunRequest("tradeoff", "", traces, out, true, small))
+                Expect.equal (contents out) first "written anew")
+        }
         test "a run on models: records, results and manifest; gone on with, the same bytes" {
             withFolder (fun folder ->
                 let config = RandomLadder.write folder 2 4 100

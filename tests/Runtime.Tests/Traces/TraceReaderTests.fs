@@ -94,7 +94,14 @@ let tests =
             Expect.stringContains (fault [ good; line "y" [ a; a ] ]) ":2: stages[1].model: expected a model once per line" "twice"
             Expect.stringContains (fault [ line "x" [ for k in 0 .. 16 do stage $"m{k}" 1.0 None 1.0 ] ]) "at most 16 models" "many"
             Expect.stringContains (fault []) "expected at least one query, got none" "empty"
+            Expect.stringEnds (fault [ line "x" [ a ]; line "y" [ a ] ]) ": expected at least 2 models, got 1 (a)" "one model"
+            Expect.stringContains (fault [ good.Replace("\"cost\":1,", "\"cost\":1,\"cost\":2,") ]) ":1: stages[0].cost: expected each key once" "a key twice"
             Expect.throwsT<ToolkitException> (fun () -> TraceReader.ReadTable "/no/such/file" |> ignore) "no file"
+        }
+
+        test "ids that stand twice are counted" {
+            withLines [ good; line "y" [ a; b ]; good; good ] (fun path -> Expect.equal (TraceReader.ReadTable path).RepeatedIds 2 "twice more")
+            withLines [ good; line "y" [ a; b ] ] (fun path -> Expect.equal (TraceReader.ReadTable path).RepeatedIds 0 "none")
         }
 
         test "both ways of reading agree, and what is written reads back to the same bytes" {

@@ -48,6 +48,17 @@ let tests =
             Close.within 1e-12 m.QualityMax 0.9 "quality"
         }
 
+        test "a curve that begins above the cheapest model is joined to it, not extended flat" {
+            // One dear point (11, 0.9): mixed with the cheapest model it has 0.7 at the middle, where flat it would have 0.9.
+            let m = CurveMetrics.Compute([| 11.0 |], [| 0.9 |], [| 1.0; 11.0 |], [| 0.5; 0.9 |])
+            Close.within 1e-12 m.Auc 0.7 "auc"
+            Close.within 1e-12 m.Aiq 0.7 "aiq"
+            Close.within 1e-12 m.Apgr 0.5 "apgr"
+            Close.within 1e-12 m.Cpt50 0.5 "cpt50"
+            let beyond = CurveMetrics.Compute([| 12.0 |], [| 0.9 |], [| 1.0; 11.0 |], [| 0.5; 0.9 |])
+            Expect.isLessThan beyond.Auc 0.7 "a point beyond the best model's cost is worth less than that model"
+        }
+
         test "without a gap between the models the gap's figures are not numbers" {
             let m = CurveMetrics.Compute([| 1.0 |], [| 0.5 |], [| 1.0; 2.0 |], [| 0.5; 0.5 |])
             Expect.isTrue (Double.IsNaN m.Apgr && Double.IsNaN m.Cpt50) "NaN"
