@@ -40,6 +40,7 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
             eprintfn "%s" (parser.PrintUsage())
             2
         else
+            CommandLine.check parser argv
             dispatch parser (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
             0
     with

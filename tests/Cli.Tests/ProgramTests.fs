@@ -5,6 +5,7 @@ open System.IO
 open System.Security.Cryptography
 open System.Text.Json
 open System.Threading
+open Argu
 open Expecto
 open OptimalStopping.Cli
 open OptimalStopping.Runtime.Experiments
@@ -70,7 +71,7 @@ let private inProcess =
             usage "expected --out FILE, got none" [ "collect" ]
             usage "expected --out FOLDER, got none" [ "train" ]
             usage "--horizon: expected at least 1000, got 999" [ "run"; "--horizon"; "999" ]
-            usage "'--seed' must be followed by <int>, but was 'one'" [ "run"; "--seed"; "one" ]
+            usage "--seed: expected a whole number, got 'one'" [ "run"; "--seed"; "one" ]
             usage "--seed" [ "run"; "--seed"; "99999999999" ]
             usage "--seed" [ "run"; "--seed" ]
             usage "--experiments: expected all, regret, tradeoff, statistical, speculative, got 'some'" [ "run"; "--experiments"; "some" ]
@@ -90,7 +91,36 @@ let private inProcess =
             usage "--delta: expected a number strictly between 0 and 1, got 1" [ "theory"; "--delta"; "1" ]
             usage "--threads: expected at least 1, got 0" [ "train"; "--out"; "x"; "--threads"; "0" ]
             // A prompt without quotes must not be answered in part.
-            usage "" [ "decode"; "add"; "1+1=" ]
+            usage "unrecognized argument: '1+1='; text with spaces goes in quotes" [ "decode"; "add"; "1+1=" ]
+        }
+        test "a decimal comma or a separator of thousands is refused by every option that takes a number" {
+            let parser = ArgumentParser.Create<Arguments.ToolkitArguments>(programName = "toolkit", checkStructure = false)
+            let mutable floats, wholes = 0, 0
+            for sub in parser.GetSubCommandParsers() do
+                let command = List.head sub.ParentInfo.Value.CommandLineNames.Value
+                for case in sub.GetArgumentCases() do
+                    match [ for field in case.UnionCaseInfo.GetFields() -> field.PropertyType ] with
+                    | [ kind ] when kind = typeof<float> ->
+                        floats <- floats + 1
+                        let name = List.head case.CommandLineNames.Value
+                        for value in [ "0,01"; "1,000.5"; "2%"; "" ] do
+                            usage $"{name}: expected a number with a decimal point, got '{value}'\n" [ command; name; value ]
+                    | [ kind ] when kind = typeof<int> || kind = typeof<int64> || kind = typeof<int list> ->
+                        wholes <- wholes + 1
+                        let name = List.head case.CommandLineNames.Value
+                        for value in [ "1,000"; "1.5" ] do
+                            usage $"{name}: expected a whole number, got '{value}'\n" [ command; name; value ]
+                    | _ -> ()
+            Expect.isTrue (floats >= 10 && wholes >= 20) $"{floats} and {wholes} options"
+            usage "--prefill: expected a whole number, got '2,0'\n" [ "bench"; "--prefill"; "16"; "2,0" ]
+        }
+        test "a misspelt word: the nearest option or command" {
+            usage "unrecognized argument: '--lamda'; did you mean --lambda?" [ "decode"; "add 1+1="; "--lamda"; "0.1" ]
+            usage "unrecognized argument: '--max_loss'; did you mean --max-loss?" [ "calibrate"; "--max_loss"; "0.1" ]
+            usage "unrecognized argument: '--lambda=0.1'; did you mean --lambda 0.1?" [ "theory"; "--lambda=0.1" ]
+            usage "unrecognized argument: 'lambda'; did you mean --lambda?" [ "theory"; "lambda"; "0.1" ]
+            usage "unrecognized argument: 'evalaute'; did you mean evaluate?" [ "evalaute" ]
+            usage "unrecognized argument: 'x'\n" [ "theory"; "x" ]
         }
         test "no subcommand: exit code 2 and the usage on standard error" {
             let code, error = execute []
