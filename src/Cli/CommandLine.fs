@@ -85,6 +85,8 @@ let check (parser: ArgumentParser) (argv: string[]) =
     | command :: words ->
         match subcommands |> List.tryFind (fun sub -> name sub = command) with
         | Some sub -> checkCommand (sub.GetArgumentCases()) words
-        | None when command.StartsWith "-" -> ()
+        | None when command.StartsWith "-" ->
+            let own = options (parser.GetArgumentCases() |> List.filter (fun case -> case.ArgumentType <> ArgumentType.SubCommand))
+            if not (own.ContainsKey command) then didYouMean command [ yield! own.Keys; "--help" ]
         | None -> didYouMean command (List.map name subcommands)
     | [] -> ()
