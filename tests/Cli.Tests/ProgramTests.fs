@@ -68,6 +68,7 @@ let private inProcess =
             usage "--policy: expected no --lambda beside it" [ "decode"; "add 1+1="; "--lambda"; "0.1"; "--policy"; "p.json" ]
             usage "expected a run folder, got none" [ "figure" ]
             usage "expected a prompt, got none" [ "decode" ]
+            usage "expected a prompt, got none" [ "decode"; "" ]
             usage "expected --out FILE, got none" [ "collect" ]
             usage "expected --out FOLDER, got none" [ "train" ]
             usage "--horizon: expected at least 1000, got 999" [ "run"; "--horizon"; "999" ]
@@ -120,7 +121,28 @@ let private inProcess =
             usage "unrecognized argument: '--lambda=0.1'; did you mean --lambda 0.1?" [ "theory"; "--lambda=0.1" ]
             usage "unrecognized argument: 'lambda'; did you mean --lambda?" [ "theory"; "lambda"; "0.1" ]
             usage "unrecognized argument: 'evalaute'; did you mean evaluate?" [ "evalaute" ]
+            usage "unrecognized argument: '--vesion'; did you mean --version?" [ "--vesion" ]
             usage "unrecognized argument: 'x'\n" [ "theory"; "x" ]
+        }
+        test "decode: cost and time in words, a draft's tokens and forwards add up" {
+            Expect.equal (Commands.Decode.compared "cheaper" "dearer" 5.0 10.0) "2.0x cheaper" "cheaper"
+            Expect.equal (Commands.Decode.compared "cheaper" "dearer" 15.0 10.0) "1.5x dearer" "dearer"
+            Expect.equal (Commands.Decode.compared "faster" "slower" 1.01 1.0) "the same" "the same"
+            let text drafted accepted tokens forwards =
+                String.Join("\n", Commands.Decode.draftLines "m2" "m1" (DraftVerdict(Array.zeroCreate drafted, accepted)) tokens forwards)
+            Expect.equal (text 18 0 10 3)
+                "verified    m2 read the answer of m1 as a draft; none of 18 tokens accepted: m2 begins otherwise\n\
+                 forwards    m2 took 3 for 10 tokens, one each without a draft: 7 saved where it took the draft up again further on" "none accepted"
+            Expect.equal (text 5 3 7 3)
+                "verified    m2 read the answer of m1 as a draft; the first 3 of 5 tokens accepted: m2 would have written them too\n\
+                 forwards    m2 took 3 for 7 tokens, one each without a draft: 3 saved by the accepted tokens, 1 saved where it took the draft up again further on" "some"
+            Expect.stringEnds (text 4 0 7 7) ": none saved" "none saved"
+            Expect.stringEnds (text 4 4 5 0) "; all 4 tokens accepted: m2 would have written them too" "forwards that are not told"
+        }
+        test "evaluate: a quality that is never reached" {
+            Expect.equal (Commands.Evaluate.costAt [| infinity |]) "never" "one split"
+            Expect.equal (Commands.Evaluate.costAt [| 2.0; infinity; infinity |]) "never in 2" "some splits"
+            Expect.equal (Commands.Evaluate.costAt [| 2.0; 3.0 |]) "2.50" "mean"
         }
         test "no subcommand: exit code 2 and the usage on standard error" {
             let code, error = execute []
@@ -171,6 +193,7 @@ let private inProcess =
                     File.Delete calibration
                     Collector.Run(models, ExperimentRun.Queries(ladder, 1), calibration))
                 fault "prompt:5: expected a character of the ladder's alphabet" (decode "add ä")
+                Expect.equal (Toolkit.run (decode "add ä")).Out "" "nothing is printed before the prompt is known to be in order"
                 let long = Toolkit.run (decode (String('1', 128)))
                 Expect.equal (long.Code, long.Error) (1, "toolkit: prompt: expected fewer than 128 tokens (the limit of 1), got 128\n") "too long"
                 fault "Could not find a part of the path" [ "collect"; "--config"; config; "--count"; "3"; "--out"; Path.Combine(folder, "none", "x") ]
@@ -208,6 +231,12 @@ let private asProcess =
                 let result = Toolkit.finish command
                 Expect.equal (result.Code, result.Error) (0, "") name
                 Expect.stringContains result.Out name "usage"
+        }
+        test "--version: name, version and commit" {
+            let result = Toolkit.run [ "--version" ]
+            Expect.equal (result.Code, result.Error) (0, "") "exit code"
+            Expect.stringStarts result.Out "toolkit 0." "name and version"
+            Expect.stringContains result.Out "(commit " "commit"
         }
         test "a fault in a process of its own: one line, nothing on standard output" {
             let result = Toolkit.run [ "figure"; "nowhere" ]
