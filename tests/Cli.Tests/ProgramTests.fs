@@ -167,7 +167,7 @@ let private inProcess =
                 fault "bad.jsonl:1: id: expected a string" [ "theory"; "--traces"; at "bad.jsonl" ]
                 fault "bad.jsonl:1: id: expected a string" [ "calibrate"; "--traces"; at "bad.jsonl"; "--out"; at "out.json" ]
                 File.WriteAllLines(at "few.jsonl", traceLines 3)
-                fault "traces: expected at least 4 queries on which every one of the 2 models is recorded, got 3" [ "theory"; "--traces"; at "few.jsonl" ]
+                fault "few.jsonl: expected at least 4 queries on which every one of the 2 models is recorded, got 3" [ "theory"; "--traces"; at "few.jsonl" ]
                 fault "expected at least 4 queries to split, got 3" [ "run"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
                 File.WriteAllLines(at "some.jsonl", traceLines 20)
                 usage "--train-queries: expected at least 2, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "0" ]
