@@ -19,10 +19,12 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Doctor of ParseResults<Doctor.DoctorArguments>
     | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
     | [<CliPrefix(CliPrefix.None)>] Docs of ParseResults<Docs.DocsArguments>
+    | Version
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
+            | Version -> "print name, version and commit of the program."
             | Run _ -> "run the experiments: records, figures, table and report."
             | Evaluate _ -> "fit and compare stopping policies on a trace file."
             | Calibrate _ -> "choose a policy that keeps a promise about its quality, and write it to a file."

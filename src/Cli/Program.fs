@@ -7,11 +7,14 @@ open System.Runtime.InteropServices
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Experiments
 open OptimalStopping.Cli.Arguments
 open OptimalStopping.Cli.Commands
 
 let private dispatch (parser: ArgumentParser) (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
+    if arguments.Contains Version then printfn "%s" RunManifest.ThisBuild else
     match arguments.GetSubCommand() with
+    | Version -> () // no command
     | Run a -> Run.execute a cancel
     | Evaluate a -> Evaluate.execute a
     | Calibrate a -> Calibrate.execute a cancel
@@ -40,6 +43,7 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
             eprintfn "%s" (parser.PrintUsage())
             2
         else
+            CommandLine.check parser argv
             dispatch parser (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
             0
     with

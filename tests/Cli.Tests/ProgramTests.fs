@@ -5,6 +5,7 @@ open System.IO
 open System.Security.Cryptography
 open System.Text.Json
 open System.Threading
+open Argu
 open Expecto
 open OptimalStopping.Cli
 open OptimalStopping.Runtime.Experiments
@@ -67,10 +68,11 @@ let private inProcess =
             usage "--policy: expected no --lambda beside it" [ "decode"; "add 1+1="; "--lambda"; "0.1"; "--policy"; "p.json" ]
             usage "expected a run folder, got none" [ "figure" ]
             usage "expected a prompt, got none" [ "decode" ]
+            usage "expected a prompt, got none" [ "decode"; "" ]
             usage "expected --out FILE, got none" [ "collect" ]
             usage "expected --out FOLDER, got none" [ "train" ]
             usage "--horizon: expected at least 1000, got 999" [ "run"; "--horizon"; "999" ]
-            usage "'--seed' must be followed by <int>, but was 'one'" [ "run"; "--seed"; "one" ]
+            usage "--seed: expected a whole number, got 'one'" [ "run"; "--seed"; "one" ]
             usage "--seed" [ "run"; "--seed"; "99999999999" ]
             usage "--seed" [ "run"; "--seed" ]
             usage "--experiments: expected all, regret, tradeoff, statistical, speculative, got 'some'" [ "run"; "--experiments"; "some" ]
@@ -90,7 +92,57 @@ let private inProcess =
             usage "--delta: expected a number strictly between 0 and 1, got 1" [ "theory"; "--delta"; "1" ]
             usage "--threads: expected at least 1, got 0" [ "train"; "--out"; "x"; "--threads"; "0" ]
             // A prompt without quotes must not be answered in part.
-            usage "" [ "decode"; "add"; "1+1=" ]
+            usage "unrecognized argument: '1+1='; text with spaces goes in quotes" [ "decode"; "add"; "1+1=" ]
+        }
+        test "a decimal comma or a separator of thousands is refused by every option that takes a number" {
+            let parser = ArgumentParser.Create<Arguments.ToolkitArguments>(programName = "toolkit", checkStructure = false)
+            let mutable floats, wholes = 0, 0
+            for sub in parser.GetSubCommandParsers() do
+                let command = List.head sub.ParentInfo.Value.CommandLineNames.Value
+                for case in sub.GetArgumentCases() do
+                    match [ for field in case.UnionCaseInfo.GetFields() -> field.PropertyType ] with
+                    | [ kind ] when kind = typeof<float> ->
+                        floats <- floats + 1
+                        let name = List.head case.CommandLineNames.Value
+                        for value in [ "0,01"; "1,000.5"; "2%"; "" ] do
+                            usage $"{name}: expected a number with a decimal point, got '{value}'\n" [ command; name; value ]
+                    | [ kind ] when kind = typeof<int> || kind = typeof<int64> || kind = typeof<int list> ->
+                        wholes <- wholes + 1
+                        let name = List.head case.CommandLineNames.Value
+                        for value in [ "1,000"; "1.5" ] do
+                            usage $"{name}: expected a whole number, got '{value}'\n" [ command; name; value ]
+                    | _ -> ()
+            Expect.isTrue (floats >= 10 && wholes >= 20) $"{floats} and {wholes} options"
+            usage "--prefill: expected a whole number, got '2,0'\n" [ "bench"; "--prefill"; "16"; "2,0" ]
+        }
+        test "a misspelt word: the nearest option or command" {
+            usage "unrecognized argument: '--lamda'; did you mean --lambda?" [ "decode"; "add 1+1="; "--lamda"; "0.1" ]
+            usage "unrecognized argument: '--max_loss'; did you mean --max-loss?" [ "calibrate"; "--max_loss"; "0.1" ]
+            usage "unrecognized argument: '--lambda=0.1'; did you mean --lambda 0.1?" [ "theory"; "--lambda=0.1" ]
+            usage "unrecognized argument: 'lambda'; did you mean --lambda?" [ "theory"; "lambda"; "0.1" ]
+            usage "unrecognized argument: 'evalaute'; did you mean evaluate?" [ "evalaute" ]
+            usage "unrecognized argument: '--vesion'; did you mean --version?" [ "--vesion" ]
+            usage "unrecognized argument: 'x'\n" [ "theory"; "x" ]
+        }
+        test "decode: cost and time in words, a draft's tokens and forwards add up" {
+            Expect.equal (Commands.Decode.compared "cheaper" "dearer" 5.0 10.0) "2.0x cheaper" "cheaper"
+            Expect.equal (Commands.Decode.compared "cheaper" "dearer" 15.0 10.0) "1.5x dearer" "dearer"
+            Expect.equal (Commands.Decode.compared "faster" "slower" 1.01 1.0) "the same" "the same"
+            let text drafted accepted tokens forwards =
+                String.Join("\n", Commands.Decode.draftLines "m2" "m1" (DraftVerdict(Array.zeroCreate drafted, accepted)) tokens forwards)
+            Expect.equal (text 18 0 10 3)
+                "verified    m2 read the answer of m1 as a draft; none of 18 tokens accepted: m2 begins otherwise\n\
+                 forwards    m2 took 3 for 10 tokens, one each without a draft: 7 saved where it took the draft up again further on" "none accepted"
+            Expect.equal (text 5 3 7 3)
+                "verified    m2 read the answer of m1 as a draft; the first 3 of 5 tokens accepted: m2 would have written them too\n\
+                 forwards    m2 took 3 for 7 tokens, one each without a draft: 3 saved by the accepted tokens, 1 saved where it took the draft up again further on" "some"
+            Expect.stringEnds (text 4 0 7 7) ": none saved" "none saved"
+            Expect.stringEnds (text 4 4 5 0) "; all 4 tokens accepted: m2 would have written them too" "forwards that are not told"
+        }
+        test "evaluate: a quality that is never reached" {
+            Expect.equal (Commands.Evaluate.costAt [| infinity |]) "never" "one split"
+            Expect.equal (Commands.Evaluate.costAt [| 2.0; infinity; infinity |]) "never in 2" "some splits"
+            Expect.equal (Commands.Evaluate.costAt [| 2.0; 3.0 |]) "2.50" "mean"
         }
         test "no subcommand: exit code 2 and the usage on standard error" {
             let code, error = execute []
@@ -115,7 +167,7 @@ let private inProcess =
                 fault "bad.jsonl:1: id: expected a string" [ "theory"; "--traces"; at "bad.jsonl" ]
                 fault "bad.jsonl:1: id: expected a string" [ "calibrate"; "--traces"; at "bad.jsonl"; "--out"; at "out.json" ]
                 File.WriteAllLines(at "few.jsonl", traceLines 3)
-                fault "traces: expected at least 4 queries on which every one of the 2 models is recorded, got 3" [ "theory"; "--traces"; at "few.jsonl" ]
+                fault "few.jsonl: expected at least 4 queries on which every one of the 2 models is recorded, got 3" [ "theory"; "--traces"; at "few.jsonl" ]
                 fault "expected at least 4 queries to split, got 3" [ "run"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
                 File.WriteAllLines(at "some.jsonl", traceLines 20)
                 usage "--train-queries: expected at least 2, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "0" ]
@@ -141,6 +193,7 @@ let private inProcess =
                     File.Delete calibration
                     Collector.Run(models, ExperimentRun.Queries(ladder, 1), calibration))
                 fault "prompt:5: expected a character of the ladder's alphabet" (decode "add ä")
+                Expect.equal (Toolkit.run (decode "add ä")).Out "" "nothing is printed before the prompt is known to be in order"
                 let long = Toolkit.run (decode (String('1', 128)))
                 Expect.equal (long.Code, long.Error) (1, "toolkit: prompt: expected fewer than 128 tokens (the limit of 1), got 128\n") "too long"
                 fault "Could not find a part of the path" [ "collect"; "--config"; config; "--count"; "3"; "--out"; Path.Combine(folder, "none", "x") ]
@@ -178,6 +231,12 @@ let private asProcess =
                 let result = Toolkit.finish command
                 Expect.equal (result.Code, result.Error) (0, "") name
                 Expect.stringContains result.Out name "usage"
+        }
+        test "--version: name, version and commit" {
+            let result = Toolkit.run [ "--version" ]
+            Expect.equal (result.Code, result.Error) (0, "") "exit code"
+            Expect.stringStarts result.Out "toolkit 0." "name and version"
+            Expect.stringContains result.Out "(commit " "commit"
         }
         test "a fault in a process of its own: one line, nothing on standard output" {
             let result = Toolkit.run [ "figure"; "nowhere" ]

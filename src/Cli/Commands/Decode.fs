@@ -37,8 +37,33 @@ let private calibrationRecords (file: LadderFile) =
     | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
     | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none")
 
+/// How a cost or a time compares with the largest model's, in words.
+let compared less more (own: float) (largest: float) =
+    match number (max own largest / min own largest) 1 with
+    | "1.0" -> "the same"
+    | times when own < largest -> $"{times}x {less}"
+    | times -> $"{times}x {more}"
+
+/// What became of a draft. Accepted tokens stand at its start, but more forwards than theirs may be
+/// saved: the model takes the draft up again wherever its own text meets it.
+let draftLines (model: string) (drafter: string) (draft: DraftVerdict) tokens forwards =
+    let accepted =
+        match draft.Accepted with
+        | 0 -> $"none of {draft.Drafted} tokens accepted: {model} begins otherwise"
+        | a when a = draft.Drafted -> $"all {a} tokens accepted: {model} would have written them too"
+        | a -> $"the first {a} of {draft.Drafted} tokens accepted: {model} would have written them too"
+    let further = max 0 (tokens - forwards - draft.Accepted)
+    let reasons =
+        [ if tokens - forwards - further > 0 then $"{tokens - forwards - further} saved by the accepted tokens"
+          if further > 0 then $"{further} saved where it took the draft up again further on" ]
+    let saved = if reasons.IsEmpty then "none saved" else String.Join(", ", reasons)
+    [ $"verified    {model} read the answer of {drafter} as a draft; {accepted}"
+      // A stage elsewhere does not tell its forwards.
+      if forwards > 0 then $"forwards    {model} took {forwards} for {tokens} tokens, one each without a draft: {saved}" ]
+
 let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
     let prompt = plain "a prompt" (arguments.TryGetResult Prompt)
+    if prompt = "" then raise (UsageException "expected a prompt, got none")
     let lambda = arguments.GetResult(Lambda, defaultValue = 0.01)
     if not (lambda >= 0.0 && Double.IsFinite lambda) then
         raise (UsageException $"--lambda: expected a number of at least 0, got {lambda}")
@@ -52,6 +77,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         match policy with
         | Some policy -> AdaptiveLadder.Of(ladder, policy)
         | None -> AdaptiveLadder.Fit(ladder, calibrationRecords file, lambda)
+    let tokens = ladder.EncodePrompt prompt // refuses a foreign character before anything is printed
     let name stage = file.Stages[stage].Name
     let onText = if json then null else Action<string>(printf "%s")
     let mutable first = true // no model has written yet
@@ -61,11 +87,11 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
             if not first then printfn ""
             first <- false
             printf "%-8s " (name stage))
-    let answer = adaptive.Answer(prompt, onStage, onText, cancel)
-    if not json then printfn ""
+    let answer =
+        try adaptive.Answer(prompt, onStage, onText, cancel)
+        finally if not (json || first) then printfn "" // a fault gets a line of its own
     let largest = file.Stages.Count - 1
     // Side by side and in turn; the first rounds, in which the runtime still compiles, are not counted.
-    let tokens = ladder.EncodePrompt prompt
     let timeLargest () =
         let start = Diagnostics.Stopwatch.GetTimestamp()
         ladder.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
@@ -102,8 +128,10 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
             match turn.Reply.Draft with
             | null -> ()
             | draft ->
-                printfn "verified    %s took the answer of %s as a draft: %d of %d tokens accepted, %d forwards instead of %d"
-                    (name turn.Stage) (name answer.Turns[i - 1].Stage) draft.Accepted draft.Drafted turn.Reply.Forwards turn.Tokens
+                for line in draftLines (name turn.Stage) (name answer.Turns[i - 1].Stage) draft turn.Tokens turn.Reply.Forwards do
+                    printfn "%s" line
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
-        printfn "cost        %s of %s for %s alone: %sx cheaper" (number answer.Cost 1) (number file.Stages[largest].Cost 1) (name largest) (number (file.Stages[largest].Cost / answer.Cost) 1)
-        printfn "time        %s ms of %s ms: %sx as fast (medians of 15, in turn)" (number (1000.0 * seconds) 2) (number (1000.0 * largestSeconds) 2) (number (largestSeconds / seconds) 1)
+        let cost = file.Stages[largest].Cost
+        printfn "cost        %s, %s alone %s: %s" (number answer.Cost 1) (name largest) (number cost 1) (compared "cheaper" "dearer" answer.Cost cost)
+        printfn "time        %s ms, %s alone %s ms: %s (medians of 15, in turn)" (number (1000.0 * seconds) 2) (name largest)
+            (number (1000.0 * largestSeconds) 2) (compared "faster" "slower" seconds largestSeconds)

@@ -36,6 +36,13 @@ type EvaluateArguments =
 /// A number for JSON, which knows neither infinity nor NaN.
 let private finite (x: float) = if Double.IsFinite x then Nullable x else Nullable()
 
+/// The mean of a cost over splits, or in how many of them a policy never reached the quality.
+let costAt (costs: float[]) =
+    match costs |> Array.filter Double.IsFinite |> Array.length with
+    | reached when reached = costs.Length -> number (Array.average costs) 2
+    | 0 -> "never"
+    | reached -> $"never in {costs.Length - reached}"
+
 let private printJson value =
     printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true)))
 
@@ -65,7 +72,7 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
             let auc = metric "auc"
             printfn "%-18s %8s %20s %14s %14s %8s" policy.Policy (number (100.0 * auc.Value) 2)
                 $"[{number (100.0 * auc.DifferenceLow) 2}, {number (100.0 * auc.DifferenceHigh) 2}]"
-                (number (metric "cost_at_98pct").Value 2) (number (metric "cost_at_100pct").Value 2)
+                (costAt [| (metric "cost_at_98pct").Value |]) (costAt [| (metric "cost_at_100pct").Value |])
                 (number (metric "quality_max").Value 4)
 
 let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<string>) json =
@@ -91,7 +98,7 @@ let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<s
             let auc = row.Of "auc"
             printfn "%-18s %8d %8s %8s %8s %24s %14s" row.Policy row.TrainQueries (number (100.0 * Array.average auc) 2)
                 (number (100.0 * Array.min auc) 2) (number (100.0 * Array.max auc) 2) (number (100.0 * leastLead row) 2)
-                (number (Array.average (row.Of "cost_at_98pct")) 2)
+                (costAt (row.Of "cost_at_98pct"))
 
 let execute (arguments: ParseResults<EvaluateArguments>) =
     let folder = required "--out FOLDER" (arguments.TryGetResult EvaluateArguments.Out)

@@ -92,7 +92,7 @@ let private compute (arguments: ParseResults<TheoryArguments>) : Answer =
         | "all" -> given / Array.sum costs
         | _ -> raise (UsageException $"--cost-unit: expected file, largest or all, got '{unit}'")
     perUnit [| 1.0 |] |> ignore
-    let plans = traces |> Option.map (fun path -> fit (TraceReader.ReadTable path) perUnit bins seed delta)
+    let plans = traces |> Option.map (fun path -> fit path (TraceReader.ReadTable path) perUnit bins seed delta)
     match file, plans with
     | Some ladder, Some plans when Array.ofSeq (Seq.map (fun (s: LadderStage) -> s.Name) ladder.Stages) <> plans.Models ->
         let names = String.Join(", ", Seq.map (fun (s: LadderStage) -> s.Name) ladder.Stages)

@@ -74,14 +74,14 @@ let private goesTo (models: string[]) stage (next: int[]) =
 /// Cuts confidences into at most `bins` cells of equal mass per stage, fits the plug-in chain, jump and recall plans on a
 /// seeded half of the queries that have every stage, and replays them on the other half.
 /// `price` gives lambda per unit of the file's costs, from the stages' mean costs.
-let fit (table: TraceTable) (price: float[] -> float) (bins: int) (seed: int) (delta: float) : TracePlans =
+let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int) (seed: int) (delta: float) : TracePlans =
     let ladder, n = table.Ladder, table.Ladder.Stages
     let models = Seq.toArray table.Models
     let complete =
         [| 0 .. ladder.Queries - 1 |] |> Array.filter (fun q -> Seq.forall (fun k -> ladder.IsRecorded(q, k)) (seq { 0 .. n - 1 }))
-    if n < 2 then raise (ToolkitException "traces: expected at least 2 models, got 1")
+    if n < 2 then raise (ToolkitException $"{file}: expected at least 2 models, got 1")
     if complete.Length < 4 then
-        raise (ToolkitException $"traces: expected at least 4 queries on which every one of the {n} models is recorded, got {complete.Length}")
+        raise (ToolkitException $"{file}: expected at least 4 queries on which every one of the {n} models is recorded, got {complete.Length}")
     let split = EvaluationSplit.Make(complete.Length, 0.5, seed)
     let fitting, testing = Array.map (Array.get complete) split.Train, Array.map (Array.get complete) split.Test
     let confidences k = fitting |> Array.map (fun q -> ladder.Confidence[q * n + k]) |> Array.filter (Double.IsNaN >> not)
