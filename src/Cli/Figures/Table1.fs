@@ -81,7 +81,7 @@ module Table1 =
         $"Jump with recall (ours) against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
         + "Difference of mean utility (ours minus baseline) with its 95% interval; p-values of the paired permutation test "
         + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost "
-        + "per query (cheapest model = 1) of ours / baseline. "
+        + $"per query{RunData.costUnit data} of ours / baseline. "
         + $"Of {tested.Length} comparisons ours is significantly better (+) in {better}, significantly worse (-) in {worse}, "
         + $"and {neither} are not significant at {Numbers.parameter level}."
 
