@@ -30,7 +30,9 @@ module ReportSections =
             + $"<b>{escape h.Value}</b><span>{escape h.Meaning}</span><small>{escape h.Detail}</small></article>\n"
         match Headlines.all data with
         | [||] -> ""
-        | all -> "<div class=\"cards\">\n" + (all |> Array.map card |> String.concat "") + "</div>\n"
+        | all ->
+            let rules = Table1.rules data |> Option.map (fun text -> $"<p class=\"rules\">{ReportTables.prose text}</p>\n")
+            "<div class=\"cards\">\n" + (all |> Array.map card |> String.concat "") + "</div>\n" + Option.defaultValue "" rules
 
     /// What of the page was measured, and what was simulated.
     let provenance (data: RunData) : string =

@@ -174,6 +174,10 @@ module RunData =
         |> Seq.tryHead
         |> Option.defaultValue $"model {stage}"
 
+    /// A line of headline.csv, where the run has it and it holds a number.
+    let headline (data: RunData) (metric: string) : HeadlineNumber option =
+        data.Headline |> Array.tryFind (fun h -> h.Metric = metric && System.Double.IsFinite h.Value)
+
     /// " (cheapest model = 1)" where the cheapest model costs 1, else nothing: recorded traces have a unit of their own,
     /// which their file does not name.
     let costUnit (data: RunData) : string =
