@@ -86,7 +86,7 @@ module Figure1b =
         let inside = match points |> Array.filter (fun p -> p.Policy <> "random") with [||] -> points | others -> others
         let costs, qualities = padded (xs inside), padded (ys points)
         Panel.addLinear (
-            model, AxisPosition.Bottom, "mean cost per query (cheapest model = 1)", max 0.0 (fst costs), snd costs, nan)
+            model, AxisPosition.Bottom, $"mean cost per query{RunData.costUnit data}", max 0.0 (fst costs), snd costs, nan)
         Panel.addLinear (
             model, AxisPosition.Left, "mean quality on test queries", max 0.0 (fst qualities), min 1.0 (snd qualities), nan)
         let ours = points |> Array.filter (fun p -> p.Policy = Style.ours) |> Array.sortBy _.Cost

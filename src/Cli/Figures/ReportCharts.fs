@@ -51,7 +51,7 @@ module ReportCharts =
         |> finish 520
         // Ours is drawn last, on top, and named first.
         |> Chart.withLegendStyle (TraceOrder = StyleParam.TraceOrder.Reversed)
-        |> Chart.withXAxis (axis "mean cost per query (cheapest model = 1)" StyleParam.AxisType.Linear)
+        |> Chart.withXAxis (axis $"mean cost per query{RunData.costUnit data}" StyleParam.AxisType.Linear)
         |> Chart.withYAxis (axis "mean quality on test queries" StyleParam.AxisType.Linear)
 
     /// Figure 1a for one instance.

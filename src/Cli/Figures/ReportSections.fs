@@ -30,7 +30,9 @@ module ReportSections =
             + $"<b>{escape h.Value}</b><span>{escape h.Meaning}</span><small>{escape h.Detail}</small></article>\n"
         match Headlines.all data with
         | [||] -> ""
-        | all -> "<div class=\"cards\">\n" + (all |> Array.map card |> String.concat "") + "</div>\n"
+        | all ->
+            let rules = Table1.rules data |> Option.map (fun text -> $"<p class=\"rules\">{ReportTables.prose text}</p>\n")
+            "<div class=\"cards\">\n" + (all |> Array.map card |> String.concat "") + "</div>\n" + Option.defaultValue "" rules
 
     /// What of the page was measured, and what was simulated.
     let provenance (data: RunData) : string =
@@ -42,10 +44,14 @@ module ReportSections =
                if hasCalibration data then "calibration"
                if data.Stages.Length > 0 then "accuracy by task"
                for instance in recorded do $"regret on {italic instance}" |]
+        let unit =
+            match RunData.costUnit data with
+            | "" -> "Costs are per query, in the unit of the recorded costs."
+            | _ -> "Costs are per query, in units of the cheapest model."
         let list (items: string[]) = String.Join(", ", items)
         [| if measured.Length > 0 then
                $"<p><strong>Measured</strong> on recorded answers of the models: {list measured}. "
-               + "Intervals are 95 % intervals. Costs are in units of the cheapest model.</p>"
+               + $"Intervals are 95 %% intervals. {unit}</p>"
            if simulated.Length > 0 then
                "<p><strong>Simulated</strong>, with queries drawn from a known law by a seeded generator: regret on "
                + $"{list (Array.map italic simulated)}. These check the theory and say nothing about real models.</p>"

@@ -29,9 +29,12 @@ module ReportTables =
         let body = rows |> Array.map row |> String.concat ""
         $"<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>\n"
 
+    /// A sentence that Table 1 may hold too, as HTML, with its symbols.
+    let prose (text: string) : string =
+        (escape text).Replace("lambda", "λ").Replace("%", "&nbsp;%").Replace("d_z", "d<sub>z</sub>")
+
     /// The caption of Table 1 as HTML.
-    let caption (data: RunData) : string =
-        (escape (Table1.caption data)).Replace("lambda = ", "λ = ").Replace("d_z", "d<sub>z</sub>")
+    let caption (data: RunData) : string = prose (Table1.caption data)
 
     /// Table 1, with the tests that the paper's version leaves out.
     let comparisons (data: RunData) : string =

@@ -6,7 +6,7 @@ open OptimalStopping.Runtime
 
 /// All that a run folder holds; a part whose file is absent (that experiment was not run) is an empty array.
 type RunData =
-    { Regret: RegretPoint[]; Slopes: RegretSlope[]; Tradeoff: OperatingPoint[]; Comparisons: Comparison[]
+    { Regret: RegretPoint[]; Slopes: RegretSlope[]; Tradeoff: OperatingPoint[]; Headline: HeadlineNumber[]; Comparisons: Comparison[]
       Reliability: ReliabilityBin[]; Signals: SignalQuality[]; Stages: StageAccuracy[]
       Stops: StopShare[]; Thresholds: StageThreshold[]
       SpeculationCounts: SpeculationCount[]; SpeculationPositions: SpeculationPosition[]; SpeculationTimes: SpeculationTime[]
@@ -96,6 +96,10 @@ module RunData =
           Tradeoff =
             table dir "figure1b.csv"
                 "policy,lambda,cost,cost_low,cost_high,quality,quality_low,quality_high,pareto" point
+          Headline =
+            table dir "headline.csv" "metric,value,low,high" (fun r ->
+                { Metric = r.Text "metric"; Value = r.NumberOrNaN "value"; Low = r.NumberOrNaN "low"
+                  High = r.NumberOrNaN "high" } : HeadlineNumber)
           Comparisons =
             table dir "table1.csv"
                 ("baseline,lambda,pairs,utility_ours,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,"
@@ -150,15 +154,38 @@ module RunData =
         + data.Signals.Length + data.Stages.Length + data.Stops.Length + data.Thresholds.Length
         + data.SpeculationCounts.Length + data.SpeculationTimes.Length + data.Reuse.Length + data.DraftSignals.Length = 0
 
+    // headline.csv has one such line for each model, from the first stage to the last.
+    let private accuracyOf = "accuracy "
+
+    /// The models' names as headline.csv has them, in the order of the stages. A run on recorded traces has no other.
+    let headlineModels (data: RunData) : string[] =
+        data.Headline
+        |> Array.filter (fun h -> h.Metric.StartsWith(accuracyOf, System.StringComparison.Ordinal))
+        |> Array.map (fun h -> h.Metric.Substring accuracyOf.Length)
+
     /// The name of a stage's model, from whichever file gives it; "model k" where none does.
     let modelName (data: RunData) (stage: int) : string =
         seq {
             for s in data.Stages do if s.Stage = stage then s.Model
             for s in data.Signals do if s.Stage = stage then s.Model
             for s in data.Reliability do if s.Stage = stage then s.Model
+            for k, name in Array.indexed (headlineModels data) do if k + 1 = stage then name
         }
         |> Seq.tryHead
         |> Option.defaultValue $"model {stage}"
+
+    /// A line of headline.csv, where the run has it and it holds a number.
+    let headline (data: RunData) (metric: string) : HeadlineNumber option =
+        data.Headline |> Array.tryFind (fun h -> h.Metric = metric && System.Double.IsFinite h.Value)
+
+    /// " (cheapest model = 1)" where the cheapest model costs 1, else nothing: recorded traces have a unit of their own,
+    /// which their file does not name.
+    let costUnit (data: RunData) : string =
+        let alone (policy: string) = policy.StartsWith("fixed-", System.StringComparison.Ordinal)
+        let costs =
+            [| for p in data.Tradeoff do if alone p.Policy then p.Cost
+               for c in data.Comparisons do if alone c.Baseline then c.CostBaseline |]
+        if costs.Length > 0 && abs (Array.min costs - 1.0) < 1e-9 then " (cheapest model = 1)" else ""
 
     /// Whether an instance of the regret experiment was drawn by a simulator (as opposed to replayed recordings).
     let isSimulated (instance: string) : bool = instance.StartsWith("simulated", System.StringComparison.Ordinal)

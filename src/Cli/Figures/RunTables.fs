@@ -11,11 +11,14 @@ type RegretSlope =
     { Instance: string; Learner: string; Feedback: string; Theorem: string
       Slope: float; SlopeLow: float; SlopeHigh: float; RegretFinal: float; BoundFinal: float; TFinal: float }
 
-/// Mean cost (in units of the cheapest model) and mean quality of one policy on the test queries, with 95 % intervals.
+/// Mean cost (in the run's own unit, see `RunData.costUnit`) and mean quality of one policy on the test queries, with 95 % intervals.
 /// Lambda is NaN for a policy that has none; Pareto says that no other listed point is both cheaper and better.
 type OperatingPoint =
     { Policy: string; Lambda: float; Cost: float; CostLow: float; CostHigh: float
       Quality: float; QualityLow: float; QualityHigh: float; Pareto: bool }
+
+/// A line of headline.csv: what it is, its value, and its 95 % interval (NaN where there is none).
+type HeadlineNumber = { Metric: string; Value: float; Low: float; High: float }
 
 /// One paired comparison of our policy with a baseline at one lambda.
 type Comparison =

@@ -71,6 +71,33 @@ module Table1 =
         |> String.concat " & "
         |> fun cells -> "    " + cells + @" \\"
 
+    let private point lambda quality cost =
+        $"lambda = {Numbers.parameter lambda}: quality {Numbers.decimals (3, quality)} at cost {Numbers.decimals (2, cost)}"
+
+    /// One sentence that says by which rule a run chooses an operating point, and which numbers belong to which rule: two
+    /// points of one policy on one page look like a contradiction otherwise. None where the run has chosen no point.
+    let rules (data: RunData) : string option =
+        let headline = RunData.headline data
+        let kept = Numbers.decimals (0, 100.0 * OptimalStopping.Runtime.Experiments.Headline.Kept)
+        let cheapest =
+            match headline "chosen lambda", headline "chosen accuracy", headline "chosen cost" with
+            | Some lambda, Some quality, Some cost ->
+                $"the cheapest point that keeps {kept}%% of the largest model's quality there (the best one if none does) "
+                + $"is the headline ({point lambda.Value quality.Value cost.Value})"
+                |> Some
+            | _ -> None
+        let best =
+            match groups data.Comparisons with
+            | [||] -> None
+            | groups ->
+                let points = [| for struct (lambda, rows) in groups -> point lambda rows[0].QualityOurs rows[0].CostOurs |]
+                let points = String.Join("; ", points)
+                Some $"the point of best utility at lambda is compared with the baselines ({points})"
+        match cheapest, best with
+        | Some cheapest, Some best -> Some $"Two rules choose a point of ours on the calibration queries: {cheapest}, and {best}."
+        | Some rule, None | None, Some rule -> Some $"One rule chooses a point of ours on the calibration queries: {rule}."
+        | None, None -> None
+
     /// What the table shows and what it does not, in words, with the numbers of the rows themselves (plain text).
     let caption (data: RunData) : string =
         let rows = data.Comparisons
@@ -81,9 +108,10 @@ module Table1 =
         $"Jump with recall (ours) against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
         + "Difference of mean utility (ours minus baseline) with its 95% interval; p-values of the paired permutation test "
         + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost "
-        + "per query (cheapest model = 1) of ours / baseline. "
+        + $"per query{RunData.costUnit data} of ours / baseline. "
         + $"Of {tested.Length} comparisons ours is significantly better (+) in {better}, significantly worse (-) in {worse}, "
         + $"and {neither} are not significant at {Numbers.parameter level}."
+        + (rules data |> Option.map (fun text -> " " + text) |> Option.defaultValue "")
 
     /// The LaTeX fragment, or None where the run has no comparisons.
     let latex (data: RunData) : string option =
@@ -92,7 +120,7 @@ module Table1 =
             let groups = groups data.Comparisons
             let texCaption =
                 (escape (caption data))
-                    .Replace("lambda = ", @"$\lambda$ = ").Replace(@"d\_z", "$d_z$")
+                    .Replace("lambda", @"$\lambda$").Replace(@"d\_z", "$d_z$")
                     .Replace("Cliff's delta", @"Cliff's $\delta$")
                     .Replace("p-values", "$p$-values").Replace("(+)", "($^{+}$)").Replace("(-)", "($^{-}$)")
             [| "% Needs \\usepackage{booktabs}. Written by toolkit figure; do not edit."

@@ -29,6 +29,9 @@ let tests =
             for outside in [ "http://"; "https://"; "src="; "@import"; "<link" ] do
                 Expect.isFalse (own.Contains outside) outside
             Expect.isFalse (own.Contains "<b>\"x\"") "escaped"
+            // The shares below are those of the models that answer, which with recall are not those that ran last.
+            Expect.stringContains own "<h3>Whose answer is returned</h3>" "heading"
+            Expect.isFalse (own.Contains "Where queries stop") "not where they stop"
         }
         test "every price, model and figure of the report is in it" {
             let page = EvaluationPage.html ("x.jsonl", report.Value)

@@ -54,6 +54,29 @@ let tests =
                 Expect.equal (RunData.modelName data 2) "small" "known"
                 Expect.equal (RunData.modelName data 3) "model 3" "unknown")
         }
+        test "a run on traces has its names from headline.csv" {
+            SampleRun.inFolder (fun dir ->
+                SampleRun.write dir "headline.csv" [
+                    "metric,value,low,high"; "accuracy Qwen-1_8B,0.5,0.4,0.6"; "\"accuracy Qwen, 7B\",0.6,0.5,0.7"; "ours recalls,1,," ]
+                let data = RunData.load dir
+                Expect.equal [ for stage in 1 .. 3 -> RunData.modelName data stage ] [ "Qwen-1_8B"; "Qwen, 7B"; "model 3" ] "names"
+                SampleRun.write dir "reliability.csv" SampleRun.reliability
+                Expect.equal (RunData.modelName (RunData.load dir) 1) "tiny" "a measured stage names itself")
+        }
+        test "the unit of cost is stated only where the cheapest model costs 1" {
+            SampleRun.inFolder (fun dir ->
+                let unitOf name lines =
+                    SampleRun.write dir name lines
+                    RunData.costUnit (RunData.load dir)
+                Expect.equal (RunData.costUnit (RunData.load dir)) "" "no costs"
+                Expect.equal (unitOf "table1.csv" SampleRun.comparisons) "" "a comparison with a model that costs 10"
+                Expect.equal (unitOf "figure1b.csv" SampleRun.tradeoff) " (cheapest model = 1)" "1 and 10"
+                let traces = SampleRun.tradeoff |> List.map (fun l -> l.Replace("fixed-1,,1,1,1", "fixed-1,,1.8,1.8,1.8"))
+                Expect.equal (unitOf "figure1b.csv" traces) "" "1.8 and 10"
+                let shown = ReportSections.provenance (RunData.load dir)
+                Expect.isFalse (shown.Contains "cheapest model") "the page"
+                Expect.isFalse ((Table1.caption (RunData.load dir)).Contains "cheapest model = 1") "the caption")
+        }
         test "only instances that say so are simulated" {
             Expect.equal (List.map RunData.isSimulated [ "simulated-n4"; "recorded"; "recorded-simulated" ]) [ true; false; false ] "names"
         }

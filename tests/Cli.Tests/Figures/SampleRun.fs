@@ -25,6 +25,17 @@ let tradeoff =
       "fixed-1,,1,1,1,0.5,0.48,0.52,1"
       "fixed-2,,10,10,10,0.9,0.88,0.92,0" ]
 
+let headline =
+    [ "metric,value,low,high"
+      "accuracy tiny,0.5,0.48,0.52"
+      "accuracy small,0.9,0.88,0.92"
+      "ours recalls,1,,"
+      "chosen lambda,0.02,,"
+      "chosen accuracy,0.86,0.84,0.88"
+      "chosen cost,4,3.9,4.1"
+      "chosen share of the largest model's accuracy,0.9555555555555556,0.94,0.97"
+      "chosen share of the largest model's cost,0.4,0.39,0.41" ]
+
 let comparisonHeader =
     "baseline,lambda,pairs,utility_ours,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,"
     + "p_wilcoxon,p_t,d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_ours,quality_baseline,cost_ours,cost_baseline"
@@ -57,6 +68,7 @@ let reliability =
 /// Writes every file of a run.
 let writeAll (dir: string) =
     write dir "figure1b.csv" tradeoff
+    write dir "headline.csv" headline
     write dir "table1.csv" comparisons
     write dir "figure1a.csv" regret
     write dir "figure1a_slopes.csv" slopes

@@ -44,6 +44,20 @@ let tests =
             Expect.stringContains caption "450 to 500 paired" "pairs that differ"
             Expect.stringContains caption "lambda = 0.01, 0.02" "several lambdas"
         }
+        test "the caption names the rule of each operating point that the run has" {
+            let one = Table1.caption (load SampleRun.comparisons)
+            Expect.stringContains one "One rule chooses a point of ours on the calibration queries: the point of best utility at lambda" "one"
+            SampleRun.inFolder (fun dir ->
+                SampleRun.write dir "table1.csv" SampleRun.comparisons
+                SampleRun.write dir "headline.csv" SampleRun.headline
+                let data = RunData.load dir
+                Expect.stringContains (Table1.caption data) "keeps 99% of the largest model's quality there" "both"
+                let tex = (Table1.latex data).Value
+                Expect.stringContains tex @"keeps 99\% of" "percent sign"
+                Expect.stringContains tex @"headline ($\lambda$ = 0.02: quality 0.860 at cost 4.00)" "lambda")
+            let neither = SampleRun.inFolder RunData.load
+            Expect.isNone (Table1.rules neither) "none"
+        }
         test "the fragment is a booktabs table with one line for each baseline" {
             let lines = (latex SampleRun.comparisons).Split '\n'
             let rows = lines |> Array.filter (fun l -> l.EndsWith @" \\" && l.Contains " & ")

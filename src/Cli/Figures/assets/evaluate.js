@@ -16,12 +16,13 @@
     const best = { cost: data.modelCost[data.best], quality: data.modelQuality[data.best], name: data.models[data.best] };
 
     const layout = (xTitle, yTitle, height) => ({
-        height, margin: { t: 10, r: 10 }, legend: { orientation: "h", y: -0.2 },
+        // The legend hangs from the chart's lower edge, not from the axis: on a phone many lines of it leave little axis.
+        height, margin: { t: 10, r: 10, b: 40 }, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
         font: { color: css("--ink"), family: "system-ui, sans-serif", size: 12 },
         hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--rule"), font: { color: css("--ink") } },
         modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--quiet"), activecolor: css("--ink") },
-        xaxis: { title: { text: xTitle }, gridcolor: css("--rule"), zeroline: false, automargin: true },
+        xaxis: { title: { text: xTitle, standoff: 8 }, gridcolor: css("--rule"), zeroline: false, automargin: true },
         yaxis: { title: { text: yTitle }, gridcolor: css("--rule"), zeroline: false, automargin: true },
         // A finger that scrolls the page must not zoom the chart.
         dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
@@ -38,9 +39,11 @@
         }));
         for (const c of data.curves.filter(c => c.ours))
             traces.push({ x: c.cost, y: c.quality, name: c.name, mode: "lines+markers", line: { width: 3, color: css("--ours") }, marker: { size: 5 } });
+        // A name to the right of the right-most point would be cut off at the chart's edge.
+        const right = Math.max(...data.modelCost, ...others.filter(c => c.reachable).flatMap(c => c.cost));
         traces.push({
             x: data.modelCost, y: data.modelQuality, text: data.models, name: "one model alone", mode: "markers+text",
-            textposition: "bottom right", marker: { symbol: "square", size: 9, color: css("--ink") },
+            textposition: data.modelCost.map(cost => cost > 0.6 * right ? "bottom left" : "bottom right"), marker: { symbol: "square", size: 9, color: css("--ink") },
         });
         traces.push({ x: [], y: [], mode: "markers", showlegend: false, hoverinfo: "skip", marker: { symbol: "circle-open", size: 18, color: css("--ink"), line: { width: 3 } } });
         return Plotly.react("tradeoff", traces, layout("mean cost per query", "mean quality on test queries", 520), config);
