@@ -66,6 +66,8 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
                policies = report.Policies |> Seq.map (fun p -> {| policy = p.Policy; estimator = p.Estimator; metrics = metricsJson p |}) |}
     else
         printfn "%d queries to fit on, %d to test on" report.TrainQueries report.TestQueries
+        if report.RepeatedIds > 0 then
+            printfn "note: %d lines have the id of an earlier line; a query in both parts makes figures and intervals too good" report.RepeatedIds
         printfn "%-18s %8s %20s %14s %14s %8s" "policy" "auc" "vs pair envelope" "cost at 98 %" "cost at 100 %" "quality"
         for policy in report.Policies do
             let metric name = policy[name]

@@ -24,7 +24,7 @@ public static class Evaluation
     {
         progress?.Report($"reading {options.Traces}");
         var table = TraceReader.ReadTable(options.Traces);
-        var report = Run(table, options, progress);
+        var report = Run(table, options, progress) with { RepeatedIds = table.RepeatedIds };
         EvaluationFiles.Write(report, options.Out);
         return report;
     }

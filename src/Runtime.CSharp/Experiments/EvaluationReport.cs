@@ -38,6 +38,9 @@ public sealed record EvaluationReport(
     int TestQueries,
     IReadOnlyList<PolicyEvaluation> Policies)
 {
+    /// <summary>Lines whose id an earlier line has; see <see cref="Traces.TraceTable.RepeatedIds"/>.</summary>
+    public int RepeatedIds { get; init; }
+
     /// <summary>The default policy taken apart, in order of cost.</summary>
     public IReadOnlyList<ExplainedPoint> Explained { get; init; } = [];
 

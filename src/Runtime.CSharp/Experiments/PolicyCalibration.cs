@@ -43,8 +43,11 @@ public static class PolicyCalibration
         {
             throw new ToolkitException($"{traces}: expected a trace file, got: {e.Message}", e);
         }
+        TraceTable table = TraceReader.ReadTable(traces);
+        if (table.RepeatedIds > 0)
+            throw new ToolkitException($"{traces}: expected each id once, since a promise rests on independent queries, got {table.RepeatedIds} lines with the id of an earlier line");
         if (!LadderRecords.AreIn(traces))
-            return Run(TraceReader.ReadTable(traces), null, Path.GetFileName(traces), hash, options, progress);
+            return Run(table, null, Path.GetFileName(traces), hash, options, progress);
         LadderRecords records = LadderRecords.Load(traces);
         EvaluationSplit split = EvaluationSplit.Make(records.Records.Count, options.FitFraction, options.Seed);
         SignalCalibration signals = SignalCalibration.Fit(records with { Records = [.. split.Train.Select(q => records.Records[q])] });
