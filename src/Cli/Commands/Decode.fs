@@ -27,8 +27,22 @@ type DecodeArguments =
             | Config _ -> "the ladder file (default: configs/nano.yaml)."
             | Json -> "print one JSON object instead of text."
 
-let private warmUpRounds = 30
+/// Seconds in which the runtime replaces its quick first code; not measured.
+let private warmUp = 0.7
+
+/// Answers that take longer than this are not asked again for the sake of a comparison.
+let private longAnswer = 0.5
+
 let private timedRounds = 15
+
+/// Median seconds of two ways to answer, side by side and in turn, after the warm-up.
+let private compareTimes (first: unit -> float) (second: unit -> float) : struct (float * float) =
+    let watch = Diagnostics.Stopwatch.StartNew()
+    while watch.Elapsed.TotalSeconds < warmUp do
+        first () + second () |> ignore
+    let rounds = Array.init timedRounds (fun _ -> struct (first (), second ()))
+    let median pick = (rounds |> Array.map pick |> Array.sort)[timedRounds / 2]
+    struct (median (fun struct (a, _) -> a), median (fun struct (_, b) -> b))
 
 /// The records that the policy is fitted on where no policy file is given.
 let private calibrationRecords (file: LadderFile) =
@@ -91,15 +105,14 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         try adaptive.Answer(prompt, onStage, onText, cancel)
         finally if not (json || first) then printfn "" // a fault gets a line of its own
     let largest = file.Stages.Count - 1
-    // Side by side and in turn; the first rounds, in which the runtime still compiles, are not counted.
     let timeLargest () =
         let start = Diagnostics.Stopwatch.GetTimestamp()
         ladder.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
         Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds
-    let timeAdaptive () = adaptive.Answer(prompt, cancel = cancel).Turns.Sum(fun turn -> turn.Seconds)
-    let rounds = Array.init (warmUpRounds + timedRounds) (fun _ -> struct (timeAdaptive (), timeLargest ())) |> Array.skip warmUpRounds
-    let median (pick: struct (float * float) -> float) = (rounds |> Array.map pick |> Array.sort)[timedRounds / 2]
-    let seconds, largestSeconds = median (fun struct (a, _) -> a), median (fun struct (_, b) -> b)
+    let secondsOf (given: AdaptiveAnswer) = given.Turns.Sum(fun turn -> turn.Seconds)
+    let struct (seconds, largestSeconds) =
+        if secondsOf answer > longAnswer then struct (secondsOf answer, nan)
+        else compareTimes (fun () -> secondsOf (adaptive.Answer(prompt, cancel = cancel))) timeLargest
     if json then
         let value =
             {| prompt = prompt
@@ -110,7 +123,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                cost = answer.Cost
                cost_of_largest = file.Stages[largest].Cost
                seconds = seconds
-               seconds_of_largest = largestSeconds
+               seconds_of_largest = (if Double.IsNaN largestSeconds then Nullable() else Nullable largestSeconds)
                turns =
                 answer.Turns
                 |> Seq.map (fun t ->
@@ -133,5 +146,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
         let cost = file.Stages[largest].Cost
         printfn "cost        %s, %s alone %s: %s" (number answer.Cost 1) (name largest) (number cost 1) (compared "cheaper" "dearer" answer.Cost cost)
-        printfn "time        %s ms, %s alone %s ms: %s (medians of 15, in turn)" (number (1000.0 * seconds) 2) (name largest)
-            (number (1000.0 * largestSeconds) 2) (compared "faster" "slower" seconds largestSeconds)
+        if Double.IsNaN largestSeconds then printfn "time        %s s" (number seconds 2)
+        else
+            printfn "time        %s ms, %s alone %s ms: %s (medians of %d, in turn)" (number (1000.0 * seconds) 2) (name largest)
+                (number (1000.0 * largestSeconds) 2) (compared "faster" "slower" seconds largestSeconds) timedRounds
