@@ -28,7 +28,7 @@ type DecodeArguments =
             | Json -> "print one JSON object instead of text."
 
 /// Seconds in which the runtime replaces its quick first code; not measured.
-let private warmUp = 0.7
+let private warmUp = 1.5
 
 /// Answers that take longer than this are not asked again for the sake of a comparison.
 let private longAnswer = 0.5
