@@ -175,9 +175,12 @@ let tests =
                 use decoder = new SpeculativeDecoder([| models[0]; models[1]; models[3] |], [| -1 |], maxTokens, [| DraftController.Fixed 3; DraftController.Fixed 4 |], null)
                 let prompt = (NanoModels.prompts 1 1)[0]
                 decoder.Decode(ReadOnlySpan prompt) |> ignore
-                let before = GC.GetAllocatedBytesForCurrentThread()
-                decoder.Decode(ReadOnlySpan prompt) |> ignore
-                GC.GetAllocatedBytesForCurrentThread() - before
+                // The least of several: tests that run beside this one may hold the models' buffers, and new ones are made then.
+                List.min [
+                    for _ in 1 .. 20 do
+                        let before = GC.GetAllocatedBytesForCurrentThread()
+                        decoder.Decode(ReadOnlySpan prompt) |> ignore
+                        GC.GetAllocatedBytesForCurrentThread() - before ]
             // The answer itself is 4 bytes a token.
             Expect.isLessThanOrEqual (allocated 80 - allocated 20) 300L "60 tokens more"
         }
