@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using OptimalStopping.Runtime.Ladder;
 using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory;
@@ -33,25 +32,25 @@ public static class PolicyCalibration
     {
         Check(options);
         progress?.Report($"reading {traces}");
-        string hash;
-        try
+        bool signalled = LadderRecords.AreIn(traces);
+        string hash = RunManifest.Digest(traces);
+        if (!signalled)
         {
-            using FileStream file = File.OpenRead(traces);
-            hash = Convert.ToHexStringLower(SHA256.HashData(file));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new ToolkitException($"{traces}: expected a trace file, got: {e.Message}", e);
-        }
-        TraceTable table = TraceReader.ReadTable(traces);
-        if (table.RepeatedIds > 0)
-            throw new ToolkitException($"{traces}: expected each id once, since a promise rests on independent queries, got {table.RepeatedIds} lines with the id of an earlier line");
-        if (!LadderRecords.AreIn(traces))
+            TraceTable table = TraceReader.ReadTable(traces);
+            CheckIndependent(traces, table.RepeatedIds);
             return Run(table, null, Path.GetFileName(traces), hash, options, progress);
+        }
         LadderRecords records = LadderRecords.Load(traces);
+        CheckIndependent(traces, records.RepeatedIds);
         EvaluationSplit split = EvaluationSplit.Make(records.Records.Count, options.FitFraction, options.Seed);
         SignalCalibration signals = SignalCalibration.Fit(records with { Records = [.. split.Train.Select(q => records.Records[q])] });
         return Run(new TraceTable(records.Models, records.ToRecordedLadder(signals)), signals, Path.GetFileName(traces), hash, options, progress);
+    }
+
+    private static void CheckIndependent(string traces, int repeated)
+    {
+        if (repeated > 0)
+            throw new ToolkitException($"{traces}: expected each id once, since a promise rests on independent queries, got {repeated} lines with the id of an earlier line");
     }
 
     /// <summary>Calibrates on traces in memory, with the confidences that they record.</summary>

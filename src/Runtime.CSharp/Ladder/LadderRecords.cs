@@ -13,6 +13,9 @@ public sealed record LadderRecords(IReadOnlyList<string> Models, IReadOnlyList<d
 {
     public const string Calibration = "calibration", Test = "test";
 
+    /// <summary>Lines whose id an earlier line has; see <see cref="TraceTable.RepeatedIds"/>.</summary>
+    public int RepeatedIds { get; init; }
+
     /// <summary>Reads a file of records with signals.</summary>
     /// <exception cref="ToolkitException">A line is malformed, or lacks the fields that a collected record has.</exception>
     public static LadderRecords Load(string path)
@@ -20,10 +23,12 @@ public sealed record LadderRecords(IReadOnlyList<string> Models, IReadOnlyList<d
         var records = new List<LadderRecord>();
         string[] models = [];
         double[] costs = [];
-        int line = 0;
+        int line = 0, repeated = 0;
+        var ids = new HashSet<string>();
         foreach (TraceRecord trace in TraceReader.ReadRecords(path))
         {
             line++;
+            if (!ids.Add(trace.Id)) repeated++;
             if (records.Count == 0)
             {
                 models = [.. trace.Stages.Select(stage => stage.Model)];
@@ -38,7 +43,8 @@ public sealed record LadderRecords(IReadOnlyList<string> Models, IReadOnlyList<d
                 [.. trace.Stages.Select(stage => Signals(stage.Extra))]));
         }
         if (records.Count == 0) throw new ToolkitException($"{path}: expected at least one record, got none");
-        return new LadderRecords(models, costs, records);
+        if (models.Length < 2) throw new ToolkitException($"{path}: expected at least 2 models, got {models.Length} ({string.Join(", ", models)})");
+        return new LadderRecords(models, costs, records) { RepeatedIds = repeated };
 
         JsonElement Field(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key, JsonValueKind kind)
         {
