@@ -21,17 +21,7 @@ internal sealed unsafe class Rotary(Qwen3Config config)
         lock (_growing)
         {
             if (_angles.Length >= positions * 2 * half) return _angles;
-            var table = new float[checked(positions * 2 * half)];
-            for (int i = 0; i < half; i++)
-            {
-                double frequency = Math.Pow(config.RopeTheta, -2.0 * i / config.HeadDimension);
-                for (int p = 0; p < positions; p++)
-                {
-                    table[p * 2 * half + i] = (float)Math.Cos(p * frequency);
-                    table[p * 2 * half + half + i] = (float)Math.Sin(p * frequency);
-                }
-            }
-            return _angles = table;
+            return _angles = RotaryAngles.Table(config, positions);
         }
     }
 
@@ -56,5 +46,28 @@ internal sealed unsafe class Rotary(Qwen3Config config)
                 head[i + half] = second * cosines[i] + first * sines[i];
             }
         }
+    }
+}
+
+/// <summary>The angles of rotary position embedding, for every engine.</summary>
+public static class RotaryAngles
+{
+    /// <summary>
+    /// [positions, 2, half a head]: per position p the cosines of p * theta^(-2i / head dimension) for each i, then the sines.
+    /// </summary>
+    public static float[] Table(Qwen3Config config, int positions)
+    {
+        int half = config.HeadDimension / 2;
+        var table = new float[checked(positions * 2 * half)];
+        for (int i = 0; i < half; i++)
+        {
+            double frequency = Math.Pow(config.RopeTheta, -2.0 * i / config.HeadDimension);
+            for (int p = 0; p < positions; p++)
+            {
+                table[p * 2 * half + i] = (float)Math.Cos(p * frequency);
+                table[p * 2 * half + half + i] = (float)Math.Sin(p * frequency);
+            }
+        }
+        return table;
     }
 }

@@ -141,14 +141,7 @@ public sealed class TorchModel : ITokenModel
         }
         string key = device.ToString();
         if (_angles.TryGetValue(key, out Tensor? angles)) return angles;
-        int half = Config.HeadDimension / 2;
-        var values = new float[_angledPositions * 2 * half];
-        for (int i = 0; i < half; i++)
-        {
-            double frequency = Math.Pow(Config.RopeTheta, -2.0 * i / Config.HeadDimension);
-            for (int p = 0; p < _angledPositions; p++)
-                (values[p * 2 * half + i], values[p * 2 * half + half + i]) = ((float)Math.Cos(p * frequency), (float)Math.Sin(p * frequency));
-        }
-        return _angles[key] = Int8Weight.Place(values, device, _angledPositions, 2, half);
+        float[] values = RotaryAngles.Table(Config, _angledPositions);
+        return _angles[key] = Int8Weight.Place(values, device, _angledPositions, 2, Config.HeadDimension / 2);
     }
 }
