@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using MathNet.Numerics.Statistics;
 using OptimalStopping.Runtime.Models;
 using OptimalStopping.Runtime.Models.Gguf;
 
@@ -80,10 +81,10 @@ internal static class Speed
             if (bytesPerToken > 0) memory[round] = MemoryBandwidth.Measure(1L << 28, 3); // a virtual machine's varies within minutes
         }
         double[] ratios = [.. a.Zip(b, (x, y) => x / y)];
-        Console.WriteLine($"{name,-16} {Text(Median(a)),10} {Text(Median(b)),10} {Text(Median(a) / Median(b), 2),7} {Text(ratios.Min(), 2),7} {Text(ratios.Max(), 2),7}");
+        Console.WriteLine($"{name,-16} {Text(a.Median()),10} {Text(b.Median()),10} {Text(a.Median() / b.Median(), 2),7} {Text(ratios.Min(), 2),7} {Text(ratios.Max(), 2),7}");
         if (bytesPerToken == 0) return;
         double[] shares = [.. a.Zip(memory, (x, y) => 100 * x * bytesPerToken / y)];
-        Console.WriteLine($"{"",-16} ours reads {Text(Median(a) * bytesPerToken / 1e9)} GB/s of {Text(Median(memory) / 1e9)} that the memory gives, {Text(Median(shares))} % ({Text(shares.Min())} to {Text(shares.Max())})");
+        Console.WriteLine($"{"",-16} ours reads {Text(a.Median() * bytesPerToken / 1e9)} GB/s of {Text(memory.Median() / 1e9)} that the memory gives, {Text(shares.Median())} % ({Text(shares.Min())} to {Text(shares.Max())})");
     }
 
     private static double Seconds(Action run)
@@ -92,12 +93,6 @@ internal static class Speed
         long start = Stopwatch.GetTimestamp();
         run();
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
-    }
-
-    private static double Median(double[] values)
-    {
-        double[] sorted = [.. values.Order()];
-        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
     }
 
     private static int[] Prompt(int count, Qwen3Config config) => [.. Enumerable.Range(0, count).Select(i => (7 * i + 1) % config.VocabularySize)];

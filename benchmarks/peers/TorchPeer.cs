@@ -1,5 +1,6 @@
 #if TORCH
 using System.Diagnostics;
+using MathNet.Numerics.Statistics;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Models;
 using OptimalStopping.Runtime.Tasks;
@@ -32,7 +33,7 @@ internal static class TorchPeer
                 if (round >= 0) (a[round], b[round]) = (first, second);
             }
             double[] ratios = [.. a.Zip(b, (x, y) => x / y).Order()];
-            Console.WriteLine($"batch {batch,2}: ours {Median(a):F0}, TorchSharp {Median(b):F0}, ratio {Median(a) / Median(b):F1} ({ratios[0]:F1} to {ratios[^1]:F1})");
+            Console.WriteLine($"batch {batch,2}: ours {a.Median():F0}, TorchSharp {b.Median():F0}, ratio {a.Median() / b.Median():F1} ({ratios[0]:F1} to {ratios[^1]:F1})");
         }
     }
 
@@ -42,7 +43,5 @@ internal static class TorchPeer
         long tokens = decoder.DecodeAll(prompts, batch).Sum(answer => answer.Signals.Length);
         return tokens / Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
-
-    private static double Median(double[] values) => values.Order().ElementAt(values.Length / 2);
 }
 #endif

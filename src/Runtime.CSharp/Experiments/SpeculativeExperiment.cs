@@ -1,3 +1,4 @@
+using MathNet.Numerics.Statistics;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Ladder;
 using OptimalStopping.Runtime.Tasks;
@@ -64,12 +65,12 @@ public static class SpeculativeExperiment
 
     private static object?[] Times(SpeculativeSetup setup, SpeculationMetrics metrics, SpeculativeRuns runs, int s, double plainForward)
     {
-        double perToken = Median(runs.Seconds[s]) / metrics.Target.TokensOut;
+        double perToken = runs.Seconds[s].Median() / metrics.Target.TokensOut;
         double[] ratios = [.. runs.Seconds[0].Zip(runs.Seconds[s], (plain, own) => plain / own).Order()];
         double[] rates = [.. metrics.Stages.Skip(1).Select(stage => stage.AcceptanceRate)];
         double expected = setup.ExpectedSeconds is { } formula && rates.All(double.IsFinite) ? formula(rates) : double.NaN;
         return [setup.Target, setup.Chain, setup.LengthName, metrics.Target.TokensPerForward, metrics.Target.Drafted / (double)metrics.Target.Forwards,
-            perToken, Median(ratios), ratios[0], ratios[^1], plainForward / expected, runs.Different[s]];
+            perToken, ratios.Median(), ratios[0], ratios[^1], plainForward / expected, runs.Different[s]];
     }
 
     /// <summary>The first test prompts that the target answers at length.</summary>
@@ -79,11 +80,5 @@ public static class SpeculativeExperiment
         int[][] candidates = [.. generator.Distinct(8 * options.SpeculativePrompts).Select(query => ladder.Tokenizer.Encode(query.Prompt))];
         Generation[] answers = ladder.Decoder(target).DecodeAll(candidates, cancel: cancel);
         return [.. candidates.Where((_, i) => answers[i].Ended && answers[i].Signals.Length >= LeastTokens).Take(options.SpeculativePrompts)];
-    }
-
-    private static double Median(double[] values)
-    {
-        double[] sorted = [.. values.Order()];
-        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
     }
 }

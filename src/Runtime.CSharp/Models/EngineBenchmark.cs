@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using MathNet.Numerics.Statistics;
 
 namespace OptimalStopping.Runtime.Models;
 
@@ -70,7 +71,6 @@ public sealed class EngineBenchmark(CpuModel model)
     {
         long warm = Stopwatch.GetTimestamp(); // until the compiler has replaced its first, quick code
         do run(); while (Stopwatch.GetElapsedTime(warm).TotalSeconds < 0.7);
-        double[] seconds = [.. Enumerable.Range(0, rounds).Select(_ => run()).Order()];
-        return (seconds[(rounds - 1) / 2] + seconds[rounds / 2]) / 2;
+        return Enumerable.Range(0, rounds).Select(_ => run()).Median();
     }
 }

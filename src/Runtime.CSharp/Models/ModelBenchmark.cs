@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using MathNet.Numerics.Statistics;
 
 namespace OptimalStopping.Runtime.Models;
 
@@ -37,7 +38,7 @@ public static class ModelBenchmark
                 double many = Decode(models[m], batch, context, tokens);
                 if (round >= 0) (alone[m][round], batched[m][round]) = (single, many);
             }
-        return [.. models.Select((model, m) => new ModelTiming(model.Name, Median(alone[m]), Median(batched[m])))];
+        return [.. models.Select((model, m) => new ModelTiming(model.Name, alone[m].Median(), batched[m].Median()))];
     }
 
     /// <summary>Costs relative to the first model, by the seconds per token of one sequence.</summary>
@@ -81,11 +82,5 @@ public static class ModelBenchmark
         for (int i = 1; i < values.Length; i++)
             if (values[i] > values[best]) best = i;
         return best;
-    }
-
-    private static double Median(double[] values)
-    {
-        double[] sorted = [.. values.Order()];
-        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
     }
 }
