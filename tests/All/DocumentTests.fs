@@ -6,17 +6,10 @@ open System.IO
 open System.Text.RegularExpressions
 open Expecto
 
-/// The folder of the repository, found from where the program lies.
-let root =
-    let rec climb (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failwith "expected Toolkit.sln in a folder above the program"
-        | folder -> if File.Exists(Path.Combine(folder.FullName, "Toolkit.sln")) then folder.FullName else climb folder.Parent
-    climb (DirectoryInfo AppContext.BaseDirectory)
 
 /// Names in a document: between backticks, beginning with the list that they are in.
 let private named (document: string) =
-    Regex.Matches(File.ReadAllText(Path.Combine(root, "docs", document)), "`((?:Theory|Runtime|Cli|Fuzz)\\.[^`]+)`")
+    Regex.Matches(File.ReadAllText(Path.Combine(Support.Repository.root, "docs", document)), "`((?:Theory|Runtime|Cli|Fuzz)\\.[^`]+)`")
     |> Seq.map (fun found -> found.Groups[1].Value)
     |> Seq.distinct
     |> Seq.toList

@@ -28,8 +28,8 @@ let main argv =
               Runtime.Tests.Program.tests
               Cli.Tests.Program.tests
               Fuzz.FuzzTests.tests ]
-        testList "Toolkit" (runner :: DocumentTests.tests all :: testList "Licences" [ LicenceTests.tests DocumentTests.root ]
-             :: testList "Locks" [ LockTests.tests DocumentTests.root ] :: all)
+        testList "Toolkit" (runner :: DocumentTests.tests all :: testList "Licences" [ LicenceTests.tests Support.Repository.root ]
+             :: testList "Locks" [ LockTests.tests Support.Repository.root ] :: all)
     else
         testCase "fails" (fun () -> failtest "on purpose")
     |> Support.Runner.run argv

@@ -57,12 +57,7 @@ let private gradeUntilKilled (server: Process) (client: HttpClient) (millisecond
 
 /// Runs a script of tests/Clients with node, where node and the packages of that folder are installed.
 let private script (name: string) (arguments: string list) =
-    let rec climb (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failtest "tests/Clients was not found above the tests"
-        | folder when File.Exists(Path.Combine(folder.FullName, "tests", "Clients", name)) -> Path.Combine(folder.FullName, "tests", "Clients")
-        | folder -> climb folder.Parent
-    let clients = climb (DirectoryInfo AppContext.BaseDirectory)
+    let clients = Path.Combine(Support.Repository.root, "tests", "Clients")
     if not (Directory.Exists(Path.Combine(clients, "node_modules"))) then skiptest "run 'npm install' in tests/Clients to have this test"
     let info = ProcessStartInfo("node", RedirectStandardOutput = true, RedirectStandardError = true)
     for argument in Path.Combine(clients, name) :: arguments do info.ArgumentList.Add argument

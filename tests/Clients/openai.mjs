@@ -2,21 +2,11 @@
 // Prints one line per check and exits with 1 when one fails.
 import OpenAI from "openai";
 import assert from "node:assert/strict";
+import { check, finish } from "./check.mjs";
 
 const [url, key] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: new URL("v1", url).href, apiKey: key ?? "none", maxRetries: 0 });
 const messages = [{ role: "user", content: "add 12+34=" }];
-let failed = 0;
-
-async function check(name, action) {
-  try {
-    await action();
-    console.log("ok    " + name);
-  } catch (fault) {
-    failed++;
-    console.log("FAIL  " + name + ": " + fault.message);
-  }
-}
 
 let text;
 
@@ -94,4 +84,4 @@ for (const [name, kind, body] of errors)
 if (key)
   await check("error: another key", () => assert.rejects(() => new OpenAI({ baseURL: new URL("v1", url).href, apiKey: key + "x", maxRetries: 0 }).models.list(), OpenAI.AuthenticationError));
 
-process.exit(failed ? 1 : 0);
+finish();

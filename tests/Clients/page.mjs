@@ -4,12 +4,12 @@ import puppeteer from "puppeteer-core";
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { check, finish } from "./check.mjs";
 
 const [url, folder, broken] = process.argv.slice(2);
 const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(path => path && existsSync(path));
 if (!executablePath) { console.log("SKIP  no Chromium (set CHROMIUM to its path)"); process.exit(0); }
 const browser = await puppeteer.launch({ executablePath, headless: true, args: ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"] });
-let failed = 0;
 
 async function open(address, scheme = "light", width = 1000, height = 1150) {
   const page = await browser.newPage();
@@ -21,16 +21,6 @@ async function open(address, scheme = "light", width = 1000, height = 1150) {
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
   await page.goto(address, { waitUntil: "networkidle0", timeout: 60000 });
   return { page, outside, faults };
-}
-
-async function check(name, action) {
-  try {
-    await action();
-    console.log("ok    " + name);
-  } catch (fault) {
-    failed++;
-    console.log("FAIL  " + name + ": " + fault.message);
-  }
 }
 
 const text = (page, selector) => page.$eval(selector, element => element.textContent);
@@ -131,4 +121,4 @@ await check("nothing from elsewhere, no fault in the console", () => {
 });
 
 await browser.close();
-process.exit(failed ? 1 : 0);
+finish();

@@ -17,7 +17,7 @@ let private bash = [ "/bin/bash"; "/usr/bin/bash" ] |> List.tryFind File.Exists
 let private inClone (action: string -> unit) =
     SampleRun.inFolder (fun dir ->
         for name in [ "configs"; "models" ] do
-            Directory.CreateSymbolicLink(Path.Combine(dir, name), Path.Combine(PaperTests.repository, name)) |> ignore
+            Directory.CreateSymbolicLink(Path.Combine(dir, name), Path.Combine(Support.Repository.root, name)) |> ignore
         action dir)
 
 let private freePort () =
@@ -29,7 +29,7 @@ let private run (page: string) =
     match bash with
     | None -> skiptest "bash is not installed"
     | Some bash ->
-        let text = File.ReadAllText(Path.Combine(PaperTests.repository, "docs", page))
+        let text = File.ReadAllText(Path.Combine(Support.Repository.root, "docs", page))
         let commands = blocks text
         Expect.isNonEmpty commands $"{page} has blocks to run"
         inClone (fun dir ->
@@ -69,8 +69,8 @@ let tests =
         ])
 
         test "The program of tutorial-dotnet.md is the one in docs/examples, and runs" {
-            let page = File.ReadAllText(Path.Combine(PaperTests.repository, "docs", "tutorial-dotnet.md"))
-            let program = Path.Combine(PaperTests.repository, "docs", "examples", "dotnet", "Program.cs")
+            let page = File.ReadAllText(Path.Combine(Support.Repository.root, "docs", "tutorial-dotnet.md"))
+            let program = Path.Combine(Support.Repository.root, "docs", "examples", "dotnet", "Program.cs")
             let lines = File.ReadAllLines program |> Array.map _.Trim() |> Set.ofArray
             for m in Regex.Matches(page, @"(?ms)^```csharp\r?\n(.*?)^```") do
                 for line in m.Groups[1].Value.Split('\n') do
@@ -79,7 +79,7 @@ let tests =
             use output = new StringWriter()
             try
                 Console.SetOut output
-                Directory.SetCurrentDirectory PaperTests.repository
+                Directory.SetCurrentDirectory Support.Repository.root
                 Tutorial.Program.Main().Wait()
             finally
                 Console.SetOut before
@@ -90,7 +90,7 @@ let tests =
         }
 
         test "Links of the documentation lead somewhere" {
-            let folder = Path.Combine(PaperTests.repository, "docs")
+            let folder = Path.Combine(Support.Repository.root, "docs")
             for file in Directory.GetFiles(folder, "*.md") do
                 for link in links (File.ReadAllText file) do
                     let target = Path.Combine(folder, link)

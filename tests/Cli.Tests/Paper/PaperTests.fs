@@ -10,16 +10,8 @@ open OptimalStopping.Cli
 open OptimalStopping.Cli.Paper
 open OptimalStopping.Runtime
 
-/// The repository, from where the tests lie.
-let repository =
-    let rec climb (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failwith "the repository was not found above the tests"
-        | folder when File.Exists(Path.Combine(folder.FullName, "Toolkit.sln")) -> folder.FullName
-        | folder -> climb folder.Parent
-    climb (DirectoryInfo AppContext.BaseDirectory)
 
-let private paper = Path.Combine(repository, "paper")
+let private paper = Path.Combine(Support.Repository.root, "paper")
 
 let private sources () =
     Directory.GetFiles(paper, "*.tex", SearchOption.AllDirectories)

@@ -6,16 +6,8 @@ open OptimalStopping.Runtime.Ladder
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Tasks
 
-/// The repository, found from a file that only its root has.
-let root =
-    let rec find (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failwith "no Toolkit.sln above the tests"
-        | folder when File.Exists(Path.Combine(folder.FullName, "Toolkit.sln")) -> folder.FullName
-        | folder -> find folder.Parent
-    find (DirectoryInfo System.AppContext.BaseDirectory)
 
-let private loaded = lazy (ModelLadder.Load(LadderFile.Load(Path.Combine(root, "configs", "nano.yaml"))))
+let private loaded = lazy (ModelLadder.Load(LadderFile.Load(Path.Combine(Support.Repository.root, "configs", "nano.yaml"))))
 let ladder () = loaded.Value
 let models () : ITokenModel[] = Seq.toArray (ladder ()).Models
 

@@ -58,14 +58,7 @@ let private faults =
       "a key twice", "max_tokens: 8", "max_tokens: 8\nmax_tokens: 9", ":6: expected YAML with each key once" ]
 
 /// A file of this repository's folder configs.
-let private config name =
-    let rec climb (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failtest $"configs/{name} was not found above the tests"
-        | folder ->
-            let file = Path.Combine(folder.FullName, "configs", name)
-            if File.Exists file then file else climb folder.Parent
-    climb (DirectoryInfo AppContext.BaseDirectory)
+let private config name = Path.Combine(Support.Repository.root, "configs", name)
 
 /// Shapes of the published models: hidden, layers, query heads, key heads, head width, feed-forward width.
 let private published =

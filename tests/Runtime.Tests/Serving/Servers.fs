@@ -13,15 +13,8 @@ open System.Threading.Tasks
 open OptimalStopping.Runtime.Ladder
 open OptimalStopping.Runtime.Serving
 
-/// A file of this repository, found from where the tests lie.
-let repositoryFile (path: string) =
-    let rec climb (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failwith $"{path} was not found above the tests"
-        | folder ->
-            let here = Path.Combine(folder.FullName, path)
-            if File.Exists here then here else climb folder.Parent
-    climb (DirectoryInfo AppContext.BaseDirectory)
+/// A file of this repository.
+let repositoryFile (path: string) = Path.Combine(Support.Repository.root, path)
 
 let nano = lazy (LadderFile.Load(repositoryFile "configs/nano.yaml"))
 let records = lazy (LadderRecords.Load(nonNull nano.Value.CalibrationTrace))

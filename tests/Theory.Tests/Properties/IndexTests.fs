@@ -6,14 +6,7 @@ open System.IO
 open System.Text.RegularExpressions
 open Expecto
 
-let private document () =
-    let rec climb (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failtest "docs/theory.md is not above the test program"
-        | folder ->
-            let here = Path.Combine(folder.FullName, "docs", "theory.md")
-            if File.Exists here then File.ReadAllLines here else climb folder.Parent
-    climb (DirectoryInfo AppContext.BaseDirectory)
+let private document () = File.ReadAllLines(Path.Combine(Support.Repository.root, "docs", "theory.md"))
 
 let private names (tests: Test) =
     Test.toTestCodeList tests |> Seq.map (fun test -> List.last test.name) |> Set.ofSeq
