@@ -1,4 +1,3 @@
-using MathNet.Numerics.Statistics;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Ladder;
 using OptimalStopping.Runtime.Tasks;
@@ -19,29 +18,36 @@ public static class SpeculativeExperiment
     /// <summary>Writes speculative.csv, speculative_positions.csv and speculative_times.csv (whose numbers are this machine's).</summary>
     public static void Run(ModelLadder ladder, ExperimentOptions options, string folder, Action<string, double> progress, CancellationToken cancel)
     {
-        var measured = new Dictionary<(int, int), ForwardCosts>();
-        ForwardCosts Costs(int drafter, int verifier) => measured.TryGetValue((drafter, verifier), out ForwardCosts? known) ? known
-            : measured[(drafter, verifier)] = ForwardCosts.Measure(ladder.Models[drafter], ladder.Models[verifier], SpeculativeSetup.Longest);
-        List<object?[]> counts = [], positions = [], times = [];
+        var costs = new Dictionary<(int, int), ForwardCosts>();
+        ForwardCosts Costs(int drafter, int verifier) => costs.TryGetValue((drafter, verifier), out ForwardCosts? known) ? known
+            : costs[(drafter, verifier)] = ForwardCosts.Measure(ladder.Models[drafter], ladder.Models[verifier], SpeculativeSetup.Longest);
+        List<object?[]> counts = [], positions = [], times = [], adaptive = [];
         for (int target = 1; target < ladder.Models.Count; target++)
         {
             int[][] prompts = Prompts(ladder, target, options, cancel);
-            if (prompts.Length == 0) continue;
-            List<SpeculativeSetup> setups = SpeculativeSetup.Of(ladder, target, Costs);
-            int share = target;
-            SpeculativeRuns runs = SpeculativeRuns.Measure(setups, prompts, options.SpeculativeRounds,
-                done => progress($"speculating for {ladder.File.Stages[share].Name}", done), cancel);
-            for (int s = 0; s < setups.Count; s++)
+            if (prompts.Length < 2) continue;
+            List<SpeculativeSetup[]> chains = SpeculativeSetup.Of(ladder, target, Costs);
+            string name = ladder.File.Stages[target].Name;
+            SpeculativeRuns[] measured = SpeculativeRuns.Measure(chains, prompts, options.SpeculativeRounds, options.Seed,
+                done => progress($"speculating for {name}", done), cancel);
+            bool plainWritten = false;
+            foreach (SpeculativeRuns runs in measured)
             {
-                SpeculativeSetup setup = setups[s];
-                SpeculationMetrics metrics = runs.Metrics[s];
-                if (setup.Length > 0) counts.Add(Counts(setup, metrics, prompts.Length, runs, runs.Different[s]));
-                if (setup.Length > 0)
+                var timed = new SpeculativeTimes(runs.Seconds, options.Resamples, (ulong)options.Seed);
+                for (int w = plainWritten ? 1 : 0; w < runs.Ways.Count; w++)
+                {
+                    SpeculativeSetup setup = runs.Ways[w];
+                    times.Add(Times(setup, runs, timed, w, Costs(target - 1, target).Verify[0]));
+                    if (setup.Length <= 0) continue;
+                    counts.Add(Counts(setup, runs, w));
+                    StageSpeculation stage = runs.Metrics[w].Target;
                     for (int j = 0; j < setup.Length; j++)
-                        positions.Add([setup.Target, setup.Chain, setup.Length, j + 1, metrics.Target.Tested[j], metrics.Target.AcceptedAt[j],
-                            metrics.Target.Tested[j] > 0 ? metrics.Target.AcceptedAt[j] / (double)metrics.Target.Tested[j] : double.NaN]);
-                times.Add(Times(setup, metrics, runs, s, Costs(target - 1, target).Verify[0]));
-                setup.Decoder.Dispose();
+                        positions.Add([setup.Target, setup.Chain, setup.Length, j + 1, stage.Tested[j], stage.AcceptedAt[j],
+                            stage.Tested[j] > 0 ? stage.AcceptedAt[j] / (double)stage.Tested[j] : double.NaN]);
+                }
+                plainWritten = true;
+                adaptive.Add(Adaptive(runs, timed));
+                foreach (SpeculativeSetup setup in runs.Ways) setup.Decoder.Dispose();
             }
         }
         if (counts.Count == 0)
@@ -49,28 +55,38 @@ public static class SpeculativeExperiment
         CsvFile.Write(Path.Combine(folder, "speculative.csv"), "target,chain,length,prompts,tokens,forwards,drafted,accepted,acceptance,tokens_per_forward,formula,formula_finite,independence_p,different_tokens", counts);
         CsvFile.Write(Path.Combine(folder, "speculative_positions.csv"), "target,chain,length,position,tested,accepted,acceptance", positions);
         CsvFile.Write(Path.Combine(folder, "speculative_times.csv"), "target,chain,length,tokens_per_forward,drafted_per_forward,seconds_per_token,speedup,speedup_low,speedup_high,formula_speedup,different_tokens", times);
+        CsvFile.Write(Path.Combine(folder, "speculative_adaptive.csv"), "target,chain,best_even,best_odd,against_best,against_best_low,against_best_high,against_best_naive,worst,against_worst,against_worst_low,against_worst_high", adaptive);
     }
 
-    private static object?[] Counts(SpeculativeSetup setup, SpeculationMetrics metrics, int prompts, SpeculativeRuns runs, long different)
+    private static object?[] Counts(SpeculativeSetup setup, SpeculativeRuns runs, int way)
     {
-        StageSpeculation target = metrics.Target;
+        StageSpeculation target = runs.Metrics[way].Target;
         double alpha = target.AcceptanceRate;
         bool known = double.IsFinite(alpha) && !setup.Chain.StartsWith("lookup", StringComparison.Ordinal);
         // The formula of an endless text, and the same law of acceptances ended where each answer ends.
         double formula = known ? DraftLength.expectedTokens(alpha, setup.Length) : double.NaN;
         double finite = known ? runs.AnswerLengths.Sum() / runs.AnswerLengths.Sum(n => SpeculationHierarchy.renewalRounds(n, alpha, setup.Length)) : double.NaN;
-        return [setup.Target, setup.Chain, setup.Length, prompts, target.TokensOut, target.Forwards, target.Drafted, target.Accepted, alpha,
-            target.TokensPerForward, formula, finite, SpeculativeSetup.Independence(target), different];
+        return [setup.Target, setup.Chain, setup.Length, runs.AnswerLengths.Length, target.TokensOut, target.Forwards, target.Drafted, target.Accepted, alpha,
+            target.TokensPerForward, formula, finite, SpeculativeSetup.Independence(target), runs.Different[way]];
     }
 
-    private static object?[] Times(SpeculativeSetup setup, SpeculationMetrics metrics, SpeculativeRuns runs, int s, double plainForward)
+    private static object?[] Times(SpeculativeSetup setup, SpeculativeRuns runs, SpeculativeTimes timed, int way, double plainForward)
     {
-        double perToken = runs.Seconds[s].Median() / metrics.Target.TokensOut;
-        double[] ratios = [.. runs.Seconds[0].Zip(runs.Seconds[s], (plain, own) => plain / own).Order()];
+        SpeculationMetrics metrics = runs.Metrics[way];
+        Interval speedUp = timed.Ratio(0, way);
         double[] rates = [.. metrics.Stages.Skip(1).Select(stage => stage.AcceptanceRate)];
         double expected = setup.ExpectedSeconds is { } formula && rates.All(double.IsFinite) ? formula(rates) : double.NaN;
         return [setup.Target, setup.Chain, setup.LengthName, metrics.Target.TokensPerForward, metrics.Target.Drafted / (double)metrics.Target.Forwards,
-            perToken, ratios.Median(), ratios[0], ratios[^1], plainForward / expected, runs.Different[s]];
+            timed.Seconds(way) / metrics.Target.TokensOut, speedUp.Estimate, speedUp.Low, speedUp.High, plainForward / expected, runs.Different[way]];
+    }
+
+    private static object?[] Adaptive(SpeculativeRuns runs, SpeculativeTimes timed)
+    {
+        int last = runs.Ways.Count - 1; // the first is plain decoding, the last one adaptive
+        AdaptiveComparison c = timed.Compare(last, [.. Enumerable.Range(1, last - 1)]);
+        SpeculativeSetup way = runs.Ways[last];
+        return [way.Target, way.Chain, runs.Ways[c.Best[0]].Length, runs.Ways[c.Best[1]].Length, c.AgainstBest.Estimate, c.AgainstBest.Low, c.AgainstBest.High,
+            c.Naive, runs.Ways[c.Worst].Length, c.AgainstWorst.Estimate, c.AgainstWorst.Low, c.AgainstWorst.High];
     }
 
     /// <summary>The first test prompts that the target answers at length.</summary>

@@ -3,36 +3,59 @@ using OptimalStopping.Runtime.Decoding;
 
 namespace OptimalStopping.Runtime.Experiments;
 
-/// <summary>What setups for one target did on the same prompts, timed in turn.</summary>
-/// <param name="Metrics">Per setup, summed over the prompts of the last round.</param>
-/// <param name="Seconds">Per setup and round.</param>
-/// <param name="Different">Per setup: tokens that are not the target's own, over all rounds. Has to be 0.</param>
+/// <summary>What the ways to decode with one chain did on the same prompts, timed in turn.</summary>
+/// <param name="Ways">Plain decoding, the fixed lengths, the adaptive one.</param>
+/// <param name="Metrics">Per way, summed over the prompts of the last round.</param>
+/// <param name="Seconds">Per way, prompt and round.</param>
+/// <param name="Different">Per way: tokens that are not the target's own, over all rounds. Has to be 0.</param>
 /// <param name="AnswerLengths">Tokens of each answer, end token included.</param>
-internal sealed record SpeculativeRuns(SpeculationMetrics[] Metrics, double[][] Seconds, long[] Different, int[] AnswerLengths)
+internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, SpeculationMetrics[] Metrics, double[][][] Seconds, long[] Different, int[] AnswerLengths)
 {
-    /// <summary>Runs every setup (the first is plain decoding) on every prompt, in turn within each round.</summary>
+    /// <summary>
+    /// Decodes every prompt in all ways of a chain directly one after another, chain by chain and round by round. So a
+    /// prompt's times are milliseconds apart and the machine's slow moods strike all ways alike. The order of the ways is
+    /// drawn anew for each prompt and round: what a way finds in the caches is left by any other way equally often.
+    /// Controllers learn on throughout, as in a server.
+    /// </summary>
     /// <param name="rounds">Rounds that are timed; two more come first, in which the runtime compiles and controllers learn.</param>
-    public static SpeculativeRuns Measure(IReadOnlyList<SpeculativeSetup> setups, int[][] prompts, int rounds, Action<double> progress, CancellationToken cancel)
+    public static SpeculativeRuns[] Measure(IReadOnlyList<SpeculativeSetup[]> chains, int[][] prompts, int rounds, int seed, Action<double> progress, CancellationToken cancel)
     {
         const int warmUp = 2;
-        Generation[] own = [.. prompts.Select(prompt => setups[0].Decoder.Decode(prompt).Generation)];
-        var metrics = new SpeculationMetrics[setups.Count];
-        var seconds = new double[setups.Count][];
-        var different = new long[setups.Count];
-        for (int s = 0; s < setups.Count; s++) seconds[s] = new double[rounds];
-        var answers = new SpeculativeGeneration[prompts.Length];
+        Generation[] own = [.. prompts.Select(prompt => chains[0][0].Decoder.Decode(prompt).Generation)];
+        int[] lengths = [.. own.Select(answer => answer.Signals.Length)];
+        SpeculativeRuns[] runs = [.. chains.Select(ways => new SpeculativeRuns(ways, new SpeculationMetrics[ways.Length],
+            [.. ways.Select(_ => prompts.Select(_ => new double[rounds]).ToArray())], new long[ways.Length], lengths))];
+        var random = new Random(seed);
+        int steps = 0;
         for (int round = -warmUp; round < rounds; round++)
-            for (int s = 0; s < setups.Count; s++)
+            foreach (SpeculativeRuns chain in runs)
             {
-                cancel.ThrowIfCancellationRequested();
-                progress(((round + warmUp) * setups.Count + s) / (double)((rounds + warmUp) * setups.Count));
-                long start = Stopwatch.GetTimestamp();
-                for (int i = 0; i < prompts.Length; i++) answers[i] = setups[s].Decoder.Decode(prompts[i]);
-                if (round >= 0) seconds[s][round] = Stopwatch.GetElapsedTime(start).TotalSeconds;
-                for (int i = 0; i < prompts.Length; i++) different[s] += Differences(answers[i].Generation.Tokens, own[i].Tokens);
-                if (round == rounds - 1) metrics[s] = SpeculationMetrics.Sum(answers.Select(answer => answer.Metrics));
+                progress(steps++ / (double)((rounds + warmUp) * runs.Length));
+                chain.Round(round, prompts, own, random, last: round == rounds - 1, cancel);
             }
-        return new SpeculativeRuns(metrics, seconds, different, [.. own.Select(answer => answer.Signals.Length)]);
+        return runs;
+    }
+
+    private void Round(int round, int[][] prompts, Generation[] own, Random random, bool last, CancellationToken cancel)
+    {
+        int[] order = [.. Enumerable.Range(0, Ways.Count)];
+        var metrics = new SpeculationMetrics[Ways.Count][];
+        for (int w = 0; w < Ways.Count; w++) metrics[w] = new SpeculationMetrics[prompts.Length];
+        for (int i = 0; i < prompts.Length; i++)
+        {
+            cancel.ThrowIfCancellationRequested();
+            random.Shuffle(order);
+            foreach (int w in order)
+            {
+                long start = Stopwatch.GetTimestamp();
+                SpeculativeGeneration answer = Ways[w].Decoder.Decode(prompts[i]);
+                if (round >= 0) Seconds[w][i][round] = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                Different[w] += Differences(answer.Generation.Tokens, own[i].Tokens);
+                metrics[w][i] = answer.Metrics;
+            }
+        }
+        if (!last) return;
+        for (int w = 0; w < Ways.Count; w++) Metrics[w] = SpeculationMetrics.Sum(metrics[w]);
     }
 
     /// <summary>Positions at which two answers differ; those that only one has count.</summary>

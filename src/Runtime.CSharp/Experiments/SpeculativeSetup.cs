@@ -20,9 +20,10 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
 
     public string LengthName => Length switch { 0 => "adaptive", -1 => "none", _ => Length.ToString(System.Globalization.CultureInfo.InvariantCulture) };
 
-    /// <summary>Every setup for one target: plain, each smaller stage as drafter, prompt lookup, and the chain of all stages.</summary>
+    /// <summary>Every chain for one target: each smaller stage as drafter, prompt lookup, and the chain of all stages. Each
+    /// has plain decoding first, then the fixed lengths, then the adaptive one.</summary>
     /// <param name="costs">What a drafter and its verifier, two stages, cost in turn; for drafts of up to <see cref="Longest"/>.</param>
-    public static List<SpeculativeSetup> Of(ModelLadder ladder, int target, Func<int, int, ForwardCosts> costs)
+    public static List<SpeculativeSetup[]> Of(ModelLadder ladder, int target, Func<int, int, ForwardCosts> costs)
     {
         string[] names = [.. ladder.File.Stages.Select(stage => stage.Name)];
         var setups = new List<SpeculativeSetup>();
@@ -57,7 +58,8 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
                     [.. all.Select(k => k == 0 ? costs(0, 1).Draft : costs(k - 1, k).Verify[g])], rates, [.. rates.Select(_ => g)]));
             Add(all, 0, lookup: false, null);
         }
-        return setups;
+        SpeculativeSetup plain = setups[0];
+        return [.. setups.Skip(1).GroupBy(setup => setup.Chain).Select(chain => (SpeculativeSetup[])[plain, .. chain])];
     }
 
     /// <summary>
