@@ -47,6 +47,7 @@ let tests =
         Experiments.RegretExperimentTests.tests
         Experiments.ExperimentSuiteTests.tests
         Experiments.LadderReportTests.tests
+        Experiments.SpeculativeTimesTests.tests
         Experiments.SpeculativeExperimentTests.tests
         Experiments.ExperimentRunTests.tests
         Serving.ProtocolTests.tests

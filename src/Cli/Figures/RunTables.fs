@@ -51,10 +51,19 @@ type SpeculationCount =
 /// Acceptance at one position of a draft, of those drafts that were accepted up to there.
 type SpeculationPosition = { Target: string; Chain: string; Length: int; Position: int; Tested: int; Acceptance: float }
 
-/// Time of one way to decode: speed-up over plain decoding (median, least and greatest round) and by the formula.
+/// Time of one way to decode: speed-up over plain decoding with its bootstrap interval, and by the formula.
 type SpeculationTime =
     { Target: string; Chain: string; Length: string; TokensPerForward: float; SecondsPerToken: float
       Speedup: float; SpeedupLow: float; SpeedupHigh: float; Formula: float; Different: int }
+
+/// The adaptive draft length of one chain against the fixed ones, as ratios of time with bootstrap intervals (above 1
+/// where it is faster). Best and worst lengths are chosen on the even and on the odd rounds, each timed on the other
+/// half; Total counts means where the others count medians. Twin is one fixed length against itself.
+type SpeculationAdaptive =
+    { Target: string; Chain: string; BestEven: int; BestOdd: int; AgainstBest: float; AgainstBestLow: float; AgainstBestHigh: float
+      Total: float; TotalLow: float; TotalHigh: float
+      WorstEven: int; WorstOdd: int; AgainstWorst: float; AgainstWorstLow: float; AgainstWorstHigh: float
+      Twin: float; TwinLow: float; TwinHigh: float }
 
 /// A point of the front of the cascade with or without reuse of the earlier answer as draft.
 type ReusePoint = { Lambda: float; Reuse: bool; Cost: float; Quality: float }

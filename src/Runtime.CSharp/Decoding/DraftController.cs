@@ -120,8 +120,8 @@ public sealed class DraftController
                 _accepted[b] += accepted[b];
                 _seen += tested[b];
             }
-            // Planning takes some milliseconds; at every growth by half it stays negligible.
-            if (_seen >= 32 && (_seen * 2 >= _planned * 3 || ++_unplanned >= PlanAgain)) Plan();
+            // Planning takes about a millisecond; at every doubling it stays negligible.
+            if (_seen >= 32 && (_seen >= 2 * _planned || ++_unplanned >= PlanAgain)) Plan();
         }
     }
 

@@ -27,8 +27,9 @@ public sealed record ExperimentOptions
     /// <summary>Prompts of the speculative experiment for each target.</summary>
     public int SpeculativePrompts { get; init; } = 60;
 
-    /// <summary>Rounds of the speculative experiment that are timed.</summary>
-    public int SpeculativeRounds { get; init; } = 7;
+    /// <summary>Rounds of the speculative experiment that are timed; at least two, since draft lengths are chosen on one
+    /// half of them and timed on the other.</summary>
+    public int SpeculativeRounds { get; init; } = 10;
 
     /// <summary>Calibration queries, and test queries, of the cascade with and without draft reuse.</summary>
     public int SpeculativeQueries { get; init; } = 1000;

@@ -15,7 +15,8 @@ public static class SpeculativeExperiment
     /// <summary>Answers have at least this many tokens, so that there is something to draft.</summary>
     public const int LeastTokens = 20;
 
-    /// <summary>Writes speculative.csv, speculative_positions.csv and speculative_times.csv (whose numbers are this machine's).</summary>
+    /// <summary>Writes speculative.csv, speculative_positions.csv, and with the times of this machine
+    /// speculative_times.csv and speculative_adaptive.csv.</summary>
     public static void Run(ModelLadder ladder, ExperimentOptions options, string folder, Action<string, double> progress, CancellationToken cancel)
     {
         var costs = new Dictionary<(int, int), ForwardCosts>();
@@ -34,7 +35,7 @@ public static class SpeculativeExperiment
             foreach (SpeculativeRuns runs in measured)
             {
                 var timed = new SpeculativeTimes(runs.Seconds, options.Resamples, (ulong)options.Seed);
-                for (int w = plainWritten ? 1 : 0; w < runs.Ways.Count; w++)
+                for (int w = plainWritten ? 1 : 0; w <= runs.Adaptive; w++)
                 {
                     SpeculativeSetup setup = runs.Ways[w];
                     times.Add(Times(setup, runs, timed, w, Costs(target - 1, target).Verify[0]));
@@ -47,7 +48,6 @@ public static class SpeculativeExperiment
                 }
                 plainWritten = true;
                 adaptive.Add(Adaptive(runs, timed));
-                foreach (SpeculativeSetup setup in runs.Ways) setup.Decoder.Dispose();
             }
         }
         if (counts.Count == 0)
@@ -55,7 +55,8 @@ public static class SpeculativeExperiment
         CsvFile.Write(Path.Combine(folder, "speculative.csv"), "target,chain,length,prompts,tokens,forwards,drafted,accepted,acceptance,tokens_per_forward,formula,formula_finite,independence_p,different_tokens", counts);
         CsvFile.Write(Path.Combine(folder, "speculative_positions.csv"), "target,chain,length,position,tested,accepted,acceptance", positions);
         CsvFile.Write(Path.Combine(folder, "speculative_times.csv"), "target,chain,length,tokens_per_forward,drafted_per_forward,seconds_per_token,speedup,speedup_low,speedup_high,formula_speedup,different_tokens", times);
-        CsvFile.Write(Path.Combine(folder, "speculative_adaptive.csv"), "target,chain,best_even,best_odd,against_best,against_best_low,against_best_high,against_best_naive,worst,against_worst,against_worst_low,against_worst_high", adaptive);
+        CsvFile.Write(Path.Combine(folder, "speculative_adaptive.csv"), "target,chain,best_even,best_odd,against_best,against_best_low,against_best_high,against_best_naive,"
+            + "against_best_total,against_best_total_low,against_best_total_high,worst_even,worst_odd,against_worst,against_worst_low,against_worst_high,twin,twin_low,twin_high", adaptive);
     }
 
     private static object?[] Counts(SpeculativeSetup setup, SpeculativeRuns runs, int way)
@@ -82,11 +83,13 @@ public static class SpeculativeExperiment
 
     private static object?[] Adaptive(SpeculativeRuns runs, SpeculativeTimes timed)
     {
-        int last = runs.Ways.Count - 1; // the first is plain decoding, the last one adaptive
-        AdaptiveComparison c = timed.Compare(last, [.. Enumerable.Range(1, last - 1)]);
-        SpeculativeSetup way = runs.Ways[last];
-        return [way.Target, way.Chain, runs.Ways[c.Best[0]].Length, runs.Ways[c.Best[1]].Length, c.AgainstBest.Estimate, c.AgainstBest.Low, c.AgainstBest.High,
-            c.Naive, runs.Ways[c.Worst].Length, c.AgainstWorst.Estimate, c.AgainstWorst.Low, c.AgainstWorst.High];
+        int[] lengths = [.. Enumerable.Range(1, runs.Adaptive - 1)];
+        AdaptiveComparison c = timed.Compare(runs.Adaptive, lengths);
+        Interval twin = timed.Ratio(lengths.Single(w => runs.Ways[w].Length == SpeculativeSetup.Twin), runs.Twin);
+        int Length(int way) => runs.Ways[way].Length;
+        return [runs.Ways[1].Target, runs.Ways[1].Chain, Length(c.Best[0]), Length(c.Best[1]), c.AgainstBest.Estimate, c.AgainstBest.Low, c.AgainstBest.High, c.Naive,
+            c.Total.Estimate, c.Total.Low, c.Total.High, Length(c.Worst[0]), Length(c.Worst[1]), c.AgainstWorst.Estimate, c.AgainstWorst.Low, c.AgainstWorst.High,
+            twin.Estimate, twin.Low, twin.High];
     }
 
     /// <summary>The first test prompts that the target answers at length.</summary>

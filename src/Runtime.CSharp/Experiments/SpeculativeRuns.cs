@@ -4,24 +4,32 @@ using OptimalStopping.Runtime.Decoding;
 namespace OptimalStopping.Runtime.Experiments;
 
 /// <summary>What the ways to decode with one chain did on the same prompts, timed in turn.</summary>
-/// <param name="Ways">Plain decoding, the fixed lengths, the adaptive one.</param>
+/// <param name="Ways">Plain decoding, the fixed lengths, the adaptive one, a fixed length once more (<see cref="SpeculativeSetup.Twin"/>).</param>
 /// <param name="Metrics">Per way, summed over the prompts of the last round.</param>
 /// <param name="Seconds">Per way, prompt and round.</param>
 /// <param name="Different">Per way: tokens that are not the target's own, over all rounds. Has to be 0.</param>
 /// <param name="AnswerLengths">Tokens of each answer, end token included.</param>
 internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, SpeculationMetrics[] Metrics, double[][][] Seconds, long[] Different, int[] AnswerLengths)
 {
+    /// <summary>Index of the adaptive way.</summary>
+    public int Adaptive => Ways.Count - 2;
+
+    /// <summary>Index of the second decoder of a fixed length.</summary>
+    public int Twin => Ways.Count - 1;
+
     /// <summary>
     /// Decodes every prompt in all ways of a chain directly one after another, chain by chain and round by round. So a
     /// prompt's times are milliseconds apart and the machine's slow moods strike all ways alike. The order of the ways is
-    /// drawn anew for each prompt and round: what a way finds in the caches is left by any other way equally often.
-    /// Controllers learn on throughout, as in a server.
+    /// drawn anew for each prompt and round: what a way finds in the caches is left by any other way equally often. Each
+    /// round has new decoders, because where their memory comes to lie makes a percent, and all rounds would owe it to the
+    /// same way. Controllers learn on throughout, as in a server.
     /// </summary>
     /// <param name="rounds">Rounds that are timed; two more come first, in which the runtime compiles and controllers learn.</param>
     public static SpeculativeRuns[] Measure(IReadOnlyList<SpeculativeSetup[]> chains, int[][] prompts, int rounds, int seed, Action<double> progress, CancellationToken cancel)
     {
         const int warmUp = 2;
-        Generation[] own = [.. prompts.Select(prompt => chains[0][0].Decoder.Decode(prompt).Generation)];
+        using SpeculativeDecoder plain = chains[0][0].NewDecoder();
+        Generation[] own = [.. prompts.Select(prompt => plain.Decode(prompt).Generation)];
         int[] lengths = [.. own.Select(answer => answer.Signals.Length)];
         SpeculativeRuns[] runs = [.. chains.Select(ways => new SpeculativeRuns(ways, new SpeculationMetrics[ways.Length],
             [.. ways.Select(_ => prompts.Select(_ => new double[rounds]).ToArray())], new long[ways.Length], lengths))];
@@ -39,20 +47,33 @@ internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, Spe
     private void Round(int round, int[][] prompts, Generation[] own, Random random, bool last, CancellationToken cancel)
     {
         int[] order = [.. Enumerable.Range(0, Ways.Count)];
+        random.Shuffle(order);
+        var decoders = new SpeculativeDecoder[Ways.Count];
         var metrics = new SpeculationMetrics[Ways.Count][];
-        for (int w = 0; w < Ways.Count; w++) metrics[w] = new SpeculationMetrics[prompts.Length];
-        for (int i = 0; i < prompts.Length; i++)
+        try
         {
-            cancel.ThrowIfCancellationRequested();
-            random.Shuffle(order);
             foreach (int w in order)
             {
-                long start = Stopwatch.GetTimestamp();
-                SpeculativeGeneration answer = Ways[w].Decoder.Decode(prompts[i]);
-                if (round >= 0) Seconds[w][i][round] = Stopwatch.GetElapsedTime(start).TotalSeconds;
-                Different[w] += Differences(answer.Generation.Tokens, own[i].Tokens);
-                metrics[w][i] = answer.Metrics;
+                (decoders[w], metrics[w]) = (Ways[w].NewDecoder(), new SpeculationMetrics[prompts.Length]);
+                decoders[w].Decode(prompts[0]); // takes its memory
             }
+            for (int i = 0; i < prompts.Length; i++)
+            {
+                cancel.ThrowIfCancellationRequested();
+                random.Shuffle(order);
+                foreach (int w in order)
+                {
+                    long start = Stopwatch.GetTimestamp();
+                    SpeculativeGeneration answer = decoders[w].Decode(prompts[i]);
+                    if (round >= 0) Seconds[w][i][round] = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                    Different[w] += Differences(answer.Generation.Tokens, own[i].Tokens);
+                    metrics[w][i] = answer.Metrics;
+                }
+            }
+        }
+        finally
+        {
+            foreach (SpeculativeDecoder? decoder in decoders) decoder?.Dispose();
         }
         if (!last) return;
         for (int w = 0; w < Ways.Count; w++) Metrics[w] = SpeculationMetrics.Sum(metrics[w]);

@@ -9,25 +9,49 @@ namespace OptimalStopping.Runtime.Experiments;
 /// <summary>One way to decode with a target: which models draft, and how long.</summary>
 /// <param name="Chain">Names from the first drafter to the target, joined by <c>&gt;</c>; <c>lookup</c> for prompt lookup.</param>
 /// <param name="Length">The fixed draft length of every step; 0 for adaptive, -1 for plain decoding.</param>
+/// <param name="NewDecoder">Builds a decoder; all of one way share its controllers, and so what they have learnt.</param>
 /// <param name="ExpectedSeconds">Seconds per token of the target by the theory's formulas, from the acceptance rates of
 /// each step (first drafter first); null where none applies.</param>
-internal sealed record SpeculativeSetup(string Target, string Chain, int Length, SpeculativeDecoder Decoder, Func<double[], double>? ExpectedSeconds)
+internal sealed record SpeculativeSetup(string Target, string Chain, int Length, Func<SpeculativeDecoder> NewDecoder, Func<double[], double>? ExpectedSeconds)
 {
     public const int Longest = 12;
 
     /// <summary>Fixed lengths that are searched.</summary>
     public static IReadOnlyList<int> Lengths { get; } = [1, 2, 3, 4, 6, 8, 12];
 
+    /// <summary>The fixed length that is timed twice, by decoders that do not differ: how far apart equal ways come out.</summary>
+    public const int Twin = 3;
+
     public string LengthName => Length switch { 0 => "adaptive", -1 => "none", _ => Length.ToString(System.Globalization.CultureInfo.InvariantCulture) };
 
     /// <summary>Every chain for one target: each smaller stage as drafter, prompt lookup, and the chain of all stages. Each
-    /// has plain decoding first, then the fixed lengths, then the adaptive one.</summary>
+    /// has plain decoding first, then the fixed lengths, then the adaptive one, then length <see cref="Twin"/> once more.</summary>
     /// <param name="costs">What a drafter and its verifier, two stages, cost in turn; for drafts of up to <see cref="Longest"/>.</param>
     public static List<SpeculativeSetup[]> Of(ModelLadder ladder, int target, Func<int, int, ForwardCosts> costs)
     {
         string[] names = [.. ladder.File.Stages.Select(stage => stage.Name)];
-        var setups = new List<SpeculativeSetup>();
-        void Add(int[] stages, int length, bool lookup, Func<double[], double>? expected)
+        var chains = new List<SpeculativeSetup[]>();
+        SpeculativeSetup plain = Way([target], -1, lookup: false, null);
+        for (int drafter = 0; drafter < target; drafter++)
+        {
+            int d = drafter;
+            Add([d, target], lookup: false, Lengths, (g, rates) =>
+                (costs(d, target).Verify[g] + costs(d, target).Begin + g * costs(d, target).Draft) / DraftLength.expectedTokens(rates[0], g));
+        }
+        Add([target], lookup: true, Lengths, null); // how often a place is found is not in the formula
+        if (target >= 2)
+        {
+            int[] all = [.. Enumerable.Range(0, target + 1)];
+            Add(all, lookup: false, Lengths.Where(g => g <= 4), (g, rates) => SpeculationHierarchy.exactCost(
+                [.. all.Select(k => k == 0 ? costs(0, 1).Draft : costs(k - 1, k).Verify[g])], rates, [.. rates.Select(_ => g)]));
+        }
+        return chains;
+
+        void Add(int[] stages, bool lookup, IEnumerable<int> lengths, Func<int, double[], double>? expected) => chains.Add(
+            [plain, .. lengths.Select(g => Way(stages, g, lookup, expected is null ? null : rates => expected(g, rates))),
+                Way(stages, 0, lookup, null), Way(stages, Twin, lookup, null)]);
+
+        SpeculativeSetup Way(int[] stages, int length, bool lookup, Func<double[], double>? expected)
         {
             var controllers = new List<DraftController>();
             if (lookup) controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(new ForwardCosts(0, 0, costs(0, stages[0]).Verify)));
@@ -35,31 +59,10 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
             foreach ((int below, int stage) in stages.Zip(stages.Skip(1)))
                 controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(costs(below, stage)));
             string chain = (lookup ? "lookup>" : "") + string.Join('>', stages.Select(k => names[k]));
-            setups.Add(new SpeculativeSetup(names[target], chain, stages.Length == 1 && !lookup ? -1 : length,
-                new SpeculativeDecoder([.. stages.Select(k => ladder.Models[k])], ladder.Tokenizer.StopTokens, ladder.File.MaxTokens, controllers,
-                    lookup ? () => new LookupDraft() : null), expected));
+            ITokenModel[] models = [.. stages.Select(k => ladder.Models[k])];
+            return new SpeculativeSetup(names[target], chain, length, () => new SpeculativeDecoder(
+                models, ladder.Tokenizer.StopTokens, ladder.File.MaxTokens, controllers, lookup ? () => new LookupDraft() : null), expected);
         }
-        Add([target], 1, lookup: false, null);
-        for (int drafter = 0; drafter < target; drafter++)
-        {
-            int d = drafter;
-            foreach (int g in Lengths)
-                Add([d, target], g, lookup: false, rates => (costs(d, target).Verify[g] + costs(d, target).Begin + g * costs(d, target).Draft) / DraftLength.expectedTokens(rates[0], g));
-            Add([d, target], 0, lookup: false, null);
-        }
-        foreach (int g in Lengths)
-            Add([target], g, lookup: true, null); // how often a place is found is not in the formula
-        Add([target], 0, lookup: true, null);
-        if (target >= 2)
-        {
-            int[] all = [.. Enumerable.Range(0, target + 1)];
-            foreach (int g in Lengths.Where(g => g <= 4))
-                Add(all, g, lookup: false, rates => SpeculationHierarchy.exactCost(
-                    [.. all.Select(k => k == 0 ? costs(0, 1).Draft : costs(k - 1, k).Verify[g])], rates, [.. rates.Select(_ => g)]));
-            Add(all, 0, lookup: false, null);
-        }
-        SpeculativeSetup plain = setups[0];
-        return [.. setups.Skip(1).GroupBy(setup => setup.Chain).Select(chain => (SpeculativeSetup[])[plain, .. chain])];
     }
 
     /// <summary>

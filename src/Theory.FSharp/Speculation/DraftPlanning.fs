@@ -18,40 +18,41 @@ module DraftPlanning =
 
     let private cells = 200
 
-    /// What one verification nets at a rate, E[tokens - rate cost], and the thresholds, by backward induction over the
-    /// number of tokens drafted and a grid of survival probabilities (values between grid points are interpolated; they
-    /// are convex, so that this errs upwards, by less than 1e-3).
-    let private solve (law: DiscreteLaw) (draftCost: float) (verify: float[]) (rate: float) =
+    /// Values on the grid of survival probabilities 0, 1/cells .. 1, interpolated between. They are convex, so that this
+    /// errs upwards, by less than 1e-3.
+    let inline private at (values: float[]) (survival: float) =
+        let x = survival * float cells
+        let i = min (cells - 1) (int x)
+        values[i] + (x - float i) * (values[i + 1] - values[i])
+
+    /// Backward induction at a rate: nets[j] becomes what the best rule nets from j drafted tokens on, E[tokens still to
+    /// come - rate cost], for each survival probability, and costs[j] what it costs.
+    let private induct (law: DiscreteLaw) (draftCost: float) (verify: float[]) (rate: float) (nets: float[][]) (costs: float[][]) =
         let longest = verify.Length - 1
-        let grid = Array.init (cells + 1) (fun i -> float i / float cells)
-        let goOn, keep = Array.create longest infinity, Array.create longest infinity
-        let mutable value = Array.create (cells + 1) (-rate * verify[longest])
-        let at (values: float[]) (survival: float) =
-            let x = survival * float cells
-            let i = min (cells - 1) (int x)
-            values[i] + (x - float i) * (values[i + 1] - values[i])
-        // Least survival from which a nondecreasing gain is positive.
-        let threshold (gain: float -> float) =
-            if gain 1.0 <= 0.0 then infinity
-            elif gain 0.0 > 0.0 then -1.0
-            else
-                let mutable low, high = 0.0, 1.0
-                for _ in 1 .. 30 do
-                    let middle = 0.5 * (low + high)
-                    if gain middle > 0.0 then high <- middle else low <- middle
-                low
+        Array.fill nets[longest] 0 (cells + 1) (-rate * verify[longest])
+        Array.fill costs[longest] 0 (cells + 1) verify[longest]
         for j in longest - 1 .. -1 .. 0 do
-            let later, stop = value, -rate * verify[j]
-            let kept survival = survival + at later survival
-            let further survival =
-                let mutable sum = -rate * draftCost
-                for i in 0 .. law.Values.Length - 1 do
-                    sum <- sum + law.Probabilities[i] * max stop (kept (survival * law.Values[i]))
-                sum
-            keep[j] <- threshold (fun survival -> kept survival - stop)
-            goOn[j] <- threshold (fun survival -> further survival - stop)
-            value <- grid |> Array.map (fun survival -> max stop (further survival))
-        struct (1.0 + value[cells], goOn, keep)
+            let stop, later, spent = -rate * verify[j], nets[j + 1], costs[j + 1]
+            for i in 0 .. cells do
+                let mutable net, cost = -rate * draftCost, draftCost
+                for a in 0 .. law.Values.Length - 1 do
+                    let survival = float i / float cells * law.Values[a]
+                    let kept = survival + at later survival
+                    net <- net + law.Probabilities[a] * max stop kept
+                    cost <- cost + law.Probabilities[a] * (if kept > stop then at spent survival else verify[j])
+                nets[j][i] <- max stop net
+                costs[j][i] <- if net > stop then cost else verify[j]
+
+    /// Least survival probability from which a nondecreasing gain is positive: -1 for all, infinity for none.
+    let private threshold (gain: float -> float) =
+        if gain 1.0 <= 0.0 then infinity
+        elif gain 0.0 > 0.0 then -1.0
+        else
+            let mutable low, high = 0.0, 1.0
+            for _ in 1 .. 30 do
+                let middle = 0.5 * (low + high)
+                if gain middle > 0.0 then high <- middle else low <- middle
+            low
 
     /// The rule of greatest rate, E[tokens] / E[cost], when the drafted tokens' acceptance probabilities are i.i.d. with
     /// the given law on [0,1]. draftCost >= 0 is paid for each token drafted, kept or not; verifyCosts[g] > 0 for
@@ -65,11 +66,21 @@ module DraftPlanning =
         if law.Values |> Array.exists (fun a -> not (a >= 0.0 && a <= 1.0)) then
             raise (ArgumentException "acceptance probabilities must lie in [0,1]")
         Pandora.expectedMaximum (law, 0.0) |> ignore // checks the law
-        // Not drafting earns the lower end; the upper end accepts everything for the price of one token.
-        let mutable low, high = 1.0 / verifyCosts[0], float verifyCosts.Length / Array.min verifyCosts
-        for _ in 1 .. 30 do
-            let middle = 0.5 * (low + high)
-            let struct (net, _, _) = solve law draftCost verifyCosts middle
-            if net > 0.0 then low <- middle else high <- middle
-        let struct (_, goOn, keep) = solve law draftCost verifyCosts low
-        { Continue = goOn; Keep = keep; Rate = low }
+        let longest = verifyCosts.Length - 1
+        let grids () = Array.init (longest + 1) (fun _ -> Array.zeroCreate (cells + 1))
+        let nets, costs = grids (), grids ()
+        // Dinkelbach's iteration: the rate of the rule that is best at one rate is the next, until it rises no more. Not
+        // drafting earns the first.
+        let rec improve rate =
+            induct law draftCost verifyCosts rate nets costs
+            let next = rate + (1.0 + nets[0][cells]) / costs[0][cells]
+            if next <= rate * (1.0 + 1e-12) then rate else improve next
+        let rate = improve (1.0 / verifyCosts[0])
+        let kept j survival = survival + at nets[j + 1] survival
+        let further j survival =
+            let mutable sum = -rate * draftCost
+            for a in 0 .. law.Values.Length - 1 do
+                sum <- sum + law.Probabilities[a] * max (-rate * verifyCosts[j]) (kept j (survival * law.Values[a]))
+            sum
+        let thresholds gain = Array.init longest (fun j -> threshold (fun survival -> gain j survival + rate * verifyCosts[j]))
+        { Continue = thresholds further; Keep = thresholds kept; Rate = rate }

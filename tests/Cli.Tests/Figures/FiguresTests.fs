@@ -3,8 +3,11 @@ module Cli.Tests.FiguresTests
 open System
 open System.IO
 open System.Security.Cryptography
+open System.Threading
 open Expecto
 open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Runtime.Ladder
 open OptimalStopping.Cli
 open OptimalStopping.Cli.Plots
 
@@ -31,6 +34,24 @@ let tests =
                 let before = read first
                 Expect.equal (read (Figures.drawAll dir)) before "bytes"
                 Expect.equal (Directory.GetFiles dir |> names) (Array.sort (Array.append inputs everything)) "nothing else")
+        }
+        test "what the speculative experiment measures is read, drawn and put into the report" {
+            SampleRun.inFolder (fun dir ->
+                let models = Path.Combine(Support.Repository.root, "models", "nano")
+                let stage n = $"  - {{ name: nano-{n}, path: {models}/{n}, cost: {n} }}"
+                let sizes = [ "max_tokens: 96"; "calibration_queries: 100"; "test_queries: 100" ]
+                SampleRun.write dir "ladder.yaml" ([ "name: two"; "tasks: nano"; "stages:"; stage 1; stage 2 ] @ sizes)
+                use ladder = ModelLadder.Load(LadderFile.Load(Path.Combine(dir, "ladder.yaml")))
+                let options = ExperimentOptions(SpeculativePrompts = 3, SpeculativeRounds = 2, Resamples = 200)
+                SpeculativeExperiment.Run(ladder, options, dir, (fun _ _ -> ()), CancellationToken.None)
+                let data = RunData.load dir
+                Expect.equal (data.SpeculationAdaptive |> Array.map _.Chain) [| "nano-1>nano-2"; "lookup>nano-2" |] "chains"
+                let drawn = Figures.drawAll dir |> names
+                Expect.containsAll drawn [| "speculative.svg"; "report.html" |] "files"
+                let page = File.ReadAllText(Path.Combine(dir, "report.html"))
+                for a in data.SpeculationAdaptive do
+                    let shown = Numbers.decimals (3, a.AgainstBest)
+                    Expect.stringContains page $"{shown} <small>[{Numbers.decimals (3, a.AgainstBestLow)}, {Numbers.decimals (3, a.AgainstBestHigh)}]" a.Chain)
         }
         test "the folder's name is not in the files" {
             let draw () =

@@ -22,7 +22,7 @@ let tests =
     testList "SpeculativeExperiment" [
         test "on the nano ladder: no token differs, counts add up, reuse costs less for the same answers" {
             use folder = new RandomCheckpoint.TemporaryFolder()
-            let options = ExperimentOptions(SpeculativePrompts = 5, SpeculativeRounds = 1, SpeculativeQueries = 150)
+            let options = ExperimentOptions(SpeculativePrompts = 5, SpeculativeRounds = 2, SpeculativeQueries = 150)
             SpeculativeExperiment.Run(NanoModels.ladder (), options, folder.Path, quiet, CancellationToken.None)
             DraftReuse.Run(NanoModels.ladder (), options, folder.Path, quiet, CancellationToken.None)
             let number column (row: Map<string, string>) = float row[column]
@@ -37,6 +37,16 @@ let tests =
                 if not (chain.StartsWith "lookup") then
                     Expect.isLessThan (abs (number "tokens_per_forward" row / number "formula_finite" row - 1.0)) 0.25 $"near the formula: {row}"
             Expect.isTrue (times |> Array.exists (fun r -> r["length"] = "adaptive") && times |> Array.exists (fun r -> r["length"] = "none")) "ways"
+            let adaptive = rows folder.Path "speculative_adaptive.csv"
+            let timed = times |> Array.filter (fun r -> r["length"] = "adaptive") |> Array.map (fun r -> r["target"], r["chain"])
+            Expect.equal (adaptive |> Array.map (fun r -> r["target"], r["chain"])) timed "every chain is compared"
+            for row in adaptive do
+                let lengths = counts |> Array.filter (fun r -> r["chain"] = row["chain"]) |> Array.map (fun r -> r["length"])
+                for column in [ "best_even"; "best_odd"; "worst_even"; "worst_odd" ] do
+                    Expect.contains lengths row[column] $"{column} is a length that was tried: {row}"
+                for column in [ "against_best"; "against_best_total"; "against_worst"; "twin" ] do
+                    Expect.isGreaterThan (number column row) 0.0 $"{column}: {row}"
+                    Expect.isLessThanOrEqual (number $"{column}_low" row) (number $"{column}_high" row) $"{column}: {row}"
             let plain, reused = rows folder.Path "speculative_reuse.csv" |> Array.partition (fun r -> r["reuse"] = "0")
             for a, b in Array.zip plain reused do
                 Expect.equal (a["lambda"], a["quality"]) (b["lambda"], b["quality"]) "the same answers"
