@@ -7,12 +7,19 @@ public interface IPartedWork
 {
     /// <summary>Runs one part. <paramref name="worker"/> (0 up to the team's size) runs one part at a time.</summary>
     void RunPart(int part, int worker);
+
+    /// <summary>
+    /// Called while <paramref name="worker"/> has no part to run, until it returns false: a chance to bring what comes next
+    /// into this worker's caches. Takes well under a microsecond, and may be called after the work is done.
+    /// </summary>
+    bool Prepare(int worker) => false;
 }
 
 /// <summary>
 /// One thread per core, the caller's included, that share the parts of one piece of work after another. Pieces last
 /// microseconds, so workers look for the next one actively for a while before they sleep, and nothing is allocated.
-/// Parts are claimed one at a time: a thread that the system holds back delays only the part it has.
+/// Each thread has its own share of the parts, side by side, and when it is done takes parts from the ends of the others':
+/// a thread that the system holds back delays only the part it has.
 /// </summary>
 public sealed class WorkerTeam
 {
@@ -27,10 +34,12 @@ public sealed class WorkerTeam
     private readonly bool[] _asleep;
     private IPartedWork? _work;
     private int _owned, _done, _sleeping;
+    private uint _piece;
 
-    // The piece's number in the upper half, then its parts and the parts claimed, in one word: a late worker cannot claim
-    // a part of a newer piece by an older piece's count.
-    private ulong _state;
+    // Of each worker, a cache line apart: the piece's number in the upper half, then the first and the end of the parts
+    // that are left of its share, in one word: a late worker cannot claim a part of a newer piece by an older piece's word.
+    private readonly ulong[] _left;
+    private const int Line = 64 / sizeof(ulong);
 
     /// <param name="size">Threads, the caller's included.</param>
     public WorkerTeam(int size)
@@ -38,6 +47,7 @@ public sealed class WorkerTeam
         Size = size;
         _wake = new AutoResetEvent[size];
         _asleep = new bool[size];
+        _left = new ulong[(size + 1) * Line];
         for (int i = 1; i < size; i++)
         {
             int worker = i;
@@ -73,31 +83,50 @@ public sealed class WorkerTeam
         }
         _work = work;
         _done = 0;
-        ulong piece = (_state >> 32) + 1;
-        Interlocked.Exchange(ref _state, piece << 32 | (ulong)parts << 16);
+        _piece++;
+        for (int worker = 0; worker < Size; worker++)
+            Volatile.Write(ref Left(worker), (ulong)_piece << 32 | (uint)FirstPart(worker, parts) << 16 | (uint)FirstPart(worker + 1, parts));
+        Interlocked.MemoryBarrier(); // a worker that is not seen asleep below sees the parts
         if (Volatile.Read(ref _sleeping) > 0) WakeAll();
-        while (Claim() is >= 0 and var part)
+        while (Claim(0) is >= 0 and var part)
         {
             work.RunPart(part, 0);
             Interlocked.Increment(ref _done);
         }
         for (int look = 1; Volatile.Read(ref _done) < parts; look++)
             if (look % 1024 == 0) Thread.Yield(); // the worker may be waiting for this core
-            else Thread.SpinWait(1);
-        _work = null;
+            else if (!work.Prepare(0)) Thread.SpinWait(1);
         Volatile.Write(ref _owned, 0);
     }
 
+    /// <summary>The first of the parts that are a worker's share.</summary>
+    internal int FirstPart(int worker, int parts) => (int)((long)parts * worker / Size);
+
+    private ref ulong Left(int worker) => ref _left[(worker + 1) * Line];
+
     /// <summary>A part of the present piece, or -1 when all are taken.</summary>
-    private int Claim()
+    private int Claim(int worker)
     {
-        while (true)
+        for (int i = 0; i < Size; i++)
         {
-            ulong state = Volatile.Read(ref _state);
-            int parts = (int)(state >> 16 & 0xFFFF), claimed = (int)(state & 0xFFFF);
-            if (claimed >= parts) return -1;
-            if (Interlocked.CompareExchange(ref _state, state + 1, state) == state) return claimed;
+            ref ulong share = ref Left((worker + i) % Size);
+            while (true)
+            {
+                ulong left = Volatile.Read(ref share);
+                int first = (int)(left >> 16 & 0xFFFF), end = (int)(left & 0xFFFF);
+                if (first >= end) break;
+                ulong rest = i == 0 ? left + (1 << 16) : left - 1; // its own from the front, others' from the end
+                if (Interlocked.CompareExchange(ref share, rest, left) == left) return i == 0 ? first : end - 1;
+            }
         }
+        return -1;
+    }
+
+    private bool Idle()
+    {
+        for (int worker = 0; worker < Size; worker++)
+            if (Volatile.Read(ref Left(worker)) is var left && (left >> 16 & 0xFFFF) < (left & 0xFFFF)) return false;
+        return true;
     }
 
     private void Work(int worker)
@@ -105,12 +134,13 @@ public sealed class WorkerTeam
         long since = Stopwatch.GetTimestamp();
         while (true)
         {
-            if (Claim() is >= 0 and var part)
+            if (Claim(worker) is >= 0 and var part)
             {
                 _work!.RunPart(part, worker); // stays the present piece until this part is done
                 Interlocked.Increment(ref _done);
                 since = Stopwatch.GetTimestamp();
             }
+            else if (_work?.Prepare(worker) == true) { }
             else if (Stopwatch.GetTimestamp() - since < LookFor) Thread.SpinWait(1);
             else
             {
@@ -124,9 +154,7 @@ public sealed class WorkerTeam
     {
         Volatile.Write(ref _asleep[worker], true);
         Interlocked.Increment(ref _sleeping); // a full fence: a piece published before it is seen below, one after it wakes
-        ulong state = Volatile.Read(ref _state);
-        bool idle = (state & 0xFFFF) >= (state >> 16 & 0xFFFF);
-        if (idle) _wake[worker].WaitOne();
+        if (Idle()) _wake[worker].WaitOne();
         Interlocked.Decrement(ref _sleeping);
         Volatile.Write(ref _asleep[worker], false);
     }

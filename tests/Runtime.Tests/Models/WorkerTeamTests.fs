@@ -44,6 +44,30 @@ let tests =
                     team.Run({ new IPartedWork with member _.RunPart(part, _) = Interlocked.Increment(&runs[part]) |> ignore }, parts)
                     Expect.equal runs (Array.create parts 1) $"{parts} parts"
             Task.WaitAll(Array.init 4 (fun _ -> Task.Run call)))
+        testCase "the parts of a worker that is held back are run by the others" (fun () ->
+            let team = WorkerTeam 2
+            for _ in 1 .. 5 do
+                let runs = Array.zeroCreate<int> 2
+                let work =
+                    { new IPartedWork with
+                        member _.RunPart(_, worker) =
+                            if worker = 1 then Thread.Sleep 30
+                            Interlocked.Increment(&runs[worker]) |> ignore }
+                team.Run(work, 40)
+                Expect.equal (Array.sum runs) 40 "every part"
+                Expect.isLessThanOrEqual runs[1] 2 "the sleeper's own half went to the other")
+        testCase "a worker prepares what comes next while it waits" (fun () ->
+            let team = WorkerTeam 2
+            let prepared = Array.zeroCreate<int> 2
+            let work =
+                { new IPartedWork with
+                    member _.RunPart(_, worker) = if worker = 0 then Thread.Sleep 1 else Thread.Sleep 2
+                    member _.Prepare worker = Interlocked.Increment(&prepared[worker]) <= 5 }
+            let mutable rounds = 0
+            while Array.exists (fun times -> times < 6) prepared && rounds < 2000 do
+                team.Run(work, 3)
+                rounds <- rounds + 1
+            Expect.all prepared (fun times -> times >= 6) $"five times, and once more to hear that there is nothing left: {prepared}")
         testCase "a piece of work allocates nothing" (fun () ->
             let team = WorkerTeam 2
             let work = Counting(16, 2)

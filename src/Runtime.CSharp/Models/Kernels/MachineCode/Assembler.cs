@@ -84,12 +84,13 @@ internal sealed class Assembler
     /// <summary>In System V the first argument comes in rdi, in Windows in rcx: <c>rcx = rdi</c>.</summary>
     public void CopyFirstArgument() => _code.AddRange([0x48, 0x89, 0xF9]);
 
-    /// <summary>Asks for a cache line ahead of its use; reading what is not mapped does no harm.</summary>
+    /// <summary><c>prefetcht1</c>: asks for a cache line ahead of its use, up to the second cache; reading what is not mapped does no harm.</summary>
     public void Prefetch(Address place)
     {
-        Rex(false, 1, place);
+        const int Second = 2;
+        Rex(false, Second, place);
         _code.AddRange([0x0F, 0x18]);
-        Memory(1, place);
+        Memory(Second, place);
     }
 
     /// <summary>Clears the upper parts of the vector registers, which .NET's own code expects, and returns.</summary>

@@ -53,7 +53,10 @@ internal sealed class DotProductRoutine
     private const int Vectors = KernelSet.BlockRows / 16, VectorBytes = 64;
     private const int GroupBytes = KernelSet.GroupBytes, QuarterGroups = KernelSet.SegmentGroups / 4;
 
-    /// <summary>How far ahead of its use a cache line of weights is asked for; only where one pass over them is all there is.</summary>
+    /// <summary>
+    /// How far ahead of its use a cache line of weights is asked for; only where one pass over them is all there is. The
+    /// second cache keeps more requests under way than the first one.
+    /// </summary>
     private const int PrefetchBytes = 4096;
 
     // General registers: Rcx the arguments, Rax weights, R11 the loop's count. Inputs: Rdx token 0, R9 token 3, R8 the
