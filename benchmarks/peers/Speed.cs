@@ -33,16 +33,13 @@ internal static class Speed
                 ours.Forward(prompt, logits);
                 theirs.Forward(prompt);
             }
-            double bytes = model.BytesPerToken + (context + tokens / 2.0) * model.CacheBytesPerToken;
+            double bytes = model.BytesPerGreedyToken + (context + tokens / 2.0) * model.CacheBytesPerToken;
             Compare($"decode at {context}", tokens, bytes, rounds,
                 () =>
                 {
                     ours.Truncate(context);
                     for (int i = 0; i < tokens; i++)
-                    {
-                        ours.Forward(one, logits);
-                        one[0] = Greedy.Choose(logits);
-                    }
+                        one[0] = ours.ForwardGreedily(one, logits);
                 },
                 () =>
                 {

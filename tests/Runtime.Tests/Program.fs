@@ -21,6 +21,7 @@ let tests =
         Models.ModelBenchmarkTests.tests
         Models.WorkerTeamTests.tests
         Models.GreedyTests.tests
+        Models.GreedySearchTests.tests
         Models.GgufTests.tests
         Models.QuantisationReportTests.tests
         TraceReaderTests.tests

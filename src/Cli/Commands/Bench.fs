@@ -37,7 +37,7 @@ type BenchArguments =
             | Accuracy _ -> "instead: what the engine's roundings change on so many nano queries (perplexity, accuracy, each layer)."
             | Json -> "print JSON."
 
-type private Figures = { Model: string; Kernels: string; WeightBytes: int64; Figures: EngineFigure list }
+type private Figures = { Model: string; Kernels: string; WeightBytes: int64; GreedyBytes: int64; Figures: EngineFigure list }
 
 let private positive name least (values: int list) =
     for v in values do
@@ -55,13 +55,15 @@ let private measure (model: CpuModel) prefills contexts batches rounds =
                 // What a round decodes grows with the model's speed, so that each takes about as long.
                 let tokens = Math.Clamp(int (2e9 / float model.BytesPerToken), 4, 64)
                 if context + tokens <= most then yield benchmark.Decode(context, batch, tokens, rounds) ]
-    { Model = model.Name; Kernels = model.Kernels.Name; WeightBytes = model.BytesPerToken; Figures = figures }
+    { Model = model.Name; Kernels = model.Kernels.Name; WeightBytes = model.BytesPerToken; GreedyBytes = model.BytesPerGreedyToken; Figures = figures }
 
 let private show (bandwidth: float) threads (all: Figures list) =
     printfn "memory: %s GB/s read by %d threads (best of 7 passes over 1 GiB)" (number (bandwidth / 1e9) 1) threads
     for f in all do
         printfn ""
-        printfn "%s: kernels %s, %s MB of weights per token" f.Model f.Kernels (number (float f.WeightBytes / 1e6) 1)
+        let megabytes (bytes: int64) = number (float bytes / 1e6) 1
+        let greedy = if f.GreedyBytes = f.WeightBytes then "" else $" (greedily and alone: {megabytes f.GreedyBytes} MB)"
+        printfn "%s: kernels %s, %s MB of weights per token%s" f.Model f.Kernels (megabytes f.WeightBytes) greedy
         printfn "%-8s %7s %8s %6s %12s %8s %10s" "" "tokens" "context" "batch" "tokens/s" "GB/s" "of memory"
         for x in f.Figures do
             let rate, share =
@@ -75,6 +77,7 @@ let private json (bandwidth: float) threads (all: Figures list) =
             {| model = f.Model
                kernels = f.Kernels
                weight_bytes = f.WeightBytes
+               greedy_weight_bytes = f.GreedyBytes
                figures = f.Figures |> List.map (fun x ->
                    {| kind = x.Kind
                       tokens = x.Tokens

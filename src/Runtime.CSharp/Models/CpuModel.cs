@@ -50,8 +50,17 @@ public sealed class CpuModel : ITokenModel
     /// <summary>Set while the engine's errors are measured: sees each layer's result for the last token fed.</summary>
     internal LayerWatch? Watch { get; set; }
 
+    /// <summary>For tests: the size from which on the head is halved, to be set before the first greedy forward.</summary>
+    internal long WorthHalving { set => _weights.WorthHalving = value; }
+
+    /// <summary>For tests: rows of the head that the last greedy forward looked at closer.</summary>
+    internal int LookedAt { get; private set; }
+
     /// <summary>Bytes of weights that decoding one token reads.</summary>
     public long BytesPerToken => _weights.BytesPerToken;
+
+    /// <summary>The same where only the token with the greatest logit is wanted; rows of the head that had to be looked at closer not counted.</summary>
+    public long BytesPerGreedyToken => _weights.BytesPerGreedyToken;
 
     /// <summary>Bytes of keys and values that one more token of context adds to what decoding a token reads.</summary>
     public long CacheBytesPerToken => 2L * Config.Layers * Config.KeyValueHeads * Config.HeadDimension * sizeof(ushort);
@@ -91,6 +100,23 @@ public sealed class CpuModel : ITokenModel
         }
         finally { Return(pass); }
         sequence.Length += tokens.Length;
+    }
+
+    internal int AppendGreedily(CpuSequence sequence, ReadOnlySpan<int> tokens, Span<float> logits)
+    {
+        this.CheckLogits(logits, 1);
+        this.CheckTokens(sequence, tokens);
+        ForwardPass pass = Rent();
+        int token;
+        try
+        {
+            Queue(pass, sequence, tokens, 0, all: false, logits);
+            token = pass.FlushGreedily(logits);
+            LookedAt = pass.LookedAt;
+        }
+        finally { Return(pass); }
+        sequence.Length += tokens.Length;
+        return token;
     }
 
     /// <summary>Frees the weights. No sequence of this model may be in use, and none works afterwards.</summary>

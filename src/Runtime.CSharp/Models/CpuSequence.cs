@@ -26,6 +26,8 @@ internal sealed class CpuSequence : IEngineSequence
 
     public void Forward(ReadOnlySpan<int> tokens, Span<float> lastLogits) => Model.Append(this, tokens, lastLogits, all: false);
 
+    public int ForwardGreedily(ReadOnlySpan<int> tokens, Span<float> logits) => Model.AppendGreedily(this, tokens, logits);
+
     public void ForwardAll(ReadOnlySpan<int> tokens, Span<float> allLogits) => Model.Append(this, tokens, allLogits, all: true);
 
     public void Truncate(int length)

@@ -53,12 +53,17 @@ public sealed class EngineBenchmark(CpuModel model)
                 long start = Stopwatch.GetTimestamp();
                 for (int i = 0; i < tokens; i++)
                 {
+                    if (batch == 1)
+                    {
+                        next[0][0] = steps[0].Sequence.ForwardGreedily(next[0], logits);
+                        continue;
+                    }
                     model.ForwardBatch(steps, logits);
                     for (int b = 0; b < batch; b++) next[b][0] = Greedy.Choose(logits.AsSpan(b * vocabulary, vocabulary));
                 }
                 return Stopwatch.GetElapsedTime(start).TotalSeconds;
             });
-            double read = model.BytesPerToken + batch * (context + tokens / 2.0) * model.CacheBytesPerToken;
+            double read = (batch == 1 ? model.BytesPerGreedyToken : model.BytesPerToken) + batch * (context + tokens / 2.0) * model.CacheBytesPerToken;
             return new EngineFigure("decode", tokens, context, batch, tokens * batch / seconds, tokens * read / seconds);
         }
         finally

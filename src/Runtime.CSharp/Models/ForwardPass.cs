@@ -1,5 +1,3 @@
-using System.Numerics.Tensors;
-
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>Sees what a layer gives for one token.</summary>
@@ -25,10 +23,12 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     private readonly Qwen3Config _config;
     private readonly CpuWeights _weights;
     private readonly WorkerTeam _team;
-    private readonly int _width, _group, _keysAt, _valuesAt;
     private readonly RowQueue _queue = new(MostRows);
+    private readonly AttentionSteps _attention;
+    private readonly Lookahead _ahead;
     private readonly PassScratch[] _scratch;
     private PassBuffers _memory;
+    private GreedySearch? _search;
 
     // The present step, which the workers read.
     private Step _step;
@@ -39,11 +39,9 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     public ForwardPass(Qwen3Config config, CpuWeights weights, WorkerTeam team)
     {
         (_config, _weights, _team, _matrix) = (config, weights, team, weights.Head);
-        _width = config.HeadDimension;
-        _group = config.Heads / config.KeyValueHeads;
-        _keysAt = config.Heads * _width;
-        _valuesAt = _keysAt + config.KeyValueHeads * _width;
+        _attention = new AttentionSteps(config, _queue);
         _memory = new PassBuffers(config, 4);
+        _ahead = new Lookahead(team.Size);
         _scratch = new PassScratch[team.Size];
         for (int i = 0; i < _scratch.Length; i++) _scratch[i] = new PassScratch(config);
     }
@@ -64,6 +62,32 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     public void Flush(Span<float> logits, LayerWatch? watch = null)
     {
         if (_queue.Count == 0) return;
+        RunLayers(watch, _weights.Head);
+        ComputeLogits(logits);
+        _queue.Clear();
+    }
+
+    /// <summary>Runs the layers on the queued rows, of which one wants its logits, and chooses the token with the greatest.</summary>
+    /// <param name="logits">Room for a row of logits.</param>
+    public int FlushGreedily(Span<float> logits)
+    {
+        int token = -1;
+        if (_queue.Count > 0) // otherwise the rows were full with the last token, and its logits are there
+        {
+            RunLayers(null, _weights.HalvedHead ?? (IBlocks)_weights.Head);
+            if (_weights.HalvedHead is { } head)
+            {
+                LookAheadTo(_weights.Layers[0].Attention);
+                token = (_search ??= new GreedySearch(head, _team, this)).Choose(_memory.Quantised, _config.HiddenSize);
+            }
+            if (token < 0) ComputeLogits(logits);
+            _queue.Clear();
+        }
+        return token >= 0 ? token : Greedy.Choose(logits[.._config.VocabularySize]);
+    }
+
+    private void RunLayers(LayerWatch? watch, IBlocks head)
+    {
         if (_queue.Count > _memory.Rows)
         {
             _memory.Dispose();
@@ -73,20 +97,24 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         {
             LayerWeights layer = _weights.Layers[_layer];
             ByRow(Step.LayerInput, _memory.HiddenStride);
+            LookAheadTo(layer.AttentionOutput);
             Multiply(layer.Attention, _memory.Attention.Pointer, _memory.AttentionStride);
-            ByRow(Step.Heads, 2 * _memory.AttentionStride);
-            // Two products in floats, each of which takes as long as four in bytes.
-            Share(Step.Attention, _queue.Runs * _config.KeyValueHeads, 8L * _queue.Pairs * _config.Heads * _width);
+            if (_queue.RunsDepend) ByRow(Step.Heads, 2 * _memory.AttentionStride);
+            // Two products in floats, each of which takes as long as four in bytes; preparing a head takes some 16 per number.
+            Share(Step.Attention, _queue.Runs * _config.KeyValueHeads,
+                8L * _queue.Pairs * _config.Heads * _config.HeadDimension + (_queue.RunsDepend ? 0 : 32L * _memory.AttentionStride * _queue.Count));
             ByRow(Step.Context, _memory.ContextStride);
+            LookAheadTo(layer.GateUp);
             Multiply(layer.AttentionOutput, _memory.Update.Pointer, _memory.HiddenStride);
             ByRow(Step.FeedForwardInput, _memory.HiddenStride);
+            LookAheadTo(layer.Down);
             Multiply(layer.GateUp, _memory.GateUp.Pointer, 2 * _memory.InnerStride);
             ByRow(Step.Inner, 2 * _memory.InnerStride);
+            LookAheadTo(_layer + 1 < _config.Layers ? _weights.Layers[_layer + 1].Attention : head);
             Multiply(layer.Down, _memory.Update.Pointer, _memory.HiddenStride);
             if (watch is not null) Show(watch);
         }
-        ComputeLogits(logits);
-        _queue.Clear();
+        ByRow(Step.Final, _memory.HiddenStride);
     }
 
     private void Show(LayerWatch watch)
@@ -97,12 +125,16 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         watch(_layer, values);
     }
 
+    /// <summary>Rows of the head that the last greedy choice looked at closer.</summary>
+    public int LookedAt => _search?.Looked ?? 0;
+
     /// <summary>Forgets queued rows, after a fault.</summary>
     public void Reset() => _queue.Clear();
 
     public void Dispose()
     {
         _memory.Dispose();
+        _search?.Dispose();
         foreach (PassScratch scratch in _scratch) scratch.Dispose();
     }
 
@@ -130,7 +162,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
                 NormAndQuantise(hidden, layer.AttentionNorm, t, scratch);
                 break;
             case Step.Heads:
-                PrepareHeads(layer, t, scratch);
+                for (int keyHead = 0; keyHead < _config.KeyValueHeads; keyHead++) _attention.Prepare(layer, _layer, t, keyHead, _memory, scratch);
                 break;
             case Step.Context:
                 VectorMath.Quantise(_memory.Context.Pointer + (long)t * _memory.ContextStride, _memory.ContextStride, _memory.Quantised.Row(t));
@@ -151,71 +183,37 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         }
     }
 
-    /// <summary>Norms each head of queries and keys, turns it to its position, and stores keys and values.</summary>
-    private void PrepareHeads(LayerWeights layer, int t, PassScratch scratch)
-    {
-        (CpuSequence sequence, int position) = (_queue[t].Sequence, _queue[t].Position);
-        float* queries = _memory.Attention.Pointer + (long)t * _memory.AttentionStride, turned = scratch.Turned.Pointer;
-        float scale = 1 / MathF.Sqrt(_width);
-        for (int head = 0; head < _config.Heads; head++)
-        {
-            Turn(queries + head * _width, layer.QueryNorm);
-            TensorPrimitives.Multiply(new ReadOnlySpan<float>(turned, _width), scale, new Span<float>(queries + head * _width, _width));
-        }
-        for (int head = 0; head < _config.KeyValueHeads; head++)
-        {
-            Turn(queries + _keysAt + head * _width, layer.KeyNorm);
-            sequence.Cache.Store(_layer, head, position, turned, queries + _valuesAt + head * _width);
-        }
-
-        void Turn(float* head, AlignedBuffer<float> norm)
-        {
-            Copy(head, scratch.Head.Pointer, _width); // there, zeros follow it up to whole vectors
-            VectorMath.RmsNorm(scratch.Head.Pointer, norm.Pointer, turned, _width, _config.RmsNormEpsilon);
-            Rotary.Rotate(turned, sequence.Angles, position, _width / 2);
-        }
-    }
-
-    /// <summary>The queries of some neighbouring tokens that share one head of keys and values.</summary>
     private void Attend(RowRun run, int keyHead, PassScratch scratch)
     {
-        KeyValueCache cache = run.Sequence.Cache;
-        var head = new Attention.Head(cache.Keys(_layer, keyHead), cache.Values(_layer, keyHead), _width, cache.Positions);
-        int last = _queue[run.First + run.Count - 1].Position, scoreStride = Padding.ToLanes(last + 1), padded = Padding.ToLanes(_width);
-        float* scores = scratch.Scores((long)Attention.MostQueries * scoreStride);
-        float** queries = stackalloc float*[Attention.MostQueries];
-        float** outputs = stackalloc float*[Attention.MostQueries];
-        int* counts = stackalloc int[Attention.MostQueries];
-        for (int j = 0; j < Attention.MostQueries; j++) outputs[j] = scratch.Outputs.Pointer + j * padded;
-        for (int begin = 0, all = run.Count * _group; begin < all; begin += Attention.MostQueries)
+        if (!_queue.RunsDepend)
         {
-            int number = Math.Min(Attention.MostQueries, all - begin);
-            for (int j = 0; j < number; j++)
-            {
-                int t = run.First + (begin + j) / _group;
-                queries[j] = _memory.Attention.Pointer + (long)t * _memory.AttentionStride + Offset(begin + j);
-                counts[j] = _queue[t].Position + 1;
-            }
-            Attention.Attend(head, queries, counts, number, scores, scoreStride, outputs);
-            for (int j = 0; j < number; j++)
-            {
-                int t = run.First + (begin + j) / _group;
-                Copy(outputs[j], _memory.Context.Pointer + (long)t * _memory.ContextStride + Offset(begin + j), _width);
-            }
+            run.Sequence.Cache.Prefetch(_layer, keyHead, _queue[run.First].Position);
+            for (int t = run.First; t < run.First + run.Count; t++) _attention.Prepare(_weights.Layers[_layer], _layer, t, keyHead, _memory, scratch);
         }
-
-        int Offset(int query) => (keyHead * _group + query % _group) * _width;
+        _attention.Attend(_layer, run, keyHead, _memory, scratch);
     }
 
     /// <summary>Logits of the rows that want them, which go to consecutive rows of the target.</summary>
     private void ComputeLogits(Span<float> logits)
     {
-        ByRow(Step.Final, _memory.HiddenStride);
         int vocabulary = _config.VocabularySize;
         if (_queue.WantedCount == 0) return;
         fixed (float* target = logits.Slice(_queue.FirstLogitRow * vocabulary, _queue.WantedCount * vocabulary))
             Multiply(_weights.Head, target, vocabulary, _queue.WantedCount);
     }
+
+    /// <summary>Says what the next product reads.</summary>
+    private void LookAheadTo(IBlocks next)
+    {
+        int parts = PartsOf(next.Blocks);
+        for (int worker = 0; worker < _team.Size; worker++) _ahead.Set(worker, First(worker), First(worker + 1));
+
+        byte* First(int worker) => next.Start((int)((long)next.Blocks * _team.FirstPart(worker, parts) / parts));
+    }
+
+    bool IPartedWork.Prepare(int worker) => _ahead.Advance(worker);
+
+    private int PartsOf(int blocks) => Math.Min(blocks, 16 * _team.Size);
 
     private void Multiply(Int8Matrix matrix, float* output, int stride) => Multiply(matrix, output, stride, _queue.Count);
 
@@ -223,7 +221,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     {
         (_matrix, _outputStride, _tokens) = (matrix, stride, tokens);
         _output = output;
-        Share(Step.Product, Math.Min(matrix.Blocks, 16 * _team.Size), (long)matrix.Rows * matrix.Columns * tokens);
+        Share(Step.Product, PartsOf(matrix.Blocks), (long)matrix.Rows * matrix.Columns * tokens);
     }
 
     /// <summary>A step over all rows; <paramref name="values"/> is how many numbers it touches per row, each with some 16 operations.</summary>
@@ -242,6 +240,4 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         VectorMath.RmsNorm(x, norm.Pointer, scratch.Normed.Pointer, _config.HiddenSize, _config.RmsNormEpsilon);
         VectorMath.Quantise(scratch.Normed.Pointer, _memory.HiddenStride, _memory.Quantised.Row(row));
     }
-
-    private static void Copy(float* from, float* to, int length) => new ReadOnlySpan<float>(from, length).CopyTo(new Span<float>(to, length));
 }

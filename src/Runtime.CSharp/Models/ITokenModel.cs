@@ -45,6 +45,17 @@ public interface ITokenSequence : IDisposable
     /// <summary>Appends tokens (at least one); <paramref name="lastLogits"/> receives the logits after the last of them.</summary>
     void Forward(ReadOnlySpan<int> tokens, Span<float> lastLogits);
 
+    /// <summary>
+    /// Appends tokens (at least one) and returns what <see cref="Greedy.Choose"/> chooses of the logits after the last of
+    /// them. An engine that needs not compute all of them for it leaves <paramref name="logits"/>, which has room for one
+    /// row, in any state.
+    /// </summary>
+    int ForwardGreedily(ReadOnlySpan<int> tokens, Span<float> logits)
+    {
+        Forward(tokens, logits);
+        return Greedy.Choose(logits);
+    }
+
     /// <summary>Appends tokens; <paramref name="allLogits"/> receives one row of logits after each of them.</summary>
     void ForwardAll(ReadOnlySpan<int> tokens, Span<float> allLogits);
 

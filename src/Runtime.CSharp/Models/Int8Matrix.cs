@@ -8,7 +8,7 @@ namespace OptimalStopping.Runtime.Models;
 /// <c>value * scale[row]</c>. Stored in the blocks that <see cref="KernelSet"/> describes; missing rows and columns of
 /// the last block are zero.
 /// </summary>
-internal sealed unsafe class Int8Matrix : IDisposable
+internal sealed unsafe class Int8Matrix : IBlocks, IDisposable
 {
     private readonly KernelSet _kernels;
     private readonly AlignedBuffer<byte> _values;
@@ -53,7 +53,7 @@ internal sealed unsafe class Int8Matrix : IDisposable
     public void SetRow(int row, ReadOnlySpan<sbyte> values, float scale)
     {
         if (values.Length != Columns || (uint)row >= (uint)Rows) throw new ArgumentException("row does not fit the matrix");
-        byte* target = Block(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
+        byte* target = Start(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
         uint offset = _kernels.OffsetWeights ? 0x80808080u : 0; // w + 128 and w ^ 0x80 are the same byte
         ReadOnlySpan<uint> groups = MemoryMarshal.Cast<sbyte, uint>(values);
         for (int g = 0; g < groups.Length; g++) ((uint*)(target + (long)g * KernelSet.GroupBytes))[0] = groups[g] ^ offset;
@@ -62,7 +62,18 @@ internal sealed unsafe class Int8Matrix : IDisposable
         _scales.Pointer[row] = scale;
     }
 
-    /// <summary>Blocks of output rows, which may be computed apart.</summary>
+    /// <summary>A row as it was stored, with the zeros that pad it to whole vectors.</summary>
+    public void CopyRow(int row, Span<sbyte> values)
+    {
+        byte* source = Start(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
+        uint offset = _kernels.OffsetWeights ? 0x80808080u : 0;
+        Span<uint> groups = MemoryMarshal.Cast<sbyte, uint>(values);
+        for (int g = 0; g < _groups; g++) groups[g] = *(uint*)(source + (long)g * KernelSet.GroupBytes) ^ offset;
+    }
+
+    /// <summary>The rows' scales.</summary>
+    public float* Scales => _scales.Pointer;
+
     public int Blocks => Padding.ToBlock(Rows) / KernelSet.BlockRows;
 
     /// <summary>
@@ -75,7 +86,7 @@ internal sealed unsafe class Int8Matrix : IDisposable
         int whole = Math.Min(end, stride / KernelSet.BlockRows);
         for (int block = first; block < whole; block++)
             _kernels.MultiplyBlock(
-                Block(block), _groups, inputs, 0, tokens, Scales(block), output + block * KernelSet.BlockRows, stride);
+                Start(block), _groups, inputs, 0, tokens, Scales + block * KernelSet.BlockRows, output + block * KernelSet.BlockRows, stride);
         if (end > whole) MultiplyPartly(whole, inputs, tokens, output + whole * KernelSet.BlockRows, stride);
     }
 
@@ -86,7 +97,7 @@ internal sealed unsafe class Int8Matrix : IDisposable
         float* all = stackalloc float[KernelSet.BlockRows];
         for (int t = 0; t < tokens; t++)
         {
-            _kernels.MultiplyBlock(Block(block), _groups, inputs, t, 1, Scales(block), all, KernelSet.BlockRows);
+            _kernels.MultiplyBlock(Start(block), _groups, inputs, t, 1, Scales + block * KernelSet.BlockRows, all, KernelSet.BlockRows);
             new ReadOnlySpan<float>(all, rows).CopyTo(new Span<float>(output + (long)t * stride, rows));
         }
     }
@@ -99,13 +110,11 @@ internal sealed unsafe class Int8Matrix : IDisposable
         new Span<float>(_scales.Pointer, Rows).Fill(1 / (74 * MathF.Sqrt(Columns))); // 74: their standard deviation
     }
 
+    public byte* Start(int block) => _values.Pointer + (long)block * _groups * KernelSet.GroupBytes;
+
     public void Dispose()
     {
         _values.Dispose();
         _scales.Dispose();
     }
-
-    private byte* Block(int block) => _values.Pointer + (long)block * _groups * KernelSet.GroupBytes;
-
-    private float* Scales(int block) => _scales.Pointer + block * KernelSet.BlockRows;
 }

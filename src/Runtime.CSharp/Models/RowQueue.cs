@@ -25,15 +25,22 @@ internal sealed class RowQueue(int capacity)
     /// <summary>Pairs of a token and a position that it attends to.</summary>
     public long Pairs { get; private set; }
 
+    /// <summary>
+    /// Whether one run attends to the keys and values of another one, because a sequence has several: then all have to be
+    /// stored before any run attends.
+    /// </summary>
+    public bool RunsDepend { get; private set; }
+
     public QueuedRow this[int row] => _rows[row];
 
     public RowRun Run(int index) => _runs[index];
 
     public void Add(CpuSequence sequence, int token, int position, int logitRow)
     {
-        if (Runs > 0 && _runs[Runs - 1] is var last && last.Sequence == sequence && last.Count < LongestRun)
-            _runs[Runs - 1] = last with { Count = last.Count + 1 };
+        bool goesOn = Runs > 0 && _runs[Runs - 1].Sequence == sequence;
+        if (goesOn && _runs[Runs - 1] is var last && last.Count < LongestRun) _runs[Runs - 1] = last with { Count = last.Count + 1 };
         else _runs[Runs++] = new RowRun(sequence, Count, 1);
+        RunsDepend |= goesOn && _runs[Runs - 1].Count == 1;
         if (logitRow >= 0 && WantedCount == 0) FirstLogitRow = logitRow;
         _rows[Count++] = new QueuedRow(sequence, token, position, logitRow < 0 ? -1 : WantedCount++);
         Pairs += position + 1;
@@ -43,6 +50,6 @@ internal sealed class RowQueue(int capacity)
     {
         Array.Clear(_rows, 0, Count);
         Array.Clear(_runs, 0, Runs);
-        (Count, Runs, WantedCount, Pairs) = (0, 0, 0, 0);
+        (Count, Runs, WantedCount, Pairs, RunsDepend) = (0, 0, 0, 0, false);
     }
 }
