@@ -28,6 +28,7 @@ let tests =
         Decoding.AnswerSignalsTests.tests
         Decoding.GreedyDecoderTests.tests
         Decoding.TokenLawTests.tests
+        Decoding.DraftControllerTests.tests
         Decoding.SpeculativeDecoderTests.tests
         Decoding.SpeculativeSamplingTests.tests
         Ladder.LadderFileTests.tests

@@ -140,13 +140,14 @@ module RunData =
             table dir "speculative_adaptive.csv"
                 ("target,chain,best_even,best_odd,against_best,against_best_low,against_best_high,against_best_naive,"
                  + "against_best_total,against_best_total_low,against_best_total_high,worst_even,worst_odd,against_worst,"
-                 + "against_worst_low,against_worst_high,twin,twin_low,twin_high") (fun r ->
+                 + "against_worst_low,against_worst_high,fresh,fresh_low,fresh_high,twin,twin_low,twin_high") (fun r ->
                 { Target = r.Text "target"; Chain = r.Text "chain"; BestEven = r.Count "best_even"; BestOdd = r.Count "best_odd"
                   AgainstBest = r.Number "against_best"; AgainstBestLow = r.Number "against_best_low"
                   AgainstBestHigh = r.Number "against_best_high"; Total = r.Number "against_best_total"
                   TotalLow = r.Number "against_best_total_low"; TotalHigh = r.Number "against_best_total_high"
                   WorstEven = r.Count "worst_even"; WorstOdd = r.Count "worst_odd"; AgainstWorst = r.Number "against_worst"
                   AgainstWorstLow = r.Number "against_worst_low"; AgainstWorstHigh = r.Number "against_worst_high"
+                  Fresh = r.Number "fresh"; FreshLow = r.Number "fresh_low"; FreshHigh = r.Number "fresh_high"
                   Twin = r.Number "twin"; TwinLow = r.Number "twin_low"; TwinHigh = r.Number "twin_high" })
           Reuse =
             table dir "speculative_reuse.csv" "lambda,reuse,cost,quality" (fun r ->

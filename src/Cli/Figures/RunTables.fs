@@ -58,11 +58,13 @@ type SpeculationTime =
 
 /// The adaptive draft length of one chain against the fixed ones, as ratios of time with bootstrap intervals (above 1
 /// where it is faster). Best and worst lengths are chosen on the even and on the odd rounds, each timed on the other
-/// half; Total counts means where the others count medians. Twin is one fixed length against itself.
+/// half; Total counts means where the others count medians, and Fresh is the same for decoders that begin each round from
+/// nothing. Twin is one fixed length against itself.
 type SpeculationAdaptive =
     { Target: string; Chain: string; BestEven: int; BestOdd: int; AgainstBest: float; AgainstBestLow: float; AgainstBestHigh: float
       Total: float; TotalLow: float; TotalHigh: float
       WorstEven: int; WorstOdd: int; AgainstWorst: float; AgainstWorstLow: float; AgainstWorstHigh: float
+      Fresh: float; FreshLow: float; FreshHigh: float
       Twin: float; TwinLow: float; TwinHigh: float }
 
 /// A point of the front of the cascade with or without reuse of the earlier answer as draft.

@@ -34,9 +34,10 @@ module SpeculativeTables =
             |> Array.map (fun a ->
                 [| escape a.Target; escape a.Chain; lengths a.BestEven a.BestOdd
                    interval 3 a.AgainstBest a.AgainstBestLow a.AgainstBestHigh; interval 3 a.Total a.TotalLow a.TotalHigh
+                   interval 3 a.Fresh a.FreshLow a.FreshHigh
                    lengths a.WorstEven a.WorstOdd; interval 2 a.AgainstWorst a.AgainstWorstLow a.AgainstWorstHigh
                    interval 3 a.Twin a.TwinLow a.TwinHigh |])
-        ReportTables.table (heads "target|chain|best length|its time over adaptive's|in all, by means|worst length|its time over adaptive's|length 3 over itself", rows)
+        ReportTables.table (heads "target|chain|best length|its time over adaptive's|by means|from nothing|worst length|its time over adaptive's|length 3 over itself", rows)
 
     let private signals (data: RunData) =
         let rows =
@@ -52,7 +53,8 @@ module SpeculativeTables =
         + "sums of each prompt's median over rounds, with 95 % bootstrap intervals over the prompts; they are this machine's.</p>\n"
         + (if data.SpeculationTimes.Length > 0 then times data else "")
         + "<p>The adaptive draft length against fixed ones: above 1 it is faster. The best and the worst length are chosen on one half "
-        + "of the rounds and timed on the other, both ways round. By means, what adaptive spends on planning counts too. The last "
+        + "of the rounds and timed on the other, both ways round. By means, what adaptive spends on planning counts too; from nothing, "
+        + "so does what it learns in the first requests of a server. The last "
         + "column times two decoders that do not differ: what the measurement can tell apart.</p>\n"
         + (if data.SpeculationAdaptive.Length > 0 then adaptive data else "")
         + "<p>Tokens per forward of the target against the formula at the measured acceptance rate. The formula assumes that "

@@ -36,6 +36,10 @@ public sealed class DraftController
 {
     private const double PriorStrength = 2;
 
+    /// <summary>Standard errors that are added to the share accepted. A class of confidence that its first few tokens put
+    /// below the threshold would otherwise never be drafted again, and so never be found to be better.</summary>
+    private const double Optimism = 1;
+
     /// <summary>Draft length until the first plan: a prior that drafts nothing would never find out that it is wrong.</summary>
     private const int FirstLength = 4;
 
@@ -120,7 +124,7 @@ public sealed class DraftController
                 _accepted[b] += accepted[b];
                 _seen += tested[b];
             }
-            // Planning takes about a millisecond; at every doubling it stays negligible.
+            // Planning takes a fraction of a millisecond; at every doubling it stays negligible.
             if (_seen >= 32 && (_seen >= 2 * _planned || ++_unplanned >= PlanAgain)) Plan();
         }
     }
@@ -146,7 +150,8 @@ public sealed class DraftController
         double total = 0;
         for (int b = 0; b < DraftBlock.Bins; b++)
         {
-            acceptance[b] = (_accepted[b] + PriorStrength * acceptance[b]) / (_tested[b] + PriorStrength);
+            double tested = _tested[b] + PriorStrength, mean = (_accepted[b] + PriorStrength * acceptance[b]) / tested;
+            acceptance[b] = Math.Min(1, mean + Optimism * Math.Sqrt(mean * (1 - mean) / tested));
             total += share[b] = _offered[b] + 0.5;
         }
         for (int b = 0; b < DraftBlock.Bins; b++) share[b] /= total;

@@ -56,7 +56,7 @@ public static class SpeculativeExperiment
         CsvFile.Write(Path.Combine(folder, "speculative_positions.csv"), "target,chain,length,position,tested,accepted,acceptance", positions);
         CsvFile.Write(Path.Combine(folder, "speculative_times.csv"), "target,chain,length,tokens_per_forward,drafted_per_forward,seconds_per_token,speedup,speedup_low,speedup_high,formula_speedup,different_tokens", times);
         CsvFile.Write(Path.Combine(folder, "speculative_adaptive.csv"), "target,chain,best_even,best_odd,against_best,against_best_low,against_best_high,against_best_naive,"
-            + "against_best_total,against_best_total_low,against_best_total_high,worst_even,worst_odd,against_worst,against_worst_low,against_worst_high,twin,twin_low,twin_high", adaptive);
+            + "against_best_total,against_best_total_low,against_best_total_high,worst_even,worst_odd,against_worst,against_worst_low,against_worst_high,fresh,fresh_low,fresh_high,twin,twin_low,twin_high", adaptive);
     }
 
     private static object?[] Counts(SpeculativeSetup setup, SpeculativeRuns runs, int way)
@@ -85,11 +85,12 @@ public static class SpeculativeExperiment
     {
         int[] lengths = [.. Enumerable.Range(1, runs.Adaptive - 1)];
         AdaptiveComparison c = timed.Compare(runs.Adaptive, lengths);
+        Interval fresh = timed.Compare(runs.Fresh, lengths).Total;
         Interval twin = timed.Ratio(lengths.Single(w => runs.Ways[w].Length == SpeculativeSetup.Twin), runs.Twin);
         int Length(int way) => runs.Ways[way].Length;
         return [runs.Ways[1].Target, runs.Ways[1].Chain, Length(c.Best[0]), Length(c.Best[1]), c.AgainstBest.Estimate, c.AgainstBest.Low, c.AgainstBest.High, c.Naive,
             c.Total.Estimate, c.Total.Low, c.Total.High, Length(c.Worst[0]), Length(c.Worst[1]), c.AgainstWorst.Estimate, c.AgainstWorst.Low, c.AgainstWorst.High,
-            twin.Estimate, twin.Low, twin.High];
+            fresh.Estimate, fresh.Low, fresh.High, twin.Estimate, twin.Low, twin.High];
     }
 
     /// <summary>The first test prompts that the target answers at length.</summary>

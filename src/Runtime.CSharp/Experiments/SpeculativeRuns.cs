@@ -4,7 +4,8 @@ using OptimalStopping.Runtime.Decoding;
 namespace OptimalStopping.Runtime.Experiments;
 
 /// <summary>What the ways to decode with one chain did on the same prompts, timed in turn.</summary>
-/// <param name="Ways">Plain decoding, the fixed lengths, the adaptive one, a fixed length once more (<see cref="SpeculativeSetup.Twin"/>).</param>
+/// <param name="Ways">Plain decoding, the fixed lengths, the adaptive one, one that starts each round from nothing, a fixed
+/// length once more (<see cref="SpeculativeSetup.Twin"/>).</param>
 /// <param name="Metrics">Per way, summed over the prompts of the last round.</param>
 /// <param name="Seconds">Per way, prompt and round.</param>
 /// <param name="Different">Per way: tokens that are not the target's own, over all rounds. Has to be 0.</param>
@@ -12,7 +13,10 @@ namespace OptimalStopping.Runtime.Experiments;
 internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, SpeculationMetrics[] Metrics, double[][][] Seconds, long[] Different, int[] AnswerLengths)
 {
     /// <summary>Index of the adaptive way.</summary>
-    public int Adaptive => Ways.Count - 2;
+    public int Adaptive => Ways.Count - 3;
+
+    /// <summary>Index of the adaptive way whose controllers are new in each round.</summary>
+    public int Fresh => Ways.Count - 2;
 
     /// <summary>Index of the second decoder of a fixed length.</summary>
     public int Twin => Ways.Count - 1;

@@ -9,7 +9,7 @@ namespace OptimalStopping.Runtime.Experiments;
 /// <summary>One way to decode with a target: which models draft, and how long.</summary>
 /// <param name="Chain">Names from the first drafter to the target, joined by <c>&gt;</c>; <c>lookup</c> for prompt lookup.</param>
 /// <param name="Length">The fixed draft length of every step; 0 for adaptive, -1 for plain decoding.</param>
-/// <param name="NewDecoder">Builds a decoder; all of one way share its controllers, and so what they have learnt.</param>
+/// <param name="NewDecoder">Builds a decoder. Those of one way share what they learn, unless they are to know nothing.</param>
 /// <param name="ExpectedSeconds">Seconds per token of the target by the theory's formulas, from the acceptance rates of
 /// each step (first drafter first); null where none applies.</param>
 internal sealed record SpeculativeSetup(string Target, string Chain, int Length, Func<SpeculativeDecoder> NewDecoder, Func<double[], double>? ExpectedSeconds)
@@ -25,7 +25,8 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
     public string LengthName => Length switch { 0 => "adaptive", -1 => "none", _ => Length.ToString(System.Globalization.CultureInfo.InvariantCulture) };
 
     /// <summary>Every chain for one target: each smaller stage as drafter, prompt lookup, and the chain of all stages. Each
-    /// has plain decoding first, then the fixed lengths, then the adaptive one, then length <see cref="Twin"/> once more.</summary>
+    /// has plain decoding first, then the fixed lengths, the adaptive one, an adaptive one whose decoders know nothing yet, and length
+    /// <see cref="Twin"/> once more.</summary>
     /// <param name="costs">What a drafter and its verifier, two stages, cost in turn; for drafts of up to <see cref="Longest"/>.</param>
     public static List<SpeculativeSetup[]> Of(ModelLadder ladder, int target, Func<int, int, ForwardCosts> costs)
     {
@@ -49,19 +50,18 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
 
         void Add(int[] stages, bool lookup, IEnumerable<int> lengths, Func<int, double[], double>? expected) => chains.Add(
             [plain, .. lengths.Select(g => Way(stages, g, lookup, expected is null ? null : rates => expected(g, rates))),
-                Way(stages, 0, lookup, null), Way(stages, Twin, lookup, null)]);
+                Way(stages, 0, lookup, null), Way(stages, 0, lookup, null, learns: false), Way(stages, Twin, lookup, null)]);
 
-        SpeculativeSetup Way(int[] stages, int length, bool lookup, Func<double[], double>? expected)
+        SpeculativeSetup Way(int[] stages, int length, bool lookup, Func<double[], double>? expected, bool learns = true)
         {
-            var controllers = new List<DraftController>();
-            if (lookup) controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(new ForwardCosts(0, 0, costs(0, stages[0]).Verify)));
             // A drafted token costs a forward of the stage below: an upper bound where that one speculates itself.
-            foreach ((int below, int stage) in stages.Zip(stages.Skip(1)))
-                controllers.Add(length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(costs(below, stage)));
+            IEnumerable<ForwardCosts> Steps() => lookup ? [new ForwardCosts(0, 0, costs(0, stages[0]).Verify)] : stages.Zip(stages.Skip(1), costs);
+            DraftController[] Controllers() => [.. Steps().Select(step => length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(step))];
+            DraftController[]? learning = learns ? Controllers() : null;
             string chain = (lookup ? "lookup>" : "") + string.Join('>', stages.Select(k => names[k]));
             ITokenModel[] models = [.. stages.Select(k => ladder.Models[k])];
             return new SpeculativeSetup(names[target], chain, length, () => new SpeculativeDecoder(
-                models, ladder.Tokenizer.StopTokens, ladder.File.MaxTokens, controllers, lookup ? () => new LookupDraft() : null), expected);
+                models, ladder.Tokenizer.StopTokens, ladder.File.MaxTokens, learning ?? Controllers(), lookup ? () => new LookupDraft() : null), expected);
         }
     }
 

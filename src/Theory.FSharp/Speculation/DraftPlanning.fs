@@ -16,31 +16,34 @@ type DraftPlan =
 [<RequireQualifiedAccess>]
 module DraftPlanning =
 
-    let private cells = 200
+    let private cells = 100
 
-    /// Values on the grid of survival probabilities 0, 1/cells .. 1, interpolated between. They are convex, so that this
-    /// errs upwards, by less than 1e-3.
-    let inline private at (values: float[]) (survival: float) =
+    /// Where a survival probability lies on the grid 0, 1/cells .. 1: the point below it, and the share of the next.
+    let inline private place (survival: float) =
         let x = survival * float cells
         let i = min (cells - 1) (int x)
-        values[i] + (x - float i) * (values[i + 1] - values[i])
+        struct (i, x - float i)
 
-    /// Backward induction at a rate: nets[j] becomes what the best rule nets from j drafted tokens on, E[tokens still to
-    /// come - rate cost], for each survival probability, and costs[j] what it costs.
-    let private induct (law: DiscreteLaw) (draftCost: float) (verify: float[]) (rate: float) (nets: float[][]) (costs: float[][]) =
-        let longest = verify.Length - 1
-        Array.fill nets[longest] 0 (cells + 1) (-rate * verify[longest])
-        Array.fill costs[longest] 0 (cells + 1) verify[longest]
-        for j in longest - 1 .. -1 .. 0 do
-            let stop, later, spent = -rate * verify[j], nets[j + 1], costs[j + 1]
+    /// Values on the grid, interpolated. They are convex, so that this errs upwards, by less than 1e-3.
+    let inline private at (values: float[]) (struct (i, share)) = values[i] + share * (values[i + 1] - values[i])
+
+    /// Backward induction at a rate. nets[j] becomes E[tokens - rate cost] of the best rule from the j-th drafted token on,
+    /// itself included (for j = 0 the target's own), for each probability that it survives, and costs[j] its cost alone.
+    /// places[i][a]: where the survival i / cells lies after a token of acceptance a.
+    let private induct (law: DiscreteLaw) (draftCost: float) (verify: float[]) (places: struct (int * float)[][]) rate (nets: float[][]) (costs: float[][]) =
+        for j in verify.Length - 1 .. -1 .. 0 do
+            let stop = -rate * verify[j]
             for i in 0 .. cells do
-                let mutable net, cost = -rate * draftCost, draftCost
-                for a in 0 .. law.Values.Length - 1 do
-                    let survival = float i / float cells * law.Values[a]
-                    let kept = survival + at later survival
-                    net <- net + law.Probabilities[a] * max stop kept
-                    cost <- cost + law.Probabilities[a] * (if kept > stop then at spent survival else verify[j])
-                nets[j][i] <- max stop net
+                let mutable net, cost = -infinity, verify[j]
+                if j < verify.Length - 1 then
+                    net <- -rate * draftCost
+                    cost <- draftCost
+                    let places, later, spent = places[i], nets[j + 1], costs[j + 1]
+                    for a in 0 .. places.Length - 1 do
+                        let kept = at later places[a]
+                        net <- net + law.Probabilities[a] * max stop kept
+                        cost <- cost + law.Probabilities[a] * (if kept > stop then at spent places[a] else verify[j])
+                nets[j][i] <- float i / float cells + max stop net
                 costs[j][i] <- if net > stop then cost else verify[j]
 
     /// Least survival probability from which a nondecreasing gain is positive: -1 for all, infinity for none.
@@ -69,14 +72,15 @@ module DraftPlanning =
         let longest = verifyCosts.Length - 1
         let grids () = Array.init (longest + 1) (fun _ -> Array.zeroCreate (cells + 1))
         let nets, costs = grids (), grids ()
+        let places = Array.init (cells + 1) (fun i -> law.Values |> Array.map (fun a -> place (float i / float cells * a)))
         // Dinkelbach's iteration: the rate of the rule that is best at one rate is the next, until it rises no more. Not
         // drafting earns the first.
         let rec improve rate =
-            induct law draftCost verifyCosts rate nets costs
-            let next = rate + (1.0 + nets[0][cells]) / costs[0][cells]
-            if next <= rate * (1.0 + 1e-12) then rate else improve next
+            induct law draftCost verifyCosts places rate nets costs
+            let next = rate + nets[0][cells] / costs[0][cells]
+            if next <= rate * (1.0 + 1e-9) then rate else improve next
         let rate = improve (1.0 / verifyCosts[0])
-        let kept j survival = survival + at nets[j + 1] survival
+        let kept j survival = at nets[j + 1] (place survival)
         let further j survival =
             let mutable sum = -rate * draftCost
             for a in 0 .. law.Values.Length - 1 do
