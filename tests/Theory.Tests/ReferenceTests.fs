@@ -75,15 +75,20 @@ let tests =
                 { Menu = Menu.thresholds (n, m); Feedback = Feedback.StagesRun; Side = SideExpert.PosteriorSampling; Horizon = horizon
                   Range = range; ContinueCosts = Array.create 3 0.1; Seed = 1UL }
             let state = { Nest.init settings with Round = 7 }
-            // B ln(2(N+1)/delta)/(2 gamma) is 3186.2751531726370 with the learner's gamma and half of it with the damped one.
-            relative (Nest.certificateA (state, delta)) 1593.137576628585 "nothing lost yet: the slack alone"
-            relative (Nest.certificateA ({ state with Incurred = 5.0 }, delta)) (1593.137576628585 + 5.0 * range) "own losses"
-            let high = { state with Incurred = 5000.0; Losses = Array.create 1331 4500.0; SideLoss = 4400.0; DampedSideLoss = 9000.0 }
-            relative (Nest.certificateA ({ high with DampedLosses = Array.create 1331 2000.0 }, delta)) (3186.275153172637 + 600.0 * range) "the learner's own estimates"
-            relative (Nest.certificateA ({ high with DampedLosses = Array.create 1331 4300.0 }, delta)) (1593.137576628585 + 700.0 * range) "the damped ones"
+            // B ln(3(N+1)/delta)/a for the stakes 2 gamma, 8 gamma, 32 gamma.
+            let small, middle, large = 3304.981930056335, 826.2454825140837, 206.56137062852093
+            relative (Nest.certificateA (state, delta)) large "nothing lost yet: the slack alone"
+            relative (Nest.certificateA ({ state with Incurred = 5.0 }, delta)) (large + 5.0 * range) "own losses"
+            let menu x y z = [| Array.create 1331 x; Array.create 1331 y; Array.create 1331 z |]
+            let high = { state with Incurred = 5000.0; BetLosses = menu 4500.0 4300.0 2000.0; BetSideLosses = [| 9000.0; 9000.0; 9000.0 |] }
+            relative (Nest.certificateA (high, delta)) (middle + 700.0 * range) "the middle stake knows most of the menu"
+            relative (Nest.certificateA ({ high with BetLosses = menu 4500.0 1000.0 900.0 }, delta)) (small + 500.0 * range) "the small one"
+            relative (Nest.certificateA ({ high with BetSideLosses = [| 0.0; 0.0; 3500.0 |] }, delta)) (large + 1500.0 * range) "the side expert, at its own stake"
+            relative (NestRates.betLoss (0.2, 0.6, 0.25)) 1.9935670123451024 "a bet"
+            within 1e-9 (NestRates.betLoss (0.2, 0.6, 0.0)) (NestRates.betLoss (0.2, 0.6, 1e-12)) "rounding left no probability"
             let anytime = { state with Settings = { settings with Horizon = 0 } }
             let gamma = sqrt (logN / (2.0 * 4.0 * 7.0)) / 2.0
-            relative (Nest.certificateA (anytime, delta)) (range * log (2.0 * 1332.0 * 56.0 / delta) / (4.0 * gamma)) "anytime"
+            relative (Nest.certificateA (anytime, delta)) (range * log (3.0 * 1332.0 * 56.0 / delta) / (32.0 * gamma)) "anytime"
             // One stage, one bin, never graded: its optimistic mean is 1.
             let counts = { TabularCounts.create (1, 1) with First = [| 50.0 |] }
             relative (OptStop.certificateB (counts, [||], 20.0, range, delta)) 51.40028722983871 "B"

@@ -70,6 +70,8 @@ M = 1300 * 2
 beta = [sqrt(log(4 * 3 * 2 * M / delta) / (2 * min(row))) for row in counts]
 print("Theorem 11", repr(sum(2 * beta[k] + sum(beta[k + 1:]) for k in range(2))))
 
-print("Certificate A slack", repr(B * log((N + 1) / delta) / (2 * eta / 2)))
+for a in (eta, 4 * eta, 16 * eta):
+    print("Certificate A slack, stake", repr(a), repr(B * log(3 * (N + 1) / delta) / a))
+print("bet of stake .2 on a loss of .6 graded with probability .25", repr(0.6 + log((1 + 0.2 * 0.6 / 0.25) / (1 + 0.2 * 0.6)) / 0.2))
 t, W, earned = 50, 1.0, 20.0
 print("Certificate B, one query type never graded", repr(t * W - earned + B * sqrt(0.5 * t * log(t * (t + 1) / delta))))

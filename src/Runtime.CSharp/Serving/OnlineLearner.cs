@@ -73,7 +73,7 @@ internal sealed class OnlineLearner
             NestState after = Nest.observe(drawn, new Outcome(path, qualities, _pathCost), stop);
             _state = new NestState(
                 _state.Settings, _state.Round + 1, Grown(_state.Losses, after.Losses, drawn.Losses), 0,
-                Grown(_state.DampedLosses, after.DampedLosses, drawn.DampedLosses), 0,
+                [.. _state.BetLosses.Select((losses, j) => Grown(losses, after.BetLosses[j], drawn.BetLosses[j]))], _state.BetSideLosses,
                 _state.Incurred + (after.Incurred - drawn.Incurred), _state.Counts);
             _version++;
             Remember();
@@ -113,7 +113,8 @@ internal sealed class OnlineLearner
             index.Add(losses, path, loss);
             rounds++;
         }
-        return new NestState(settings, rounds, losses, 0, [.. losses], 0, 0, TabularCountsModule.create(n, settings.Menu.Bins));
+        NestState cold = Nest.init(settings);
+        return new NestState(settings, rounds, losses, 0, [.. cold.BetLosses.Select(_ => losses.ToArray())], cold.BetSideLosses, 0, TabularCountsModule.create(n, settings.Menu.Bins));
     }
 
     // Stops where the table of the stage says so for the confidence's bin.

@@ -14,12 +14,13 @@ module Nest =
             raise (ArgumentOutOfRangeException("Range", settings.Range, "expected a finite number of at least 1"))
         if settings.ContinueCosts.Length <> settings.Menu.Stages - 1 then
             raise (ArgumentException($"expected {settings.Menu.Stages - 1} costs of going on, got {settings.ContinueCosts.Length}"))
+        let stakes = if settings.Feedback = Feedback.Full then 0 else (NestRates.stakes 1.0).Length
         { Settings = settings
           Round = 0
           Losses = Array.zeroCreate (Menu.size settings.Menu)
           SideLoss = 0.0
-          DampedLosses = Array.zeroCreate (if settings.Feedback = Feedback.Full then 0 else Menu.size settings.Menu)
-          DampedSideLoss = 0.0
+          BetLosses = Array.init stakes (fun _ -> Array.zeroCreate (Menu.size settings.Menu))
+          BetSideLosses = Array.zeroCreate stakes
           Incurred = 0.0
           Counts = TabularCounts.create (settings.Menu.Stages, settings.Menu.Bins) }
 

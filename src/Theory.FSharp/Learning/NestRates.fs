@@ -7,10 +7,17 @@ type NestRates = { Eta: float; Gamma: float }
 [<RequireQualifiedAccess>]
 module NestRates =
 
-    /// How much larger the second gamma of Certificate A is than the learner's. Any constant is valid. A larger one has less
-    /// slack ln(N/delta)/(2 gamma) and takes more from the estimates of policies that are rarely graded; 2 was the best of 2,
-    /// 3.5 and 8 on the recorded ladder.
-    let damping = 2.0
+    /// The stakes of Certificate A: 1, 4 and 16 times 2 gamma. Any constants are valid. A bet of stake a knows a policy's loss
+    /// up to ln(3(N+1)/delta)/a and what it takes from the estimate, a/2 times the sum of loss^2 (1/o - o): little for a
+    /// policy that is graded often (o near 1), much for one that hardly ever is. So each policy has its own best stake.
+    let stakes (gamma: float) : float[] = [| 2.0 * gamma; 8.0 * gamma; 32.0 * gamma |]
+
+    /// What a bet of stake a > 0 counts of a loss in [0,1] that was graded and had probability `graded` of that:
+    /// loss + ln((1 + a loss/graded)/(1 + a loss))/a. What was not graded counts 0. It lies between
+    /// loss/(graded + a/2), the estimate of implicit exploration, and loss/graded, and is the loss itself at graded = 1; it
+    /// falls as the stake or `graded` rises (paper, section 6). A probability below 1e-12 counts as that: rounding may have left none.
+    let betLoss (stake: float, loss: float, graded: float) : float =
+        loss + log ((1.0 + stake * loss / max 1e-12 graded) / (1.0 + stake * loss)) / stake
 
     /// D of Theorem 4: 1 (F), n (B), min(n, ln(1+T)) (S; n below T = 20).
     let depth (feedback: Feedback, stages: int, horizon: float) : float =

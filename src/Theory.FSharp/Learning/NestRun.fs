@@ -21,7 +21,8 @@ type NestRun(initial: NestState) =
     let logN = NestRates.logComparators (policies, hasSide)
     let anytime = settings.Horizon = 0
     let losses = Array.copy initial.Losses
-    let damped = Array.copy initial.DampedLosses
+    let bets = initial.BetLosses |> Array.map Array.copy
+    let sideBets = Array.copy initial.BetSideLosses
     let counts = TabularCounts.copy initial.Counts
     let weights: float[] = Array.zeroCreate policies
     let sideStop: bool[][] = Array.init (n - 1) (fun _ -> Array.zeroCreate m)
@@ -30,10 +31,10 @@ type NestRun(initial: NestState) =
     let masses: float[] = Array.zeroCreate n
     let stepLoss: float[] = Array.zeroCreate n
     let stepFactor: float[] = Array.zeroCreate n
-    let stepDamped: float[] = Array.zeroCreate n
+    let stepGraded: float[] = Array.zeroCreate n
+    let stepBet: float[] = Array.zeroCreate n
     let mutable round = initial.Round
     let mutable sideLoss = initial.SideLoss
-    let mutable dampedSideLoss = initial.DampedSideLoss
     let mutable incurred = initial.Incurred
     let mutable rates = Unchecked.defaultof<NestRates>
     let mutable sideWeight = 0.0
@@ -46,15 +47,27 @@ type NestRun(initial: NestState) =
     let ratesAt t =
         if anytime then NestRates.anytime (feedback, n, logN, t) else NestRates.tuned (feedback, n, logN, settings.Horizon)
 
-    let least (menuLosses: float[]) (side: float) =
-        let mutable least = if hasSide then side else infinity
-        for x in menuLosses do
+    let leastLoss () =
+        let mutable least = if hasSide then sideLoss else infinity
+        for x in losses do
             least <- min least x
+        least
+
+    /// The least of all comparators' certified losses: of each, what its best bet says, less that bet's slack.
+    let leastCertified (slack: float[]) =
+        let certified (bet: int -> float) =
+            let mutable best = -infinity
+            for j in 0 .. slack.Length - 1 do
+                best <- max best (bet j - slack[j])
+            best
+        let mutable least = if hasSide then certified (fun j -> sideBets[j]) else infinity
+        for i in 0 .. policies - 1 do
+            least <- min least (certified (fun j -> bets[j].[i]))
         least
 
     /// Weights from scratch: prior * exp(-eta (L - min L)), scaled so that a menu policy's prior is 1.
     let rebuild () =
-        let least, eta = least losses sideLoss, rates.Eta
+        let least, eta = leastLoss (), rates.Eta
         let shift, slope = Vector<float> least, Vector<float>(-eta)
         let mutable i = 0
         while i <= policies - Vector<float>.Count do
@@ -83,14 +96,23 @@ type NestRun(initial: NestState) =
         remaining <- remaining - masses[k]
         reached <- k + 1
 
+    /// What the bets make of the stages first .. last, which were graded.
+    let placeBets outcome first last =
+        let stakes = NestRates.stakes rates.Gamma
+        for j in 0 .. stakes.Length - 1 do
+            for k in first .. last do
+                stepBet[k] <- NestRates.betLoss (stakes[j], Outcome.loss (outcome, k, settings.Range), stepGraded[k])
+            index.Update(bets[j], [||], path, first, last, stepBet, [||])
+            if hasSide && first <= sideStopped && sideStopped <= last then sideBets[j] <- sideBets[j] + stepBet[sideStopped]
+
     /// The state after what was observed so far (copies).
     member _.State : NestState =
         { Settings = settings
           Round = round
           Losses = Array.copy losses
           SideLoss = sideLoss
-          DampedLosses = Array.copy damped
-          DampedSideLoss = dampedSideLoss
+          BetLosses = bets |> Array.map Array.copy
+          BetSideLosses = Array.copy sideBets
           Incurred = incurred
           Counts = TabularCounts.copy counts }
 
@@ -139,15 +161,14 @@ type NestRun(initial: NestState) =
             reaching <- reaching - masses[k]
             if k >= first then
                 stepLoss[k] <- Outcome.loss (outcome, k, settings.Range) / (graded + rates.Gamma)
-                stepDamped[k] <- Outcome.loss (outcome, k, settings.Range) / (graded + NestRates.damping * rates.Gamma)
+                stepGraded[k] <- graded
                 stepFactor[k] <- exp (-rates.Eta * stepLoss[k])
         index.Update(losses, (if anytime then [||] else weights), path, first, last, stepLoss, stepFactor)
-        if feedback <> Feedback.Full then index.Update(damped, [||], path, first, last, stepDamped, stepFactor)
         if hasSide && first <= sideStopped && sideStopped <= last then
             sideLoss <- sideLoss + stepLoss[sideStopped]
-            if feedback <> Feedback.Full then dampedSideLoss <- dampedSideLoss + stepDamped[sideStopped]
             sideWeight <- sideWeight * stepFactor[sideStopped]
         if not anytime then total <- MenuIndex.Total weights + sideWeight
+        if feedback <> Feedback.Full then placeBets outcome first last
         incurred <- incurred + Outcome.loss (outcome, stop, settings.Range)
         TabularCounts.record (counts, feedback, outcome, stop)
         round <- round + 1
@@ -161,20 +182,16 @@ type NestRun(initial: NestState) =
     override _.SidePolicy = if hasSide then sideStop else [||]
     override _.Counts = counts
 
-    /// Certificate A: B [incurred loss - min L + ln(2(N+1)/delta)/(2 gamma)], the smaller one of two: L and gamma the learner's
-    /// own, and the damped losses with their larger gamma (Lemma 6 holds for each; the 2 is the union). Valid for all t at
-    /// once. With the anytime schedule (N+1) t(t+1) stands for N+1: Lemma 6 at gamma_t, the least so far, and a union over
-    /// t. Under F the regret is observed. 0 before the first query.
+    /// Certificate A: B [incurred loss - min over policies of max over stakes a of (loss by that bet - ln(3(N+1)/delta)/a)].
+    /// Each bet holds for each policy (paper, section 6); 3(N+1) is the union. Valid for all t at once. With the anytime schedule
+    /// (N+1) t(t+1) stands for N+1: the bets at the stakes of gamma_t, the least so far, and a union over t. Under F the regret
+    /// is observed. 0 before the first query.
     override _.CertificateA(delta) =
         if not (delta > 0.0 && delta < 1.0) then
             raise (ArgumentOutOfRangeException(nameof delta, delta, "expected a number strictly between 0 and 1"))
-        let regret leastLoss = settings.Range * (incurred - leastLoss)
         if round = 0 then 0.0
-        elif feedback = Feedback.Full then regret (least losses sideLoss)
+        elif feedback = Feedback.Full then settings.Range * (incurred - leastLoss ())
         else
-            let t = float round
-            let unions = 2.0 * float comparators * (if anytime then t * (t + 1.0) else 1.0)
-            let gamma = (ratesAt round).Gamma
-            let slack gamma = settings.Range * log (unions / delta) / (2.0 * gamma)
-            min (regret (least losses sideLoss) + slack gamma)
-                (regret (least damped dampedSideLoss) + slack (NestRates.damping * gamma))
+            let t, stakes = float round, NestRates.stakes (ratesAt round).Gamma
+            let unions = float stakes.Length * float comparators * (if anytime then t * (t + 1.0) else 1.0)
+            settings.Range * (incurred - leastCertified (stakes |> Array.map (fun stake -> log (unions / delta) / stake)))

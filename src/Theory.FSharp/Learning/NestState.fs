@@ -30,10 +30,10 @@ type NestState =
       /// Estimated cumulative loss of each menu policy, and of the side expert.
       Losses: float[]
       SideLoss: float
-      /// The same losses estimated with `NestRates.damping` times gamma, for the certificate only: lower in the mean, and
-      /// nearer to it. Empty under Full feedback, where nothing is estimated.
-      DampedLosses: float[]
-      DampedSideLoss: float
+      /// The same losses estimated by betting, for the certificate only: one array for each of `NestRates.stakes`.
+      /// Empty under Full feedback, where nothing is estimated.
+      BetLosses: float[][]
+      BetSideLosses: float[]
       /// Sum of the losses that the learner itself incurred.
       Incurred: float
       /// What the side expert learns from.

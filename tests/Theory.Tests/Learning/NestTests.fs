@@ -29,6 +29,10 @@ let internal rates (state: NestState) =
     if s.Horizon > 0 then NestRates.tuned (s.Feedback, s.Menu.Stages, logN, s.Horizon)
     else NestRates.anytime (s.Feedback, s.Menu.Stages, logN, state.Round + 1)
 
+/// Losses by the bet of stake j, the side expert's last, as `losses` has the learner's own.
+let internal betLosses (state: NestState) j =
+    if state.Settings.Side = SideExpert.None then state.BetLosses[j] else Array.append state.BetLosses[j] [| state.BetSideLosses[j] |]
+
 /// o_k from the definition: the probability that the reward of stage k is graded on this path.
 let internal gradedProbability (feedback: Feedback) (w: float[]) (stops: int[]) k =
     let mass condition = Array.fold2 (fun sum w stop -> if condition stop then sum + w else sum) 0.0 w stops
@@ -77,23 +81,46 @@ let tests =
                         Outcome.loss (query, k, range) * o / (o + (rates state).Gamma))
                 allWithin 1e-9 mean expected $"{feedback}"
 
-        testCase "damped losses: an estimated loss is loss / (o + 2 gamma) where it is graded, 300 random states" <| fun () ->
+        testCase "bet losses: what is graded counts loss + ln((1 + a loss/o)/(1 + a loss))/a, 300 random states" <| fun () ->
             let random = Random 33
-            let damped (state: NestState) =
-                if state.Settings.Side = SideExpert.None then state.DampedLosses else Array.append state.DampedLosses [| state.DampedSideLoss |]
             for state in warmStates random 300 do
                 let feedback, n = state.Settings.Feedback, state.Settings.Menu.Stages
                 let query = outcome random n state.Settings.Menu.Bins
                 let w, stops = weights state, stopStages state query.Bins
                 let stop = stops[random.Next stops.Length]
                 let next = Nest.observe (state, query, stop)
-                if feedback = Feedback.Full then Expect.equal (next.DampedLosses, next.DampedSideLoss) ([||], 0.0) "nothing is estimated"
+                if feedback = Feedback.Full then Expect.equal (next.BetLosses, next.BetSideLosses) ([||], [||]) "nothing is estimated"
                 else
-                    let expected =
-                        stops |> Array.map (fun k ->
-                            let graded = if feedback = Feedback.StagesRun then k <= stop else k = stop
-                            if graded then Outcome.loss (query, k, range) / (gradedProbability feedback w stops k + 2.0 * (rates state).Gamma) else 0.0)
-                    allWithin 1e-9 (Array.map2 (-) (damped next) (damped state)) expected $"{feedback}"
+                    Expect.equal next.BetLosses.Length 3 "three stakes"
+                    for j in 0 .. 2 do
+                        let stake = 2.0 * (rates state).Gamma * [| 1.0; 4.0; 16.0 |][j]
+                        let expected =
+                            stops |> Array.map (fun k ->
+                                let graded = if feedback = Feedback.StagesRun then k <= stop else k = stop
+                                let o, loss = gradedProbability feedback w stops k, Outcome.loss (query, k, range)
+                                if graded then loss + log ((1.0 + stake * loss / o) / (1.0 + stake * loss)) / stake else 0.0)
+                        allWithin 1e-9 (Array.map2 (-) (betLosses next j) (betLosses state j)) expected $"{feedback}, stake {j}"
+
+        testCase "certificate A is at most the one of implicit exploration with the same stakes, at every t" <| fun () ->
+            let n, m, horizon, delta = 3, 3, 150, 0.1
+            for run in 1 .. 24 do
+                let random = Random run
+                let feedback, limit = feedbacks[1 + run % 2], (run / 2 % 2) * horizon
+                let start = Nest.init (settings (Menu.thresholds (n, m)) feedback sides[run / 4 % 3] limit)
+                let explored = Array.init 3 (fun _ -> Array.zeroCreate (weights start).Length)
+                play start horizon (fun _ -> outcome random n m) (SplitMix64(uint64 run)) (fun state o stop next ->
+                    let w, stops, gamma = weights state, stopStages state o.Bins, (rates state).Gamma
+                    let stakes = NestRates.stakes gamma
+                    let slack =
+                        stakes |> Array.map (fun stake ->
+                            log (3.0 * float w.Length * (if limit = 0 then float next.Round * float (next.Round + 1) else 1.0) / delta) / stake)
+                    for j in 0 .. 2 do
+                        stops |> Array.iteri (fun i k ->
+                            if (if feedback = Feedback.StagesRun then k <= stop else k = stop) then
+                                explored[j].[i] <- explored[j].[i] + Outcome.loss (o, k, range) / (gradedProbability feedback w stops k + stakes[j] / 2.0))
+                    let least = Array.min (Array.init w.Length (fun i -> Array.max (Array.init 3 (fun j -> explored[j].[i] - slack[j]))))
+                    let old, bet = range * (next.Incurred - least), Nest.certificateA (next, delta)
+                    Expect.isTrue (bet <= old + 1e-9) $"run {run}, t = {next.Round}: {bet} <= {old}") |> ignore
 
         testCase "property 18: an update touches exactly the policies it may, and never looks at what was not seen" <| fun () ->
             let random = Random 34

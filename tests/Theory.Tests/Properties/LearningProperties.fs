@@ -188,6 +188,37 @@ let tests =
                 let settings = settingsFor model feedbacks[1 + seed % 2] sides[seed / 2 % 3] (if seed / 6 % 2 = 0 then 300 else 0)
                 play model settings 300 seed (fun driver realised _ t -> atMost 1e-9 realised (driver.CertificateA sure) $"t = {t}")
 
+        property 150 "P22b a bet's capital is a martingale: over the policy drawn, its mean factor is 1" <| fun (Seed seed) ->
+            let random, state = state seed
+            let feedback, n = state.Settings.Feedback, state.Settings.Menu.Stages
+            if feedback <> Feedback.Full then
+                let query = outcome random n state.Settings.Menu.Bins
+                let w, stops = weights state, stopStages state query.Bins
+                for j in 0 .. 2 do
+                    let stake = (NestRates.stakes (NestTests.rates state).Gamma)[j]
+                    let mean = Array.zeroCreate w.Length
+                    for stop in Array.distinct stops do
+                        let probability = NestTests.gradedProbability Feedback.Returned w stops stop
+                        let before, after = NestTests.betLosses state j, NestTests.betLosses (Nest.observe (state, query, stop)) j
+                        stops |> Array.iteri (fun i k ->
+                            let loss = Outcome.loss (query, k, range)
+                            let graded = if feedback = Feedback.StagesRun then k <= stop else k = stop
+                            let factor = if graded then exp (stake * (after[i] - before[i] - loss)) else 1.0 / (1.0 + stake * loss)
+                            mean[i] <- mean[i] + probability * factor)
+                    allWithin 1e-9 mean (Array.create w.Length 1.0) $"{feedback}, stake {j}"
+
+        property 500 "P22c a bet counts between implicit exploration and loss/o, exactly where o = 1, less for more stake or o" <| fun (Unit loss) (Unit o) (Unit a) ->
+            let graded, stake = 1e-6 + (1.0 - 1e-6) * o, 1e-4 + 4.0 * a
+            let counted = NestRates.betLoss (stake, loss, graded)
+            atMost (1e-9 * counted) (loss / (graded + stake / 2.0)) counted "implicit exploration with gamma = a/2"
+            atMost (1e-9 * counted) counted (loss / graded) "unbiased estimate"
+            within 1e-12 (NestRates.betLoss (stake, loss, 1.0)) loss "sure to be graded"
+            atMost (1e-9 * counted) (NestRates.betLoss (1.5 * stake, loss, graded)) counted "stake"
+            atMost (1e-9 * counted) (NestRates.betLoss (stake, loss, min 1.0 (1.5 * graded))) counted "graded"
+            let mean = graded * counted
+            atMost 1e-9 mean loss "in the mean no more than the loss"
+            atMost 1e-9 (loss - mean) (stake / 2.0 * loss * loss * (1.0 / graded - graded)) "and no less than the shortfall of section 6"
+
         property 300 "P23 klUCB lies between its mean and Hoeffding's bound, and solves kl = e" <| fun (Unit p) (Unit x) ->
             let e = 3.0 * x
             let upper = ConfidenceBounds.klUpper (p, e)
