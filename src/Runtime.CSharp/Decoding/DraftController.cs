@@ -22,6 +22,14 @@ public sealed record DraftRule(double[] Acceptance, double[] Continue, double[] 
         return new DraftRule(Prior(), always, always);
     }
 
+    /// <summary>No token, of drafts that might have this many.</summary>
+    internal static DraftRule Never(double[] acceptance, int length)
+    {
+        var never = new double[length];
+        Array.Fill(never, double.PositiveInfinity);
+        return new DraftRule(acceptance, never, never);
+    }
+
     internal static double[] Prior() => [.. Enumerable.Range(0, DraftBlock.Bins).Select(ConfidenceBins.Prior)];
 }
 
@@ -57,14 +65,15 @@ public sealed class DraftController
     private readonly DraftRule _first;
     private readonly long[] _offered = new long[DraftBlock.Bins], _tested = new long[DraftBlock.Bins], _accepted = new long[DraftBlock.Bins];
     private readonly bool _adaptive, _timed;
-    private readonly double _begin, _draftCost;
+    private readonly double _begin, _draftCost, _alone;
     private readonly Queue<double> _ratios = new(Remembered);
     private long _seen, _planned, _requests, _unplanned;
     private volatile DraftRule _rule;
     private volatile bool _frozen;
 
     private DraftController(DraftRule rule, ForwardCosts costs, bool adaptive, bool timed) =>
-        (_rule, _first, _begin, _draftCost, _verifyCosts, _adaptive, _timed) = (rule, rule, costs.Begin, costs.Draft, costs.Verify, adaptive, timed);
+        (_rule, _first, _begin, _draftCost, _verifyCosts, _alone, _adaptive, _timed) =
+        (rule, rule, costs.Begin, costs.Draft, costs.Verify, costs.Alone, adaptive, timed);
 
     /// <summary>The rule that is planned at present.</summary>
     public DraftRule Rule => _rule;
@@ -79,7 +88,7 @@ public sealed class DraftController
     public static DraftController Fixed(int length)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
-        return new DraftController(DraftRule.Fixed(length), new ForwardCosts(0, 0, []), adaptive: false, timed: false);
+        return new DraftController(DraftRule.Fixed(length), new ForwardCosts(0, 0, [], 0), adaptive: false, timed: false);
     }
 
     /// <summary>Draft length by optimal stopping, with costs that are measured beforehand and corrected by the requests' own times.</summary>
@@ -90,7 +99,7 @@ public sealed class DraftController
     /// <param name="verifyCosts">Entry g: cost of the forward that verifies g drafted tokens, in the same unit; positive,
     /// at least two entries, the last one being the longest draft allowed.</param>
     public static DraftController Adaptive(double draftCost, double[] verifyCosts) =>
-        Adaptive(new ForwardCosts(0, draftCost, [.. verifyCosts]), timed: false);
+        Adaptive(new ForwardCosts(0, draftCost, [.. verifyCosts], verifyCosts.FirstOrDefault()), timed: false);
 
     private static DraftController Adaptive(ForwardCosts costs, bool timed)
     {
@@ -159,7 +168,9 @@ public sealed class DraftController
         double scale = _ratios.Count < Remembered / 2 ? 1 : _ratios.Order().ElementAt(_ratios.Count / 2);
         double[] costs = [.. _verifyCosts.Select((cost, g) => g == 0 ? cost : cost + scale * _begin)];
         DraftPlan plan = DraftPlanning.optimal(new DiscreteLaw(acceptance, share), scale * _draftCost, costs);
-        Rate = plan.Rate;
-        _rule = new DraftRule(acceptance, plan.Continue, plan.Keep);
+        // Where nothing is drafted the verifier runs alone, faster than between the drafter's forwards.
+        bool drafts = plan.Rate * _alone > 1;
+        Rate = drafts ? plan.Rate : 1 / _alone;
+        _rule = drafts ? new DraftRule(acceptance, plan.Continue, plan.Keep) : DraftRule.Never(acceptance, _verifyCosts.Length - 1);
     }
 }

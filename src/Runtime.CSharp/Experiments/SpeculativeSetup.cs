@@ -55,7 +55,9 @@ internal sealed record SpeculativeSetup(string Target, string Chain, int Length,
         SpeculativeSetup Way(int[] stages, int length, bool lookup, Func<double[], double>? expected, bool learns = true)
         {
             // A drafted token costs a forward of the stage below: an upper bound where that one speculates itself.
-            IEnumerable<ForwardCosts> Steps() => lookup ? [new ForwardCosts(0, 0, costs(0, stages[0]).Verify)] : stages.Zip(stages.Skip(1), costs);
+            // Inside a chain no model ever runs alone.
+            ForwardCosts Step(int below, int stage) => stage == target ? costs(below, stage) : costs(below, stage) with { Alone = costs(below, stage).Verify[0] };
+            IEnumerable<ForwardCosts> Steps() => lookup ? [costs(0, stages[0]).WithoutDrafter] : stages.Zip(stages.Skip(1), Step);
             DraftController[] Controllers() => [.. Steps().Select(step => length > 0 ? DraftController.Fixed(length) : DraftController.Adaptive(step))];
             DraftController[]? learning = learns ? Controllers() : null;
             string chain = (lookup ? "lookup>" : "") + string.Join('>', stages.Select(k => names[k]));

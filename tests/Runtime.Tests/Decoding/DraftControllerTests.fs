@@ -53,6 +53,14 @@ let tests =
             Expect.isFalse (keeps 2 6000 1900) "0.32 of 6,000"
             Expect.isTrue (keeps 2 6000 2300) "0.38 of 6,000"
         }
+        test "drafts only where that beats the verifier running alone" {
+            // One token of acceptance 0.9 for 1.6: 1.19 tokens per unit, against 1 beside the drafter and 1 / alone.
+            let drafts alone =
+                let controller = DraftController.Adaptive(ForwardCosts(0.0, 0.3, [| 1.0; 1.3 |], alone))
+                controller.Learn(ReadOnlySpan(bins 2 9000), ReadOnlySpan(bins 2 9000), ReadOnlySpan(bins 2 8100))
+                controller.Rule.Continue[0] < 1.0
+            Expect.equal [ for alone in [ 1.0; 0.9; 0.8; 0.7 ] -> drafts alone ] [ true; true; false; false ] "by its cost alone"
+        }
         test "learns to earn what the best rule earns, and more than any fixed length" {
             for seed in 1 .. 8 do
                 let random = Random(500 + seed)

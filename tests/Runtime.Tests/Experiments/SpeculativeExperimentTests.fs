@@ -62,6 +62,10 @@ let tests =
             Expect.equal costs.Verify.Length 7 "entries"
             Expect.isGreaterThan costs.Verify[0] 0.0 "above 0"
             Expect.equal (Array.sort costs.Verify) costs.Verify "rising"
+            Expect.isTrue (0.0 < costs.Alone && costs.Alone <= costs.Verify[0]) "alone"
+            let free = costs.WithoutDrafter
+            Expect.equal (free.Begin, free.Draft, free.Verify[0]) (0.0, 0.0, costs.Alone) "without a drafter"
+            Expect.floatClose Accuracy.high (free.Verify[6] - free.Verify[2]) (costs.Verify[6] - costs.Verify[2]) "more tokens cost the same"
         }
         test "traces have no models to run" {
             use folder = new RandomCheckpoint.TemporaryFolder()
