@@ -33,6 +33,9 @@ public sealed class DraftBlock
     /// <summary>Estimated probability that all tokens so far are accepted.</summary>
     public double Survival { get; private set; }
 
+    /// <summary>Whether the draft's length depends on the drafter's confidence.</summary>
+    public bool WantsConfidence => !_rule.IsFixed;
+
     /// <summary>Whether the consumer samples, so that each token's law must come with it.</summary>
     public bool WantsLaws => _laws.Length > 0;
 

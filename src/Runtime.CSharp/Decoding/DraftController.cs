@@ -14,6 +14,9 @@ public sealed record DraftRule(double[] Acceptance, double[] Continue, double[] 
     /// <summary>The longest draft.</summary>
     public int MaxLength => Continue.Length;
 
+    /// <summary>Whether every draft has the greatest length, whatever the drafter's confidence.</summary>
+    public bool IsFixed { get; } = Array.TrueForAll(Continue, least => least < 0) && Array.TrueForAll(Keep, least => least < 0);
+
     /// <summary>Always this many tokens.</summary>
     public static DraftRule Fixed(int length)
     {
