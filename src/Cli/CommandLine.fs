@@ -53,6 +53,8 @@ let private checkCommand (cases: ArgumentCaseInfo list) (words: string list) =
     let names = [ yield! options.Keys; "--help" ]
     let takesText = cases |> List.exists _.IsMainCommand
     let isFlag (word: string) = word.StartsWith("--", StringComparison.Ordinal)
+    // Options of other tools (-h, -o); a text may begin with a dash, as in "-3+5=".
+    let isLetters (word: string) = word.Length > 1 && word[0] = '-' && Seq.forall Char.IsAsciiLetter word[1..]
     let rec check texts = function
         | [] -> ()
         | word :: rest when options.ContainsKey word ->
@@ -69,6 +71,7 @@ let private checkCommand (cases: ArgumentCaseInfo list) (words: string list) =
             match word.Split('=', 2) with
             | [| name; value |] when options.ContainsKey name -> unrecognized word $"; did you mean {name} {value}?"
             | parts -> didYouMean parts[0] names
+        | word :: _ when isLetters word -> didYouMean word names
         | word :: rest when takesText ->
             if texts > 0 then unrecognized word "; text with spaces goes in quotes"
             check (texts + 1) rest

@@ -123,6 +123,7 @@ let private inProcess =
             usage "unrecognized argument: 'evalaute'; did you mean evaluate?" [ "evalaute" ]
             usage "unrecognized argument: '--vesion'; did you mean --version?" [ "--vesion" ]
             usage "unrecognized argument: 'x'\n" [ "theory"; "x" ]
+            usage "unrecognized argument: '-x'\n" [ "decode"; "-x" ]
         }
         test "decode: cost and time in words, a draft's tokens and forwards add up" {
             Expect.equal (Commands.Decode.compared "cheaper" "dearer" 5.0 10.0) "2.0x cheaper" "cheaper"
@@ -168,7 +169,7 @@ let private inProcess =
                 fault "bad.jsonl:1: id: expected a string" [ "calibrate"; "--traces"; at "bad.jsonl"; "--out"; at "out.json" ]
                 File.WriteAllLines(at "few.jsonl", traceLines 3)
                 fault "few.jsonl: expected at least 4 queries on which every one of the 2 models is recorded, got 3" [ "theory"; "--traces"; at "few.jsonl" ]
-                fault "expected at least 4 queries to split, got 3" [ "run"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
+                fault "few.jsonl: expected at least 4 queries to split, got 3" [ "run"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
                 File.WriteAllLines(at "some.jsonl", traceLines 20)
                 usage "--train-queries: expected at least 2, got 0" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "0" ]
                 usage "--train-queries: expected one number without --seeds, got 2" [ "evaluate"; "--traces"; at "some.jsonl"; "--out"; at "out"; "--train-queries"; "5"; "6" ]

@@ -133,12 +133,16 @@ let tests =
                 let listener = new TcpListener(Net.IPAddress.Loopback, 0)
                 listener.Start()
                 let port = (listener.LocalEndpoint :?> Net.IPEndPoint).Port
-                let fails (says: string) arguments =
-                    let result = Toolkit.run ([ "serve"; "--state"; folder ] @ arguments)
+                let failsIn (state: string) (says: string) arguments =
+                    let result = Toolkit.run ([ "serve"; "--state"; state ] @ arguments)
                     Expect.equal result.Code 1 $"{result.Error}"
                     Expect.stringContains result.Error says "message"
                     Expect.equal (result.Error.Trim().Split('\n').Length) 1 $"one line: {result.Error}"
+                let fails = failsIn folder
                 fails $"port {port}: expected a free port" [ "--port"; string port ]
+                let state = Path.Combine(folder, "state")
+                failsIn state $"port {port}: expected a free port" [ "--port"; string port ]
+                Expect.isFalse (Directory.Exists state) "no folder is left where nothing was served"
                 fails "expected API keys in the environment variable TOOLKIT_NO_SUCH_KEY, got none" [ "--key-env"; "TOOLKIT_NO_SUCH_KEY" ]
                 File.WriteAllText(Path.Combine(folder, "p.json"), "{}")
                 fails "p.json" [ "--policy"; Path.Combine(folder, "p.json") ]

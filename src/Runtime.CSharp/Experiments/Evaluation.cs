@@ -33,7 +33,7 @@ public static class Evaluation
     public static EvaluationReport Run(TraceTable table, EvaluationOptions options, IProgress<string>? progress = null)
     {
         var data = table.Ladder;
-        var split = EvaluationSplit.Make(data.Queries, options.TrainFraction, options.Seed);
+        var split = EvaluationSplit.Make(data.Queries, options.TrainFraction, options.Seed, options.Traces);
         var train = split.Train;
         if (options.TrainQueries is { } most)
         {

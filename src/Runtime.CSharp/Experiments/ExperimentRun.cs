@@ -70,7 +70,7 @@ public static class ExperimentRun
             throw new ToolkitException("--experiments speculative: expected a ladder of models to run (--config), got --traces");
         progress("reading the traces", 0);
         TraceTable table = TraceReader.ReadTable(request.Traces!);
-        RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed);
+        RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed, request.Traces!);
         if (request.Policy is not null)
             outcomes = outcomes with { Given = GivenPolicy.On(request.Traces!, table.Models, outcomes, PolicyFile.Load(request.Policy), request.Options.Seed) };
         using RunFolder folder = RunFolder.Claim(request.Out);

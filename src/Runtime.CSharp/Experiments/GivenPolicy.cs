@@ -23,7 +23,7 @@ public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, Recorded
         if (!LadderRecords.AreIn(traces))
             throw new ToolkitException($"{traces}: expected signals of every stage as 'toolkit collect' writes them, since the policy makes its confidences from signals, got none");
         RecordedLadder all = Confidences(LadderRecords.Load(traces), policy);
-        EvaluationSplit split = EvaluationSplit.Make(all.Queries, 0.5, seed);
+        EvaluationSplit split = EvaluationSplit.Make(all.Queries, 0.5, seed, traces);
         return new GivenPolicy(policy.Policy, policy.Lambda, RecordedOutcomes.Select(all, split.Train), RecordedOutcomes.Select(all, split.Test));
     }
 

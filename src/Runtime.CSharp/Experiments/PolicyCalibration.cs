@@ -42,7 +42,7 @@ public static class PolicyCalibration
         }
         LadderRecords records = LadderRecords.Load(traces);
         CheckIndependent(traces, records.RepeatedIds);
-        EvaluationSplit split = EvaluationSplit.Make(records.Records.Count, options.FitFraction, options.Seed);
+        EvaluationSplit split = EvaluationSplit.Make(records.Records.Count, options.FitFraction, options.Seed, traces);
         SignalCalibration signals = SignalCalibration.Fit(records with { Records = [.. split.Train.Select(q => records.Records[q])] });
         return Run(new TraceTable(records.Models, records.ToRecordedLadder(signals)), signals, Path.GetFileName(traces), hash, options, progress);
     }
@@ -72,7 +72,7 @@ public static class PolicyCalibration
         CalibrationOptions options, IProgress<string>? progress)
     {
         RecordedLadder data = table.Ladder;
-        EvaluationSplit split = EvaluationSplit.Make(data.Queries, options.FitFraction, options.Seed);
+        EvaluationSplit split = EvaluationSplit.Make(data.Queries, options.FitFraction, options.Seed, name == "" ? "traces" : name);
         progress?.Report($"fitting on {split.Train.Length} queries");
         FittedPlan plan = PlannedFamily.fit(data, split.Train, ActionSet.Recall);
         int reference = Reference(data, split.Train);

@@ -20,9 +20,9 @@ public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedLadd
         records.Of(LadderRecords.Test).ToRecordedLadder(calibration));
 
     /// <summary>From a trace file: half of its lines, drawn with the seed, calibrate and the other half test.</summary>
-    public static RecordedOutcomes Of(TraceTable table, int seed)
+    public static RecordedOutcomes Of(TraceTable table, int seed, string source = "traces")
     {
-        EvaluationSplit split = EvaluationSplit.Make(table.Ladder.Queries, 0.5, seed);
+        EvaluationSplit split = EvaluationSplit.Make(table.Ladder.Queries, 0.5, seed, source);
         return new RecordedOutcomes(table.Models, Select(table.Ladder, split.Train), Select(table.Ladder, split.Test));
     }
 

@@ -46,6 +46,7 @@ public sealed class LadderServer : IAsyncDisposable
         var book = new PolicyBook(ladder.File, plans, policy, lambda);
         OnlineLearner? learner = !options.Learn ? null
             : new OnlineLearner([.. ladder.File.Stages.Select(stage => stage.Cost)], lambda, plans?.Records ?? throw new ToolkitException("learner: expected a ladder with calibration records, got one without"), seed: 1);
+        string? newFolder = Directory.Exists(options.State) ? null : options.State;
         var desk = new FeedbackDesk(ladder.File, options, book, learner);
         var gate = new RequestGate(options);
         var metrics = new ServerMetrics([.. ladder.File.Stages.Select(stage => stage.Name)], gate, desk);
@@ -63,6 +64,7 @@ public sealed class LadderServer : IAsyncDisposable
         {
             await app.DisposeAsync().ConfigureAwait(false);
             await desk.DisposeAsync().ConfigureAwait(false);
+            if (newFolder is not null) Directory.Delete(newFolder, recursive: true); // holds nothing but the names of an empty log
             throw new ToolkitException($"port {options.Port}: expected a free port, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
         }
         return new LadderServer(app, ladder, desk, gate, metrics)
