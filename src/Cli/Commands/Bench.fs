@@ -64,12 +64,13 @@ let private show (bandwidth: float) threads (all: Figures list) =
         let megabytes (bytes: int64) = number (float bytes / 1e6) 1
         let greedy = if f.GreedyBytes = f.WeightBytes then "" else $" (greedily and alone: {megabytes f.GreedyBytes} MB)"
         printfn "%s: kernels %s, %s MB of weights per token%s" f.Model f.Kernels (megabytes f.WeightBytes) greedy
-        printfn "%-8s %7s %8s %6s %12s %8s %10s" "" "tokens" "context" "batch" "tokens/s" "GB/s" "of memory"
+        printfn "%-8s %7s %8s %6s %12s %8s %10s %10s" "" "tokens" "context" "batch" "tokens/s" "GB/s" "of memory" "head rows"
         for x in f.Figures do
             let rate, share =
                 if x.BytesPerSecond = 0.0 then "", ""
                 else number (x.BytesPerSecond / 1e9) 1, number (100.0 * x.BytesPerSecond / bandwidth) 0 + " %"
-            printfn "%-8s %7d %8d %6d %12s %8s %10s" x.Kind x.Tokens x.Context x.Batch (number x.TokensPerSecond 1) rate share
+            let looked = if Double.IsNaN x.LookedAt then "" else number (100.0 * x.LookedAt) 2 + " %"
+            printfn "%-8s %7d %8d %6d %12s %8s %10s %10s" x.Kind x.Tokens x.Context x.Batch (number x.TokensPerSecond 1) rate share looked
 
 let private json (bandwidth: float) threads (all: Figures list) =
     let models =
@@ -85,6 +86,7 @@ let private json (bandwidth: float) threads (all: Figures list) =
                       batch = x.Batch
                       tokens_per_second = x.TokensPerSecond
                       bytes_per_second = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable x.BytesPerSecond)
+                      head_rows_looked_at = (if Double.IsNaN x.LookedAt then Nullable() else Nullable x.LookedAt)
                       share_of_memory = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable(x.BytesPerSecond / bandwidth)) |}) |})
     printfn "%s" (JsonSerializer.Serialize({| memory_bytes_per_second = bandwidth; threads = threads; models = models |}, JsonSerializerOptions(WriteIndented = true)))
 

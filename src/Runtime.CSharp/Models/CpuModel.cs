@@ -53,7 +53,7 @@ public sealed class CpuModel : ITokenModel
     /// <summary>For tests: the size from which on the head is halved, to be set before the first greedy forward.</summary>
     internal long WorthHalving { set => _weights.WorthHalving = value; }
 
-    /// <summary>For tests: rows of the head that the last greedy forward looked at closer.</summary>
+    /// <summary>Rows of the head that the last greedy forward looked at closer; 0 where it took the whole head.</summary>
     internal int LookedAt { get; private set; }
 
     /// <summary>Bytes of weights that decoding one token reads.</summary>

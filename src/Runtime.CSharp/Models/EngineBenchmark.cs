@@ -10,7 +10,8 @@ namespace OptimalStopping.Runtime.Models;
 /// <param name="Batch">Sequences.</param>
 /// <param name="TokensPerSecond">Of all sequences together; the median over rounds.</param>
 /// <param name="BytesPerSecond">Weights, and keys and values, that decoding reads; zero for prefill, where reading is not the limit.</param>
-public readonly record struct EngineFigure(string Kind, int Tokens, int Context, int Batch, double TokensPerSecond, double BytesPerSecond);
+/// <param name="LookedAt">Greedy decoding of one sequence: share of the vocabulary head's rows that were looked at closer; NaN otherwise.</param>
+public readonly record struct EngineFigure(string Kind, int Tokens, int Context, int Batch, double TokensPerSecond, double BytesPerSecond, double LookedAt = double.NaN);
 
 /// <summary>Measures prefill and decoding of one model. Earlier tokens are random keys and values: their speed is that of real ones.</summary>
 public sealed class EngineBenchmark(CpuModel model)
@@ -47,6 +48,7 @@ public sealed class EngineBenchmark(CpuModel model)
                 next[b] = [b % vocabulary];
                 steps[b] = new SequenceStep(sequence, next[b]);
             }
+            long looked = 0, chosen = 0;
             double seconds = Median(rounds, () =>
             {
                 foreach (SequenceStep step in steps) step.Sequence.Truncate(context);
@@ -56,6 +58,9 @@ public sealed class EngineBenchmark(CpuModel model)
                     if (batch == 1)
                     {
                         next[0][0] = steps[0].Sequence.ForwardGreedily(next[0], logits);
+                        if (model.LookedAt == 0) continue; // it took the whole head
+                        looked += model.LookedAt;
+                        chosen++;
                         continue;
                     }
                     model.ForwardBatch(steps, logits);
@@ -64,7 +69,8 @@ public sealed class EngineBenchmark(CpuModel model)
                 return Stopwatch.GetElapsedTime(start).TotalSeconds;
             });
             double read = (batch == 1 ? model.BytesPerGreedyToken : model.BytesPerToken) + batch * (context + tokens / 2.0) * model.CacheBytesPerToken;
-            return new EngineFigure("decode", tokens, context, batch, tokens * batch / seconds, tokens * read / seconds);
+            return new EngineFigure("decode", tokens, context, batch, tokens * batch / seconds, tokens * read / seconds,
+                chosen > 0 ? looked / ((double)chosen * vocabulary) : double.NaN);
         }
         finally
         {
