@@ -105,7 +105,7 @@ module EvaluationPage =
             + "Charts by plotly.js (MIT licence), contained in this file.</footer>"
             $"<script>\n{Report.plotly.Value}\n</script>"
             $"<script type=\"application/json\" id=\"data\">{Report.json (content report)}</script>"
-            "<script>\n" + Report.own "evaluate.js" + "</script>\n</body>\n</html>\n"
+            "<script>\n" + Report.own "theme.js" + Report.own "evaluate.js" + "</script>\n</body>\n</html>\n"
         ]
 
     /// Writes report.html into a folder: beside its place first, then moved there.

@@ -97,6 +97,6 @@ module Report =
             $"<script>\n{plotly.Value}\n</script>"
             $"<script type=\"application/json\" id=\"figures\">{json (charts data)}</script>"
             $"<script type=\"application/json\" id=\"settings\">{json (settings data)}</script>"
-            "<script>\n" + own "report.js" + "</script>"
+            "<script>\n" + own "theme.js" + own "report.js" + "</script>"
             "</body>\n</html>\n"
         ]

@@ -1,4 +1,3 @@
-"use strict";
 (() => {
     const data = JSON.parse(document.getElementById("data").textContent);
     const root = document.documentElement;
@@ -142,11 +141,5 @@
     const start = data.points.findIndex(p => p.quality >= 0.98 * best.quality);
     slider.value = start < 0 ? data.points.length - 1 : start;
     slider.addEventListener("input", choose);
-    document.getElementById("theme").addEventListener("click", () => {
-        const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-        root.dataset.theme = dark ? "light" : "dark";
-        drawAll();
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-    drawAll();
+    drawInTheme(drawAll);
 })();

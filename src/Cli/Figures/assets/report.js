@@ -1,4 +1,3 @@
-"use strict";
 (() => {
     const read = id => JSON.parse(document.getElementById(id).textContent);
     const figures = read("figures"), settings = read("settings");
@@ -76,11 +75,5 @@
         slider.closest(".slider").hidden = false;
         slider.addEventListener("input", choose);
     }
-    document.getElementById("theme").addEventListener("click", () => {
-        const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-        root.dataset.theme = dark ? "light" : "dark";
-        drawAll();
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-    drawAll();
+    drawInTheme(drawAll);
 })();
