@@ -6,12 +6,15 @@ open System.Collections.Generic
 open System.IO
 open OptimalStopping.Runtime.Models
 
-/// A configuration for tests: 128 positions, token 0 ends an answer.
-let config (hidden: int) (layers: int) (heads: int) (kv: int) (width: int) (inner: int) (vocabulary: int) (tied: bool) =
+/// A configuration for tests with room for so many positions; token 0 ends an answer.
+let configOf (positions: int) (hidden: int) (layers: int) (heads: int) (kv: int) (width: int) (inner: int) (vocabulary: int) (tied: bool) =
     Qwen3Config(
         HiddenSize = hidden, Layers = layers, Heads = heads, KeyValueHeads = kv, HeadDimension = width,
         IntermediateSize = inner, VocabularySize = vocabulary, RmsNormEpsilon = 1e-6f, RopeTheta = 1e4,
-        TieWordEmbeddings = tied, MaxPositions = 128, EndTokens = [| 0 |])
+        TieWordEmbeddings = tied, MaxPositions = positions, EndTokens = [| 0 |])
+
+/// The same with 128 positions.
+let config = configOf 128
 
 /// Names and shapes of the tensors, as Hugging Face names them.
 let shapes (c: Qwen3Config) : (string * int64[])[] =

@@ -76,11 +76,7 @@ let tests =
             for _ in 1 .. 100 do team.Run(work, 16)
             Expect.equal (GC.GetAllocatedBytesForCurrentThread() - before) 0L "bytes")
         testCase "a model large enough to be shared: one long prompt, pieces of it, single tokens, a batch: the same bits" (fun () ->
-            let c =
-                Qwen3Config(
-                    HiddenSize = 256, Layers = 2, Heads = 8, KeyValueHeads = 2, HeadDimension = 32, IntermediateSize = 576,
-                    VocabularySize = 300, RmsNormEpsilon = 1e-6f, RopeTheta = 1e4, TieWordEmbeddings = true, MaxPositions = 700,
-                    EndTokens = [| 0 |])
+            let c = configOf 700 256 2 8 2 32 576 300 true
             use model = load c 5 KernelSet.Best
             let tokens, v = randomTokens c 6 600, c.VocabularySize
             let feed (sequence: ITokenSequence) first last =

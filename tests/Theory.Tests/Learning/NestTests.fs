@@ -33,6 +33,9 @@ let internal rates (state: NestState) =
 let internal betLosses (state: NestState) j =
     if state.Settings.Side = SideExpert.None then state.BetLosses[j] else Array.append state.BetLosses[j] [| state.BetSideLosses[j] |]
 
+/// Whether the reward of stage k is graded where the learner stops at `stop`; of stages run, or of the returned one only.
+let internal isGraded feedback stop k = if feedback = Feedback.StagesRun then k <= stop else k = stop
+
 /// o_k from the definition: the probability that the reward of stage k is graded on this path.
 let internal gradedProbability (feedback: Feedback) (w: float[]) (stops: int[]) k =
     let mass condition = Array.fold2 (fun sum w stop -> if condition stop then sum + w else sum) 0.0 w stops
@@ -96,9 +99,8 @@ let tests =
                         let stake = 2.0 * (rates state).Gamma * [| 1.0; 4.0; 16.0 |][j]
                         let expected =
                             stops |> Array.map (fun k ->
-                                let graded = if feedback = Feedback.StagesRun then k <= stop else k = stop
                                 let o, loss = gradedProbability feedback w stops k, Outcome.loss (query, k, range)
-                                if graded then loss + log ((1.0 + stake * loss / o) / (1.0 + stake * loss)) / stake else 0.0)
+                                if isGraded feedback stop k then loss + log ((1.0 + stake * loss / o) / (1.0 + stake * loss)) / stake else 0.0)
                         allWithin 1e-9 (Array.map2 (-) (betLosses next j) (betLosses state j)) expected $"{feedback}, stake {j}"
 
         testCase "certificate A is at most the one of implicit exploration with the same stakes, at every t" <| fun () ->
@@ -116,7 +118,7 @@ let tests =
                             log (3.0 * float w.Length * (if limit = 0 then float next.Round * float (next.Round + 1) else 1.0) / delta) / stake)
                     for j in 0 .. 2 do
                         stops |> Array.iteri (fun i k ->
-                            if (if feedback = Feedback.StagesRun then k <= stop else k = stop) then
+                            if isGraded feedback stop k then
                                 explored[j].[i] <- explored[j].[i] + Outcome.loss (o, k, range) / (gradedProbability feedback w stops k + stakes[j] / 2.0))
                     let least = Array.min (Array.init w.Length (fun i -> Array.max (Array.init 3 (fun j -> explored[j].[i] - slack[j]))))
                     let old, bet = range * (next.Incurred - least), Nest.certificateA (next, delta)

@@ -202,8 +202,7 @@ let tests =
                         let before, after = NestTests.betLosses state j, NestTests.betLosses (Nest.observe (state, query, stop)) j
                         stops |> Array.iteri (fun i k ->
                             let loss = Outcome.loss (query, k, range)
-                            let graded = if feedback = Feedback.StagesRun then k <= stop else k = stop
-                            let factor = if graded then exp (stake * (after[i] - before[i] - loss)) else 1.0 / (1.0 + stake * loss)
+                            let factor = if NestTests.isGraded feedback stop k then exp (stake * (after[i] - before[i] - loss)) else 1.0 / (1.0 + stake * loss)
                             mean[i] <- mean[i] + probability * factor)
                     allWithin 1e-9 mean (Array.create w.Length 1.0) $"{feedback}, stake {j}"
 
