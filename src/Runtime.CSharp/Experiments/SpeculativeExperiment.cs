@@ -85,7 +85,7 @@ public static class SpeculativeExperiment
     {
         int[] lengths = [.. Enumerable.Range(1, runs.Adaptive - 1)];
         AdaptiveComparison c = timed.Compare(runs.Adaptive, lengths);
-        Interval fresh = timed.Compare(runs.Fresh, lengths).Total;
+        Interval fresh = timed.Total(runs.Fresh, lengths);
         Interval twin = timed.Ratio(lengths.Single(w => runs.Ways[w].Length == SpeculativeSetup.Twin), runs.Twin);
         int Length(int way) => runs.Ways[way].Length;
         return [runs.Ways[1].Target, runs.Ways[1].Chain, Length(c.Best[0]), Length(c.Best[1]), c.AgainstBest.Estimate, c.AgainstBest.Low, c.AgainstBest.High, c.Naive,

@@ -39,16 +39,24 @@ internal sealed class SpeculativeTimes(double[][][] seconds, int resamples, ulon
     {
         double[] everything = [.. Enumerable.Range(0, _all[0].Length)];
         return new AdaptiveComparison(
-            [.. _halves.Select(half => Fastest(half, everything))], Bootstrapped(prompts => HeldOut(Fastest, _halves, prompts)),
-            Timed(_all, Fastest(_all, everything), everything), Bootstrapped(prompts => HeldOut(Fastest, _means, prompts)),
-            [.. _halves.Select(half => Slowest(half, everything))], Bootstrapped(prompts => HeldOut(Slowest, _halves, prompts)));
+            [.. _halves.Select(half => Fastest(others, half, everything))], HeldOut(adaptive, (times, prompts) => Fastest(others, times, prompts), _halves),
+            Timed(_all, Fastest(others, _all, everything), adaptive, everything), Total(adaptive, others),
+            [.. _halves.Select(half => Slowest(half, everything))], HeldOut(adaptive, Slowest, _halves));
 
-        int Fastest(double[][] times, double[] prompts) => others.MinBy(way => Sum(times[way], prompts));
         int Slowest(double[][] times, double[] prompts) => others.MaxBy(way => Sum(times[way], prompts));
-        double Timed(double[][] times, int way, double[] prompts) => Sum(times[way], prompts) / Sum(times[adaptive], prompts);
-        double HeldOut(Func<double[][], double[], int> choice, double[][][] timed, double[] prompts) =>
-            (Timed(timed[1], choice(_halves[0], prompts), prompts) + Timed(timed[0], choice(_halves[1], prompts), prompts)) / 2;
     }
+
+    /// <summary>The <see cref="AdaptiveComparison.Total"/> alone.</summary>
+    public Interval Total(int adaptive, int[] others) =>
+        HeldOut(adaptive, (times, prompts) => Fastest(others, times, prompts), _means);
+
+    private static int Fastest(int[] ways, double[][] times, double[] prompts) => ways.MinBy(way => Sum(times[way], prompts));
+
+    // The way chosen by medians on one half of the rounds, timed on the other.
+    private Interval HeldOut(int adaptive, Func<double[][], double[], int> choice, double[][][] timed) => Bootstrapped(prompts =>
+        (Timed(timed[1], choice(_halves[0], prompts), adaptive, prompts) + Timed(timed[0], choice(_halves[1], prompts), adaptive, prompts)) / 2);
+
+    private static double Timed(double[][] times, int way, int adaptive, double[] prompts) => Sum(times[way], prompts) / Sum(times[adaptive], prompts);
 
     // The bootstrap draws numbers; here they are the prompts' own.
     private Interval Bootstrapped(Func<double[], double> statistic) =>
