@@ -166,8 +166,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         _tokens[_count++] = _sequence.ForwardGreedily(pending, _logits.AsSpan(0, _vocabulary));
         _bins[0] = 0;
         Metrics.Seconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
-        Metrics.Forwards++;
-        Metrics.TokensFed += pending.Length;
+        CountForward(pending.Length);
         Metrics.TokensOut++;
         return 1;
     }
@@ -202,8 +201,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         if (pending + drafted > _rows)
         {
             _sequence.Forward(_tokens.AsSpan(_sequence.Length, pending - 1), _logits.AsSpan(0, _vocabulary));
-            Metrics.Forwards++;
-            Metrics.TokensFed += pending - 1;
+            CountForward(pending - 1);
             pending = 1;
         }
         int rows = pending + drafted;
@@ -215,9 +213,14 @@ internal sealed class SpeculativeLevel : IDraftSource
             _verifySeconds += seconds;
             _verifications[drafted]++;
         }
-        Metrics.Forwards++;
-        Metrics.TokensFed += rows;
+        CountForward(rows);
         return pending - 1;
+    }
+
+    private void CountForward(int tokens)
+    {
+        Metrics.Forwards++;
+        Metrics.TokensFed += tokens;
     }
 
     private double[] Opinion(int last, int drafted)

@@ -58,13 +58,14 @@ public sealed class EngineBenchmark(CpuModel model)
                     if (batch == 1)
                     {
                         next[0][0] = steps[0].Sequence.ForwardGreedily(next[0], logits);
-                        if (model.LookedAt == 0) continue; // it took the whole head
                         looked += model.LookedAt;
-                        chosen++;
-                        continue;
+                        if (model.LookedAt > 0) chosen++; // otherwise it took the whole head
                     }
-                    model.ForwardBatch(steps, logits);
-                    for (int b = 0; b < batch; b++) next[b][0] = Greedy.Choose(logits.AsSpan(b * vocabulary, vocabulary));
+                    else
+                    {
+                        model.ForwardBatch(steps, logits);
+                        for (int b = 0; b < batch; b++) next[b][0] = Greedy.Choose(logits.AsSpan(b * vocabulary, vocabulary));
+                    }
                 }
                 return Stopwatch.GetElapsedTime(start).TotalSeconds;
             });

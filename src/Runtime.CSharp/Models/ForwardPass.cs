@@ -72,13 +72,17 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     public int FlushGreedily(Span<float> logits)
     {
         int token = -1;
+        LookedAt = 0;
         if (_queue.Count > 0) // otherwise the rows were full with the last token, and its logits are there
         {
-            RunLayers(null, _weights.HalvedHead ?? (IBlocks)_weights.Head);
-            if (_weights.HalvedHead is { } head)
+            HalvedHead? head = _weights.HalvedHead;
+            RunLayers(null, head ?? (IBlocks)_weights.Head);
+            if (head is not null)
             {
                 LookAheadTo(_weights.Layers[0].Attention);
-                token = (_search ??= new GreedySearch(head, _team, this)).Choose(_memory.Quantised, _config.HiddenSize);
+                _search ??= new GreedySearch(head, _team, this);
+                token = _search.Choose(_memory.Quantised);
+                LookedAt = _search.Looked;
             }
             if (token < 0) ComputeLogits(logits);
             _queue.Clear();
@@ -125,8 +129,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         watch(_layer, values);
     }
 
-    /// <summary>Rows of the head that the last greedy choice looked at closer.</summary>
-    public int LookedAt => _search?.Looked ?? 0;
+    /// <summary>Rows of the head that the last greedy choice looked at closer; 0 where it took the whole head.</summary>
+    public int LookedAt { get; private set; }
 
     /// <summary>Forgets queued rows, after a fault.</summary>
     public void Reset() => _queue.Clear();
@@ -142,7 +146,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     {
         if (_step == Step.Product)
             _matrix.Multiply(
-                (int)((long)_matrix.Blocks * part / _parts), (int)((long)_matrix.Blocks * (part + 1) / _parts),
+                WorkerTeam.First(part, _parts, _matrix.Blocks), WorkerTeam.First(part + 1, _parts, _matrix.Blocks),
                 _memory.Quantised, _tokens, _output, _outputStride);
         else if (_step == Step.Attention)
             Attend(_queue.Run(part / _config.KeyValueHeads), part % _config.KeyValueHeads, _scratch[worker]);
@@ -205,15 +209,13 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     /// <summary>Says what the next product reads.</summary>
     private void LookAheadTo(IBlocks next)
     {
-        int parts = PartsOf(next.Blocks);
+        int parts = _team.PartsOf(next.Blocks);
         for (int worker = 0; worker < _team.Size; worker++) _ahead.Set(worker, First(worker), First(worker + 1));
 
-        byte* First(int worker) => next.Start((int)((long)next.Blocks * _team.FirstPart(worker, parts) / parts));
+        byte* First(int worker) => next.Start(WorkerTeam.First(_team.FirstPart(worker, parts), parts, next.Blocks));
     }
 
     bool IPartedWork.Prepare(int worker) => _ahead.Advance(worker);
-
-    private int PartsOf(int blocks) => Math.Min(blocks, 16 * _team.Size);
 
     private void Multiply(Int8Matrix matrix, float* output, int stride) => Multiply(matrix, output, stride, _queue.Count);
 
@@ -221,7 +223,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     {
         (_matrix, _outputStride, _tokens) = (matrix, stride, tokens);
         _output = output;
-        Share(Step.Product, PartsOf(matrix.Blocks), (long)matrix.Rows * matrix.Columns * tokens);
+        Share(Step.Product, _team.PartsOf(matrix.Blocks), (long)matrix.Rows * matrix.Columns * tokens);
     }
 
     /// <summary>A step over all rows; <paramref name="values"/> is how many numbers it touches per row, each with some 16 operations.</summary>

@@ -23,19 +23,18 @@ internal sealed unsafe class GreedySearch(HalvedHead head, WorkerTeam team, IPar
     private readonly AlignedBuffer<float> _most = new((long)head.Blocks * KernelSet.BlockRows); // what each row's logit may be at most
     private readonly AlignedBuffer<float> _blockMost = new(head.Blocks); // the greatest of a block's
     private readonly AlignedBuffer<int> _reaching = new(head.Rows); // rows to look at, each part's from its first row on
-    private readonly (float Value, int Row)[] _best = new (float, int)[16 * team.Size];
+    private readonly (float Value, int Row)[] _best = new (float, int)[team.PartsOf(head.Blocks)];
     private ActivationRows _inputs;
     private float _sum, _size;
     private bool _bounding;
-    private int _parts, _looked, _rest;
+    private int _looked, _rest;
 
     /// <summary>Rows that the last search looked at closer.</summary>
     public int Looked => _looked;
 
     /// <param name="inputs">The activations, in row 0.</param>
-    /// <param name="columns">How many there are.</param>
     /// <returns>The token, or -1 where the whole head should be taken: it is likely faster, or the activations are not finite.</returns>
-    public int Choose(in ActivationRows inputs, int columns)
+    public int Choose(in ActivationRows inputs)
     {
         _looked = 0;
         if (_rest > 0)
@@ -44,22 +43,21 @@ internal sealed unsafe class GreedySearch(HalvedHead head, WorkerTeam team, IPar
             return -1;
         }
         _inputs = inputs;
-        if (!Measure(inputs.Row(0), columns)) return -1;
-        _parts = Math.Min(head.Blocks, _best.Length);
+        if (!Measure(inputs.Row(0))) return -1;
         _bounding = true;
-        team.Run(this, _parts);
+        team.Run(this, _best.Length);
         // The block with the greatest estimate: one of its logits is likely the greatest, and any of them will do as a start.
         (float Value, int Row) best = head.Greatest(Best((float.NegativeInfinity, 0)).Row / KernelSet.BlockRows, inputs);
-        _best.AsSpan(0, _parts).Fill(best);
+        _best.AsSpan().Fill(best);
         _bounding = false;
-        team.Run(this, _parts);
+        team.Run(this, _best.Length);
         if (_looked > head.Rows / Worth) _rest = Rest;
         return Best(best).Row;
     }
 
     private (float Value, int Row) Best((float Value, int Row) best)
     {
-        foreach ((float Value, int Row) one in _best.AsSpan(0, _parts))
+        foreach ((float Value, int Row) one in _best)
             if (Better(one, best)) best = one;
         return best;
     }
@@ -68,14 +66,13 @@ internal sealed unsafe class GreedySearch(HalvedHead head, WorkerTeam team, IPar
 
     void IPartedWork.RunPart(int part, int worker)
     {
-        int first = (int)((long)head.Blocks * part / _parts), end = (int)((long)head.Blocks * (part + 1) / _parts);
-        int firstRow = first * KernelSet.BlockRows;
+        int first = WorkerTeam.First(part, _best.Length, head.Blocks), end = WorkerTeam.First(part + 1, _best.Length, head.Blocks);
         if (!_bounding)
         {
             Look(part, first, end);
             return;
         }
-        (float Value, int Row) best = (float.NegativeInfinity, firstRow);
+        (float Value, int Row) best = (float.NegativeInfinity, first * KernelSet.BlockRows);
         for (int block = first; block < end; block++)
         {
             int row = block * KernelSet.BlockRows;
@@ -128,18 +125,14 @@ internal sealed unsafe class GreedySearch(HalvedHead head, WorkerTeam team, IPar
         one.Value > other.Value || (one.Value == other.Value && one.Row < other.Row);
 
     /// <summary>The sum and the size |x| of the activations; false where they are not finite.</summary>
-    private bool Measure(ActivationSegment* x, int columns)
+    private bool Measure(ActivationSegment* x)
     {
         double sum = 0, squares = 0;
-        for (; columns > 0; columns -= ActivationSegment.Inputs, x++)
+        for (int s = 0; s < head.Segments; s++, x++)
         {
-            int values = 0, products = 0;
-            for (int i = 0; i < Math.Min(columns, ActivationSegment.Inputs); i++)
-            {
-                values += x->Values[i];
-                products += x->Values[i] * x->Values[i];
-            }
-            sum += (double)x->Scale * values;
+            int products = 0;
+            for (int i = 0; i < ActivationSegment.Inputs; i++) products += x->Values[i] * x->Values[i]; // zeros behind the row's end
+            sum += (double)x->Scale * (x->Bias / -128);
             squares += (double)x->Scale * x->Scale * products;
         }
         (_sum, _size) = ((float)sum, MathF.BitIncrement((float)Math.Sqrt(squares)));

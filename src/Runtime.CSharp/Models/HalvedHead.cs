@@ -26,7 +26,7 @@ internal sealed unsafe class HalvedHead : IBlocks, IDisposable
     private readonly Int8Matrix _head;
     private readonly AlignedBuffer<byte> _high, _low;
     private readonly AlignedBuffer<float> _errors;
-    private readonly int _pairs, _segments;
+    private readonly int _pairs;
 
     /// <summary>Bytes that every search reads: the high halves, scales and errors. Those of single rows come on top.</summary>
     public long Bytes => _high.Length + 2 * sizeof(float) * _errors.Length;
@@ -41,12 +41,12 @@ internal sealed unsafe class HalvedHead : IBlocks, IDisposable
     {
         _head = head;
         _pairs = Padding.ToLanes(head.Columns) / (2 * KernelSet.GroupInputs);
-        _segments = (head.Columns + ActivationSegment.Inputs - 1) / ActivationSegment.Inputs;
+        Segments = (head.Columns + ActivationSegment.Inputs - 1) / ActivationSegment.Inputs;
         _high = new((long)head.Blocks * _pairs * PairBytes);
         _low = new(head.Rows * RowBytes);
         _errors = new((long)head.Blocks * KernelSet.BlockRows);
         // Estimates and logits are rounded too: at most some 8 (segments + 8) half units in the last place of the largest sum.
-        Rounding = 8 * (_segments + 8) / (float)(1 << 24) * 255 * MathF.Sqrt(head.Columns);
+        Rounding = 8 * (Segments + 8) / (float)(1 << 24) * 255 * MathF.Sqrt(head.Columns);
         Parallel.For(0, head.Blocks, () => new sbyte[2 * RowBytes], (block, _, row) =>
         {
             for (int r = block * KernelSet.BlockRows; r < Math.Min(head.Rows, (block + 1) * KernelSet.BlockRows); r++)
@@ -58,10 +58,13 @@ internal sealed unsafe class HalvedHead : IBlocks, IDisposable
         }, _ => { });
     }
 
+    /// <summary>Segments of activations that a product takes.</summary>
+    public int Segments { get; }
+
     public int Rows => _head.Rows;
     public int Blocks => _head.Blocks;
 
-    private long RowBytes => (_segments + 1) / 2 * LowBytes;
+    private long RowBytes => (Segments + 1) / 2 * LowBytes;
 
     /// <summary>What rounding can add to an error, in the units of <see cref="Error"/> before the scale.</summary>
     public float Rounding { get; }
@@ -132,7 +135,7 @@ internal sealed unsafe class HalvedHead : IBlocks, IDisposable
     public float Correction(int row, ActivationSegment* x, float sum)
     {
         byte* low = _low.Pointer + row * RowBytes;
-        float product = Wide ? HalvedProducts.Low512(low, x, _segments) : HalvedProducts.Low256(low, x, _segments);
+        float product = Wide ? HalvedProducts.Low512(low, x, Segments) : HalvedProducts.Low256(low, x, Segments);
         return (product - Centre * sum) * Scale(row);
     }
 

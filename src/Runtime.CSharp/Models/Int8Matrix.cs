@@ -54,7 +54,7 @@ internal sealed unsafe class Int8Matrix : IBlocks, IDisposable
     {
         if (values.Length != Columns || (uint)row >= (uint)Rows) throw new ArgumentException("row does not fit the matrix");
         byte* target = Start(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
-        uint offset = _kernels.OffsetWeights ? 0x80808080u : 0; // w + 128 and w ^ 0x80 are the same byte
+        uint offset = Offset;
         ReadOnlySpan<uint> groups = MemoryMarshal.Cast<sbyte, uint>(values);
         for (int g = 0; g < groups.Length; g++) ((uint*)(target + (long)g * KernelSet.GroupBytes))[0] = groups[g] ^ offset;
         for (int i = groups.Length * KernelSet.GroupInputs; i < values.Length; i++)
@@ -66,10 +66,13 @@ internal sealed unsafe class Int8Matrix : IBlocks, IDisposable
     public void CopyRow(int row, Span<sbyte> values)
     {
         byte* source = Start(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
-        uint offset = _kernels.OffsetWeights ? 0x80808080u : 0;
+        uint offset = Offset;
         Span<uint> groups = MemoryMarshal.Cast<sbyte, uint>(values);
         for (int g = 0; g < _groups; g++) groups[g] = *(uint*)(source + (long)g * KernelSet.GroupBytes) ^ offset;
     }
+
+    /// <summary>What turns four weights into the bytes that are stored, and back: w + 128 and w ^ 0x80 are the same byte.</summary>
+    private uint Offset => _kernels.OffsetWeights ? 0x80808080u : 0;
 
     /// <summary>The rows' scales.</summary>
     public float* Scales => _scales.Pointer;

@@ -99,8 +99,14 @@ public sealed class WorkerTeam
         Volatile.Write(ref _owned, 0);
     }
 
-    /// <summary>The first of the parts that are a worker's share.</summary>
-    internal int FirstPart(int worker, int parts) => (int)((long)parts * worker / Size);
+    /// <summary>The parts that so many blocks of weights are computed in.</summary>
+    internal int PartsOf(int blocks) => Math.Min(blocks, 16 * Size);
+
+    /// <summary>The first of a worker's parts.</summary>
+    internal int FirstPart(int worker, int parts) => First(worker, Size, parts);
+
+    /// <summary>The first of the items in a share, where the shares are as even as they can be.</summary>
+    internal static int First(int share, int shares, int items) => (int)((long)items * share / shares);
 
     private ref ulong Left(int worker) => ref _left[(worker + 1) * Line];
 
@@ -113,7 +119,7 @@ public sealed class WorkerTeam
             while (true)
             {
                 ulong left = Volatile.Read(ref share);
-                int first = (int)(left >> 16 & 0xFFFF), end = (int)(left & 0xFFFF);
+                (int first, int end) = Parts(left);
                 if (first >= end) break;
                 ulong rest = i == 0 ? left + (1 << 16) : left - 1; // its own from the front, others' from the end
                 if (Interlocked.CompareExchange(ref share, rest, left) == left) return i == 0 ? first : end - 1;
@@ -125,9 +131,11 @@ public sealed class WorkerTeam
     private bool Idle()
     {
         for (int worker = 0; worker < Size; worker++)
-            if (Volatile.Read(ref Left(worker)) is var left && (left >> 16 & 0xFFFF) < (left & 0xFFFF)) return false;
+            if (Parts(Volatile.Read(ref Left(worker))) is var (first, end) && first < end) return false;
         return true;
     }
+
+    private static (int First, int End) Parts(ulong left) => ((int)(left >> 16 & 0xFFFF), (int)(left & 0xFFFF));
 
     private void Work(int worker)
     {

@@ -40,7 +40,7 @@ let private searched (head: Int8Matrix) (halved: HalvedHead) (search: GreedySear
     use segments = activations x
     let inputs = ActivationRows(segments.Pointer, int segments.Length)
     let all = logits head inputs
-    search.Choose(&inputs, head.Columns), Greedy.Choose(ReadOnlySpan all), all, inputs
+    search.Choose(&inputs), Greedy.Choose(ReadOnlySpan all), all, inputs
 
 let private normal (random: Random) = sqrt (-2.0 * log (1.0 - random.NextDouble())) * cos (2.0 * Math.PI * random.NextDouble())
 
@@ -130,11 +130,7 @@ let tests =
                     Expect.isLessThan (float looked / float tokens) 2.0 $"rows of nano-{stage} per token")
         testCase "a model chooses the same with and without all logits, and allocates nothing" (fun () ->
             // Just large enough for the head to be halved.
-            let c =
-                Qwen3Config(
-                    HiddenSize = 256, Layers = 1, Heads = 2, KeyValueHeads = 1, HeadDimension = 32, IntermediateSize = 64,
-                    VocabularySize = 33000, RmsNormEpsilon = 1e-6f, RopeTheta = 1e4, TieWordEmbeddings = false, MaxPositions = 700,
-                    EndTokens = [| 0 |])
+            let c = configOf 700 256 1 2 1 32 64 33000 false
             use model = CpuModel.Random("wide", c)
             if HalvedHead.Supported then Expect.isLessThan model.BytesPerGreedyToken (model.BytesPerToken * 6L / 10L) "it reads less"
             use whole = model.NewSequence 700
