@@ -25,10 +25,10 @@ public class Decisions
         ChainModel chain = Instances.structured(Stages, Bins, 1);
         _edges = [.. Enumerable.Range(1, Bins - 1).Select(i => i / (double)Bins)];
         _rule = ThresholdRule.OfPlan(ChainModelModule.plan(chain), [.. Enumerable.Repeat(_edges, Stages)]);
-        JumpModel ladder = JumpModelModule.ofChain(Costs, chain.Means, chain.Initial, chain.Kernels);
+        JumpModel cascade = JumpModelModule.ofChain(Costs, chain.Means, chain.Initial, chain.Kernels);
         double lambda = 0.3 / Costs.Sum();
-        _jump = JumpModelModule.plan(ladder, lambda);
-        _recall = Recall.plan(ladder, lambda);
+        _jump = JumpModelModule.plan(cascade, lambda);
+        _recall = Recall.plan(cascade, lambda);
         var random = new SplitMix64(7);
         _confidences = [.. Enumerable.Range(0, Queries * Stages).Select(_ => random.NextDouble())];
     }

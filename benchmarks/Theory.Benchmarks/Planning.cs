@@ -7,7 +7,7 @@ namespace OptimalStopping.Theory.Benchmarks;
 public class Planning
 {
     private ChainModel _chain = null!;
-    private JumpModel _ladder = null!;
+    private JumpModel _cascade = null!;
 
     /// <summary>Bins of a confidence.</summary>
     [Params(10, 64)]
@@ -18,7 +18,7 @@ public class Planning
     public void Make()
     {
         _chain = Instances.structured(4, Bins, 1);
-        _ladder = JumpModelModule.ofChain([1, 2, 4.5, 10], _chain.Means, _chain.Initial, _chain.Kernels);
+        _cascade = JumpModelModule.ofChain([1, 2, 4.5, 10], _chain.Means, _chain.Initial, _chain.Kernels);
     }
 
     /// <summary>Chain, validation of the model included.</summary>
@@ -27,7 +27,7 @@ public class Planning
 
     /// <summary>Jump, validation included.</summary>
     [Benchmark]
-    public JumpPlan Jump() => JumpModelModule.plan(_ladder, 0.3 / 17.5);
+    public JumpPlan Jump() => JumpModelModule.plan(_cascade, 0.3 / 17.5);
 }
 
 /// <summary>One query of learning with NEST: four stages, ten bins, 1,331 policies, posterior sampling beside them.</summary>
@@ -49,7 +49,7 @@ public class Learning
     {
         ChainModel chain = Instances.structured(4, 10, 1);
         _environment = new ChainMixture(chain);
-        _nest = Nest.run(Nest.init(new NestSettings(MenuModule.thresholds(4, 10), Feedback.StagesRun, Side, 100_000,
+        _nest = Nest.run(Nest.init(new NestSettings(PolicyClassModule.thresholds(4, 10), Feedback.StagesRun, Side, 100_000,
             ChainModelModule.range(chain), chain.ContinueCosts, 1)));
     }
 

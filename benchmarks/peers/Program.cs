@@ -9,7 +9,7 @@ const string Usage = """
 
 string At(int index, string otherwise) => args.Length > index ? args[index] : otherwise;
 int[] Numbers(string text) => [.. text.Split(',').Select(int.Parse)];
-int threads = OptimalStopping.Runtime.Models.WorkerTeam.Shared.Size;
+int threads = OptimalStopping.Runtime.Models.WorkerPool.Shared.Size;
 string libraries = Environment.GetEnvironmentVariable("PEERS_LLAMA") ?? "benchmarks/peers/llama";
 
 if (args is ["torch", ..])

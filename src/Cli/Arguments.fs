@@ -18,7 +18,6 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<Bench.BenchArguments>
     | [<CliPrefix(CliPrefix.None)>] Doctor of ParseResults<Doctor.DoctorArguments>
     | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
-    | [<CliPrefix(CliPrefix.None)>] Docs of ParseResults<Docs.DocsArguments>
     | Version
 
     interface IArgParserTemplate with
@@ -27,14 +26,13 @@ type ToolkitArguments =
             | Version -> "print name, version and commit of the program."
             | Run _ -> "run the experiments: records, figures, table and report."
             | Evaluate _ -> "fit and compare stopping policies on a trace file."
-            | Calibrate _ -> "choose a policy that keeps a promise about its quality, and write it to a file."
+            | Calibrate _ -> "choose a policy that keeps a guarantee about its quality, and write it to a file."
             | Figure _ -> "draw the figures, table and report of a run folder again."
-            | Decode _ -> "answer one prompt with the ladder."
+            | Decode _ -> "answer one prompt with the cascade."
             | Collect _ -> "ask every model every query and write a trace file."
             | Train _ -> "train the models of a plan (needs a build with TorchSharp)."
-            | Serve _ -> "serve the ladder behind one OpenAI-compatible endpoint."
+            | Serve _ -> "serve the cascade behind one OpenAI-compatible endpoint."
             | Bench _ -> "measure the CPU engine: prefill, decoding, share of the memory's speed."
-            | Docs _ -> "write the reference pages of this command line and of the libraries."
-            | Info _ -> "show what a ladder would load where, the memory it takes, and what a token costs."
+            | Info _ -> "show what a cascade would load where, the memory it takes, and what a token costs."
             | Doctor _ -> "check that the Torch engine works on a device (needs a build with TorchSharp)."
-            | Theory _ -> "thresholds, regret bounds and sample sizes for a ladder."
+            | Theory _ -> "thresholds, regret bounds and sample sizes for a cascade."

@@ -7,11 +7,11 @@ open System.Runtime.InteropServices
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Experiments
 open OptimalStopping.Cli.Arguments
 open OptimalStopping.Cli.Commands
 
-let private dispatch (parser: ArgumentParser) (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
+let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
     if arguments.Contains Version then printfn "%s" RunManifest.ThisBuild else
     match arguments.GetSubCommand() with
     | Version -> () // no command
@@ -25,7 +25,6 @@ let private dispatch (parser: ArgumentParser) (arguments: ParseResults<ToolkitAr
     | Serve a -> Serve.execute a cancel
     | Info a -> Info.execute a
     | Bench a -> Bench.execute a
-    | Docs a -> Docs.execute a parser
     | Doctor a -> Doctor.execute a
     | Theory a -> Theory.execute a cancel
 
@@ -44,7 +43,7 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
             2
         else
             CommandLine.check parser argv
-            dispatch parser (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
+            dispatch (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
             0
     with
     | :? ArguParseException as e when e.ErrorCode = ErrorCode.HelpText ->

@@ -12,7 +12,7 @@ type RegretBound =
 
 /// A priori bounds on regret and lower bounds (theory 2), all total functions of n stages, m bins, T >= 0 queries and the
 /// range B = 1 + lambda (C_n - C_1) >= 1. What to plug in for logComparators: ln N for a
-/// menu of N policies, ln 2N with a side expert (`NestRates.logComparators`); (n-1) ln(m+1) for all thresholds.
+/// policy class of N policies, ln 2N with a side expert (`NestRates.logComparators`); (n-1) ln(m+1) for all thresholds.
 [<RequireQualifiedAccess>]
 module Regret =
 
@@ -60,7 +60,7 @@ module Regret =
             else 2.0 * sqrt 2.0 * range * sqrt (float stages * t * logComparators)
         cut bound horizon range
 
-    /// Theorem 5: with probability at least 1 - 4 delta, for all comparators at once, of NEST tuned for T over `policies` menu
+    /// Theorem 5: with probability at least 1 - 4 delta, for all comparators at once, of NEST tuned for T over `policies` policy class
     /// policies. Under F: Theorem 4 plus Azuma's term (probability 1 - delta).
     let nestHighProbability (feedback: Feedback, stages: int, policies: float, side: bool, horizon: int, range: float, delta: float)
         : RegretBound =
@@ -113,7 +113,7 @@ module Regret =
         { Bernstein = bernstein + y + range; Hoeffding = hoeffding + y + range }
 
     /// Theorem 7: E regret of OptStop tuned for T against the best policy of all, under the Markov assumption, where the qualities
-    /// graded at a stage and bin are independent and of one law; the smaller
+    /// graded at a stage and bin are independent and of one distribution; the smaller
     /// branch, with (n-1) T for the stages run. Vacuous until T is about 10^6 at n = 4, m = 10. 0 for one stage.
     let optStop (stages: int, bins: int, horizon: int, range: float) : RegretBound =
         check stages horizon range
@@ -123,7 +123,7 @@ module Regret =
             let branches = optStopBranches (stages, bins, horizon, range, float (stages - 1) * float horizon)
             cut (min branches.Bernstein branches.Hoeffding) horizon range
 
-    /// UCB1 against the best fixed depth, for every i.i.d. law: B (4 sqrt(2 n T ln T) + (1 + pi^2/3) n). From Auer et al. 2002,
+    /// UCB1 against the best fixed depth, for every i.i.d. distribution: B (4 sqrt(2 n T ln T) + (1 + pi^2/3) n). From Auer et al. 2002,
     /// Theorem 1 (8 ln T / gap + (1 + pi^2/3) gap per arm), with gaps below sqrt(8 n ln T / T) charged to T.
     let ucb1 (stages: int, horizon: int, range: float) : RegretBound =
         check stages horizon range

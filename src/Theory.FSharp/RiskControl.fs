@@ -24,7 +24,7 @@ module RiskControl =
         if k < 0.0 then 0.0 elif k >= float count then 1.0 else Binomial.CDF(p, count, k)
 
     /// Hoeffding-Bentkus p-value of M losses of mean R: min(exp(-M kl(min(R, alpha), alpha)), e P(Bin(M, alpha) <=
-    /// ceil(M R))), at most 1. Valid for any law on [0,1]; non-decreasing in R.
+    /// ceil(M R))), at most 1. Valid for any distribution on [0,1]; non-decreasing in R.
     let hoeffdingBentkus (meanLoss: float, count: int, alpha: float) : float =
         check count alpha
         if not (meanLoss >= 0.0 && meanLoss <= 1.0) then

@@ -29,7 +29,7 @@ module SampleComplexity =
     let logIntervalPolicies (stages: int, bins: int) : float =
         float (stages - 1) * log (float bins * float (bins + 1) / 2.0 + 1.0)
 
-    /// Theorem 9: the fewest traces for which P(best of the menu - empirically best > epsilon) <= delta is proved:
+    /// Theorem 9: the fewest traces for which P(best of the policy class - empirically best > epsilon) <= delta is proved:
     /// ceil(2 B^2 (ln N + ln(1/delta)) / epsilon^2). With N = n fixed depths this is O(epsilon^-2 log(n/delta)).
     let samplesFor (range: float, logPolicies: float, epsilon: float, delta: float) : int64 =
         check range logPolicies delta
@@ -129,9 +129,9 @@ module SampleComplexity =
         1L + leastTraces (fun count -> radius (count + 1L)) epsilon
 
     /// Empirical-Bernstein form of Theorem 9, computed from the data: with probability 1 - delta the empirically best
-    /// policy of a menu of N loses at most max over the others of (mean + radius) - (best mean - its radius), at least
+    /// policy of a policy class of N loses at most max over the others of (mean + radius) - (best mean - its radius), at least
     /// 0 and at most B, with every radius at level delta / (2N). Tighter than Theorem 9 when variances are small.
-    let menuCertificate (range: float, means: float[], variances: float[], count: int, delta: float) : float =
+    let policyClassCertificate (range: float, means: float[], variances: float[], count: int, delta: float) : float =
         if means.Length = 0 || means.Length <> variances.Length then
             raise (ArgumentException($"{means.Length} means and {variances.Length} variances; expected as many"))
         let level = delta / (2.0 * float means.Length)

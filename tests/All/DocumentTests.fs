@@ -9,7 +9,7 @@ open Expecto
 
 /// Names in a document: between backticks, beginning with the list that they are in.
 let private named (document: string) =
-    Regex.Matches(File.ReadAllText(Path.Combine(Support.Repository.root, "docs", document)), "`((?:Theory|Runtime|Cli|Fuzz)\\.[^`]+)`")
+    Regex.Matches(File.ReadAllText(Path.Combine(Support.Repository.root, "docs", document)), "`((?:Theory|Runtime|Experiments|Server|Reports|Cli|Maintenance|Fuzz)\\.[^`]+)`")
     |> Seq.map (fun found -> found.Groups[1].Value)
     |> Seq.distinct
     |> Seq.toList

@@ -26,7 +26,11 @@ let main argv =
             [ Theory.Tests.Program.tests
               OptimalStopping.Theory.CSharp.Tests.FaceTests.Tests
               Runtime.Tests.Program.tests
+              Experiments.Tests.Program.tests
+              Server.Tests.Program.tests
+              Reports.Tests.Program.tests
               Cli.Tests.Program.tests
+              Maintenance.Tests.Program.tests
               Fuzz.FuzzTests.tests ]
         testList "Toolkit" (runner :: DocumentTests.tests all :: testList "Licences" [ LicenceTests.tests Support.Repository.root ]
              :: testList "Locks" [ LockTests.tests Support.Repository.root ] :: all)

@@ -1,5 +1,6 @@
 module Cli.Tests.ProgramTests
 
+open Support
 open System
 open System.IO
 open System.Security.Cryptography
@@ -8,12 +9,11 @@ open System.Threading
 open Argu
 open Expecto
 open OptimalStopping.Cli
-open OptimalStopping.Runtime.Experiments
-open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Traces
-open Runtime.Tests.Ladder
 
-let private commands = [ "run"; "evaluate"; "calibrate"; "figure"; "decode"; "collect"; "train"; "serve"; "info"; "doctor"; "bench"; "theory"; "docs" ]
+let private commands = [ "run"; "evaluate"; "calibrate"; "figure"; "decode"; "collect"; "train"; "serve"; "info"; "doctor"; "bench"; "theory" ]
 
 /// Exit code and standard error of a command line that is run in this process. Nothing may escape as an exception.
 let private execute (arguments: string list) =
@@ -37,8 +37,8 @@ let private fails (code: int) (text: string) (arguments: string list) =
 let private usage text arguments = fails 2 text arguments
 let private fault text arguments = fails 1 text arguments
 
-let private inLadder models maxTokens queries action =
-    SampleRun.inFolder (fun folder -> action folder (RandomLadder.write folder models maxTokens queries))
+let private inCascade models maxTokens queries action =
+    SampleRun.inFolder (fun folder -> action folder (RandomCascade.write folder models maxTokens queries))
 
 /// Names and digests of what the two runs must agree in: everything but the manifest, which names the processors, and
 /// the report, which shows it.
@@ -84,7 +84,7 @@ let private inProcess =
             usage "--host: expected --key-env NAME beside 0.0.0.0, or --anonymous" [ "serve"; "--host"; "0.0.0.0" ]
             usage "--policy: expected no --lambda beside it" [ "serve"; "--policy"; "x"; "--lambda"; "1" ]
             usage "--queue: expected at least 0, got -1" [ "serve"; "--queue"; "-1" ]
-            usage "--promise: expected a number strictly between 0 and 1, got 1" [ "serve"; "--promise"; "1" ]
+            usage "--guarantee: expected a number strictly between 0 and 1, got 1" [ "serve"; "--guarantee"; "1" ]
             usage "--split: expected calibration, test or both, got 'train'" [ "collect"; "--out"; "x"; "--split"; "train" ]
             usage "--count: expected at least 1, got 0" [ "collect"; "--out"; "x"; "--count"; "0" ]
             usage "--lambda: expected a number from 0 to 1000000000, got -1" [ "theory"; "--lambda"; "-1" ]
@@ -182,18 +182,18 @@ let private inProcess =
             fault "train: expected a build with TorchSharp, got one without; run: dotnet run" [ "train"; "--out"; "x" ]
         }
 #endif
-        test "faults of a ladder: no calibration, a foreign character, a missing model, a missing folder" {
-            inLadder 2 4 100 (fun folder config ->
+        test "faults of a cascade: no calibration, a foreign character, a missing model, a missing folder" {
+            inCascade 2 4 100 (fun folder config ->
                 let calibration = Path.Combine(folder, "calibration.jsonl")
                 let decode prompt = [ "decode"; prompt; "--config"; config ]
                 fault "key 'calibration_trace': expected a file at " (decode "add 1+1=")
                 File.WriteAllLines(calibration, traceLines 20)
                 fault "calibration.jsonl:1: key 'family': expected a string as 'toolkit collect' writes it" (decode "add 1+1=")
-                let ladder = LadderFile.Load config
-                using (ModelLadder.Load ladder) (fun models ->
+                let cascade = CascadeFile.Load config
+                using (ModelCascade.Load cascade) (fun models ->
                     File.Delete calibration
-                    Collector.Run(models, ExperimentRun.Queries(ladder, 1), calibration))
-                fault "prompt:5: expected a character of the ladder's alphabet" (decode "add ä")
+                    Collector.Run(models, ExperimentRun.Queries(cascade, 1), calibration))
+                fault "prompt:5: expected a character of the cascade's alphabet" (decode "add ä")
                 Expect.equal (Toolkit.run (decode "add ä")).Out "" "nothing is printed before the prompt is known to be in order"
                 let long = Toolkit.run (decode (String('1', 128)))
                 Expect.equal (long.Code, long.Error) (1, "toolkit: prompt: expected fewer than 128 tokens (the limit of 1), got 128\n") "too long"
@@ -204,7 +204,7 @@ let private inProcess =
                 fault "stage 'm2': expected a model folder at " [ "run"; "--config"; config; "--out"; Path.Combine(folder, "out") ])
         }
         test "a folder with records needs --resume, and a folder in use is refused" {
-            inLadder 2 4 100 (fun folder config ->
+            inCascade 2 4 100 (fun folder config ->
                 let out = Path.Combine(folder, "out")
                 Directory.CreateDirectory out |> ignore
                 let records = Path.Combine(out, "records.jsonl")
@@ -217,8 +217,8 @@ let private inProcess =
         }
         test "synthetic experiments can be drawn" {
             SampleRun.inFolder (fun folder ->
-                Runtime.Tests.Experiments.SyntheticOutcomes.run "all" folder
-                let drawn = Figures.drawAll folder |> Array.map (fun f -> nonNull (Path.GetFileName f)) |> Set
+                Support.SyntheticOutcomes.run "all" folder
+                let drawn = OptimalStopping.Reports.Figures.drawAll folder |> Array.map (fun f -> nonNull (Path.GetFileName f)) |> Set
                 for file in [ "figure1a.svg"; "figure1b.pdf"; "table1.tex"; "report.html" ] do
                     Expect.contains drawn file "drawn")
         }
@@ -244,7 +244,7 @@ let private asProcess =
             Expect.equal result { Code = 1; Out = ""; Error = "toolkit: nowhere: expected the folder of a run, got no such folder\n" } "figure"
         }
         test "a run gives the same bytes with one thread and with two, and draws them" {
-            inLadder 2 4 100 (fun folder config ->
+            inCascade 2 4 100 (fun folder config ->
                 let outs = [ for threads in 1 .. 2 -> Path.Combine(folder, $"run{threads}") ]
                 outs |> List.iteri (fun i out ->
                     let result = Toolkit.finish (Toolkit.start (i + 1) [ "run"; "--config"; config; "--out"; out; "--horizon"; "1000" ])
@@ -255,7 +255,7 @@ let private asProcess =
                 Expect.isTrue (File.Exists(Path.Combine(outs[0], "report.html"))) "report")
         }
         test "decode: JSON that is valid, text that names stage, cost and time; info likewise" {
-            inLadder 2 4 100 (fun folder config ->
+            inCascade 2 4 100 (fun folder config ->
                 Expect.equal (Toolkit.run [ "collect"; "--config"; config; "--split"; "calibration"; "--out"; Path.Combine(folder, "calibration.jsonl") ]).Code 0 "collect"
                 let json = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--json" ]
                 Expect.equal (json.Code, json.Error) (0, "") "decode --json"
@@ -269,8 +269,8 @@ let private asProcess =
                 let policy = Path.Combine(folder, "policy.json")
                 let made = Toolkit.run [ "calibrate"; "--traces"; Path.Combine(folder, "calibration.jsonl"); "--out"; policy; "--max-loss"; "0.5"; "--json" ]
                 Expect.equal (made.Code, made.Error) (0, "") "calibrate"
-                let promise = JsonDocument.Parse(made.Out).RootElement
-                Expect.equal (promise.GetProperty("max_loss").GetDouble(), promise.GetProperty("reference").GetString()) (0.5, PolicyFile.Load(policy).Guarantee.Reference) "promise"
+                let guarantee = JsonDocument.Parse(made.Out).RootElement
+                Expect.equal (guarantee.GetProperty("max_loss").GetDouble(), guarantee.GetProperty("reference").GetString()) (0.5, PolicyFile.Load(policy).Guarantee.Reference) "guarantee"
                 let check = Toolkit.run [ "calibrate"; "--traces"; Path.Combine(folder, "calibration.jsonl"); "--check"; "5"; "--sample"; "40"; "--max-loss"; "0.5"; "--json" ]
                 Expect.equal (check.Code, JsonDocument.Parse(check.Out).RootElement.GetProperty("resamples").GetInt32()) (0, 5) check.Error
                 let run = Toolkit.run [ "run"; "--experiments"; "tradeoff"; "--traces"; Path.Combine(folder, "calibration.jsonl"); "--policy"; policy; "--out"; Path.Combine(folder, "given") ]

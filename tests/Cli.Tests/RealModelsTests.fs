@@ -1,17 +1,16 @@
-/// The commands on a ladder of real shape: Qwen's tokenizer and chat template, questions from a file, and the public configs.
+/// The commands on a cascade of real shape: Qwen's tokenizer and chat template, questions from a file, and the public configs.
 module Cli.Tests.RealModelsTests
 
 open System.IO
 open System.Text.Json
 open Expecto
 open OptimalStopping.Runtime.Traces
-open Runtime.Tests.Models
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 let private root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, "..", ".."))
 
-/// Two models with random weights over the whole Qwen3 vocabulary, with Qwen3's tokenizer, and a ladder file for them.
-let private withLadder (action: string -> string -> unit) =
+/// Two models with random weights over the whole Qwen3 vocabulary, with Qwen3's tokenizer, and a cascade file for them.
+let private withCascade (action: string -> string -> unit) =
     use folder = new TemporaryFolder()
     for name, hidden in [ "a", 16; "b", 32 ] do
         let path = folder.File name
@@ -21,18 +20,18 @@ let private withLadder (action: string -> string -> unit) =
         for file in [ "tokenizer.json"; "generation_config.json" ] do
             File.Copy(Path.Combine(root, "tests", "Runtime.Tests", "Tokenization", "qwen3", "model", file), Path.Combine(path, file))
     File.WriteAllLines(folder.File "q.jsonl", [ for i in 1 .. 210 -> $$"""{"question": "What is {{i}} + 1? 漢字 😀", "answer": "{{i + 1}}"}""" ])
-    File.WriteAllText(folder.File "ladder.yaml",
+    File.WriteAllText(folder.File "cascade.yaml",
         "name: real\nchat: direct\ntasks: jsonl\ndata: { path: q.jsonl, prompt: question, reference: answer, grading: numeric }\n"
         + "stages:\n  - { name: a, path: a, cost: 1 }\n  - { name: b, path: b, cost: 2 }\n"
         + "max_tokens: 6\ncalibration_queries: 100\ntest_queries: 100\n")
-    action folder.Path (folder.File "ladder.yaml")
+    action folder.Path (folder.File "cascade.yaml")
 
 let tests =
     testList "RealModels" [
         test "collect: a question from a file goes through the chat template, and its answer is graded" {
-            withLadder (fun folder ladder ->
+            withCascade (fun folder cascade ->
                 let out = Path.Combine(folder, "t.jsonl")
-                let run = Toolkit.run [ "collect"; "--config"; ladder; "--out"; out; "--split"; "test"; "--count"; "5" ]
+                let run = Toolkit.run [ "collect"; "--config"; cascade; "--out"; out; "--split"; "test"; "--count"; "5" ]
                 Expect.equal (run.Code, run.Error) (0, "") "collect"
                 let records = TraceReader.ReadRecords out |> Seq.toArray
                 Expect.equal records.Length 5 "records"
@@ -43,8 +42,8 @@ let tests =
                     for stage in record.Stages do Expect.isTrue (stage.Quality = 0.0 || stage.Quality = 1.0) "graded")
         }
         test "info shows what would be loaded where without loading it" {
-            withLadder (fun _ ladder ->
-                let run = Toolkit.run [ "info"; "--config"; ladder; "--json"; "--tokens"; "100" ]
+            withCascade (fun _ cascade ->
+                let run = Toolkit.run [ "info"; "--config"; cascade; "--json"; "--tokens"; "100" ]
                 Expect.equal (run.Code, run.Error) (0, "") "info"
                 use document = JsonDocument.Parse run.Out
                 let stage = document.RootElement.GetProperty("stages").[0]

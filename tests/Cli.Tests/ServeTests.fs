@@ -1,6 +1,7 @@
 /// `toolkit serve` in a process of its own: killed in the middle of feedback, told to stop, and refused a port.
 module Cli.Tests.ServeTests
 
+open Support
 open System
 open System.Collections.Concurrent
 open System.Diagnostics
@@ -18,7 +19,7 @@ let private start (arguments: string list) =
     let line = server.StandardOutput.ReadLineAsync()
     if not (line.Wait 60_000) || isNull line.Result then failwith $"the server did not start: {server.StandardError.ReadToEnd()}"
     let line = nonNull line.Result
-    let client = new HttpClient(BaseAddress = Uri(line.Split(": the ladder")[0]), Timeout = TimeSpan.FromSeconds 60.0)
+    let client = new HttpClient(BaseAddress = Uri(line.Split(": the cascade")[0]), Timeout = TimeSpan.FromSeconds 60.0)
     server, client, line
 
 let private post (client: HttpClient) (path: string) (body: string) = client.PostAsync(path, new StringContent(body, Encoding.UTF8, "application/json"))

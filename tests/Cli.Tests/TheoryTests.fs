@@ -24,7 +24,7 @@ let private numbers (e: JsonElement) = [ for x in e.EnumerateArray() -> x.GetDou
 
 let tests =
     testSequenced (testList "theory" [
-        test "the user's ladder at lambda 1: going on never pays, and the command says so" {
+        test "the user's cascade at lambda 1: going on never pays, and the command says so" {
             let text = printed [ "theory"; "--config"; config; "--lambda"; "1" ]
             for part in [ "rewards span B = 17.5"; "going on never pays"; "Thm 4"; "Thm 5"; "Thm 7"; "Thm 8(a)"; "Thm 9"; "Thm 10"; "Thm 11" ] do
                 Expect.stringContains text part "text"
@@ -48,12 +48,12 @@ let tests =
             let traces = Shared.repositoryFile (Path.Combine("models", "nano", "calibration.jsonl"))
             let arguments = [ "theory"; "--traces"; traces; "--lambda"; "0.03" ]
             let text = printed arguments
-            for part in [ "chain"; "jump"; "recall"; "promised"; "earned"; "Theorem 11" ] do
+            for part in [ "chain"; "jump"; "recall"; "guaranteed"; "earned"; "Theorem 11" ] do
                 Expect.stringContains text part "text"
             use json = JsonDocument.Parse(printed (arguments @ [ "--json" ]))
             for plan in (at [ "traces"; "plans" ] json.RootElement).EnumerateArray() do
                 let value = (at [ "earned"; "value" ] plan).GetDouble()
                 Expect.floatClose Accuracy.high value ((at [ "earned"; "quality" ] plan).GetDouble() - 0.03 * (at [ "earned"; "cost" ] plan).GetDouble()) "q - lambda c"
-                Expect.isTrue (abs (value - (at [ "promised"; "value" ] plan).GetDouble()) < 0.05) "earns about what it promised"
+                Expect.isTrue (abs (value - (at [ "guaranteed"; "value" ] plan).GetDouble()) < 0.05) "earns about what it guaranteed"
         }
     ])

@@ -83,12 +83,12 @@ await check("slider: arrow keys move along the front, and the answer follows the
   await page.screenshot({ path: join(folder, "slider-best.png") });
 });
 
-await check("error: a character that the ladder does not know", async () => {
+await check("error: a character that the cascade does not know", async () => {
   await page.$eval("#prompt", input => { input.value = "grüße"; });
   await page.focus("#prompt");
   await page.keyboard.press("Enter");
   await shown(page, "#error");
-  assert.match(await text(page, "#error"), /expected a character of the ladder's alphabet/);
+  assert.match(await text(page, "#error"), /expected a character of the cascade's alphabet/);
   assert.ok(!await page.$eval("#cost", element => element.checkVisibility()), "nothing of the answer before is left");
   await page.screenshot({ path: join(folder, "error.png") });
 });

@@ -1,19 +1,19 @@
 /// The readers that meet foreign bytes, each with a generator that knows its format.
 module Fuzz.Targets
 
+open Support
 open System
 open System.IO
 open System.Text
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Experiments
-open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open Microsoft.AspNetCore.Http
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Models.Gguf
-open OptimalStopping.Runtime.Serving
+open OptimalStopping.Server
 open OptimalStopping.Runtime.Tokenization
 open OptimalStopping.Runtime.Traces
-open Runtime.Tests.Models
 open Fuzz.Bytes
 
 type Target =
@@ -98,8 +98,8 @@ let private model: Target =
 
 let private yaml: Target =
     let texts = lazy (corpus "yaml")
-    { Name = "yaml"; File = "ladder.yaml"; Native = false
-      Read = fun file -> LadderFile.Load file |> ignore
+    { Name = "yaml"; File = "cascade.yaml"; Native = false
+      Read = fun file -> CascadeFile.Load file |> ignore
       Generate = alsoBytes Yaml.tokens (fun random -> pick random texts.Value |> Yaml.mutate random |> utf8) }
 
 let private traceLines (folder: string) : Random -> byte[] =
@@ -119,7 +119,7 @@ let private traceTable: Target =
 let private traceRecords: Target =
     { traceTable with
         Name = "records"; File = "records.jsonl"
-        Read = fun file -> LadderRecords.Load file |> ignore
+        Read = fun file -> CascadeRecords.Load file |> ignore
         Generate = traceLines "records" }
 
 let private manifest: Target =

@@ -12,3 +12,8 @@ let root : string =
         | folder when File.Exists(Path.Combine(folder.FullName, "Toolkit.sln")) -> folder.FullName
         | folder -> climb folder.Parent
     climb (DirectoryInfo AppContext.BaseDirectory)
+
+/// Whether a program is in PATH.
+let hasProgram (program: string) =
+    (nonNull (Environment.GetEnvironmentVariable "PATH")).Split Path.PathSeparator
+    |> Array.exists (fun folder -> File.Exists(Path.Combine(folder, program)))

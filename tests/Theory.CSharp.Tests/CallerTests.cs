@@ -40,10 +40,10 @@ internal static class CallerTests
 
     private static void PlanJumps()
     {
-        JumpModel ladder = JumpModelModule.ofChain(
+        JumpModel cascade = JumpModelModule.ofChain(
             costs: [1, 3.5], means: [[0.3, 0.8], [0.6, 0.95]], initial: [0.5, 0.5], steps: [[[0.8, 0.2], [0.1, 0.9]]]);
-        JumpPlan jump = JumpModelModule.plan(ladder, 0.1);
-        RecallPlan recall = Recall.plan(ladder, 0.1);
+        JumpPlan jump = JumpModelModule.plan(cascade, 0.1);
+        RecallPlan recall = Recall.plan(cascade, 0.1);
         Equal(0, jump.Entry);
         Equal(1, jump.Actions[0][0]);
         Equal(true, recall.Outcome.Value >= jump.Outcome.Value);
@@ -54,7 +54,7 @@ internal static class CallerTests
     private static void Learn()
     {
         var settings = new NestSettings(
-            menu: MenuModule.thresholds(stages: 2, bins: 2), feedback: Feedback.StagesRun, side: SideExpert.PosteriorSampling,
+            policyClass: PolicyClassModule.thresholds(stages: 2, bins: 2), feedback: Feedback.StagesRun, side: SideExpert.PosteriorSampling,
             horizon: 200, range: 1.2, continueCosts: [0.2], seed: 1);
         NestState state = Nest.init(settings);
         var random = new SplitMix64(7);
@@ -85,7 +85,7 @@ internal static class CallerTests
         }
         Ucb1State ucb = Ucb1.observe(Ucb1.init(stages: 2, range: 1.2), outcome, stop: 0);
         Equal(1, Ucb1.choose(JsonSerializer.Deserialize<Ucb1State>(JsonSerializer.Serialize(ucb))!));
-        NestState hedge = Hedge.observe(Hedge.init(MenuModule.thresholds(2, 2), horizon: 0, range: 1.2), outcome, stop: 1);
+        NestState hedge = Hedge.observe(Hedge.init(PolicyClassModule.thresholds(2, 2), horizon: 0, range: 1.2), outcome, stop: 1);
         Equal(1, hedge.Round);
         GuardState guard = Guard.init(TabularLearner.init(TabularRule.Greedy, Feedback.StagesRun, 2, [0.2], 0), 1.2, 0.05);
         guard = Guard.observe(guard, outcome, 1, allowance: t => 10 + Math.Sqrt(t));
@@ -97,7 +97,7 @@ internal static class CallerTests
         RegretBound bound = Regret.nest(Feedback.StagesRun, stages: 4, logComparators: SampleComplexity.logThresholdPolicies(4, 10), horizon: 100_000, range: 1.3);
         Equal(false, bound.Vacuous);
         Equal(true, Math.Abs(SampleComplexity.samplesFor(1.3, SampleComplexity.logThresholdPolicies(4, 10), 0.05, 0.05) - 13_800) < 50);
-        foreach (RegretGuarantee row in LadderGuarantees.regret(4, 10, 100_000, 1.3, 0.05))
+        foreach (RegretGuarantee row in CascadeGuarantees.regret(4, 10, 100_000, 1.3, 0.05))
             Equal(true, row.Value > 0 && row.Theorem.Length > 0);
         foreach (ReferenceThresholds thresholds in ReferenceThresholdsModule.all([1, 2, 4.5, 10], 0.02))
             Equal(3, thresholds.Recall.Length);

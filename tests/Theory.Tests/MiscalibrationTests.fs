@@ -25,9 +25,9 @@ let tests =
                 let plan = ChainModel.policy (ChainModel.plan wrong)
                 let loss = ChainModel.optimalValue model - ChainModel.value (model, plan)
                 let errors = Array.map2 (Array.map2 (fun (a: float) b -> abs (a - b))) model.Means wrong.Means
-                // The law of S_k over all traces, reached or not: the occupancy of the policy that never stops.
+                // The distribution of S_k over all traces, reached or not: the occupancy of the policy that never stops.
                 let marginals = ChainModel.occupancy (model, Array.init 2 (fun _ -> Array.create 3 false))
-                let eces = Array.map2 (fun law error -> Array.map2 (*) law error |> Array.sum) marginals errors
+                let eces = Array.map2 (fun distribution error -> Array.map2 (*) distribution error |> Array.sum) marginals errors
                 let distance p q = SpeculativeSampling.totalVariation (p, q)
                 let kernelErrors = Array.map2 (fun p q -> Array.map2 distance p q |> Array.max) model.Kernels wrong.Kernels
                 let bound =

@@ -26,7 +26,7 @@ let private examples =
         TemperatureTests.tests
         HistogramBinningTests.tests
         CalibrationMetricsTests.tests
-        JointLawTests.tests
+        JointDistributionTests.tests
         SingleCrossingTests.tests
         ChainTests.tests
         JumpTests.tests
@@ -38,13 +38,13 @@ let private examples =
         MiscalibrationTests.tests
         EmpiricalModelTests.tests
         ReferenceThresholdsTests.tests
-        LadderGuaranteesTests.tests
+        CascadeGuaranteesTests.tests
         DraftLengthTests.tests
         DraftStoppingTests.tests
         DraftPlanningTests.tests
         SpeculationHierarchyTests.tests
         SpeculativeSamplingTests.tests
-        MenuTests.tests
+        PolicyClassTests.tests
         NestTests.tests
         ConfidenceBoundsTests.tests
         OptimisticPlanTests.tests

@@ -72,17 +72,17 @@ let tests =
 
         testCase "Certificates A and B by their formulas" <| fun () ->
             let settings =
-                { Menu = Menu.thresholds (n, m); Feedback = Feedback.StagesRun; Side = SideExpert.PosteriorSampling; Horizon = horizon
+                { PolicyClass = PolicyClass.thresholds (n, m); Feedback = Feedback.StagesRun; Side = SideExpert.PosteriorSampling; Horizon = horizon
                   Range = range; ContinueCosts = Array.create 3 0.1; Seed = 1UL }
             let state = { Nest.init settings with Round = 7 }
             // B ln(3(N+1)/delta)/a for the stakes 2 gamma, 8 gamma, 32 gamma.
             let small, middle, large = 3304.981930056335, 826.2454825140837, 206.56137062852093
             relative (Nest.certificateA (state, delta)) large "nothing lost yet: the slack alone"
             relative (Nest.certificateA ({ state with Incurred = 5.0 }, delta)) (large + 5.0 * range) "own losses"
-            let menu x y z = [| Array.create 1331 x; Array.create 1331 y; Array.create 1331 z |]
-            let high = { state with Incurred = 5000.0; BetLosses = menu 4500.0 4300.0 2000.0; BetSideLosses = [| 9000.0; 9000.0; 9000.0 |] }
-            relative (Nest.certificateA (high, delta)) (middle + 700.0 * range) "the middle stake knows most of the menu"
-            relative (Nest.certificateA ({ high with BetLosses = menu 4500.0 1000.0 900.0 }, delta)) (small + 500.0 * range) "the small one"
+            let policyClass x y z = [| Array.create 1331 x; Array.create 1331 y; Array.create 1331 z |]
+            let high = { state with Incurred = 5000.0; BetLosses = policyClass 4500.0 4300.0 2000.0; BetSideLosses = [| 9000.0; 9000.0; 9000.0 |] }
+            relative (Nest.certificateA (high, delta)) (middle + 700.0 * range) "the middle stake knows most of the policy class"
+            relative (Nest.certificateA ({ high with BetLosses = policyClass 4500.0 1000.0 900.0 }, delta)) (small + 500.0 * range) "the small one"
             relative (Nest.certificateA ({ high with BetSideLosses = [| 0.0; 0.0; 3500.0 |] }, delta)) (large + 1500.0 * range) "the side expert, at its own stake"
             relative (NestRates.betLoss (0.2, 0.6, 0.25)) 1.9935670123451024 "a bet"
             within 1e-9 (NestRates.betLoss (0.2, 0.6, 0.0)) (NestRates.betLoss (0.2, 0.6, 1e-12)) "rounding left no probability"

@@ -7,10 +7,10 @@ open Theory.Tests.Close
 
 let tests =
     testList "SampleComplexity" [
-        testCase "Thm 9: n = 4, m = 10, B = 1.3, eps = delta = .05 needs 13,800 traces; a menu of 100 10,300" <| fun () ->
+        testCase "Thm 9: n = 4, m = 10, B = 1.3, eps = delta = .05 needs 13,800 traces; a policy class of 100 10,300" <| fun () ->
             let thresholds = SampleComplexity.samplesFor (1.3, SampleComplexity.logThresholdPolicies (4, 10), 0.05, 0.05)
-            let menu = SampleComplexity.samplesFor (1.3, log 100.0, 0.05, 0.05)
-            Expect.isTrue (abs (thresholds - 13800L) < 50L && abs (menu - 10300L) < 50L) $"{thresholds}, {menu}"
+            let policyClass = SampleComplexity.samplesFor (1.3, log 100.0, 0.05, 0.05)
+            Expect.isTrue (abs (thresholds - 13800L) < 50L && abs (policyClass - 10300L) < 50L) $"{thresholds}, {policyClass}"
             within 1e-12 (SampleComplexity.logIntervalPolicies (4, 10)) (3.0 * log 56.0) "interval policies"
 
         testCase "property 28: samples fall in eps and delta, rise in N; the inverses are inverse, minimal by one" <| fun () ->
@@ -48,7 +48,7 @@ let tests =
             let unseen = [| [| 5L; 0L |]; [| 5L; 5L |] |]
             Expect.equal (SampleComplexity.epsilonForPlugIn (unseen, 5L, 0.1)) 1.0 "an unseen bin: vacuous"
 
-        testCase "property 29: the empirical best of a Bernoulli menu misses eps with frequency <= delta" <| fun () ->
+        testCase "property 29: the empirical best of a Bernoulli policy class misses eps with frequency <= delta" <| fun () ->
             let random = Random 62
             let eps, delta = 0.2, 0.1
             let m = int (SampleComplexity.samplesFor (1.0, log 10.0, eps, delta))
@@ -62,7 +62,7 @@ let tests =
                 |> Seq.filter id |> Seq.length
             Expect.isTrue (float misses / 1000.0 <= delta) $"{misses} of 1000"
 
-        testCase "Maurer-Pontil: the menu certificate covers the loss, and beats Thm 9 at small variance" <| fun () ->
+        testCase "Maurer-Pontil: the policy class certificate covers the loss, and beats Thm 9 at small variance" <| fun () ->
             let random = Random 63
             let count, delta = 400, 0.1
             let mutable missed = 0
@@ -71,7 +71,7 @@ let tests =
                 let mean p = Seq.init count (fun _ -> if random.NextDouble() < p then 1.0 else 0.0) |> Seq.average
                 let means = Array.map mean truth
                 let variances = means |> Array.map (fun p -> p * (1.0 - p) * float count / float (count - 1))
-                let certificate = SampleComplexity.menuCertificate (1.0, means, variances, count, delta)
+                let certificate = SampleComplexity.policyClassCertificate (1.0, means, variances, count, delta)
                 let chosen = truth[Array.findIndex ((=) (Array.max means)) means]
                 if Array.max truth - chosen > certificate then missed <- missed + 1
             Expect.isTrue (float missed <= 500.0 * delta) $"missed {missed}"
@@ -79,15 +79,15 @@ let tests =
             Expect.isLessThan narrow (sqrt (log (1.0 / 0.05) / 4000.0)) "radius below Hoeffding's"
             within 1e-15 narrow (sqrt (0.02 * log 40.0 / 2000.0) + 7.0 * log 40.0 / (3.0 * 1999.0)) "formula"
             let radius v = SampleComplexity.empiricalBernsteinRadius (1.0, v, 4000, 0.05 / 4.0)
-            within 1e-15 (SampleComplexity.menuCertificate (1.0, [| 0.6; 0.5 |], [| 0.1; 0.2 |], 4000, 0.05))
+            within 1e-15 (SampleComplexity.policyClassCertificate (1.0, [| 0.6; 0.5 |], [| 0.1; 0.2 |], 4000, 0.05))
                 (max 0.0 (0.5 + radius 0.2 - 0.6 + radius 0.1)) "two policies, far apart"
-            within 1e-15 (SampleComplexity.menuCertificate (1.0, [| 0.6; 0.59 |], [| 0.1; 0.2 |], 4000, 0.05))
+            within 1e-15 (SampleComplexity.policyClassCertificate (1.0, [| 0.6; 0.59 |], [| 0.1; 0.2 |], 4000, 0.05))
                 (radius 0.2 + radius 0.1 - 0.01) "two policies, close: four events share delta"
-            let quiet = SampleComplexity.menuCertificate (1.0, [| 0.9; 0.88; 0.85 |], Array.create 3 0.002, 4000, 0.05)
+            let quiet = SampleComplexity.policyClassCertificate (1.0, [| 0.9; 0.88; 0.85 |], Array.create 3 0.002, 4000, 0.05)
             Expect.isLessThan quiet (SampleComplexity.epsilonFor (1.0, log 3.0, 4000L, 0.05)) "certificate below Theorem 9"
 
         testCase "bad input is rejected" <| fun () ->
-            rejects (fun () -> SampleComplexity.samplesFor (1.0, -1.0, 0.1, 0.1) |> ignore) "empty menu"
+            rejects (fun () -> SampleComplexity.samplesFor (1.0, -1.0, 0.1, 0.1) |> ignore) "empty policy class"
             rejects (fun () -> SampleComplexity.samplesFor (1.0, 1.0, 0.0, 0.1) |> ignore) "eps 0"
             rejects (fun () -> SampleComplexity.epsilonFor (1.0, 1.0, 10L, 1.0) |> ignore) "delta 1"
     ]

@@ -1,10 +1,10 @@
-/// The same ladder file with backend cpu and backend torch: the same decisions.
+/// The same cascade file with backend cpu and backend torch: the same decisions.
 module Torch.Tests.DecisionsTests
 
 open System
 open System.IO
 open Expecto
-open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Tasks
 open OptimalStopping.Runtime.Torch.Inference
 
@@ -20,10 +20,10 @@ let private answers (backend: string) (prompts: string[]) =
     let file = Path.Combine(root, "configs", $"nano-{Guid.NewGuid():N}.yaml")
     File.WriteAllText(file, File.ReadAllText(Path.Combine(root, "configs", "nano.yaml")) + $"\nbackend: {backend}\n")
     try
-        let ladderFile = LadderFile.Load file
-        use ladder = ModelLadder.Load ladderFile
-        Expect.all ladder.Models (fun m -> (m :? TorchModel) = (backend = "torch")) "engine"
-        let adaptive = AdaptiveLadder.Fit(ladder, LadderRecords.Load(nonNull ladderFile.CalibrationTrace), 0.01)
+        let cascadeFile = CascadeFile.Load file
+        use cascade = ModelCascade.Load cascadeFile
+        Expect.all cascade.Models (fun m -> (m :? TorchModel) = (backend = "torch")) "engine"
+        let adaptive = AdaptiveCascade.Fit(cascade, CascadeRecords.Load(nonNull cascadeFile.CalibrationTrace), 0.01)
         prompts |> Array.map (fun prompt ->
             let answer = adaptive.Answer prompt
             [ for turn in answer.Turns -> turn.Stage ], answer.Chosen.Stage, answer.Chosen.Text, answer.Chosen.Confidence)

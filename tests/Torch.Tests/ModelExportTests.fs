@@ -1,5 +1,6 @@
 module Torch.Tests.ModelExportTests
 
+open Support
 open System
 open System.Collections.Generic
 open System.IO
@@ -9,7 +10,6 @@ open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Tasks
 open OptimalStopping.Runtime.Tokenization
 open OptimalStopping.Runtime.Torch
-open Runtime.Tests.Models
 
 /// The trainable model's logits at every position of one packed row, for each text of the row by itself.
 let private torchLogits (recipe: TrainingRecipe) (model: TrainableQwen3) : (int[] * float32[][])[] =

@@ -1,6 +1,7 @@
-/// The Torch engine against the managed one, and its promise: the same bits however tokens are fed.
+/// The Torch engine against the managed one, and its guarantee: the same bits however tokens are fed.
 module Torch.Tests.TorchModelTests
 
+open Support
 open System
 open System.IO
 open Expecto
@@ -8,8 +9,7 @@ open TorchSharp
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Torch.Inference
-open Runtime.Tests.Models
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 /// Widths that are no multiple of 8, so that the padding for CUDA's INT8 product is at work; grouped and single key
 /// heads; both kinds of output head.

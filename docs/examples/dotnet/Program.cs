@@ -1,7 +1,7 @@
 // The program of docs/tutorial-dotnet.md; a test compares the two and runs it.
 using Microsoft.Extensions.AI;
 using OptimalStopping.Runtime.Chat;
-using OptimalStopping.Runtime.Ladder;
+using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Theory;
 
 namespace Tutorial;
@@ -19,10 +19,10 @@ public static class Program
         int length = DraftLength.optimal(acceptance: 0.8, costRatio: 0.1);
         Console.WriteLine($"{queries} queries, drafts of {length}");
 
-        LadderFile file = LadderFile.Load("configs/nano.yaml");
-        LadderRecords records = LadderRecords.Load(file.CalibrationTrace!);
-        await using StageLadder ladder = StageLadder.Load(file);
-        AdaptiveLadder adaptive = AdaptiveLadder.Fit(ladder, records, lambda: 0.02);
+        CascadeFile file = CascadeFile.Load("configs/nano.yaml");
+        CascadeRecords records = CascadeRecords.Load(file.CalibrationTrace!);
+        await using StageCascade cascade = StageCascade.Load(file);
+        AdaptiveCascade adaptive = AdaptiveCascade.Fit(cascade, records, lambda: 0.02);
 
         AdaptiveAnswer answer = adaptive.Answer("add 963+447=");
         Console.WriteLine($"{answer.Chosen.Text} (stage {answer.Chosen.Stage + 1}, confidence {answer.Chosen.Confidence:F3}, cost {answer.Cost})");

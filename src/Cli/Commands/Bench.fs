@@ -5,7 +5,7 @@ open System
 open System.IO
 open System.Text.Json
 open Argu
-open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Decoding
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Models.Accuracy
@@ -27,7 +27,7 @@ type BenchArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "measure the models of this ladder file."
+            | Config _ -> "measure the models of this cascade file."
             | Shape _ -> "measure random weights of this shape: " + String.Join(", ", ModelShapes.Names) + " (default: nano)."
             | Kernels _ -> "the instruction set; `toolkit info` lists those of this machine (default: the fastest)."
             | Rounds _ -> "rounds whose median counts (default: 5)."
@@ -93,7 +93,7 @@ let private json (bandwidth: float) threads (all: Figures list) =
 type private Errors = { Stage: string; Report: QuantisationReport; Right: float; FloatRight: float }
 
 /// Both engines with the same weights: the reference solutions' tokens, and the answers that each writes itself.
-let private accuracy (file: LadderFile) (count: int) =
+let private accuracy (file: CascadeFile) (count: int) =
     let queries = QueryGenerator(2024, QuerySplit.Test).Distinct count
     [ for stage in file.Stages do
           use model = CpuModel.Load stage.Path
@@ -141,7 +141,7 @@ let private speed (arguments: ParseResults<BenchArguments>) =
         match arguments.TryGetResult Config, arguments.TryGetResult Shape with
         | Some _, Some _ -> raise (UsageException "expected --config or --shape, got both")
         | Some file, None ->
-            [ for stage in LadderFile.Load(file).Stages do
+            [ for stage in CascadeFile.Load(file).Stages do
                   use model = CpuModel.Load(stage.Path, kernels)
                   yield run model ]
         | None, shape ->
@@ -149,7 +149,7 @@ let private speed (arguments: ParseResults<BenchArguments>) =
             use model = CpuModel.Random(name, ModelShapes.Find name, kernels = kernels)
             [ run model ]
     let bandwidth = MemoryBandwidth.Measure()
-    let threads = WorkerTeam.Shared.Size
+    let threads = WorkerPool.Shared.Size
     if arguments.Contains Json then json bandwidth threads all else show bandwidth threads all
 
 let execute (arguments: ParseResults<BenchArguments>) =
@@ -158,5 +158,5 @@ let execute (arguments: ParseResults<BenchArguments>) =
     | Some count ->
         if arguments.Contains Shape then raise (UsageException "expected --accuracy with --config or alone, got --shape")
         positive "--accuracy" 1 [ count ] |> ignore
-        let all = accuracy (LadderFile.Load(ladderFile (arguments.TryGetResult Config))) count
+        let all = accuracy (CascadeFile.Load(cascadeFile (arguments.TryGetResult Config))) count
         if arguments.Contains Json then accuracyJson count all else showAccuracy count all

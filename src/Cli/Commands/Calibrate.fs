@@ -1,4 +1,4 @@
-/// `toolkit calibrate`: a policy with a promise about its quality, written to a file.
+/// `toolkit calibrate`: a policy with a guarantee about its quality, written to a file.
 module OptimalStopping.Cli.Commands.Calibrate
 
 open System
@@ -8,7 +8,7 @@ open System.Text.Json
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Experiments
 open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
@@ -29,10 +29,10 @@ type CalibrateArguments =
             | Traces _ -> "the trace file (required)."
             | Max_Loss _ -> "most expected quality that may be lost against the best model alone (default: 0.02)."
             | Delta _ -> "most probability of losing more (default: 0.05)."
-            | Fit_Fraction _ -> "share of the queries to fit on; the promise is tested on the others (default: 0.5)."
+            | Fit_Fraction _ -> "share of the queries to fit on; the guarantee is tested on the others (default: 0.5)."
             | Seed _ -> "seed of the split (default: 1)."
             | Out _ -> "the policy file to write, e.g. policy.json (required without --check)."
-            | Check _ -> "instead, calibrate on this many samples drawn from the traces and count how often the promise breaks."
+            | Check _ -> "instead, calibrate on this many samples drawn from the traces and count how often the guarantee breaks."
             | Sample _ -> "queries in each sample of --check (default: 2000)."
             | Json -> "print one JSON object instead of text."
 
@@ -41,12 +41,12 @@ let private share name (value: float) =
         raise (UsageException $"{name}: expected a number strictly between 0 and 1, got {value}")
     value
 
-/// Counts broken promises instead of writing a policy.
+/// Counts broken guarantees instead of writing a policy.
 let private check traces (options: CalibrationOptions) resamples sample json cancel =
     let table = Traces.TraceReader.ReadTable traces
-    let mutable result = Unchecked.defaultof<PromiseCheck>
+    let mutable result = Unchecked.defaultof<GuaranteeCheck>
     Progress.show (fun report ->
-        result <- PromiseCheck.Run(table, options, resamples, sample, (fun share -> report.Invoke("calibrating", share)), cancel))
+        result <- GuaranteeCheck.Run(table, options, resamples, sample, (fun share -> report.Invoke("calibrating", share)), cancel))
     let limit = result.Limit options.Delta
     if json then
         printfn "%s" (JsonSerializer.Serialize(
@@ -55,12 +55,12 @@ let private check traces (options: CalibrationOptions) resamples sample json can
                without_policy = result.WithoutPolicy; mean_saved = result.MeanSaved; mean_loss = result.MeanLoss |},
             JsonSerializerOptions(WriteIndented = true)))
     else
-        printfn "%d samples of %d queries, promise: at most %s lost, with probability %s" result.Resamples result.Sample
+        printfn "%d samples of %d queries, guarantee: at most %s lost, with probability %s" result.Resamples result.Sample
             (string options.MaxLoss) (string (1.0 - options.Delta))
         printfn "broken      %d (%s %%; delta and three standard errors: %s %%)" result.Broken
             (number (100.0 * result.BrokenShare) 2) (number (100.0 * limit) 2)
         printfn "loss        %s on average" (number result.MeanLoss 4)
-        printfn "saved       %s %% of the cost on average; in %d samples no policy could be shown to keep the promise"
+        printfn "saved       %s %% of the cost on average; in %d samples no policy could be shown to keep the guarantee"
             (number (100.0 * result.MeanSaved) 1) result.WithoutPolicy
 
 let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationToken) =
@@ -86,19 +86,19 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
             member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
     let policy = PolicyCalibration.Run(traces, options, steps)
     policy.Save file
-    let promise, measured = policy.Guarantee, policy.Measured
+    let guarantee, measured = policy.Guarantee, policy.Measured
     if arguments.Contains CalibrateArguments.Json then
         let value =
             {| policy = file
                lambda = if Double.IsNaN policy.Lambda then Nullable() else Nullable policy.Lambda
-               statement = promise.Statement
-               max_loss = promise.MaxLoss
-               delta = promise.Delta
-               reference = promise.Reference
+               statement = guarantee.Statement
+               max_loss = guarantee.MaxLoss
+               delta = guarantee.Delta
+               reference = guarantee.Reference
                fit_queries = policy.Origin.FitQueries
-               test_queries = promise.Queries
-               candidates = promise.Candidates
-               passed = promise.Passed
+               test_queries = guarantee.Queries
+               candidates = guarantee.Candidates
+               passed = guarantee.Passed
                quality = measured.Quality
                reference_quality = measured.ReferenceQuality
                cost = measured.Cost
@@ -106,10 +106,10 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
                saved = measured.Saved |}
         printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)))
     else
-        printfn "%s" promise.Statement
-        printfn "fitted on   %d queries; %d of %d operating points passed the test on %d others" policy.Origin.FitQueries promise.Passed promise.Candidates promise.Queries
-        if promise.Passed = 0 then
-            printfn "policy      always %s: no cheaper one could be shown to keep the promise; more queries or a larger --max-loss would help" promise.Reference
-        printfn "quality     %s on those queries; %s alone: %s" (number measured.Quality 4) promise.Reference (number measured.ReferenceQuality 4)
-        printfn "cost        %s; %s alone: %s (%s %% saved)" (number measured.Cost 3) promise.Reference (number measured.ReferenceCost 3) (number (100.0 * measured.Saved) 1)
+        printfn "%s" guarantee.Statement
+        printfn "fitted on   %d queries; %d of %d operating points passed the test on %d others" policy.Origin.FitQueries guarantee.Passed guarantee.Candidates guarantee.Queries
+        if guarantee.Passed = 0 then
+            printfn "policy      always %s: no cheaper one could be shown to keep the guarantee; more queries or a larger --max-loss would help" guarantee.Reference
+        printfn "quality     %s on those queries; %s alone: %s" (number measured.Quality 4) guarantee.Reference (number measured.ReferenceQuality 4)
+        printfn "cost        %s; %s alone: %s (%s %% saved)" (number measured.Cost 3) guarantee.Reference (number measured.ReferenceCost 3) (number (100.0 * measured.Saved) 1)
         printfn "written     %s" file

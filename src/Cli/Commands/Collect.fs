@@ -6,8 +6,8 @@ open System.Linq
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Experiments
-open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
@@ -21,7 +21,7 @@ type CollectArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Split _ -> "calibration, test or both (default: both)."
             | Count _ -> "only the first so many queries."
             | Seed _ -> "seed of the queries (default: 1)."
@@ -34,16 +34,16 @@ let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
         raise (UsageException $"--split: expected calibration, test or both, got '{split}'")
     let count = arguments.GetResult(Count, defaultValue = Int32.MaxValue)
     if count < 1 then raise (UsageException $"--count: expected at least 1, got {count}")
-    let file = LadderFile.Load(ladderFile (arguments.TryGetResult CollectArguments.Config))
+    let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult CollectArguments.Config))
     let queries =
         ExperimentRun.Queries(file, arguments.GetResult(CollectArguments.Seed, defaultValue = 1))
             .Where(fun (struct (_, s)) -> split = "both" || s = split)
             .Take(count).ToArray()
-    use ladder = ModelLadder.Load file
+    use cascade = ModelCascade.Load file
     try
         Progress.show (fun report ->
             let relay = { new IProgress<int> with member _.Report done' = report.Invoke("asking the models", float done' / float queries.Length) }
-            Collector.Run(ladder, queries, out, relay, cancel))
+            Collector.Run(cascade, queries, out, relay, cancel))
     with :? OperationCanceledException ->
         raise (ToolkitException $"interrupted; {out} is kept: the same command goes on")
     printfn "%s: %d records" out queries.Length

@@ -1,4 +1,4 @@
-/// `toolkit decode`: one prompt, answered by the ladder.
+/// `toolkit decode`: one prompt, answered by the cascade.
 module OptimalStopping.Cli.Commands.Decode
 
 open System
@@ -8,7 +8,7 @@ open System.Text.Json
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Cli.Commands.Shared
 
 type DecodeArguments =
@@ -24,7 +24,7 @@ type DecodeArguments =
             | Prompt _ -> "the question, e.g. \"add 963+447=\"."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
             | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
-            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Json -> "print one JSON object instead of text."
 
 /// Seconds in which the runtime replaces its quick first code; not measured.
@@ -45,9 +45,9 @@ let private compareTimes (first: unit -> float) (second: unit -> float) : struct
     struct (median (fun struct (a, _) -> a), median (fun struct (_, b) -> b))
 
 /// The records that the policy is fitted on where no policy file is given.
-let private calibrationRecords (file: LadderFile) =
+let private calibrationRecords (file: CascadeFile) =
     match Option.ofObj file.CalibrationTrace with
-    | Some path when File.Exists path -> LadderRecords.Load path
+    | Some path when File.Exists path -> CascadeRecords.Load path
     | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
     | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none")
 
@@ -84,14 +84,14 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
     if arguments.Contains Lambda && arguments.Contains DecodeArguments.Policy then
         raise (UsageException "--policy: expected no --lambda beside it, since the policy fixes the price of cost")
     let json = arguments.Contains DecodeArguments.Json
-    let file = LadderFile.Load(ladderFile (arguments.TryGetResult DecodeArguments.Config))
+    let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult DecodeArguments.Config))
     let policy = arguments.TryGetResult DecodeArguments.Policy |> Option.map PolicyFile.Load
-    use ladder = ModelLadder.Load file
+    use cascade = ModelCascade.Load file
     let adaptive =
         match policy with
-        | Some policy -> AdaptiveLadder.Of(ladder, policy)
-        | None -> AdaptiveLadder.Fit(ladder, calibrationRecords file, lambda)
-    let tokens = ladder.EncodePrompt prompt // refuses a foreign character before anything is printed
+        | Some policy -> AdaptiveCascade.Of(cascade, policy)
+        | None -> AdaptiveCascade.Fit(cascade, calibrationRecords file, lambda)
+    let tokens = cascade.EncodePrompt prompt // refuses a foreign character before anything is printed
     let name stage = file.Stages[stage].Name
     let onText = if json then null else Action<string>(printf "%s")
     let mutable first = true // no model has written yet
@@ -107,7 +107,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
     let largest = file.Stages.Count - 1
     let timeLargest () =
         let start = Diagnostics.Stopwatch.GetTimestamp()
-        ladder.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
+        cascade.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
         Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds
     let secondsOf (given: AdaptiveAnswer) = given.Turns.Sum(fun turn -> turn.Seconds)
     let struct (seconds, largestSeconds) =

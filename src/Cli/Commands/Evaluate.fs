@@ -5,7 +5,7 @@ open System
 open System.Collections.Generic
 open System.Text.Json
 open Argu
-open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Experiments
 open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
@@ -56,7 +56,7 @@ let private metricsJson (policy: PolicyEvaluation) =
 
 let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
     let report = Evaluation.Run(options, steps)
-    Plots.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, options.Out)
+    OptimalStopping.Reports.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, options.Out)
     if json then
         printJson
             {| train_queries = report.TrainQueries

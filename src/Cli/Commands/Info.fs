@@ -1,4 +1,4 @@
-/// `toolkit info`: what a ladder file would load where, the memory that takes, and, for models that are small or when
+/// `toolkit info`: what a cascade file would load where, the memory that takes, and, for models that are small or when
 /// asked, what a token costs on this machine.
 module OptimalStopping.Cli.Commands.Info
 
@@ -8,7 +8,7 @@ open System.Linq
 open System.Text.Json
 open Argu
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Cli.Commands.Shared
 
@@ -21,12 +21,12 @@ type InfoArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Tokens _ -> "length of the sequence whose cache is counted (default: 4096, or what the model allows)."
             | Measure -> "load the models and measure what a token costs, however large they are."
             | Json -> "print JSON."
 
-/// Ladders of fewer bytes than this are measured without being asked.
+/// Cascades of fewer bytes than this are measured without being asked.
 let private smallBytes = 64L <<< 20
 
 let private defaultTokens = 4096
@@ -37,7 +37,7 @@ let private share (s: DeviceShare) =
        weight_bytes = s.WeightBytes; cache_bytes = s.CacheBytes; work_bytes = s.WorkBytes; total_bytes = s.TotalBytes |}
 
 /// What a stage would load, from its files' headers alone.
-let private plan (file: LadderFile) (tokens: int) (stage: LadderStage) =
+let private plan (file: CascadeFile) (tokens: int) (stage: CascadeStage) =
     if not (Directory.Exists stage.Path || File.Exists stage.Path) then
         raise (ToolkitException $"{file.File}: stage '{stage.Name}': expected a model folder or a .gguf file at {stage.Path}, got none")
     use source = ModelSource.Open stage.Path
@@ -58,9 +58,9 @@ let private plan (file: LadderFile) (tokens: int) (stage: LadderStage) =
 
 let private gibibytes (bytes: int64) = number (float bytes / float (1L <<< 30)) 3
 
-let private measured (file: LadderFile) =
-    use ladder = ModelLadder.Load file
-    let timings = ModelBenchmark.Measure ladder.Models
+let private measured (file: CascadeFile) =
+    use cascade = ModelCascade.Load file
+    let timings = ModelBenchmark.Measure cascade.Models
     let costs = ModelBenchmark.RelativeCosts timings
     timings |> Array.mapi (fun i t ->
         {| name = file.Stages[i].Name
@@ -73,7 +73,7 @@ let private measured (file: LadderFile) =
 let execute (arguments: ParseResults<InfoArguments>) =
     let tokens = arguments.GetResult(Tokens, defaultValue = defaultTokens)
     if tokens < 1 then raise (UsageException $"--tokens: expected at least 1, got {tokens}")
-    let file = LadderFile.Load(ladderFile (arguments.TryGetResult InfoArguments.Config))
+    let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult InfoArguments.Config))
     let local = file.Stages.Where(fun stage -> isNull stage.Remote).ToArray()
     let stages = local |> Array.map (plan file tokens)
     let weights = stages |> Array.sumBy (fun s -> s.devices |> Array.sumBy (fun d -> d.weight_bytes))
@@ -85,10 +85,10 @@ let execute (arguments: ParseResults<InfoArguments>) =
         stages |> Array.collect (fun s -> s.devices) |> Array.groupBy (fun d -> d.device)
         |> Array.map (fun (device, parts) -> {| device = device; total_bytes = parts |> Array.sumBy (fun p -> p.total_bytes) |})
     if arguments.Contains InfoArguments.Json then
-        let value = {| ladder = file.Name; kernels = KernelSet.Best.Name; stages = stages; devices = totals; timings = timings |}
+        let value = {| cascade = file.Name; kernels = KernelSet.Best.Name; stages = stages; devices = totals; timings = timings |}
         printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true)))
     else
-        printfn "ladder %s, kernels %s (available: %s)" file.Name KernelSet.Best.Name (String.Join(", ", KernelSet.Available.Select(fun k -> k.Name)))
+        printfn "cascade %s, kernels %s (available: %s)" file.Name KernelSet.Best.Name (String.Join(", ", KernelSet.Available.Select(fun k -> k.Name)))
         printfn "%-12s %-8s %-16s %6s %6s %12s %6s %7s %8s" "model" "backend" "format" "hidden" "layers" "heads" "ffn" "vocab" "cost"
         for s in stages do
             printfn "%-12s %-8s %-16s %6d %6d %12s %6d %7d %8s" s.name s.backend s.format s.hidden s.layers s.heads s.intermediate s.vocabulary (number s.cost 2)

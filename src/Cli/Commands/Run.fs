@@ -7,7 +7,7 @@ open System.Linq
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Experiments
 open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
@@ -26,7 +26,7 @@ type RunArguments =
         member this.Usage =
             match this with
             | Experiments _ -> "all (the three that follow), regret, tradeoff, statistical; or speculative (default: all)."
-            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Traces _ -> "replay this trace file instead of running models."
             | Policy _ -> "replay this policy file of 'toolkit calibrate' beside the other policies."
             | Out _ -> "the folder for results (default: results/run; with --reproduce, the run's folder with -reproduced)."
@@ -82,11 +82,11 @@ let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) 
     let traces = Option.toObj (arguments.TryGetResult RunArguments.Traces)
     let request =
         RunRequest(
-            experiments, ladderFile (arguments.TryGetResult RunArguments.Config), traces, folder, arguments.Contains Resume, options,
+            experiments, cascadeFile (arguments.TryGetResult RunArguments.Config), traces, folder, arguments.Contains Resume, options,
             Policy = Option.toObj (arguments.TryGetResult RunArguments.Policy))
     let goOn =
         if isNull traces then "what was recorded is kept: the same command with --resume goes on"
         else "the same command starts again"
     interruptible goOn (fun report -> ExperimentRun.Run(request, report, cancel))
-    for file in Figures.drawAll folder do
+    for file in OptimalStopping.Reports.Figures.drawAll folder do
         printfn "%s" file

@@ -1,4 +1,4 @@
-/// `toolkit serve`: the whole ladder behind one OpenAI-compatible endpoint.
+/// `toolkit serve`: the whole cascade behind one OpenAI-compatible endpoint.
 module OptimalStopping.Cli.Commands.Serve
 
 open System
@@ -6,8 +6,8 @@ open System.IO
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Ladder
-open OptimalStopping.Runtime.Serving
+open OptimalStopping.Runtime.Cascades
+open OptimalStopping.Server
 open OptimalStopping.Cli.Commands.Shared
 
 type ServeArguments =
@@ -24,12 +24,12 @@ type ServeArguments =
     | Drain of float
     | State of string
     | Learn
-    | Promise of float
+    | Guarantee of float
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01). A request may name its own."
             | Host _ -> "address to listen on (default: 127.0.0.1)."
@@ -42,16 +42,16 @@ type ServeArguments =
             | Drain _ -> "seconds that requests under way get when the server is stopped (default: 30)."
             | State _ -> "folder where grades are kept (default: serve-state)."
             | Learn -> "let the online learner (NEST) answer requests that name no price of their own."
-            | Promise _ -> "mean quality that is promised; the alarm watches it (default: what calibration expects, less 0.02)."
+            | Guarantee _ -> "mean quality that is guaranteed; the alarm watches it (default: what calibration expects, less 0.02)."
 
 let private atLeast name (least: float) (value: float) =
     if not (value >= least && Double.IsFinite value) then
         raise (UsageException $"{name}: expected a number of at least {least}, got {value}")
     value
 
-let private records (file: LadderFile) (policy: PolicyFile | null) : LadderRecords | null =
+let private records (file: CascadeFile) (policy: PolicyFile | null) : CascadeRecords | null =
     match Option.ofObj file.CalibrationTrace with
-    | Some path when File.Exists path -> LadderRecords.Load path
+    | Some path when File.Exists path -> CascadeRecords.Load path
     | _ when not (isNull policy) -> null
     | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
     | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none; or give --policy FILE")
@@ -79,13 +79,13 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
     let port = arguments.GetResult(Port, defaultValue = 8080)
     if port < 0 || port > 65535 then raise (UsageException $"--port: expected a number from 0 to 65535, got {port}")
     let host = arguments.GetResult(Host, defaultValue = "127.0.0.1")
-    let promise = arguments.GetResult(Promise, defaultValue = nan)
-    if not (Double.IsNaN promise || (promise > 0.0 && promise < 1.0)) then
-        raise (UsageException $"--promise: expected a number strictly between 0 and 1, got {promise}")
+    let guarantee = arguments.GetResult(Guarantee, defaultValue = nan)
+    if not (Double.IsNaN guarantee || (guarantee > 0.0 && guarantee < 1.0)) then
+        raise (UsageException $"--guarantee: expected a number strictly between 0 and 1, got {guarantee}")
     let keyVariable = arguments.TryGetResult Key_Env
     if not (isLoopback host) && keyVariable.IsNone && not (arguments.Contains Anonymous) then
         raise (UsageException $"--host: expected --key-env NAME beside {host}, or --anonymous for a server that anyone in the network may use")
-    let file = LadderFile.Load(ladderFile (arguments.TryGetResult Config))
+    let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult Config))
     let policy = arguments.TryGetResult Policy |> Option.map PolicyFile.Load |> Option.toObj
     let allRemote = file.Stages |> Seq.forall (fun stage -> not (isNull stage.Remote))
     let whole (flag: string) (least: int) (value: int) =
@@ -102,11 +102,11 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
             Drain = TimeSpan.FromSeconds(arguments.GetResult(Drain, defaultValue = 30.0) |> atLeast "--drain" 0.0),
             State = arguments.GetResult(State, defaultValue = "serve-state"),
             Learn = arguments.Contains Learn,
-            Promise = promise)
+            Guarantee = guarantee)
     let records = records file policy
     let run = task {
-        use! server = LadderServer.Start(StageLadder.Load file, records, policy, lambda, options, cancel)
-        printfn "%O: the ladder '%s' (%s); page at /, metrics at /metrics%s" server.Address file.Name
+        use! server = CascadeServer.Start(StageCascade.Load file, records, policy, lambda, options, cancel)
+        printfn "%O: the cascade '%s' (%s); page at /, metrics at /metrics%s" server.Address file.Name
             (String.Join(", ", file.Stages |> Seq.map _.Name))
             (if server.Replayed > 0L then $"; {server.Replayed} grades read from {options.State}" else "")
         stdout.Flush()

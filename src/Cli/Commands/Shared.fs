@@ -19,8 +19,8 @@ let repositoryFile (path: string) =
             if File.Exists here then here else climb folder.Parent
     if File.Exists path then path else climb (DirectoryInfo AppContext.BaseDirectory)
 
-/// The ladder file that was named, or the embedded ladder's.
-let ladderFile = function
+/// The cascade file that was named, or the embedded cascade's.
+let cascadeFile = function
     | Some(path: string) -> path
     | None -> repositoryFile (Path.Combine("configs", "nano.yaml"))
 

@@ -1,4 +1,4 @@
-/// `toolkit theory`: thresholds, regret bounds and sample sizes for a ladder, before any data or for a trace file.
+/// `toolkit theory`: thresholds, regret bounds and sample sizes for a cascade, before any data or for a trace file.
 module OptimalStopping.Cli.Commands.Theory
 
 open System
@@ -8,8 +8,8 @@ open System.Threading
 open Argu
 open OptimalStopping.Cli
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Experiments
-open OptimalStopping.Runtime.Ladder
+open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Traces
 open OptimalStopping.Theory
 open OptimalStopping.Cli.Commands.Shared
@@ -31,9 +31,9 @@ type TheoryArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the ladder file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
-            | Cost_Unit _ -> "what lambda prices: file (one unit of the ladder file, default), largest (one answer of the largest model) or all (one of each)."
+            | Cost_Unit _ -> "what lambda prices: file (one unit of the cascade file, default), largest (one answer of the largest model) or all (one of each)."
             | Traces _ -> "plan for these recorded outcomes too; costs are then the file's means."
             | Bins _ -> "bins of a confidence (default: 10)."
             | Horizon _ -> "queries T that the regret bounds are for (default: 100000)."
@@ -45,10 +45,10 @@ type TheoryArguments =
 
 /// Everything that the command prints.
 type private Answer =
-    { Ladder: string
+    { Cascade: string
       Models: string[]
       Costs: float[]
-      /// As given, and per unit of the ladder file.
+      /// As given, and per unit of the cascade file.
       GivenLambda: float
       CostUnit: string
       Lambda: float
@@ -83,7 +83,7 @@ let private compute (arguments: ParseResults<TheoryArguments>) : Answer =
     let delta = between "delta" (arguments.GetResult(Delta, defaultValue = 0.05))
     let seed = arguments.GetResult(TheoryArguments.Seed, defaultValue = 1)
     let config, traces = arguments.TryGetResult TheoryArguments.Config, arguments.TryGetResult TheoryArguments.Traces
-    let file = if config.IsSome || traces.IsNone then Some(LadderFile.Load(ladderFile config)) else None
+    let file = if config.IsSome || traces.IsNone then Some(CascadeFile.Load(cascadeFile config)) else None
     let unit = arguments.GetResult(Cost_Unit, defaultValue = "file")
     let perUnit (costs: float[]) =
         match unit with
@@ -94,18 +94,18 @@ let private compute (arguments: ParseResults<TheoryArguments>) : Answer =
     perUnit [| 1.0 |] |> ignore
     let plans = traces |> Option.map (fun path -> fit path (TraceReader.ReadTable path) perUnit bins seed delta)
     match file, plans with
-    | Some ladder, Some plans when Array.ofSeq (Seq.map (fun (s: LadderStage) -> s.Name) ladder.Stages) <> plans.Models ->
-        let names = String.Join(", ", Seq.map (fun (s: LadderStage) -> s.Name) ladder.Stages)
-        raise (ToolkitException $"""{traces.Value}: expected the ladder file's models {names}, got {String.Join(", ", plans.Models)}""")
+    | Some cascade, Some plans when Array.ofSeq (Seq.map (fun (s: CascadeStage) -> s.Name) cascade.Stages) <> plans.Models ->
+        let names = String.Join(", ", Seq.map (fun (s: CascadeStage) -> s.Name) cascade.Stages)
+        raise (ToolkitException $"""{traces.Value}: expected the cascade file's models {names}, got {String.Join(", ", plans.Models)}""")
     | _ -> ()
     let models, costs =
         match plans, file with
         | Some p, _ -> p.Models, p.Costs
-        | None, Some ladder -> [| for s in ladder.Stages -> s.Name |], [| for s in ladder.Stages -> s.Cost |]
-        | None, None -> failwith "a ladder file is loaded where there are no traces"
+        | None, Some cascade -> [| for s in cascade.Stages -> s.Name |], [| for s in cascade.Stages -> s.Cost |]
+        | None, None -> failwith "a cascade file is loaded where there are no traces"
     let n, lambda = costs.Length, perUnit costs
     let range = match plans with Some p -> p.Range | None -> 1.0 + lambda * Array.sum costs[1..]
-    { Ladder = (match file with Some ladder -> ladder.Name | None -> traces.Value)
+    { Cascade = (match file with Some cascade -> cascade.Name | None -> traces.Value)
       Models = models
       Costs = costs
       GivenLambda = given
@@ -119,8 +119,8 @@ let private compute (arguments: ParseResults<TheoryArguments>) : Answer =
       BreakEven = ReferenceThresholds.breakEvenPrices costs
       Thresholds = ReferenceThresholds.all (costs, lambda)
       ByPrice = prices lambda |> Array.map (fun price -> price, ReferenceThresholds.reference (costs, price))
-      Regret = LadderGuarantees.regret (n, bins, horizon, range, delta)
-      Samples = LadderGuarantees.samples (n, bins, range, epsilon, delta)
+      Regret = CascadeGuarantees.regret (n, bins, horizon, range, delta)
+      Samples = CascadeGuarantees.samples (n, bins, range, epsilon, delta)
       Traces = plans }
 
 // ---- as text ----
@@ -133,11 +133,11 @@ let private print (answer: Answer) =
         | "largest" -> $"answer of {Array.last answer.Models}, that is %g{answer.Lambda} per unit of cost"
         | "all" -> $"run of all models, that is %g{answer.Lambda} per unit of cost"
         | _ -> $"unit of cost"
-    printfn "ladder %s: %d models, lambda %g of quality per %s" answer.Ladder n answer.GivenLambda unit
+    printfn "cascade %s: %d models, lambda %g of quality per %s" answer.Cascade n answer.GivenLambda unit
     printfn "a run of all models costs %s of quality; rewards span B = %s" (number (answer.Lambda * Array.sum answer.Costs) 3) (number answer.Range 3)
     printfn ""
     printfn "Thresholds on calibrated confidence: stop after a model if at least this sure ('always': whatever it says)"
-    let head = Array.append [| "after"; "cost"; "pays below lambda"; "any law <=" |]
+    let head = Array.append [| "after"; "cost"; "pays below lambda"; "any distribution <=" |]
                    [| for t in answer.Thresholds[1..] do yield! [| t.Assumption + ": chain"; "jump"; "recall" |] |]
     Table.print head
         [| for k in 0 .. n - 2 ->
@@ -145,7 +145,7 @@ let private print (answer: Answer) =
                    [| for t in answer.Thresholds[1..] do yield! [| threshold t.Chain[k]; threshold t.Jump[k]; threshold t.Recall[k] |] |] |]
     for t in answer.Thresholds[1..] do
         printfn "%s: a jump policy enters at %s and earns %s a query" t.Assumption answer.Models[t.Entry] (number t.Value 3)
-    printfn "any law: no optimal threshold lies above it. uniform: confidences independent and uniform on [0,1]."
+    printfn "any distribution: no optimal threshold lies above it. uniform: confidences independent and uniform on [0,1]."
     printfn "reference: the same, and the last model is always right (quality = agreement with it)."
     if Array.forall (fun price -> answer.Lambda >= price) answer.BreakEven then
         printfn "At this price going on never pays: the next model costs %s of quality, and no answer gains more than 1."
@@ -187,11 +187,11 @@ let private printTraces (answer: Answer) (plans: TracePlans) =
                       (if Double.IsNaN rule.Calibrated then "" else number rule.Calibrated 3)
                       (if rule.SingleCrossing then "yes" else "no"); rule.GoesTo |] |]
     printfn ""
-    Table.print [| "plan"; "enters at"; "promised"; "earned"; "quality"; "cost" |]
+    Table.print [| "plan"; "enters at"; "guaranteed"; "earned"; "quality"; "cost" |]
         [| for plan in plans.Plans ->
-               [| plan.Actions; plan.Entry; number plan.Promised.Value 4; number plan.Earned.Value 4
+               [| plan.Actions; plan.Entry; number plan.Guaranteed.Value 4; number plan.Earned.Value 4
                   number plan.Earned.Quality 4; number plan.Earned.Cost 3 |] |]
-    printfn "promised and earned are quality - lambda cost per query, on the fitted and on the replayed half."
+    printfn "guaranteed and earned are quality - lambda cost per query, on the fitted and on the replayed half."
     printfn "Theorem 11: with at least %d fitted queries per bin the chain's plan loses at most %s, if signals are Markov%s."
         plans.LeastCount (number plans.PlugInError 3) (if plans.PlugInError >= 1.0 then " (vacuous)" else "")
     let errors = plans.CalibrationErrors |> Array.filter (Double.IsNaN >> not)
@@ -216,13 +216,13 @@ let private json (answer: Answer) =
                    calibration_errors = Array.map finite p.CalibrationErrors; least_count = p.LeastCount; plug_in_error = p.PlugInError
                    plans =
                     [| for plan in p.Plans ->
-                           {| actions = plan.Actions; entry = plan.Entry; promised = value plan.Promised; earned = value plan.Earned
+                           {| actions = plan.Actions; entry = plan.Entry; guaranteed = value plan.Guaranteed; earned = value plan.Earned
                               rules =
                                [| for r in plan.Rules ->
                                       {| after = r.Stage; confidence = finite r.Confidence; calibrated = finite r.Calibrated
                                          single_crossing = r.SingleCrossing; goes_to = r.GoesTo |} |] |} |] |}
     JsonSerializer.Serialize(
-        {| ladder = answer.Ladder; models = answer.Models; costs = answer.Costs; lambda = answer.GivenLambda; cost_unit = answer.CostUnit; lambda_per_unit = answer.Lambda; bins = answer.Bins
+        {| cascade = answer.Cascade; models = answer.Models; costs = answer.Costs; lambda = answer.GivenLambda; cost_unit = answer.CostUnit; lambda_per_unit = answer.Lambda; bins = answer.Bins
            horizon = answer.Horizon; epsilon = answer.Epsilon; delta = answer.Delta; range = answer.Range
            pays_below_lambda = Array.map finite answer.BreakEven
            thresholds = Array.map thresholds answer.Thresholds
@@ -238,7 +238,7 @@ let private json (answer: Answer) =
            traces = traces |},
         JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping))
 
-/// The table of regrets, which is no part of the answer about a ladder: it takes minutes.
+/// The table of regrets, which is no part of the answer about a cascade: it takes minutes.
 let private simulate (arguments: ParseResults<TheoryArguments>) (folder: string) (cancel: CancellationToken) =
     let horizon = arguments.GetResult(TheoryArguments.Horizon, defaultValue = 100_000)
     if horizon < 100 then raise (UsageException $"--horizon: expected at least 100, got {horizon}")

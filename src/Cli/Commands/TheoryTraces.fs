@@ -3,7 +3,7 @@ module OptimalStopping.Cli.Commands.TheoryTraces
 
 open System
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Experiments
+open OptimalStopping.Experiments
 open OptimalStopping.Runtime.Traces
 open OptimalStopping.Theory
 open OptimalStopping.Theory.Policies
@@ -19,12 +19,12 @@ type StageRule =
       /// Which stages run next from the bins in which it goes on, as "bins 1-3: name".
       GoesTo: string }
 
-/// One action set's plan: what it promised on the fitting half and what it earned on the other.
+/// One action set's plan: what it guaranteed on the fitting half and what it earned on the other.
 type FittedPlan =
     { Actions: string
       Entry: string
       Rules: StageRule[]
-      Promised: PolicyValue
+      Guaranteed: PolicyValue
       Earned: PolicyValue }
 
 type TracePlans =
@@ -46,17 +46,17 @@ type TracePlans =
       Plans: FittedPlan[] }
 
 let private half (table: TraceTable) (edges: float[][]) (rows: int[]) : BinnedRecords =
-    let ladder, n = table.Ladder, table.Ladder.Stages
+    let cascade, n = table.Cascade, table.Cascade.Stages
     let binning k = { Edges = edges[k]; Values = Array.zeroCreate (edges[k].Length + 1) }
     let binnings = Array.init n binning
     let pick (values: float[]) = rows |> Array.map (fun q -> Array.sub values (q * n) n)
     { Bins =
         rows |> Array.map (fun q ->
             Array.init n (fun k ->
-                let s = ladder.Confidence[q * n + k]
+                let s = cascade.Confidence[q * n + k]
                 if Double.IsNaN s then 0 else binnings[k].Bin s))
-      Qualities = pick ladder.Quality
-      Costs = pick ladder.Cost
+      Qualities = pick cascade.Quality
+      Costs = pick cascade.Cost
       BinCounts = edges |> Array.map (fun e -> e.Length + 1) }
 
 /// Runs of bins with the same next stage, as "bins 1-3: name" (bins shown from 1).
@@ -75,16 +75,16 @@ let private goesTo (models: string[]) stage (next: int[]) =
 /// seeded half of the queries that have every stage, and replays them on the other half.
 /// `price` gives lambda per unit of the file's costs, from the stages' mean costs.
 let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int) (seed: int) (delta: float) : TracePlans =
-    let ladder, n = table.Ladder, table.Ladder.Stages
+    let cascade, n = table.Cascade, table.Cascade.Stages
     let models = Seq.toArray table.Models
     let complete =
-        [| 0 .. ladder.Queries - 1 |] |> Array.filter (fun q -> Seq.forall (fun k -> ladder.IsRecorded(q, k)) (seq { 0 .. n - 1 }))
+        [| 0 .. cascade.Queries - 1 |] |> Array.filter (fun q -> Seq.forall (fun k -> cascade.IsRecorded(q, k)) (seq { 0 .. n - 1 }))
     if n < 2 then raise (ToolkitException $"{file}: expected at least 2 models, got 1")
     if complete.Length < 4 then
         raise (ToolkitException $"{file}: expected at least 4 queries on which every one of the {n} models is recorded, got {complete.Length}")
     let split = EvaluationSplit.Make(complete.Length, 0.5, seed)
     let fitting, testing = Array.map (Array.get complete) split.Train, Array.map (Array.get complete) split.Test
-    let confidences k = fitting |> Array.map (fun q -> ladder.Confidence[q * n + k]) |> Array.filter (Double.IsNaN >> not)
+    let confidences k = fitting |> Array.map (fun q -> cascade.Confidence[q * n + k]) |> Array.filter (Double.IsNaN >> not)
     let edges =
         Array.init n (fun k ->
             match confidences k with
@@ -111,14 +111,14 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
             Array.init (n - 1) (fun k ->
                 let d = chainPlan.D[k].[.. edges[k].Length]
                 rule k (SingleCrossing.threshold d) (SingleCrossing.holds d) (d |> Array.map (fun x -> if x >= 0.0 then k else k + 1)))
-          Promised = EmpiricalModel.replayChain (known, stop, lambda)
+          Guaranteed = EmpiricalModel.replayChain (known, stop, lambda)
           Earned = EmpiricalModel.replayChain (fresh, stop, lambda) }
     let ofJump =
         let advantages, thresholds = JumpModel.advantages (model, jumpPlan), JumpModel.thresholds (model, jumpPlan)
         { Actions = "jump"
           Entry = models[jumpPlan.Entry]
           Rules = Array.init (n - 1) (fun k -> rule k thresholds[k] (SingleCrossing.holds advantages[k]) jumpPlan.Actions[k])
-          Promised = EmpiricalModel.replayJump (known, jumpPlan, lambda)
+          Guaranteed = EmpiricalModel.replayJump (known, jumpPlan, lambda)
           Earned = EmpiricalModel.replayJump (fresh, jumpPlan, lambda) }
     let ofRecall =
         // The rule depends on the best answer so far too; shown is the stage's own answer being the best.
@@ -130,16 +130,16 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
                 let next = Array.init known.BinCounts[k] (own k)
                 let advantages = next |> Array.map (fun j -> if j = k then 1.0 else -1.0)
                 rule k (SingleCrossing.threshold advantages) (SingleCrossing.holds advantages) next)
-          Promised = EmpiricalModel.replayRecall (known, recallPlan, lambda)
+          Guaranteed = EmpiricalModel.replayRecall (known, recallPlan, lambda)
           Earned = EmpiricalModel.replayRecall (fresh, recallPlan, lambda) }
     let calibrationError k =
         let pairs =
-            fitting |> Array.map (fun q -> ladder.Confidence[q * n + k], ladder.Quality[q * n + k])
+            fitting |> Array.map (fun q -> cascade.Confidence[q * n + k], cascade.Quality[q * n + k])
             |> Array.filter (fst >> Double.IsNaN >> not)
         if pairs.Length = 0 then nan
         else CalibrationMetrics.eceEqualMass (Array.map fst pairs, Array.map snd pairs, bins)
-    { Queries = ladder.Queries
-      LeftOut = ladder.Queries - complete.Length
+    { Queries = cascade.Queries
+      LeftOut = cascade.Queries - complete.Length
       Fitted = fitting.Length
       Models = models
       Costs = model.Costs

@@ -1,16 +1,16 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.AI;
-using OptimalStopping.Runtime.Ladder;
+using OptimalStopping.Runtime.Cascades;
 
 namespace OptimalStopping.Runtime.Chat;
 
 /// <summary>
-/// A ladder as an <see cref="IChatClient"/>: each message is answered as cheaply as its quality allows. A response's
+/// A cascade as an <see cref="IChatClient"/>: each message is answered as cheaply as its quality allows. A response's
 /// <see cref="ChatResponse.AdditionalProperties"/> say who answered and why (see the constants); its raw representation is
 /// the <see cref="AdaptiveAnswer"/>. Decoding is greedy, so temperature and the like change nothing; tools are refused.
 /// </summary>
-/// <remarks>Streaming gives the text of the answer that is returned only, in its tokens, once the ladder has decided.</remarks>
-public sealed class CascadeChatClient(AdaptiveLadder ladder, bool ownsLadder = false) : IChatClient
+/// <remarks>Streaming gives the text of the answer that is returned only, in its tokens, once the cascade has decided.</remarks>
+public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade = false) : IChatClient
 {
     /// <summary>Name of the stage whose answer is returned: text.</summary>
     public const string StageKey = "toolkit.stage";
@@ -18,24 +18,24 @@ public sealed class CascadeChatClient(AdaptiveLadder ladder, bool ownsLadder = f
     /// <summary>Calibrated probability that the answer is right: a number from 0 to 1.</summary>
     public const string ConfidenceKey = "toolkit.confidence";
 
-    /// <summary>Cost of all stages that ran, in the ladder's units: a number.</summary>
+    /// <summary>Cost of all stages that ran, in the cascade's units: a number.</summary>
     public const string CostKey = "toolkit.cost";
 
     /// <summary>Names of the stages that ran, in order: an array of texts.</summary>
     public const string AskedKey = "toolkit.asked";
 
-    private readonly ChatClientMetadata _metadata = new("optimal-stopping-toolkit", null, ladder.Ladder.File.Name);
+    private readonly ChatClientMetadata _metadata = new("optimal-stopping-toolkit", null, cascade.Cascade.File.Name);
 
-    /// <summary>Loads a ladder and fits its policy on the calibration records that its file names.</summary>
-    /// <param name="ladderFile">For example <c>configs/nano.yaml</c>.</param>
+    /// <summary>Loads a cascade and fits its policy on the calibration records that its file names.</summary>
+    /// <param name="cascadeFile">For example <c>configs/nano.yaml</c>.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
     /// <exception cref="ToolkitException">A file is missing or faulty.</exception>
-    public static CascadeChatClient Load(string ladderFile, double lambda)
+    public static CascadeChatClient Load(string cascadeFile, double lambda)
     {
-        LadderFile file = LadderFile.Load(ladderFile);
-        LadderRecords records = LadderRecords.Load(file.CalibrationTrace
-            ?? throw new ToolkitException($"{ladderFile}: key 'calibration_trace': expected the trace file to fit the policy on, got none"));
-        return new CascadeChatClient(AdaptiveLadder.Fit(StageLadder.Load(file), records, lambda), ownsLadder: true);
+        CascadeFile file = CascadeFile.Load(cascadeFile);
+        CascadeRecords records = CascadeRecords.Load(file.CalibrationTrace
+            ?? throw new ToolkitException($"{cascadeFile}: key 'calibration_trace': expected the trace file to fit the policy on, got none"));
+        return new CascadeChatClient(AdaptiveCascade.Fit(StageCascade.Load(file), records, lambda), ownsCascade: true);
     }
 
     /// <inheritdoc/>
@@ -90,18 +90,18 @@ public sealed class CascadeChatClient(AdaptiveLadder ladder, bool ownsLadder = f
     public object? GetService(Type serviceType, object? serviceKey = null) =>
         serviceKey is not null ? null
         : serviceType == typeof(ChatClientMetadata) ? _metadata
-        : serviceType == typeof(AdaptiveLadder) ? ladder
+        : serviceType == typeof(AdaptiveCascade) ? cascade
         : serviceType.IsInstanceOfType(this) ? this : null;
 
     public void Dispose()
     {
-        if (ownsLadder) ladder.Ladder.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        if (ownsCascade) cascade.Cascade.DisposeAsync().AsTask().GetAwaiter().GetResult();
     }
 
     // Models in this process compute on the caller's thread, which an asynchronous caller does not expect.
     private Task<AdaptiveAnswer> Answer(IEnumerable<ChatMessage> messages, ChatOptions? options, CancellationToken cancel)
     {
-        if (options?.Tools is { Count: > 0 }) throw new ToolkitException("tools: expected none (a ladder answers with text), got some");
+        if (options?.Tools is { Count: > 0 }) throw new ToolkitException("tools: expected none (a cascade answers with text), got some");
         if (options?.ResponseFormat is ChatResponseFormatJson) throw new ToolkitException("response format: expected text, got JSON");
         List<StageMessage> all = [];
         if (options?.Instructions is { Length: > 0 } instructions) all.Add(new StageMessage("system", instructions));
@@ -112,10 +112,10 @@ public sealed class CascadeChatClient(AdaptiveLadder ladder, bool ownsLadder = f
             all.Add(new StageMessage(message.Role.Value, message.Text));
         }
         var request = new StageRequest(StagePrompt.Of(all)) { MaxTokens = options?.MaxOutputTokens, Stop = options?.StopSequences is { } stops ? [.. stops] : [] };
-        return Task.Run(() => ladder.AnswerAsync(request, null, cancel).AsTask(), cancel);
+        return Task.Run(() => cascade.AnswerAsync(request, null, cancel).AsTask(), cancel);
     }
 
-    private string Name(StageAnswer turn) => ladder.Ladder.File.Stages[turn.Stage].Name;
+    private string Name(StageAnswer turn) => cascade.Cascade.File.Stages[turn.Stage].Name;
 
     private static ChatFinishReason Finish(StageReply reply) => reply.Ended ? ChatFinishReason.Stop : ChatFinishReason.Length;
 

@@ -25,7 +25,7 @@ public sealed class YamlMap
         foreach (var (key, value) in node.Children)
         {
             if (key is not YamlScalarNode { Value: { } name } scalar)
-                throw Fault(file, Line(key), prefix.TrimEnd('.'), "plain text as key", Show(key));
+                throw Error(file, Line(key), prefix.TrimEnd('.'), "plain text as key", Show(key));
             _items.Add(name, (scalar, value));
         }
     }
@@ -108,8 +108,8 @@ public sealed class YamlMap
     /// <summary>Text that is not empty and holds no control characters.</summary>
     public string Text(string key) => Scalar(key, "text") switch
     {
-        "" => throw Fault(key, "text", "empty text"),
-        var text => text.Any(char.IsControl) ? throw Fault(key, "text without control characters", Quote(text)) : text,
+        "" => throw Error(key, "text", "empty text"),
+        var text => text.Any(char.IsControl) ? throw Error(key, "text without control characters", Quote(text)) : text,
     };
 
     public string TextOr(string key, string otherwise) => Has(key) ? Text(key) : otherwise;
@@ -119,7 +119,7 @@ public sealed class YamlMap
     {
         string expected = FormattableString.Invariant($"a number from {min} to {max}"), text = Scalar(key, expected);
         return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
-            && double.IsFinite(value) && value >= min && value <= max ? value : throw Fault(key, expected, Quote(text));
+            && double.IsFinite(value) && value >= min && value <= max ? value : throw Error(key, expected, Quote(text));
     }
 
     public double NumberOr(string key, double min, double max, double otherwise) => Has(key) ? Number(key, min, max) : otherwise;
@@ -129,7 +129,7 @@ public sealed class YamlMap
     {
         string expected = $"a whole number from {min} to {max}", text = Scalar(key, expected);
         return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
-            && value >= min && value <= max ? value : throw Fault(key, expected, Quote(text));
+            && value >= min && value <= max ? value : throw Error(key, expected, Quote(text));
     }
 
     public int IntegerOr(string key, int min, int max, int otherwise) => Has(key) ? Integer(key, min, max) : otherwise;
@@ -139,14 +139,14 @@ public sealed class YamlMap
     {
         "true" => true,
         "false" => false,
-        var text => throw Fault(key, "true or false", Quote(text)),
+        var text => throw Error(key, "true or false", Quote(text)),
     };
 
     public bool FlagOr(string key, bool otherwise) => Has(key) ? Flag(key) : otherwise;
 
     /// <summary>A nested mapping.</summary>
     public YamlMap Map(string key) => Value(key, "keys with values") is YamlMappingNode map
-        ? new YamlMap(File, map, $"{_prefix}{key}.") : throw Fault(key, "keys with values", Show(_items[key].Value));
+        ? new YamlMap(File, map, $"{_prefix}{key}.") : throw Error(key, "keys with values", Show(_items[key].Value));
 
     /// <summary>A list (at least one item) of mappings.</summary>
     public IReadOnlyList<YamlMap> List(string key)
@@ -155,7 +155,7 @@ public sealed class YamlMap
         var maps = new List<YamlMap>();
         foreach (YamlNode item in Sequence(key, expected))
             maps.Add(item is YamlMappingNode map ? new YamlMap(File, map, $"{_prefix}{key}[{maps.Count}].")
-                : throw Fault(File, Line(item), $"{_prefix}{key}[{maps.Count}]", "keys with values", Show(item)));
+                : throw Error(File, Line(item), $"{_prefix}{key}[{maps.Count}]", "keys with values", Show(item)));
         return maps;
     }
 
@@ -166,7 +166,7 @@ public sealed class YamlMap
         var texts = new List<string>();
         foreach (YamlNode item in Sequence(key, expected))
             texts.Add(item is YamlScalarNode { Value: { Length: > 0 } text } && !text.Any(char.IsControl) ? text
-                : throw Fault(File, Line(item), $"{_prefix}{key}[{texts.Count}]", "text", Show(item)));
+                : throw Error(File, Line(item), $"{_prefix}{key}[{texts.Count}]", "text", Show(item)));
         return texts;
     }
 
@@ -175,23 +175,23 @@ public sealed class YamlMap
     {
         foreach (var (name, (key, _)) in _items)
             if (!_asked.Contains(name))
-                throw Fault(File, Line(key), _prefix + name, $"one of {string.Join(", ", _asked.Order(StringComparer.Ordinal))}", "an unknown key");
+                throw Error(File, Line(key), _prefix + name, $"one of {string.Join(", ", _asked.Order(StringComparer.Ordinal))}", "an unknown key");
     }
 
     /// <summary>The exception for a fault at a key (at this mapping where the key is missing).</summary>
-    public ToolkitException Fault(string key, string expected, string got) =>
-        Fault(File, _items.TryGetValue(key, out var item) ? Line(item.Key) : Place, _prefix + key, expected, got);
+    public ToolkitException Error(string key, string expected, string got) =>
+        Error(File, _items.TryGetValue(key, out var item) ? Line(item.Key) : Place, _prefix + key, expected, got);
 
-    private static ToolkitException Fault(string file, int line, string key, string expected, string got) =>
+    private static ToolkitException Error(string file, int line, string key, string expected, string got) =>
         new($"{file}:{line}: key '{key}': expected {expected}, got {got}");
 
-    private YamlNode Value(string key, string expected) => Has(key) ? _items[key].Value : throw Fault(key, expected, "nothing");
+    private YamlNode Value(string key, string expected) => Has(key) ? _items[key].Value : throw Error(key, expected, "nothing");
 
     private string Scalar(string key, string expected) => Value(key, expected) is YamlScalarNode scalar
-        ? scalar.Value ?? "" : throw Fault(key, expected, Show(_items[key].Value));
+        ? scalar.Value ?? "" : throw Error(key, expected, Show(_items[key].Value));
 
     private IList<YamlNode> Sequence(string key, string expected) =>
-        Value(key, expected) is YamlSequenceNode { Children: { Count: > 0 } items } ? items : throw Fault(key, expected, Show(_items[key].Value));
+        Value(key, expected) is YamlSequenceNode { Children: { Count: > 0 } items } ? items : throw Error(key, expected, Show(_items[key].Value));
 
     private static int Line(YamlNode node) => (int)node.Start.Line;
 

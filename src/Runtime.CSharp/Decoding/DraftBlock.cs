@@ -10,15 +10,15 @@ public sealed class DraftBlock
     public const int Bins = 12;
 
     private readonly int[] _tokens, _bins;
-    private readonly double[] _laws;
+    private readonly double[] _distributions;
     private readonly int _vocabulary;
     private DraftRule _rule = DraftRule.None;
     private int _limit;
 
-    internal DraftBlock(int capacity, int vocabulary, bool withLaws)
+    internal DraftBlock(int capacity, int vocabulary, bool withDistributions)
     {
         (_tokens, _bins, _vocabulary) = (new int[capacity], new int[capacity], vocabulary);
-        _laws = withLaws ? new double[capacity * vocabulary] : [];
+        _distributions = withDistributions ? new double[capacity * vocabulary] : [];
     }
 
     /// <summary>Tokens kept so far.</summary>
@@ -36,16 +36,16 @@ public sealed class DraftBlock
     /// <summary>Whether the draft's length depends on the drafter's confidence.</summary>
     public bool WantsConfidence => !_rule.IsFixed;
 
-    /// <summary>Whether the consumer samples, so that each token's law must come with it.</summary>
-    public bool WantsLaws => _laws.Length > 0;
+    /// <summary>Whether the consumer samples, so that each token's distribution must come with it.</summary>
+    public bool WantsDistributions => _distributions.Length > 0;
 
     internal ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, Count);
     internal bool Certain { get; private set; }
 
     internal int Bin(int position) => _bins[position];
 
-    /// <summary>The law that a token was drawn from; empty for a source that does not draw.</summary>
-    internal ReadOnlySpan<double> Law(int position) => Certain ? [] : _laws.AsSpan(position * _vocabulary, _vocabulary);
+    /// <summary>The distribution that a token was drawn from; empty for a source that does not draw.</summary>
+    internal ReadOnlySpan<double> Distribution(int position) => Certain ? [] : _distributions.AsSpan(position * _vocabulary, _vocabulary);
 
     internal void Begin(DraftRule rule, int limit)
     {
@@ -53,20 +53,20 @@ public sealed class DraftBlock
     }
 
     /// <summary>
-    /// Offers the next token. For exact sampling the bin may depend on the tokens before and on the law, never on the
+    /// Offers the next token. For exact sampling the bin may depend on the tokens before and on the distribution, never on the
     /// token drawn: whether a draw is verified must not depend on what was drawn.
     /// </summary>
     /// <param name="bin">The drafter's confidence, 0 to <see cref="Bins"/> - 1.</param>
-    /// <param name="law">The law that it was drawn from; empty where the source always proposes this token.</param>
+    /// <param name="distribution">The distribution that it was drawn from; empty where the source always proposes this token.</param>
     /// <returns>Whether it was kept; if not, the draft ends before it.</returns>
-    public bool Offer(int token, int bin, ReadOnlySpan<double> law = default)
+    public bool Offer(int token, int bin, ReadOnlySpan<double> distribution = default)
     {
         double survival = Survival * _rule.Acceptance[bin];
         if (Count >= _limit || !(survival > _rule.Keep[Count])) return false;
-        if (!law.IsEmpty)
+        if (!distribution.IsEmpty)
         {
             Certain = false;
-            law.CopyTo(_laws.AsSpan(Count * _vocabulary));
+            distribution.CopyTo(_distributions.AsSpan(Count * _vocabulary));
         }
         (_tokens[Count], _bins[Count]) = (token, bin);
         (Count, Survival) = (Count + 1, survival);

@@ -4,9 +4,9 @@ namespace OptimalStopping.Runtime.Decoding;
 
 /// <summary>An answer as a model wrote it.</summary>
 /// <param name="Tokens">The tokens written, without the end token.</param>
-/// <param name="Signals">What the model's probabilities say of them.</param>
+/// <param name="Features">What the model's probabilities say of them.</param>
 /// <param name="Ended">False where the limit of tokens came before the end token.</param>
-public sealed record Generation(int[] Tokens, AnswerSignals Signals, bool Ended);
+public sealed record Generation(int[] Tokens, ConfidenceFeatures Features, bool Ended);
 
 /// <summary>Sees a token as it is chosen, with its log-probability and the logits that it was chosen from.</summary>
 /// <returns>Whether to go on; an answer that is stopped so has not ended.</returns>
@@ -35,17 +35,17 @@ public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endToken
         using ITokenSequence sequence = model.NewSequence(Math.Min(model.MaxPositions, prompt.Length + maxTokens));
         var logits = new float[model.VocabularySize];
         var tokens = new List<int>(maxTokens);
-        var signals = new SignalAccumulator();
+        var signals = new FeatureAccumulator();
         Span<int> next = stackalloc int[1];
         sequence.Forward(prompt, logits);
         while (true)
         {
             cancel.ThrowIfCancellationRequested();
             int token = signals.Observe(logits);
-            if (endTokens.Contains(token)) return new Generation([.. tokens], signals.ToSignals(), true);
+            if (endTokens.Contains(token)) return new Generation([.. tokens], signals.ToFeatures(), true);
             tokens.Add(token);
             if (!observer(token, signals.LastLogProbability, logits) || tokens.Count == maxTokens || sequence.Length == sequence.Capacity)
-                return new Generation([.. tokens], signals.ToSignals(), false);
+                return new Generation([.. tokens], signals.ToFeatures(), false);
             next[0] = token;
             sequence.Forward(next, logits);
         }
@@ -106,7 +106,7 @@ public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endToken
     {
         private readonly List<int> _tokens = [];
         private readonly int[] _next = new int[1];
-        private SignalAccumulator _signals;
+        private FeatureAccumulator _features;
 
         public int Prompt => prompt;
         public ITokenSequence Sequence => sequence;
@@ -115,11 +115,11 @@ public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endToken
 
         public void Take(Span<float> logits, IReadOnlyList<int> endTokens, int maxTokens)
         {
-            int token = _signals.Observe(logits);
+            int token = _features.Observe(logits);
             bool ended = endTokens.Contains(token);
             if (!ended) _tokens.Add(token);
             if (ended || _tokens.Count == maxTokens || sequence.Length == sequence.Capacity)
-                Result = new Generation([.. _tokens], _signals.ToSignals(), ended);
+                Result = new Generation([.. _tokens], _features.ToFeatures(), ended);
             _next[0] = token;
             Feed = _next;
         }

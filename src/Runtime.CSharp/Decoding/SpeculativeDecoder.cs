@@ -7,7 +7,7 @@ namespace OptimalStopping.Runtime.Decoding;
 /// <summary>
 /// Speculative decoding by a chain of models (Leviathan, Kalman and Matias 2023; Chen et al. 2023): each drafts for the
 /// next, and the last one's answer comes out. Greedy answers are token for token those of <see cref="GreedyDecoder"/> on
-/// the last model; sampled answers have its law exactly. Draft lengths decide the time it takes and nothing else. May be
+/// the last model; sampled answers have its distribution exactly. Draft lengths decide the time it takes and nothing else. May be
 /// used by several threads at once.
 /// </summary>
 public sealed class SpeculativeDecoder : IDisposable
@@ -77,7 +77,7 @@ public sealed class SpeculativeDecoder : IDisposable
             level.Finish();
             whole = true;
             int[] tokens = level.Tokens[prompt.Length..^(ended ? 1 : 0)].ToArray();
-            return new SpeculativeGeneration(new Generation(tokens, level.Signals, ended), new SpeculationMetrics(Stages(level)), level.FirstDraft);
+            return new SpeculativeGeneration(new Generation(tokens, level.Features, ended), new SpeculationMetrics(Stages(level)), level.FirstDraft);
         }
         finally
         {
@@ -102,7 +102,7 @@ public sealed class SpeculativeDecoder : IDisposable
             DraftController? controller = step < 0 ? null : _controllers[step];
             // A drafter puts out at most as many tokens at once as the level above may want.
             int draft = controller?.MaxLength ?? 0, wanted = step + 1 < _controllers.Count ? _controllers[step + 1].MaxLength : 0;
-            level = new SpeculativeLevel(_chain[k], source, controller, Math.Max(draft, wanted), _stops) { GathersSignals = k == _chain.Count - 1 };
+            level = new SpeculativeLevel(_chain[k], source, controller, Math.Max(draft, wanted), _stops) { GathersFeatures = k == _chain.Count - 1 };
             source = level;
         }
         return level!;

@@ -22,14 +22,14 @@ internal sealed class SpeculativeLevel : IDraftSource
     private readonly int[] _offered = new int[DraftBlock.Bins], _tested = new int[DraftBlock.Bins], _accepted = new int[DraftBlock.Bins];
     private readonly int[] _bins, _verifications;
     private readonly double[] _logProbabilities;
-    private double[] _laws = [], _scratch = [];
+    private double[] _distributions = [], _scratch = [];
     private int[] _tokens = [];
     private ITokenSequence? _sequence;
     private DraftBlock? _block;
     private SamplingOptions _sampling;
     private SplitMix64 _random = new(0);
     private DraftRule _rule = DraftRule.None;
-    private SignalAccumulator _signals;
+    private FeatureAccumulator _features;
     private int _count, _capacity, _drafts;
     private double _draftSeconds, _verifySeconds;
 
@@ -52,9 +52,9 @@ internal sealed class SpeculativeLevel : IDraftSource
     public StageSpeculation Metrics { get; private set; }
 
     /// <summary>Whether the confidence signals of what is put out are gathered: for the level whose answer it is.</summary>
-    public bool GathersSignals { get; init; }
+    public bool GathersFeatures { get; init; }
 
-    public AnswerSignals Signals => _signals.ToSignals();
+    public ConfidenceFeatures Features => _features.ToFeatures();
 
     /// <summary>Log-probabilities of the tokens that the last round put out, where signals are gathered.</summary>
     public ReadOnlySpan<double> LogProbabilities => _logProbabilities;
@@ -77,9 +77,9 @@ internal sealed class SpeculativeLevel : IDraftSource
         _sequence.Truncate(0);
         // Drafted tokens lie behind the known ones, so that one forward takes both from one place.
         if (_tokens.Length < request.Capacity + MaxDraft + 2) _tokens = new int[request.Capacity + MaxDraft + 2];
-        bool laws = !_sampling.IsGreedy;
-        if (laws && _laws.Length == 0) (_laws, _scratch) = (new double[(MaxDraft + 1) * _vocabulary], new double[_vocabulary]);
-        if (_source is not null && _block?.WantsLaws != laws) _block = new DraftBlock(MaxDraft, _vocabulary, laws);
+        bool distributions = !_sampling.IsGreedy;
+        if (distributions && _distributions.Length == 0) (_distributions, _scratch) = (new double[(MaxDraft + 1) * _vocabulary], new double[_vocabulary]);
+        if (_source is not null && _block?.WantsDistributions != distributions) _block = new DraftBlock(MaxDraft, _vocabulary, distributions);
         _rule = _controller?.NextRule() ?? DraftRule.None;
         Array.Clear(_offered);
         Array.Clear(_tested);
@@ -87,7 +87,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         Array.Clear(_verifications);
         (_drafts, _draftSeconds, _verifySeconds) = (0, 0, 0);
         Metrics = new StageSpeculation(_model.Name, MaxDraft);
-        _signals = default;
+        _features = default;
         FirstDraft = new([], 0);
         _count = 0;
     }
@@ -113,7 +113,7 @@ internal sealed class SpeculativeLevel : IDraftSource
             for (int i = 0; i < emitted; i++)
             {
                 int token = _tokens[first + i];
-                if (!block.Offer(token, _bins[i], block.WantsLaws ? _laws.AsSpan(i * _vocabulary, _vocabulary) : []) || Ends(token)) return;
+                if (!block.Offer(token, _bins[i], block.WantsDistributions ? _distributions.AsSpan(i * _vocabulary, _vocabulary) : []) || Ends(token)) return;
             }
             if (_count > _capacity) return;
         }
@@ -138,7 +138,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         // An end token that is drafted last needs no logits of its own.
         int fed = drafted > 0 && Ends(_tokens[_count + drafted - 1]) ? drafted - 1 : drafted;
         int last = Forward(fed);
-        double[]? opinion = GathersSignals && drafted > 0 && Metrics.TokensOut == 0 ? Opinion(last, drafted) : null;
+        double[]? opinion = GathersFeatures && drafted > 0 && Metrics.TokensOut == 0 ? Opinion(last, drafted) : null;
         int i = 0;
         while (true)
         {
@@ -146,7 +146,7 @@ internal sealed class SpeculativeLevel : IDraftSource
             int proposal = i < drafted ? _tokens[_count + i] : -1;
             int token = _sampling.IsGreedy ? Choose(logits, i) : Sample(logits, i, proposal, out proposal);
             bool accepted = token == proposal;
-            _logProbabilities[i] = _signals.LastLogProbability;
+            _logProbabilities[i] = _features.LastLogProbability;
             if (i < drafted) Count(i, accepted);
             _tokens[_count + i++] = token;
             if (!accepted || Ends(token)) break;
@@ -240,7 +240,7 @@ internal sealed class SpeculativeLevel : IDraftSource
 
     private int Choose(Span<float> logits, int i)
     {
-        if (GathersSignals) return _signals.Observe(logits);
+        if (GathersFeatures) return _features.Observe(logits);
         int best = TensorPrimitives.IndexOfMax<float>(logits);
         TensorPrimitives.Subtract(logits, logits[best], _exponentials);
         TensorPrimitives.Exp<float>(_exponentials, _exponentials);
@@ -253,18 +253,18 @@ internal sealed class SpeculativeLevel : IDraftSource
     // A replacement never counts as accepted, though it cannot be the drafted token unless rounding leaves no other.
     private int Sample(Span<float> logits, int i, int drafted, out int accepted)
     {
-        Span<double> law = _laws.AsSpan(i * _vocabulary, _vocabulary);
-        TokenLaw.Fill(logits, _sampling, law, _scratch);
-        _bins[i] = ConfidenceBins.Of(1 - TensorPrimitives.Max<double>(law));
+        Span<double> distribution = _distributions.AsSpan(i * _vocabulary, _vocabulary);
+        TokenDistribution.Fill(logits, _sampling, distribution, _scratch);
+        _bins[i] = ConfidenceBins.Of(1 - TensorPrimitives.Max<double>(distribution));
         accepted = -1;
         int token;
-        if (drafted < 0) token = TokenLaw.Draw(law, _random);
+        if (drafted < 0) token = TokenDistribution.Draw(distribution, _random);
         else
         {
-            (token, bool kept) = TokenLaw.AcceptOrReplace(law, _block!.Law(i), drafted, _scratch, _random);
+            (token, bool kept) = TokenDistribution.AcceptOrReplace(distribution, _block!.Distribution(i), drafted, _scratch, _random);
             if (kept) accepted = token;
         }
-        if (GathersSignals) _signals.Observe(logits, token);
+        if (GathersFeatures) _features.Observe(logits, token);
         return token;
     }
 

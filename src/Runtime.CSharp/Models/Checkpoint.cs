@@ -105,17 +105,17 @@ public sealed class Checkpoint : IDisposable
         using JsonDocument document = Json.Open(index);
         JsonElement map = Json.Get(index, document.RootElement, "weight_map", "an object of tensor names and files");
         if (map.ValueKind != JsonValueKind.Object)
-            throw Json.Fault(index, "weight_map", "an object of tensor names and files", Json.Show(map));
+            throw Json.Error(index, "weight_map", "an object of tensor names and files", Json.Show(map));
         var shards = new Dictionary<string, SafeTensors>();
         foreach (JsonProperty item in map.EnumerateObject())
         {
             string? shard = item.Value.ValueKind == JsonValueKind.String ? item.Value.GetString() : null;
             if (string.IsNullOrEmpty(shard) || shard.Length > 255 || shard != Path.GetFileName(shard) || shard.Contains('\\') || shard.Any(char.IsControl))
-                throw Json.Fault(index, $"weight_map.{item.Name}", "the name of a file in the same folder", Json.Show(item.Value));
+                throw Json.Error(index, $"weight_map.{item.Name}", "the name of a file in the same folder", Json.Show(item.Value));
             if (!shards.TryGetValue(shard, out SafeTensors? file))
                 shards.Add(shard, file = Add(Path.Combine(folder, shard)));
             if (!file.Entries.TryGetValue(item.Name, out TensorEntry? entry))
-                throw Json.Fault(Path.Combine(folder, shard), item.Name, $"a tensor, as {Path.GetFileName(index)} says", "nothing");
+                throw Json.Error(Path.Combine(folder, shard), item.Name, $"a tensor, as {Path.GetFileName(index)} says", "nothing");
             _tensors.Add(item.Name, (file, entry));
         }
     }

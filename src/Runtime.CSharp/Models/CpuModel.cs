@@ -4,7 +4,7 @@ namespace OptimalStopping.Runtime.Models;
 /// A dense Qwen3 model on the processor, in managed code: INT8 weights, activations rounded to INT8 per 64 values, exact
 /// integer sums, everything else in float32 with one fixed order of operations. A token's logits are bitwise the same
 /// alone, among other tokens, in a batch, on any number of cores, and with every <see cref="KernelSet"/>. A forward shares
-/// steps that are large enough over the process's <see cref="WorkerTeam"/>; several threads may each drive their own
+/// steps that are large enough over the process's <see cref="WorkerPool"/>; several threads may each drive their own
 /// sequences of one model at the same time.
 /// </summary>
 public sealed class CpuModel : ITokenModel
@@ -149,7 +149,7 @@ public sealed class CpuModel : ITokenModel
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_idle.TryPop(out ForwardPass? pass)) return pass;
         }
-        return new ForwardPass(Config, _weights, WorkerTeam.Shared);
+        return new ForwardPass(Config, _weights, WorkerPool.Shared);
     }
 
     private void Return(ForwardPass pass)

@@ -10,7 +10,7 @@ internal sealed class CpuWeights : IDisposable
     internal long WorthHalving { get; set; } = 8 << 20;
 
     private readonly List<IDisposable> _owned = [];
-    private readonly Lazy<HalvedHead?> _halvedHead;
+    private readonly Lazy<SplitHead?> _splitHead;
 
     public EmbeddingTable Embedding { get; }
     public LayerWeights[] Layers { get; }
@@ -19,7 +19,7 @@ internal sealed class CpuWeights : IDisposable
 
     private CpuWeights(Qwen3Config config, IWeightSource source, KernelSet kernels)
     {
-        _halvedHead = new(() => HalvedHead.Supported && Head!.Bytes >= WorthHalving ? Own(new HalvedHead(Head)) : null);
+        _splitHead = new(() => SplitHead.Supported && Head!.Bytes >= WorthHalving ? Own(new SplitHead(Head)) : null);
         try
         {
             Head = Own(new Int8Matrix(config.VocabularySize, config.HiddenSize, kernels));
@@ -45,13 +45,13 @@ internal sealed class CpuWeights : IDisposable
     public static CpuWeights Random(Qwen3Config config, int seed, KernelSet kernels) => new(config, new RandomWeights(seed), kernels);
 
     /// <summary>The head in halves for greedy decoding, made when it is first asked for; null where it would not pay.</summary>
-    public HalvedHead? HalvedHead => _halvedHead.Value;
+    public SplitHead? SplitHead => _splitHead.Value;
 
     /// <summary>Bytes that one token reads when it is decoded alone: all matrices.</summary>
     public long BytesPerToken => Head.Bytes + LayerBytes;
 
     /// <summary>The same where only the token with the greatest logit is wanted.</summary>
-    public long BytesPerGreedyToken => (HalvedHead?.Bytes ?? Head.Bytes) + LayerBytes;
+    public long BytesPerGreedyToken => (SplitHead?.Bytes ?? Head.Bytes) + LayerBytes;
 
     private long LayerBytes =>
         Layers.Sum(layer => layer.Attention.Bytes + layer.AttentionOutput.Bytes + layer.GateUp.Bytes + layer.Down.Bytes);

@@ -7,7 +7,7 @@ internal delegate void LayerWatch(int layer, ReadOnlySpan<float> hidden);
 /// The layers of Qwen3 over up to <see cref="MostRows"/> tokens of any sequences, with the memory for it. Matrix products
 /// take all rows at once and read each weight once; everything else goes row by row or head by head. No step of a row
 /// depends on another row, except through the keys and values of earlier positions of its own sequence: that is why a
-/// token's logits are the same bits in every company. Steps that are worth it are shared by the <see cref="WorkerTeam"/>.
+/// token's logits are the same bits in every company. Steps that are worth it are shared by the <see cref="WorkerPool"/>.
 /// One pass belongs to one thread at a time.
 /// </summary>
 internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
@@ -22,7 +22,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
 
     private readonly Qwen3Config _config;
     private readonly CpuWeights _weights;
-    private readonly WorkerTeam _team;
+    private readonly WorkerPool _team;
     private readonly RowQueue _queue = new(MostRows);
     private readonly AttentionSteps _attention;
     private readonly Lookahead _ahead;
@@ -36,7 +36,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     private Int8Matrix _matrix;
     private float* _output;
 
-    public ForwardPass(Qwen3Config config, CpuWeights weights, WorkerTeam team)
+    public ForwardPass(Qwen3Config config, CpuWeights weights, WorkerPool team)
     {
         (_config, _weights, _team, _matrix) = (config, weights, team, weights.Head);
         _attention = new AttentionSteps(config, _queue);
@@ -75,7 +75,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         LookedAt = 0;
         if (_queue.Count > 0) // otherwise the rows were full with the last token, and its logits are there
         {
-            HalvedHead? head = _weights.HalvedHead;
+            SplitHead? head = _weights.SplitHead;
             RunLayers(null, head ?? (IBlocks)_weights.Head);
             if (head is not null)
             {
@@ -146,7 +146,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     {
         if (_step == Step.Product)
             _matrix.Multiply(
-                WorkerTeam.First(part, _parts, _matrix.Blocks), WorkerTeam.First(part + 1, _parts, _matrix.Blocks),
+                WorkerPool.First(part, _parts, _matrix.Blocks), WorkerPool.First(part + 1, _parts, _matrix.Blocks),
                 _memory.Quantised, _tokens, _output, _outputStride);
         else if (_step == Step.Attention)
             Attend(_queue.Run(part / _config.KeyValueHeads), part % _config.KeyValueHeads, _scratch[worker]);
@@ -212,7 +212,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         int parts = _team.PartsOf(next.Blocks);
         for (int worker = 0; worker < _team.Size; worker++) _ahead.Set(worker, First(worker), First(worker + 1));
 
-        byte* First(int worker) => next.Start(WorkerTeam.First(_team.FirstPart(worker, parts), parts, next.Blocks));
+        byte* First(int worker) => next.Start(WorkerPool.First(_team.FirstPart(worker, parts), parts, next.Blocks));
     }
 
     bool IPartedWork.Prepare(int worker) => _ahead.Advance(worker);

@@ -6,7 +6,7 @@ using System.Text.Unicode;
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>Reads values out of a model's JSON files; every fault becomes one line with file, key, expected and got.</summary>
-internal static class Json
+public static class Json
 {
     private const long LongestFile = 256L << 20;
 
@@ -66,12 +66,12 @@ internal static class Json
     }
 
     public static JsonElement Get(string file, JsonElement root, string key, string expected) =>
-        root.TryGetProperty(key, out JsonElement value) ? value : throw Fault(file, key, expected, "nothing");
+        root.TryGetProperty(key, out JsonElement value) ? value : throw Error(file, key, expected, "nothing");
 
     public static void Expect(string file, JsonElement root, string key, string expected, Func<JsonElement, bool> holds)
     {
         JsonElement value = Get(file, root, key, expected);
-        if (!holds(value)) throw Fault(file, key, expected, Show(value));
+        if (!holds(value)) throw Error(file, key, expected, Show(value));
     }
 
     public static long Integer(string file, JsonElement root, string key, long min, long max)
@@ -79,7 +79,7 @@ internal static class Json
         string expected = $"a whole number from {min} to {max}";
         JsonElement value = Get(file, root, key, expected);
         return value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) && number >= min && number <= max
-            ? number : throw Fault(file, key, expected, Show(value));
+            ? number : throw Error(file, key, expected, Show(value));
     }
 
     public static double Number(string file, JsonElement root, string key, double min, double max)
@@ -87,17 +87,17 @@ internal static class Json
         string expected = FormattableString.Invariant($"a number from {min} to {max}");
         JsonElement value = Get(file, root, key, expected);
         return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && number >= min && number <= max
-            ? number : throw Fault(file, key, expected, Show(value));
+            ? number : throw Error(file, key, expected, Show(value));
     }
 
     public static bool Boolean(string file, JsonElement root, string key)
     {
         JsonElement value = Get(file, root, key, "true or false");
         return value.ValueKind is JsonValueKind.True or JsonValueKind.False
-            ? value.GetBoolean() : throw Fault(file, key, "true or false", Show(value));
+            ? value.GetBoolean() : throw Error(file, key, "true or false", Show(value));
     }
 
-    public static ToolkitException Fault(string file, string key, string expected, string got) =>
+    public static ToolkitException Error(string file, string key, string expected, string got) =>
         new($"{file}: {key}: expected {expected}, got {got}");
 
     /// <summary>A value as the message shows it: one line, cut when long.</summary>

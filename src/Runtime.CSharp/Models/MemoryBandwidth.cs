@@ -28,7 +28,7 @@ public sealed unsafe class MemoryBandwidth : IPartedWork
             for (int round = 0; round < rounds; round++)
             {
                 long start = Stopwatch.GetTimestamp();
-                WorkerTeam.Shared.Run(reader, (int)(bytes / Block));
+                WorkerPool.Shared.Run(reader, (int)(bytes / Block));
                 best = Math.Max(best, bytes / Stopwatch.GetElapsedTime(start).TotalSeconds);
             }
             return best;

@@ -1,6 +1,6 @@
 namespace OptimalStopping.Runtime.Models;
 
-/// <summary>Shapes of published Qwen3 models and of the embedded ladder's largest, for measuring speed without their weights.</summary>
+/// <summary>Shapes of published Qwen3 models and of the embedded cascade's largest, for measuring speed without their weights.</summary>
 public static class ModelShapes
 {
     /// <summary>The names that <see cref="Find"/> knows.</summary>

@@ -49,10 +49,10 @@ public sealed record Qwen3Config
         int Size(string key, int max) => (int)Json.Integer(file, root, key, 1, max);
         int heads = Size("num_attention_heads", 4096), keyValueHeads = Size("num_key_value_heads", 4096);
         if (heads % keyValueHeads != 0)
-            throw Json.Fault(file, "num_key_value_heads", $"a divisor of num_attention_heads ({heads})", keyValueHeads.ToString());
+            throw Json.Error(file, "num_key_value_heads", $"a divisor of num_attention_heads ({heads})", keyValueHeads.ToString());
         int headDimension = Size("head_dim", 4096);
         if (headDimension % 2 != 0)
-            throw Json.Fault(file, "head_dim", "an even number", headDimension.ToString());
+            throw Json.Error(file, "head_dim", "an even number", headDimension.ToString());
         int vocabulary = Size("vocab_size", 1 << 22);
         return new Qwen3Config
         {
@@ -121,7 +121,7 @@ public sealed record Qwen3Config
         for (int i = 0; i < items.Length; i++)
             if (items[i].ValueKind != JsonValueKind.Number || !items[i].TryGetInt32(out tokens[i])
                 || tokens[i] < 0 || tokens[i] >= vocabulary)
-                throw Json.Fault(file, "eos_token_id", $"token numbers below vocab_size ({vocabulary})", Json.Show(items[i]));
-        return tokens.Length > 0 ? tokens : throw Json.Fault(file, "eos_token_id", "at least one token", "[]");
+                throw Json.Error(file, "eos_token_id", $"token numbers below vocab_size ({vocabulary})", Json.Show(items[i]));
+        return tokens.Length > 0 ? tokens : throw Json.Error(file, "eos_token_id", "at least one token", "[]");
     }
 }

@@ -166,15 +166,15 @@ public sealed class SafeTensors : ITensorFile
 
     private static TensorEntry ReadEntry(string file, string name, JsonElement item, long start, long room)
     {
-        if (item.ValueKind != JsonValueKind.Object) throw Json.Fault(file, name, "an object", Json.Show(item));
+        if (item.ValueKind != JsonValueKind.Object) throw Json.Error(file, name, "an object", Json.Show(item));
         JsonElement dtype = Json.Get(file, item, "dtype", "F32, F16, BF16 or I8");
         if (dtype.ValueKind != JsonValueKind.String || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8"))
-            throw Json.Fault(file, $"{name}.dtype", "F32, F16, BF16 or I8", Json.Show(dtype));
+            throw Json.Error(file, $"{name}.dtype", "F32, F16, BF16 or I8", Json.Show(dtype));
         TensorType type = Enum.Parse<TensorType>(dtype.GetString()!);
         long[] shape = Whole(file, item, name, "shape");
         long[] offsets = Whole(file, item, name, "data_offsets");
         if (offsets.Length != 2 || offsets[0] > offsets[1] || offsets[1] > room)
-            throw Json.Fault(file, $"{name}.data_offsets", $"two offsets in order, at most {room}", $"[{string.Join(", ", offsets)}]");
+            throw Json.Error(file, $"{name}.data_offsets", $"two offsets in order, at most {room}", $"[{string.Join(", ", offsets)}]");
         UInt128 size = (UInt128)SizeOf(type);
         foreach (long extent in shape)
         {
@@ -184,7 +184,7 @@ public sealed class SafeTensors : ITensorFile
         long bytes = offsets[1] - offsets[0];
         if (shape.Contains(0)) size = 0;
         if (size != (UInt128)bytes)
-            throw Json.Fault(file, $"{name}.shape", $"the shape of {bytes} bytes of {type}", $"[{string.Join(", ", shape)}]");
+            throw Json.Error(file, $"{name}.shape", $"the shape of {bytes} bytes of {type}", $"[{string.Join(", ", shape)}]");
         return new TensorEntry(file, name, type, shape, start + offsets[0], bytes);
     }
 
@@ -192,8 +192,8 @@ public sealed class SafeTensors : ITensorFile
     {
         JsonElement list = Json.Get(file, item, key, "an array of whole numbers");
         if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() > 16)
-            throw Json.Fault(file, $"{name}.{key}", "an array of at most 16 whole numbers", Json.Show(list));
+            throw Json.Error(file, $"{name}.{key}", "an array of at most 16 whole numbers", Json.Show(list));
         return [.. list.EnumerateArray().Select(v => v.ValueKind == JsonValueKind.Number && v.TryGetInt64(out long n) && n >= 0
-            ? n : throw Json.Fault(file, $"{name}.{key}", "whole numbers of 0 or more", Json.Show(list)))];
+            ? n : throw Json.Error(file, $"{name}.{key}", "whole numbers of 0 or more", Json.Show(list)))];
     }
 }

@@ -15,7 +15,7 @@ public static class QueryFiles
     private const int Choices = 4;
 
     /// <summary>
-    /// The calibration queries, then the test queries, of a ladder file's source; each prompt once. Which ones, and in
+    /// The calibration queries, then the test queries, of a cascade file's source; each prompt once. Which ones, and in
     /// which order, the seed decides. A prompt of the test file is never a calibration query.
     /// </summary>
     /// <exception cref="ToolkitException">A file is missing or malformed, or holds too few queries.</exception>

@@ -7,7 +7,7 @@ namespace OptimalStopping.Runtime.Tasks;
 public enum Grading { Exact, Numeric, Choice, Regex }
 
 /// <summary>
-/// Where a ladder's queries come from, as its file says under <c>tasks</c> and <c>data</c>: the nano families, which are
+/// Where a cascade's queries come from, as its file says under <c>tasks</c> and <c>data</c>: the nano families, which are
 /// generated, or files of the user's.
 /// </summary>
 /// <param name="Kind">nano, gsm8k, mmlu or jsonl.</param>
@@ -22,7 +22,7 @@ public sealed record TaskSource(
     string Kind, string? Path, string? CalibrationPath, string PromptField, string ReferenceField,
     Grading Grading, string? Pattern, string? Instruction)
 {
-    /// <summary>The generated families of the embedded ladder.</summary>
+    /// <summary>The generated families of the embedded cascade.</summary>
     public static TaskSource Nano { get; } = new("nano", null, null, "", "", Grading.Exact, null, null);
 
     private AnswerGrader? _grader;
@@ -33,18 +33,18 @@ public sealed record TaskSource(
 
     private static readonly string[] Kinds = ["nano", "gsm8k", "mmlu", "jsonl"];
 
-    /// <summary>Reads <c>tasks</c> and <c>data</c> of a ladder file.</summary>
+    /// <summary>Reads <c>tasks</c> and <c>data</c> of a cascade file.</summary>
     /// <exception cref="ToolkitException">With file, line, key, what was expected and what was got.</exception>
     public static TaskSource Read(YamlMap root, string folder)
     {
         string kind = root.TextOr("tasks", "nano");
-        if (!Kinds.Contains(kind)) throw root.Fault("tasks", string.Join(", ", Kinds[..^1]) + " or " + Kinds[^1], $"'{kind}'");
+        if (!Kinds.Contains(kind)) throw root.Error("tasks", string.Join(", ", Kinds[..^1]) + " or " + Kinds[^1], $"'{kind}'");
         if (kind == "nano")
         {
-            if (root.Has("data")) throw root.Fault("data", "no data with tasks: nano, which are generated", "data");
+            if (root.Has("data")) throw root.Error("data", "no data with tasks: nano, which are generated", "data");
             return Nano;
         }
-        if (!root.Has("data")) throw root.Fault("data", $"the files of tasks '{kind}'", "nothing");
+        if (!root.Has("data")) throw root.Error("data", $"the files of tasks '{kind}'", "nothing");
         YamlMap data = root.Map("data");
         string path = System.IO.Path.GetFullPath(data.Text("path"), folder), calibration = data.TextOr("calibration", "");
         string? instruction = data.Has("instruction") ? data.Text("instruction") : null;
@@ -59,7 +59,7 @@ public sealed record TaskSource(
     {
         string name = data.TextOr("grading", "exact");
         if (!Enum.TryParse(name, ignoreCase: true, out Grading grading) || !Enum.IsDefined(grading) || name != name.ToLowerInvariant() || char.IsDigit(name[0]))
-            throw data.Fault("grading", "exact, numeric, choice or regex", $"'{name}'");
+            throw data.Error("grading", "exact, numeric, choice or regex", $"'{name}'");
         string? pattern = null;
         if (grading == Grading.Regex)
         {
@@ -67,7 +67,7 @@ public sealed record TaskSource(
             try { _ = new Regex(pattern, AnswerGrader.PatternOptions, AnswerGrader.PatternTimeout); }
             catch (Exception fault) when (fault is ArgumentException or NotSupportedException)
             {
-                throw data.Fault("pattern", "a regular expression without look-around and back-references", $"'{pattern}' ({fault.Message.ReplaceLineEndings(" ")})");
+                throw data.Error("pattern", "a regular expression without look-around and back-references", $"'{pattern}' ({fault.Message.ReplaceLineEndings(" ")})");
             }
         }
         return source with

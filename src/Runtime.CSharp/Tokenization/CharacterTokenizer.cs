@@ -6,12 +6,12 @@ using OptimalStopping.Runtime.Models;
 namespace OptimalStopping.Runtime.Tokenization;
 
 /// <summary>
-/// One token per character over the nano ladder's alphabet of 63 characters; token 0 ends a text. Kept beside the
+/// One token per character over the nano cascade's alphabet of 63 characters; token 0 ends a text. Kept beside the
 /// model as a Hugging Face <c>tokenizer.json</c> (a BPE vocabulary without merges).
 /// </summary>
 public sealed class CharacterTokenizer : ITokenizer
 {
-    /// <summary>The nano ladder's alphabet; a character's token is one more than its place here.</summary>
+    /// <summary>The nano cascade's alphabet; a character's token is one more than its place here.</summary>
     public const string NanoAlphabet = "0123456789abcdefghijklmnopqrstuvwxyz +-*%=#,;:|&?()<>.^/!@$_~[]";
 
     private const string EndOfTextToken = "<eos>";
@@ -27,7 +27,7 @@ public sealed class CharacterTokenizer : ITokenizer
             if (i != endOfText) _tokens[texts[i][0]] = i;
     }
 
-    /// <summary>The tokenizer of the nano ladder.</summary>
+    /// <summary>The tokenizer of the nano cascade.</summary>
     public static CharacterTokenizer Nano { get; } = new([EndOfTextToken, .. NanoAlphabet.Select(c => c.ToString())], 0);
 
     public int VocabularySize => _texts.Length;
@@ -44,7 +44,7 @@ public sealed class CharacterTokenizer : ITokenizer
         {
             if (!_tokens.TryGetValue(text[i], out tokens[i]))
                 throw new ToolkitException(
-                    $"prompt:{i + 1}: expected a character of the ladder's alphabet ({string.Concat(_texts.Where(t => t.Length == 1))}), got {Describe(text, i)}");
+                    $"prompt:{i + 1}: expected a character of the cascade's alphabet ({string.Concat(_texts.Where(t => t.Length == 1))}), got {Describe(text, i)}");
         }
         return tokens;
     }

@@ -55,11 +55,11 @@ internal sealed class QwenTokenizerData
         CheckPreTokenizer(file, root);
         Dictionary<string, int> vocabulary = ReadVocabulary(file, "model.vocab", Child(file, model, "vocab", "an object of tokens and numbers"));
         JsonElement merges = Json.Get(file, model, "merges", "an array of pairs");
-        if (merges.ValueKind != JsonValueKind.Array) throw Json.Fault(file, "model.merges", "an array of pairs", Json.Show(merges));
+        if (merges.ValueKind != JsonValueKind.Array) throw Json.Error(file, "model.merges", "an array of pairs", Json.Show(merges));
         return new QwenTokenizerData
         {
             Vocabulary = vocabulary,
-            Merges = CheckMerges((key, expected, got) => Json.Fault(file, key, expected, got), [.. merges.EnumerateArray().Select(pair => Pair(file, pair))], vocabulary),
+            Merges = CheckMerges((key, expected, got) => Json.Error(file, key, expected, got), [.. merges.EnumerateArray().Select(pair => Pair(file, pair))], vocabulary),
             Added = root.TryGetProperty("added_tokens", out JsonElement added) ? ReadAdded(file, added, vocabulary) : [],
             StopTokens = ReadStops(folder),
         };
@@ -88,7 +88,7 @@ internal sealed class QwenTokenizerData
         return new QwenTokenizerData
         {
             Vocabulary = vocabulary,
-            Merges = CheckMerges((key, expected, got) => Json.Fault(mergesFile, key, expected, got), [.. lines.Where((line, i) => line.Length > 0 && !(i == 0 && line.StartsWith("#version", StringComparison.Ordinal)))], vocabulary),
+            Merges = CheckMerges((key, expected, got) => Json.Error(mergesFile, key, expected, got), [.. lines.Where((line, i) => line.Length > 0 && !(i == 0 && line.StartsWith("#version", StringComparison.Ordinal)))], vocabulary),
             Added = added,
             StopTokens = ReadStops(folder),
         };
@@ -103,7 +103,7 @@ internal sealed class QwenTokenizerData
             && Is(Inner(steps[0], "behavior"), "Isolated") && Inner(steps[0], "invert").ValueKind is JsonValueKind.False or JsonValueKind.Undefined
             && Is(Inner(steps[1], "type"), "ByteLevel") && Inner(steps[1], "use_regex").ValueKind == JsonValueKind.False
             && Inner(steps[1], "add_prefix_space").ValueKind is JsonValueKind.False;
-        if (!qwen) throw Json.Fault(file, "pre_tokenizer", $"Qwen's: Split by {QwenPreTokenizer.Pattern}, then ByteLevel", Json.Show(top));
+        if (!qwen) throw Json.Error(file, "pre_tokenizer", $"Qwen's: Split by {QwenPreTokenizer.Pattern}, then ByteLevel", Json.Show(top));
     }
 
     private static Dictionary<string, int> ReadVocabulary(string file, string key, JsonElement map)
@@ -113,10 +113,10 @@ internal sealed class QwenTokenizerData
         foreach (JsonProperty item in map.EnumerateObject())
         {
             if (item.Value.ValueKind != JsonValueKind.Number || !item.Value.TryGetInt32(out int id) || id < 0 || id >= MostTokens || !used.Add(id))
-                throw Json.Fault(file, key, $"numbers of 0 to {MostTokens - 1}, each once", $"{Show(item.Name)}: {Json.Show(item.Value)}");
+                throw Json.Error(file, key, $"numbers of 0 to {MostTokens - 1}, each once", $"{Show(item.Name)}: {Json.Show(item.Value)}");
             vocabulary.Add(item.Name, id);
         }
-        CheckBytes((name, expected, got) => Json.Fault(file, name, expected, got), key, vocabulary);
+        CheckBytes((name, expected, got) => Json.Error(file, name, expected, got), key, vocabulary);
         return vocabulary;
     }
 
@@ -132,7 +132,7 @@ internal sealed class QwenTokenizerData
         if (pair.ValueKind == JsonValueKind.String) return pair.GetString()!;
         if (pair.ValueKind == JsonValueKind.Array && pair.GetArrayLength() == 2 && pair[0].ValueKind == JsonValueKind.String && pair[1].ValueKind == JsonValueKind.String)
             return $"{pair[0].GetString()} {pair[1].GetString()}";
-        throw Json.Fault(file, "model.merges", "pairs of tokens", Json.Show(pair));
+        throw Json.Error(file, "model.merges", "pairs of tokens", Json.Show(pair));
     }
 
     private static List<string> CheckMerges(Func<string, string, string, ToolkitException> fault, List<string> merges, Dictionary<string, int> vocabulary)
@@ -148,7 +148,7 @@ internal sealed class QwenTokenizerData
 
     private static List<AddedToken> ReadAdded(string file, JsonElement list, Dictionary<string, int> vocabulary)
     {
-        if (list.ValueKind != JsonValueKind.Array) throw Json.Fault(file, "added_tokens", "an array of objects", Json.Show(list));
+        if (list.ValueKind != JsonValueKind.Array) throw Json.Error(file, "added_tokens", "an array of objects", Json.Show(list));
         var tokens = new List<AddedToken>();
         foreach (JsonElement item in list.EnumerateArray())
             tokens.Add(ReadAddedToken(file, $"added_tokens[{tokens.Count}]", item, Inner(item, "id"), vocabulary));
@@ -157,7 +157,7 @@ internal sealed class QwenTokenizerData
 
     private static List<AddedToken> ReadAddedDecoder(string file, JsonElement map, Dictionary<string, int> vocabulary)
     {
-        if (map.ValueKind != JsonValueKind.Object) throw Json.Fault(file, "added_tokens_decoder", "an object", Json.Show(map));
+        if (map.ValueKind != JsonValueKind.Object) throw Json.Error(file, "added_tokens_decoder", "an object", Json.Show(map));
         var tokens = new List<AddedToken>();
         foreach (JsonProperty item in map.EnumerateObject())
         {
@@ -172,10 +172,10 @@ internal sealed class QwenTokenizerData
         JsonElement content = Inner(item, "content");
         if (content.ValueKind != JsonValueKind.String || content.GetString() is not { Length: > 0 and < 1000 } text
             || id.ValueKind != JsonValueKind.Number || !id.TryGetInt32(out int number) || number < 0 || number >= MostTokens)
-            throw Json.Fault(file, key, $"a content and a number of 0 to {MostTokens - 1}", Json.Show(item));
+            throw Json.Error(file, key, $"a content and a number of 0 to {MostTokens - 1}", Json.Show(item));
         foreach (string rule in (string[])["single_word", "lstrip", "rstrip", "normalized"])
-            if (Inner(item, rule).ValueKind == JsonValueKind.True) throw Json.Fault(file, $"{key}.{rule}", "false", "true");
-        if (vocabulary.TryGetValue(text, out int other) && other != number) throw Json.Fault(file, key, $"the number {other} of the vocabulary", $"{number}");
+            if (Inner(item, rule).ValueKind == JsonValueKind.True) throw Json.Error(file, $"{key}.{rule}", "false", "true");
+        if (vocabulary.TryGetValue(text, out int other) && other != number) throw Json.Error(file, key, $"the number {other} of the vocabulary", $"{number}");
         return new AddedToken(text, number, Inner(item, "special").ValueKind == JsonValueKind.True);
     }
 
@@ -206,12 +206,12 @@ internal sealed class QwenTokenizerData
     private static JsonElement Child(string file, JsonElement root, string key, string expected)
     {
         JsonElement value = Json.Get(file, root, key, expected);
-        return value.ValueKind == JsonValueKind.Object ? value : throw Json.Fault(file, key, expected, Json.Show(value));
+        return value.ValueKind == JsonValueKind.Object ? value : throw Json.Error(file, key, expected, Json.Show(value));
     }
 
     private static void Expect(string file, JsonElement root, string name, string key, string expected, Func<JsonElement, bool> holds)
     {
-        if (root.TryGetProperty(key, out JsonElement value) && !holds(value)) throw Json.Fault(file, name, expected, Json.Show(value));
+        if (root.TryGetProperty(key, out JsonElement value) && !holds(value)) throw Json.Error(file, name, expected, Json.Show(value));
     }
 
     private static JsonElement Inner(JsonElement value, string key) =>

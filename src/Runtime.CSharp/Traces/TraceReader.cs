@@ -63,7 +63,7 @@ public static class TraceReader
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            throw new ToolkitException($"{path}: expected a trace file, got: {TraceFault.Shorten(e.Message)}", e);
+            throw new ToolkitException($"{path}: expected a trace file, got: {TraceError.Shorten(e.Message)}", e);
         }
     }
 }

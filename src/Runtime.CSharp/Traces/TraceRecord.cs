@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace OptimalStopping.Runtime.Traces;
 
 /// <summary>
-/// What one stage of the ladder did on one query.
+/// What one stage of the cascade did on one query.
 /// </summary>
 /// <param name="Model">Name of the model; it identifies the stage within a file.</param>
 /// <param name="Cost">Cost of running it, at least 0, in the file's units.</param>
@@ -20,7 +20,7 @@ public sealed record TraceStage(string Model, double Cost, double? Confidence, d
 /// <param name="Id">Name of the query.</param>
 /// <param name="Dataset">Where the query comes from; empty when not given.</param>
 /// <param name="Split">Which part of the dataset; empty when not given.</param>
-/// <param name="Stages">The recorded stages, in the order of the ladder.</param>
+/// <param name="Stages">The recorded stages, in the order of the cascade.</param>
 public sealed record TraceRecord(string Id, string Dataset, string Split, IReadOnlyList<TraceStage> Stages)
 {
     /// <summary>Fields that the format does not know (prompt, features, ...), kept in their order.</summary>
@@ -42,10 +42,10 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
         }
         catch (JsonException)
         {
-            throw TraceFault.At(file, line, "line", "one JSON object", json);
+            throw TraceError.At(file, line, "line", "one JSON object", json);
         }
         if (root.ValueKind != JsonValueKind.Object)
-            throw TraceFault.At(file, line, "line", "one JSON object", json);
+            throw TraceError.At(file, line, "line", "one JSON object", json);
 
         string? id = null;
         string dataset = "", split = "";
@@ -60,7 +60,7 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
                 case "split": split = Text(field, "split"); break;
                 case "stages":
                     if (field.Value.ValueKind != JsonValueKind.Array || field.Value.GetArrayLength() == 0)
-                        throw TraceFault.At(file, line, "stages", "an array of at least one stage", field.Value.GetRawText());
+                        throw TraceError.At(file, line, "stages", "an array of at least one stage", field.Value.GetRawText());
                     stages = [];
                     foreach (var stage in field.Value.EnumerateArray())
                         stages.Add(Stage(stage, $"stages[{stages.Count}]"));
@@ -68,23 +68,23 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
                 default: extra.Add(new(field.Name, field.Value)); break;
             }
         }
-        if (id is null) throw TraceFault.At(file, line, "id", "a string", "nothing");
-        if (stages is null) throw TraceFault.At(file, line, "stages", "an array of at least one stage", "nothing");
+        if (id is null) throw TraceError.At(file, line, "id", "a string", "nothing");
+        if (stages is null) throw TraceError.At(file, line, "stages", "an array of at least one stage", "nothing");
         return new(id, dataset, split, stages) { Extra = extra };
 
         string Text(JsonProperty field, string key) => field.Value.ValueKind == JsonValueKind.String
             ? field.Value.GetString()!
-            : throw TraceFault.At(file, line, key, "a string", field.Value.GetRawText());
+            : throw TraceError.At(file, line, key, "a string", field.Value.GetRawText());
 
         double Number(JsonProperty field, string key, string expected, double high) =>
             field.Value.ValueKind == JsonValueKind.Number && field.Value.TryGetDouble(out var x) && x >= 0 && x <= high
                 ? x
-                : throw TraceFault.At(file, line, key, expected, field.Value.GetRawText());
+                : throw TraceError.At(file, line, key, expected, field.Value.GetRawText());
 
         TraceStage Stage(JsonElement element, string key)
         {
             if (element.ValueKind != JsonValueKind.Object)
-                throw TraceFault.At(file, line, key, "an object", element.GetRawText());
+                throw TraceError.At(file, line, key, "an object", element.GetRawText());
             string? model = null;
             double? cost = null, confidence = null, quality = null;
             var more = new List<KeyValuePair<string, JsonElement>>();
@@ -105,9 +105,9 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
                     default: more.Add(new(field.Name, field.Value)); break;
                 }
             }
-            if (model is null) throw TraceFault.At(file, line, key + ".model", "a string", "nothing");
-            if (cost is null) throw TraceFault.At(file, line, key + ".cost", "a number of at least 0", "nothing");
-            if (quality is null) throw TraceFault.At(file, line, key + ".quality", "a number in [0,1]", "nothing");
+            if (model is null) throw TraceError.At(file, line, key + ".model", "a string", "nothing");
+            if (cost is null) throw TraceError.At(file, line, key + ".cost", "a number of at least 0", "nothing");
+            if (quality is null) throw TraceError.At(file, line, key + ".quality", "a number in [0,1]", "nothing");
             return new(model, cost.Value, confidence, quality.Value) { Extra = more };
         }
     }

@@ -30,7 +30,7 @@ internal sealed class TraceTableBuilder(string file)
     }
 
     private readonly List<Column> _columns = [];
-    private readonly long[,] _before = new long[RecordedLadder.MaxStages, RecordedLadder.MaxStages];
+    private readonly long[,] _before = new long[RecordedCascade.MaxStages, RecordedCascade.MaxStages];
     private readonly List<double> _features = [];
     private readonly HashSet<ulong> _ids = []; // hashes of 64 bits
     private int _width = -1;
@@ -65,7 +65,7 @@ internal sealed class TraceTableBuilder(string file)
             if (reader.ValueTextEquals("stages"u8))
             {
                 reader.Read();
-                if (stages) throw Fault("stages", "one array", "a second one");
+                if (stages) throw Error("stages", "one array", "a second one");
                 stages = true;
                 ReadStages(ref reader);
             }
@@ -87,26 +87,26 @@ internal sealed class TraceTableBuilder(string file)
                 reader.Skip();
             }
         }
-        if (!id) throw Fault("id", "a string", "nothing");
-        if (!stages) throw Fault("stages", "an array of at least one stage", "nothing");
+        if (!id) throw Error("id", "a string", "nothing");
+        if (!stages) throw Error("stages", "an array of at least one stage", "nothing");
         if (_width < 0) _width = 0;
-        if (!features && _width > 0) throw Fault("features", $"{_width} numbers as on the lines before", "nothing");
+        if (!features && _width > 0) throw Error("features", $"{_width} numbers as on the lines before", "nothing");
     }
 
     private void ReadStages(ref Utf8JsonReader reader)
     {
         const string expected = "an array of at least one stage";
-        if (reader.TokenType != JsonTokenType.StartArray) throw Fault("stages", expected, Got(ref reader));
+        if (reader.TokenType != JsonTokenType.StartArray) throw Error("stages", expected, Got(ref reader));
         int position = 0, previous = -1;
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
-            if (reader.TokenType != JsonTokenType.StartObject) throw Fault($"stages[{position}]", "an object", Got(ref reader));
+            if (reader.TokenType != JsonTokenType.StartObject) throw Error($"stages[{position}]", "an object", Got(ref reader));
             var column = ReadStage(ref reader, position, previous);
             if (previous >= 0 && _before[previous, column] == 0) _before[previous, column] = _line;
             previous = column;
             position++;
         }
-        if (position == 0) throw Fault("stages", expected, "[]");
+        if (position == 0) throw Error("stages", expected, "[]");
     }
 
     /// <summary>Reads one stage into its column and returns the column's number.</summary>
@@ -136,7 +136,7 @@ internal sealed class TraceTableBuilder(string file)
             {
                 Once(ref seen, 8, position, "model");
                 reader.Read();
-                if (reader.TokenType != JsonTokenType.String) throw Fault($"stages[{position}].model", "a string", Got(ref reader));
+                if (reader.TokenType != JsonTokenType.String) throw Error($"stages[{position}].model", "a string", Got(ref reader));
                 column = ColumnOf(ref reader, previous + 1);
             }
             else if (reader.ValueTextEquals("answer"u8))
@@ -156,11 +156,11 @@ internal sealed class TraceTableBuilder(string file)
                 reader.Skip();
             }
         }
-        if (column < 0) throw Fault($"stages[{position}].model", "a string", "nothing");
-        if (double.IsNaN(cost)) throw Fault($"stages[{position}].cost", "a number of at least 0", "nothing");
-        if (double.IsNaN(quality)) throw Fault($"stages[{position}].quality", "a number in [0,1]", "nothing");
+        if (column < 0) throw Error($"stages[{position}].model", "a string", "nothing");
+        if (double.IsNaN(cost)) throw Error($"stages[{position}].cost", "a number of at least 0", "nothing");
+        if (double.IsNaN(quality)) throw Error($"stages[{position}].quality", "a number in [0,1]", "nothing");
         var target = _columns[column];
-        if (target.Rows > _rows) throw Fault($"stages[{position}].model", "a model once per line", $"{target.Model} again");
+        if (target.Rows > _rows) throw Error($"stages[{position}].model", "a model once per line", $"{target.Model} again");
         target.PadTo(_rows);
         target.Set(cost, confidence, quality, answer);
         return column;
@@ -168,7 +168,7 @@ internal sealed class TraceTableBuilder(string file)
 
     private void Once(ref int seen, int key, int position, string name)
     {
-        if ((seen & key) != 0) throw Fault($"stages[{position}].{name}", "each key once", "a second one");
+        if ((seen & key) != 0) throw Error($"stages[{position}].{name}", "each key once", "a second one");
         seen |= key;
     }
 
@@ -178,8 +178,8 @@ internal sealed class TraceTableBuilder(string file)
         for (var c = 0; c < _columns.Count; c++)
             if (reader.ValueTextEquals(_columns[c].Name))
                 return c;
-        if (_columns.Count == RecordedLadder.MaxStages)
-            throw Fault("stages.model", $"at most {RecordedLadder.MaxStages} models in a file", $"one more, {reader.GetString()}");
+        if (_columns.Count == RecordedCascade.MaxStages)
+            throw Error("stages.model", $"at most {RecordedCascade.MaxStages} models in a file", $"one more, {reader.GetString()}");
         _columns.Add(new Column(reader.GetString()!));
         return _columns.Count - 1;
     }
@@ -187,23 +187,23 @@ internal sealed class TraceTableBuilder(string file)
     private void ReadFeatures(ref Utf8JsonReader reader)
     {
         reader.Read();
-        if (reader.TokenType != JsonTokenType.StartArray) throw Fault("features", "an array of numbers", Got(ref reader));
+        if (reader.TokenType != JsonTokenType.StartArray) throw Error("features", "an array of numbers", Got(ref reader));
         var count = 0;
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             if (reader.TokenType != JsonTokenType.Number || !reader.TryGetDouble(out var x) || !double.IsFinite(x))
-                throw Fault($"features[{count}]", "a number", Got(ref reader));
+                throw Error($"features[{count}]", "a number", Got(ref reader));
             _features.Add(x);
             count++;
         }
         if (_width < 0) _width = count;
-        if (count != _width) throw Fault("features", $"{_width} numbers as on the lines before", $"{count}");
+        if (count != _width) throw Error("features", $"{_width} numbers as on the lines before", $"{count}");
     }
 
     private bool Text(ref Utf8JsonReader reader, string key)
     {
         reader.Read();
-        return reader.TokenType == JsonTokenType.String ? true : throw Fault(key, "a string", Got(ref reader));
+        return reader.TokenType == JsonTokenType.String ? true : throw Error(key, "a string", Got(ref reader));
     }
 
     private double Number(
@@ -212,7 +212,7 @@ internal sealed class TraceTableBuilder(string file)
         reader.Read();
         if (nullable && reader.TokenType == JsonTokenType.Null) return double.NaN;
         if (reader.TokenType == JsonTokenType.Number && reader.TryGetDouble(out var x) && x >= 0 && x <= high) return x;
-        throw Fault($"stages[{position}].{key}", expected, Got(ref reader));
+        throw Error($"stages[{position}].{key}", expected, Got(ref reader));
     }
 
     /// <summary>FNV-1a, 64 bits; 0 stays free for "no answer".</summary>
@@ -223,11 +223,11 @@ internal sealed class TraceTableBuilder(string file)
         return h == 0 ? 1 : h;
     }
 
-    private ToolkitException Fault(string key, string expected, string got) =>
-        TraceFault.At(file, _line, key, expected, got);
+    private ToolkitException Error(string key, string expected, string got) =>
+        TraceError.At(file, _line, key, expected, got);
 
     private ToolkitException NotAnObject(ReadOnlySpan<byte> json) =>
-        Fault("line", "one JSON object", Encoding.UTF8.GetString(json[..Math.Min(json.Length, 200)]));
+        Error("line", "one JSON object", Encoding.UTF8.GetString(json[..Math.Min(json.Length, 200)]));
 
     private static string Got(ref Utf8JsonReader reader) => reader.TokenType switch
     {
@@ -237,12 +237,12 @@ internal sealed class TraceTableBuilder(string file)
         _ => Encoding.UTF8.GetString(reader.ValueSpan),
     };
 
-    /// <summary>Puts the columns in the order of the ladder and interleaves them.</summary>
+    /// <summary>Puts the columns in the order of the cascade and interleaves them.</summary>
     public TraceTable Build()
     {
         if (_rows == 0) throw new ToolkitException($"{file}: expected at least one query, got none");
         if (_columns.Count < 2) throw new ToolkitException($"{file}: expected at least 2 models, got {_columns.Count} ({_columns[0].Model})");
-        var order = LadderOrder();
+        var order = CascadeOrder();
         var n = order.Length;
         var size = checked(_rows * n);
         double[] cost = new double[size], confidence = new double[size], quality = new double[size];
@@ -266,15 +266,15 @@ internal sealed class TraceTableBuilder(string file)
             var first = i - i % n;
             labels[i] = hashes[i] == 0 ? -1 : Array.IndexOf(hashes, hashes[i], first, n) - first;
         }
-        var ladder = RecordedLadder.Create(
+        var cascade = RecordedCascade.Create(
             _rows, n, cost, confidence, quality, labels, Math.Max(0, _width), _features.ToArray());
-        return new TraceTable(order.Select(c => _columns[c].Model).ToArray(), ladder) { RepeatedIds = _repeated };
+        return new TraceTable(order.Select(c => _columns[c].Model).ToArray(), cascade) { RepeatedIds = _repeated };
     }
 
     /// <summary>
     /// The order of the models that agrees with every line; among models that no line compares, cheaper ones first.
     /// </summary>
-    private int[] LadderOrder()
+    private int[] CascadeOrder()
     {
         var left = Enumerable.Range(0, _columns.Count)
             .OrderBy(c => _columns[c].Cost.Where(x => !double.IsNaN(x)).Average()).ToList();
@@ -287,7 +287,7 @@ internal sealed class TraceTableBuilder(string file)
                 var (line, earlier, later) = left
                     .SelectMany(a => left.Where(b => _before[a, b] > 0).Select(b => (_before[a, b], a, b))).Max();
                 _line = line;
-                throw Fault("stages", "the models in the same order on every line",
+                throw Error("stages", "the models in the same order on every line",
                     $"{_columns[earlier].Model} before {_columns[later].Model}, against lines before");
             }
             order.Add(left[next]);

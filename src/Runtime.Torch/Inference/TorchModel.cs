@@ -1,4 +1,4 @@
-using OptimalStopping.Runtime.Ladder;
+using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Runtime.Models;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -47,7 +47,7 @@ public sealed class TorchModel : ITokenModel
     /// </summary>
     internal int Group { get; }
 
-    /// <summary>Makes <c>backend: torch</c> of ladder files known.</summary>
+    /// <summary>Makes <c>backend: torch</c> of cascade files known.</summary>
     public static void Register() => ModelBackends.Register("torch", stage => Load(stage.Path, stage.Devices));
 
     /// <summary>Loads a model folder (or a .gguf file) onto devices.</summary>

@@ -40,7 +40,7 @@ module EmpiricalModel =
                 row[path[k]] <- row[path[k]] + 1L
             row)
 
-    /// The plug-in jump model. A bin that no query showed takes the stage's overall mean and the later stages' overall laws.
+    /// The plug-in jump model. A bin that no query showed takes the stage's overall mean and the later stages' overall distributions.
     let jump (records: BinnedRecords) : JumpModel =
         let counts = counts records
         let n, queries = records.BinCounts.Length, float records.Bins.Length

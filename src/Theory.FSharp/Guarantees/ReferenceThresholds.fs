@@ -2,11 +2,11 @@ namespace OptimalStopping.Theory
 
 open System
 
-/// Thresholds on calibrated confidence that a ladder's costs imply under a named assumption, before any data. Entry k of
+/// Thresholds on calibrated confidence that a cascade's costs imply under a named assumption, before any data. Entry k of
 /// each array belongs to stage k (0 .. n-2; the last stage always answers): after it, stop iff the calibrated confidence
 /// (with recall: the best one so far) is at least that number. 0 stops always, and no threshold exceeds 1.
 type ReferenceThresholds =
-    { /// Short name of the assumption: "any law", "uniform", "reference".
+    { /// Short name of the assumption: "any distribution", "uniform", "reference".
       Assumption: string
       /// Stop, or run the next stage.
       Chain: float[]
@@ -66,17 +66,17 @@ module ReferenceThresholds =
           Entry = entry
           Value = enter entry }
 
-    /// For every law of confidences and qualities, calibrated or not beyond the stage at hand: going on costs at least
+    /// For every distribution of confidences and qualities, calibrated or not beyond the stage at hand: going on costs at least
     /// lambda min_{j>k} c_j and gains at most 1 - s, so stopping is optimal from 1 - lambda min_{j>k} c_j on. No threshold
     /// of an optimal policy lies above; it is attained when a next stage is always right. `costs` are each stage's own.
     let ceiling (costs: float[], lambda: float) : ReferenceThresholds =
         let prices = priced costs lambda
         let least = clamp (Array.init (costs.Length - 1) (fun k -> 1.0 - Array.min prices[k + 1 ..]))
-        { Assumption = "any law"; Chain = least; Jump = least; Recall = least; Entry = -1; Value = nan }
+        { Assumption = "any distribution"; Chain = least; Jump = least; Recall = least; Entry = -1; Value = nan }
 
     /// Assumption "uniform": each stage's calibrated confidence is uniform on [0,1], independent of the others. Chain:
     /// Moser's recursion w_k = -lambda c_{k+1} + E max(S_{k+1}, w_{k+1}). Recall: Weitzman's reservation values
-    /// 1 - sqrt(2 lambda c); exact where costs do not fall along the ladder, an upper bound elsewhere.
+    /// 1 - sqrt(2 lambda c); exact where costs do not fall along the cascade, an upper bound elsewhere.
     let uniform (costs: float[], lambda: float) : ReferenceThresholds =
         let prices = priced costs lambda
         ofOffers "uniform" prices (Array.create costs.Length uniformOffer)
@@ -91,7 +91,7 @@ module ReferenceThresholds =
     let all (costs: float[], lambda: float) : ReferenceThresholds[] =
         [| ceiling (costs, lambda); uniform (costs, lambda); reference (costs, lambda) |]
 
-    /// The price of cost from which on going on can never pay after stage k, whatever the law and however low the
+    /// The price of cost from which on going on can never pay after stage k, whatever the distribution and however low the
     /// confidence: 1 / min_{j>k} c_j; n-1 entries, +infinity where a later stage is free.
     let breakEvenPrices (costs: float[]) : float[] =
         let own = priced costs 1.0

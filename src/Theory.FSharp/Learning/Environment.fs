@@ -2,7 +2,7 @@ namespace OptimalStopping.Theory
 
 open System
 
-/// Where queries come from: an i.i.d. law of outcomes that is known exactly, so that regret can be computed rather than
+/// Where queries come from: an i.i.d. distribution of outcomes that is known exactly, so that regret can be computed rather than
 /// estimated. Values leave the first stage's sunk cost out. Methods other than Draw may be called by several threads; Draw
 /// too, with different generators and buffers.
 type IEnvironment =
@@ -16,8 +16,8 @@ type IEnvironment =
     abstract Draw: random: SplitMix64 * outcome: Outcome -> unit
     /// Exact expected reward of a reactive policy (a stop table, (n-1) x m).
     abstract Value: stop: bool[][] -> float
-    /// Exact expected reward of every policy of a menu, in order.
-    abstract MenuValues: menu: Menu -> float[]
+    /// Exact expected reward of every policy of a policy class, in order.
+    abstract ClassValues: policyClass: PolicyClass -> float[]
     /// Best expected reward of all policies that may use the whole history of signals.
     abstract OptimalValue: float
 
@@ -117,8 +117,8 @@ type Pool private (bins: int, outcomes: Outcome[], continueCosts: float[], range
             Array.blit row.Qualities 0 outcome.Qualities 0 n
             Array.blit row.Costs 0 outcome.Costs 0 n
         member _.Value(stop) = total stop 0 0 roots / rows
-        member _.MenuValues(menu) =
-            let index, values = MenuIndex menu, Array.zeroCreate (Menu.size menu)
+        member _.ClassValues(policyClass) =
+            let index, values = PolicyIndex policyClass, Array.zeroCreate (PolicyClass.size policyClass)
             for struct (path, rewards) in cells do
                 index.Add(values, path, rewards)
             values |> Array.map (fun v -> v / rows)
@@ -140,14 +140,14 @@ type ChainMixture(weights: float[], models: ChainModel[]) =
     let costs = models[0].ContinueCosts
     let cumulative = Array.scan (+) 0.0 costs
 
-    let draw (law: float[]) (random: SplitMix64) =
+    let draw (distribution: float[]) (random: SplitMix64) =
         let u = random.NextDouble()
-        let mutable i, sum = 0, law[0]
-        while sum <= u && i < law.Length - 1 do
+        let mutable i, sum = 0, distribution[0]
+        while sum <= u && i < distribution.Length - 1 do
             i <- i + 1
-            sum <- sum + law[i]
+            sum <- sum + distribution[i]
         // Rounding may run past the last bin that has mass.
-        while law[i] = 0.0 && i > 0 do
+        while distribution[i] = 0.0 && i > 0 do
             i <- i - 1
         i
 
@@ -177,12 +177,12 @@ type ChainMixture(weights: float[], models: ChainModel[]) =
         member _.Draw(random, outcome) =
             let model = if models.Length = 1 then models[0] else models[draw weights random]
             for k in 0 .. n - 1 do
-                let law = if k = 0 then model.Initial else model.Kernels[k - 1].[outcome.Bins[k - 1]]
-                outcome.Bins[k] <- draw law random
+                let distribution = if k = 0 then model.Initial else model.Kernels[k - 1].[outcome.Bins[k - 1]]
+                outcome.Bins[k] <- draw distribution random
                 outcome.Qualities[k] <- if random.NextDouble() < model.Means[k].[outcome.Bins[k]] then 1.0 else 0.0
                 outcome.Costs[k] <- cumulative[k]
         member _.Value(stop) = Array.fold2 (fun sum w model -> sum + w * ChainModel.value (model, stop)) 0.0 weights models
-        member _.MenuValues(menu) =
-            let values = models |> Array.map (fun model -> ChainMenus.ruleValues (menu.Rules, model))
+        member _.ClassValues(policyClass) =
+            let values = models |> Array.map (fun model -> ChainPolicyClasses.ruleValues (policyClass.Rules, model))
             Array.init values[0].Length (fun i -> Array.fold2 (fun sum w (v: float[]) -> sum + w * v[i]) 0.0 weights values)
         member _.OptimalValue = optimal

@@ -7,21 +7,21 @@ module Hedge =
 
     /// The state before the first query. `horizon` is T for the fixed rate eta = sqrt(8 lnN/T), 0 for the anytime rate
     /// eta_t = sqrt(8 lnN/t); `range` is B.
-    let init (menu: Menu, horizon: int, range: float) : NestState =
+    let init (policyClass: PolicyClass, horizon: int, range: float) : NestState =
         Nest.init
-            { Menu = menu
+            { PolicyClass = policyClass
               Feedback = Feedback.Full
               Side = SideExpert.None
               Horizon = horizon
               Range = range
-              ContinueCosts = Array.zeroCreate (menu.Stages - 1)
+              ContinueCosts = Array.zeroCreate (policyClass.Stages - 1)
               Seed = 0UL }
 
     /// The same with the plug-in plan (follow the leader) as side expert of prior 1/2, which needs the lambda-costs of going on
     /// from each stage; n-1 entries.
-    let initWithPlan (menu: Menu, horizon: int, range: float, continueCosts: float[]) : NestState =
+    let initWithPlan (policyClass: PolicyClass, horizon: int, range: float, continueCosts: float[]) : NestState =
         Nest.init
-            { Menu = menu
+            { PolicyClass = policyClass
               Feedback = Feedback.Full
               Side = SideExpert.Greedy
               Horizon = horizon

@@ -49,11 +49,11 @@ module Instances =
         let random = SplitMix64 seed
         // Gamma(1/2) weights: Dirichlet(1/2) rows, most mass on a few bins.
         let sampling = Sampling random
-        let law () =
+        let distribution () =
             let w = Array.init bins (fun _ -> sampling.Gamma 0.5 + 1e-12)
             w |> Array.map (fun x -> x / Array.sum w)
-        { Initial = law ()
-          Kernels = Array.init (stages - 1) (fun _ -> Array.init bins (fun _ -> law ()))
+        { Initial = distribution ()
+          Kernels = Array.init (stages - 1) (fun _ -> Array.init bins (fun _ -> distribution ()))
           Means = Array.init stages (fun _ -> Array.init bins (fun _ -> random.NextDouble()))
           ContinueCosts = continueCosts stages 0.3 }
 

@@ -15,14 +15,14 @@ type LearnerRun() =
     /// Learns from the query that stopped at `stop`, reading only what the feedback shows.
     abstract Observe: outcome: Outcome * stop: int -> unit
     /// Expected value of the policy that Begin has fixed, before any signal: `value` gives the value of a stop table and
-    /// `menuValues` those of the menu's policies, in order. Given the past, this is what the next query is worth.
-    abstract ExpectedValue: value: Func<bool[][], float> * menuValues: float[] -> float
+    /// `classValues` those of the policy class's policies, in order. Given the past, this is what the next query is worth.
+    abstract ExpectedValue: value: Func<bool[][], float> * classValues: float[] -> float
     /// The side expert's stop table for this query, or an empty array.
     abstract SidePolicy: bool[][]
     /// What the learner has seen, as counts of the Markov model; null where it keeps none.
     abstract Counts: TabularCounts | null
     /// Certificate A at confidence 1 - delta (theory 2.2), in units of reward: an upper bound on the realised regret so far
-    /// against the best of the menu and the side expert. NaN where the learner has none.
+    /// against the best of the policy class and the side expert. NaN where the learner has none.
     abstract CertificateA: delta: float -> float
     default _.SidePolicy = [||]
     default _.Counts = null

@@ -6,23 +6,23 @@ open System
 [<RequireQualifiedAccess>]
 module Nest =
 
-    /// The state before the first query. Throws ArgumentException on settings that fit no menu or horizon.
+    /// The state before the first query. Throws ArgumentException on settings that fit no policy class or horizon.
     let init (settings: NestSettings) : NestState =
         if settings.Horizon < 0 then
             raise (ArgumentOutOfRangeException("Horizon", settings.Horizon, "expected at least 1, or 0 for the anytime schedule"))
         if not (settings.Range >= 1.0 && Double.IsFinite settings.Range) then
             raise (ArgumentOutOfRangeException("Range", settings.Range, "expected a finite number of at least 1"))
-        if settings.ContinueCosts.Length <> settings.Menu.Stages - 1 then
-            raise (ArgumentException($"expected {settings.Menu.Stages - 1} costs of going on, got {settings.ContinueCosts.Length}"))
+        if settings.ContinueCosts.Length <> settings.PolicyClass.Stages - 1 then
+            raise (ArgumentException($"expected {settings.PolicyClass.Stages - 1} costs of going on, got {settings.ContinueCosts.Length}"))
         let stakes = if settings.Feedback = Feedback.Full then 0 else (NestRates.stakes 1.0).Length
         { Settings = settings
           Round = 0
-          Losses = Array.zeroCreate (Menu.size settings.Menu)
+          Losses = Array.zeroCreate (PolicyClass.size settings.PolicyClass)
           SideLoss = 0.0
-          BetLosses = Array.init stakes (fun _ -> Array.zeroCreate (Menu.size settings.Menu))
+          BetLosses = Array.init stakes (fun _ -> Array.zeroCreate (PolicyClass.size settings.PolicyClass))
           BetSideLosses = Array.zeroCreate stakes
           Incurred = 0.0
-          Counts = TabularCounts.create (settings.Menu.Stages, settings.Menu.Bins) }
+          Counts = TabularCounts.create (settings.PolicyClass.Stages, settings.PolicyClass.Bins) }
 
     /// A driver that starts from a state; the state itself is never changed.
     let run (state: NestState) : NestRun = NestRun state
@@ -32,7 +32,7 @@ module Nest =
         driver.Begin(SplitMix64 0UL)
         driver
 
-    /// Weights w_t: the probability of each menu policy and, last, of the side expert. N + 1 entries that sum to 1.
+    /// Weights w_t: the probability of each policy class policy and, last, of the side expert. N + 1 entries that sum to 1.
     let weights (state: NestState) : float[] = (begun state).Probabilities
 
     /// The side expert's policy for the next query, a function of the state alone; empty without a side expert.
@@ -47,14 +47,14 @@ module Nest =
         while i < weights.Length - 1 && cumulative <= u do
             i <- i + 1
             cumulative <- cumulative + weights[i]
-        if i < weights.Length - 1 then { Index = i; Stop = Menu.policy (state.Settings.Menu, i) }
+        if i < weights.Length - 1 then { Index = i; Stop = PolicyClass.policy (state.Settings.PolicyClass, i) }
         elif state.Settings.Side <> SideExpert.None then { Index = -1; Stop = driver.SidePolicy }
-        else { Index = i - 1; Stop = Menu.policy (state.Settings.Menu, i - 1) } // rounding left u above the last sum
+        else { Index = i - 1; Stop = PolicyClass.policy (state.Settings.PolicyClass, i - 1) } // rounding left u above the last sum
 
     /// The state after a query that stopped at `stop`. Reads of the outcome only what the feedback shows.
     let observe (state: NestState, outcome: Outcome, stop: int) : NestState =
-        if stop < 0 || stop >= state.Settings.Menu.Stages then
-            raise (ArgumentOutOfRangeException(nameof stop, stop, $"expected 0 .. {state.Settings.Menu.Stages - 1}"))
+        if stop < 0 || stop >= state.Settings.PolicyClass.Stages then
+            raise (ArgumentOutOfRangeException(nameof stop, stop, $"expected 0 .. {state.Settings.PolicyClass.Stages - 1}"))
         let driver = begun state
         driver.Observe(outcome, stop)
         driver.State

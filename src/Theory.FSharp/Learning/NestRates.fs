@@ -30,7 +30,7 @@ module NestRates =
     let logComparators (policies: int, side: bool) : float = log (float policies) + (if side then log 2.0 else 0.0)
 
     /// eta and gamma tuned for T queries: eta = sqrt(lnN/(D T)), gamma = eta/2; under F eta = sqrt(8 lnN/T), gamma = 0.
-    /// A menu of one policy without side expert has nothing to learn; its lnN is raised to ln 2.
+    /// A policy class of one policy without side expert has nothing to learn; its lnN is raised to ln 2.
     let tuned (feedback: Feedback, stages: int, logComparators: float, horizon: int) : NestRates =
         let logN, t = max logComparators (log 2.0), float horizon
         if feedback = Feedback.Full then { Eta = sqrt (8.0 * logN / t); Gamma = 0.0 }

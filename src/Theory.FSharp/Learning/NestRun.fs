@@ -4,17 +4,17 @@ open System
 open System.Numerics
 
 /// The mutable driver of NEST. It never draws a whole policy: it stops at each stage with the probability that a policy drawn
-/// from the weights, and not yet stopped, would stop there. That has the same law, and only needs the masses W_k that the
+/// from the weights, and not yet stopped, would stop there. That has the same distribution, and only needs the masses W_k that the
 /// update needs anyway. Weights follow the losses multiplicatively and are rebuilt from them every 256 queries, so a driver
 /// and the pure functions agree up to rounding.
 [<Sealed>]
 type NestRun(initial: NestState) =
     inherit LearnerRun()
     let settings = initial.Settings
-    let menu = settings.Menu
-    let index = MenuIndex menu
-    let n, m = menu.Stages, menu.Bins
-    let policies = Menu.size menu
+    let policyClass = settings.PolicyClass
+    let index = PolicyIndex policyClass
+    let n, m = policyClass.Stages, policyClass.Bins
+    let policies = PolicyClass.size policyClass
     let feedback = settings.Feedback
     let hasSide = settings.Side <> SideExpert.None
     let comparators = policies + (if hasSide then 1 else 0)
@@ -65,7 +65,7 @@ type NestRun(initial: NestState) =
             least <- min least (certified (fun j -> bets[j].[i]))
         least
 
-    /// Weights from scratch: prior * exp(-eta (L - min L)), scaled so that a menu policy's prior is 1.
+    /// Weights from scratch: prior * exp(-eta (L - min L)), scaled so that a policy class policy's prior is 1.
     let rebuild () =
         let least, eta = leastLoss (), rates.Eta
         let shift, slope = Vector<float> least, Vector<float>(-eta)
@@ -77,7 +77,7 @@ type NestRun(initial: NestState) =
             weights[i] <- exp (-eta * (losses[i] - least))
             i <- i + 1
         sideWeight <- if hasSide then float policies * exp (-eta * (sideLoss - least)) else 0.0
-        total <- MenuIndex.Total weights + sideWeight
+        total <- PolicyIndex.Total weights + sideWeight
         stale <- false
 
     /// The generator of the side expert's draws before a query: a hash of (seed, round), so that streams do not overlap.
@@ -116,7 +116,7 @@ type NestRun(initial: NestState) =
           Incurred = incurred
           Counts = TabularCounts.copy counts }
 
-    /// Probability with which the next query's policy is each menu policy and, last, the side expert (0 without one). Valid
+    /// Probability with which the next query's policy is each policy class policy and, last, the side expert (0 without one). Valid
     /// between Begin and Observe.
     member _.Probabilities : float[] = Array.append (weights |> Array.map (fun w -> w / total)) [| sideWeight / total |]
 
@@ -167,7 +167,7 @@ type NestRun(initial: NestState) =
         if hasSide && first <= sideStopped && sideStopped <= last then
             sideLoss <- sideLoss + stepLoss[sideStopped]
             sideWeight <- sideWeight * stepFactor[sideStopped]
-        if not anytime then total <- MenuIndex.Total weights + sideWeight
+        if not anytime then total <- PolicyIndex.Total weights + sideWeight
         if feedback <> Feedback.Full then placeBets outcome first last
         incurred <- incurred + Outcome.loss (outcome, stop, settings.Range)
         TabularCounts.record (counts, feedback, outcome, stop)
@@ -175,9 +175,9 @@ type NestRun(initial: NestState) =
         reached <- 0
         remaining <- 1.0
 
-    override _.ExpectedValue(value, menuValues) =
+    override _.ExpectedValue(value, classValues) =
         let side = if hasSide then sideWeight * value.Invoke sideStop else 0.0
-        (MenuIndex.Dot(weights, menuValues) + side) / total
+        (PolicyIndex.Dot(weights, classValues) + side) / total
 
     override _.SidePolicy = if hasSide then sideStop else [||]
     override _.Counts = counts

@@ -1,6 +1,6 @@
 namespace OptimalStopping.Theory
 
-/// The side expert of NEST: a predictable policy outside the menu, fitted to past data.
+/// The side expert of NEST: a predictable policy outside the policy class, fitted to past data.
 type SideExpert =
     | None = 0
     /// The plan of a model drawn anew from the posterior before each query.
@@ -10,7 +10,7 @@ type SideExpert =
 
 /// What defines a run of NEST (theory 2.1); under Full feedback it is Hedge.
 type NestSettings =
-    { Menu: Menu
+    { PolicyClass: PolicyClass
       Feedback: Feedback
       Side: SideExpert
       /// Number of queries T for which eta and gamma are tuned (Theorem 4), or 0 for the anytime schedule.
@@ -27,7 +27,7 @@ type NestState =
     { Settings: NestSettings
       /// Queries seen.
       Round: int
-      /// Estimated cumulative loss of each menu policy, and of the side expert.
+      /// Estimated cumulative loss of each policy class policy, and of the side expert.
       Losses: float[]
       SideLoss: float
       /// The same losses estimated by betting, for the certificate only: one array for each of `NestRates.stakes`.
@@ -41,7 +41,7 @@ type NestState =
 
 /// A policy drawn for one query.
 type NestChoice =
-    { /// Index in the menu, or -1 for the side expert.
+    { /// Index in the policy class, or -1 for the side expert.
       Index: int
       /// Its stop table, (n-1) x m.
       Stop: bool[][] }

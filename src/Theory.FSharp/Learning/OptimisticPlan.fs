@@ -92,7 +92,7 @@ module OptStop =
         planner.Plan
 
     /// Certificate B (theory 2.2): under the Markov assumption, with the qualities graded at a stage and bin independent and of one
-    /// law, and for any algorithm, with probability at least 1 - 2 delta
+    /// distribution, and for any algorithm, with probability at least 1 - 2 delta
     /// for all t at once, sum over queries of [W_1(S_1) - E(reward | S_1, past)] is at most this number, in units of reward.
     /// `counts` are those of all t queries, `rewards` the sum of the rewards earned (first-stage cost left out), `range` B.
     let certificateB (counts: TabularCounts, costs: float[], rewards: float, range: float, delta: float) : float =
@@ -102,5 +102,5 @@ module OptStop =
         if t = 0.0 then 0.0
         else
             let plan = optimisticPlan (counts, costs, { Horizon = 0; Delta = delta })
-            let promised = Array.fold2 (fun sum count w -> sum + count * w) 0.0 counts.First plan.W[0]
-            promised - rewards + range * sqrt (0.5 * t * log (t * (t + 1.0) / delta))
+            let guaranteed = Array.fold2 (fun sum count w -> sum + count * w) 0.0 counts.First plan.W[0]
+            guaranteed - rewards + range * sqrt (0.5 * t * log (t * (t + 1.0) / delta))

@@ -2,7 +2,7 @@ namespace OptimalStopping.Theory
 
 open System
 
-/// Random variates of the laws that posterior sampling needs. Not safe for use by several threads at once.
+/// Random variates of the distributions that posterior sampling needs. Not safe for use by several threads at once.
 [<Sealed>]
 type internal Sampling(random: SplitMix64) =
     let mutable spare = nan

@@ -10,11 +10,11 @@ type LearnerKind =
     | NestAlone = 1
     /// NEST with the posterior-sampling side expert, anytime schedule.
     | NestAnytime = 2
-    /// Hedge over the menu, tuned for T (feedback Full only).
+    /// Hedge over the policy class, tuned for T (feedback Full only).
     | Hedge = 3
     /// Hedge with the greedy plan as side expert, tuned for T (feedback Full only).
     | HedgeWithSide = 4
-    /// Hedge over the menu, anytime schedule (feedback Full only).
+    /// Hedge over the policy class, anytime schedule (feedback Full only).
     | HedgeAnytime = 5
     /// UCB1 over the n fixed depths.
     | Ucb1 = 6
@@ -31,32 +31,32 @@ type LearnerKind =
 /// What a simulated run measured, at each checkpoint t (the first t queries). Regrets and bounds are in units of reward.
 type SimulationResult =
     { Checkpoints: int[]
-      /// Sum over queries of (value of the menu's best policy - expected value of the learner's policy given the past). May be
-      /// negative: a side expert or a model-based learner can beat the menu.
-      RegretToMenu: float[]
+      /// Sum over queries of (value of the policy class's best policy - expected value of the learner's policy given the past). May be
+      /// negative: a side expert or a model-based learner can beat the policy class.
+      RegretToClass: float[]
       /// The same against the best policy of all (whole history of signals); never negative.
       RegretToOptimal: float[]
-      /// Reward of the menu's best policy in hindsight on these very queries, less the learner's reward.
-      RealisedRegretToMenu: float[]
-      /// The same against the best of menu and side expert: what Certificate A bounds.
+      /// Reward of the policy class's best policy in hindsight on these very queries, less the learner's reward.
+      RealisedRegretToClass: float[]
+      /// The same against the best of policy class and side expert: what Certificate A bounds.
       RealisedRegret: float[]
       /// Certificate A at `Simulation.Delta`; NaN where the learner has none.
       CertificateA: float[]
       /// Certificate B at `Simulation.Delta`: under the Markov assumption, an upper bound of the regret to the optimum; NaN for
       /// learners that keep no counts.
       CertificateB: float[]
-      /// A priori bound after t queries: Theorem 4 (expected regret to the menu) for NEST and Hedge, Theorem 7 for OptStopTuned
+      /// A priori bound after t queries: Theorem 4 (expected regret to the policy class) for NEST and Hedge, Theorem 7 for OptStopTuned
       /// at t = T, UCB1's bound (to the best fixed depth); NaN for learners without one.
       Bound: float[]
       /// Queries answered by each stage, over the whole run; n entries.
       StopCounts: int[]
       /// Sum of the rewards earned (first-stage cost left out).
       Rewards: float[]
-      /// Values per query of the menu's best policy and of the best policy of all.
-      BestMenuValue: float
+      /// Values per query of the policy class's best policy and of the best policy of all.
+      BestClassValue: float
       OptimalValue: float }
 
-/// Runs a learner on queries drawn from a known law and measures its regret.
+/// Runs a learner on queries drawn from a known distribution and measures its regret.
 [<RequireQualifiedAccess>]
 module Simulation =
 
@@ -65,10 +65,10 @@ module Simulation =
     let Delta = 0.05
 
     /// The driver of a learner for an environment's stages, bins, range and costs. `horizon` is T where the learner is tuned.
-    let learner (kind: LearnerKind, environment: IEnvironment, menu: Menu, feedback: Feedback, horizon: int, seed: uint64) : LearnerRun =
+    let learner (kind: LearnerKind, environment: IEnvironment, policyClass: PolicyClass, feedback: Feedback, horizon: int, seed: uint64) : LearnerRun =
         let nest side anytime =
             NestRun(Nest.init
-                { Menu = menu
+                { PolicyClass = policyClass
                   Feedback = feedback
                   Side = side
                   Horizon = if anytime then 0 else horizon
@@ -98,9 +98,9 @@ module Simulation =
         | _ -> raise (ArgumentOutOfRangeException(nameof kind, kind, "not a learner"))
 
     /// The a priori bound that `SimulationResult.Bound` reports after t of `horizon` queries.
-    let bound (kind: LearnerKind, environment: IEnvironment, menu: Menu, feedback: Feedback, horizon: int, t: int) : float =
+    let bound (kind: LearnerKind, environment: IEnvironment, policyClass: PolicyClass, feedback: Feedback, horizon: int, t: int) : float =
         let n, range = environment.Stages, environment.Range
-        let logN side = NestRates.logComparators (Menu.size menu, side)
+        let logN side = NestRates.logComparators (PolicyClass.size policyClass, side)
         match kind with
         | LearnerKind.Nest | LearnerKind.HedgeWithSide -> (Regret.nestAt (feedback, n, logN true, horizon, t, range)).Value
         | LearnerKind.NestAlone | LearnerKind.Hedge -> (Regret.nestAt (feedback, n, logN false, horizon, t, range)).Value
@@ -112,43 +112,43 @@ module Simulation =
 
     /// Runs `horizon` queries. Checkpoints are numbers of queries in 1 .. horizon, increasing. The queries depend on the seed
     /// and the environment only, so all learners meet the same ones; runs share nothing, so they may go in parallel.
-    let run (environment: IEnvironment, menu: Menu, kind: LearnerKind, feedback: Feedback, horizon: int, checkpoints: int[], seed: int)
+    let run (environment: IEnvironment, policyClass: PolicyClass, kind: LearnerKind, feedback: Feedback, horizon: int, checkpoints: int[], seed: int)
         : SimulationResult =
         if horizon < 1 then raise (ArgumentOutOfRangeException(nameof horizon, horizon, "expected at least 1"))
         if checkpoints |> Array.exists (fun t -> t < 1 || t > horizon) || checkpoints |> Array.pairwise |> Array.exists (fun (a, b) -> a >= b) then
             raise (ArgumentException($"expected increasing numbers in 1 .. {horizon}", nameof checkpoints))
-        if menu.Stages <> environment.Stages || menu.Bins <> environment.Bins then
-            raise (ArgumentException($"the menu is for {menu.Stages} stages x {menu.Bins} bins, the environment has \
-                                       {environment.Stages} x {environment.Bins}", nameof menu))
+        if policyClass.Stages <> environment.Stages || policyClass.Bins <> environment.Bins then
+            raise (ArgumentException($"the policyClass is for {policyClass.Stages} stages x {policyClass.Bins} bins, the environment has \
+                                       {environment.Stages} x {environment.Bins}", nameof policyClass))
         let n, range = environment.Stages, environment.Range
         let seeds = SplitMix64(uint64 (int64 seed))
         let queries, choices, sideSeed = SplitMix64(seeds.NextUInt64()), SplitMix64(seeds.NextUInt64()), seeds.NextUInt64()
-        let learner = learner (kind, environment, menu, feedback, horizon, sideSeed)
-        let index, menuValues = MenuIndex menu, environment.MenuValues menu
-        let bestMenu, optimal = Array.max menuValues, environment.OptimalValue
+        let learner = learner (kind, environment, policyClass, feedback, horizon, sideSeed)
+        let index, classValues = PolicyIndex policyClass, environment.ClassValues policyClass
+        let bestInClass, optimal = Array.max classValues, environment.OptimalValue
         let value = Func<bool[][], float>(environment.Value)
-        let hindsight: float[] = Array.zeroCreate menuValues.Length
+        let hindsight: float[] = Array.zeroCreate classValues.Length
         let rewardsByStage: float[] = Array.zeroCreate n
         let outcome = Outcome.empty n
         let stopCounts: int[] = Array.zeroCreate n
         let result =
             let empty () = Array.zeroCreate<float> checkpoints.Length
             { Checkpoints = Array.copy checkpoints
-              RegretToMenu = empty ()
+              RegretToClass = empty ()
               RegretToOptimal = empty ()
-              RealisedRegretToMenu = empty ()
+              RealisedRegretToClass = empty ()
               RealisedRegret = empty ()
               CertificateA = empty ()
               CertificateB = empty ()
               Bound = empty ()
               StopCounts = stopCounts
               Rewards = empty ()
-              BestMenuValue = bestMenu
+              BestClassValue = bestInClass
               OptimalValue = optimal }
         let mutable expected, earned, side, next = 0.0, 0.0, 0.0, 0
         for t in 1 .. horizon do
             learner.Begin choices
-            expected <- expected + learner.ExpectedValue(value, menuValues)
+            expected <- expected + learner.ExpectedValue(value, classValues)
             environment.Draw(queries, outcome)
             let mutable stop = 0
             while stop < n - 1 && not (learner.Stops(stop, outcome.Bins[stop], choices)) do
@@ -163,16 +163,16 @@ module Simulation =
             learner.Observe(outcome, stop)
             if next < checkpoints.Length && t = checkpoints[next] then
                 let best = Array.max hindsight
-                result.RegretToMenu[next] <- float t * bestMenu - expected
+                result.RegretToClass[next] <- float t * bestInClass - expected
                 result.RegretToOptimal[next] <- float t * optimal - expected
-                result.RealisedRegretToMenu[next] <- best - earned
+                result.RealisedRegretToClass[next] <- best - earned
                 result.RealisedRegret[next] <- (if learner.SidePolicy.Length > 0 then max best side else best) - earned
                 result.CertificateA[next] <- learner.CertificateA Delta
                 result.CertificateB[next] <-
                     match learner.Counts with
                     | null -> nan
                     | counts -> OptStop.certificateB (counts, environment.ContinueCosts, earned, range, Delta)
-                result.Bound[next] <- bound (kind, environment, menu, feedback, horizon, t)
+                result.Bound[next] <- bound (kind, environment, policyClass, feedback, horizon, t)
                 result.Rewards[next] <- earned
                 next <- next + 1
         result

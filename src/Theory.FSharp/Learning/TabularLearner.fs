@@ -81,7 +81,7 @@ type TabularRun(initial: TabularState) =
         TabularCounts.record (counts, feedback, outcome, stopped)
         round <- round + 1
 
-    override _.ExpectedValue(value, _menuValues) = value.Invoke stop
+    override _.ExpectedValue(value, _classValues) = value.Invoke stop
     override _.Counts = counts
 
 /// Model-based learners as pure functions on values. For many queries use `TabularRun`.

@@ -63,4 +63,4 @@ type Ucb1Run(initial: Ucb1State, bins: int) =
         plays[stopped] <- plays[stopped] + 1.0
         losses[stopped] <- losses[stopped] + Outcome.loss (outcome, stopped, initial.Range)
 
-    override _.ExpectedValue(value, _menuValues) = value.Invoke stop
+    override _.ExpectedValue(value, _classValues) = value.Invoke stop

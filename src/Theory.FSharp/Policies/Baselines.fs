@@ -14,7 +14,7 @@ module Baselines =
     let internal head (rows: int[]) = if rows.Length > trainingCap then Array.sub rows 0 trainingCap else rows
 
     /// Keeps the candidates on the upper hull of their training (cost, quality).
-    let internal onHull name (data: RecordedLadder) (rows: int[]) (knob: float[]) (policies: IStoppingPolicy[]) =
+    let internal onHull name (data: RecordedCascade) (rows: int[]) (parameter: float[]) (policies: IStoppingPolicy[]) =
         let rows = head rows
         let cost = Array.zeroCreate policies.Length
         let quality = Array.zeroCreate policies.Length
@@ -25,12 +25,12 @@ module Baselines =
         |> ignore
         let hull = Frontier.upperHull cost quality
         { Name = name
-          Knob = hull |> Array.map (fun i -> knob[i])
+          Parameter = hull |> Array.map (fun i -> parameter[i])
           Policies = hull |> Array.map (fun i -> policies[i]) }
 
     /// Up to `count` distinct thresholds at the quantiles of the training confidences of a stage, 0 first and
     /// +infinity last.
-    let internal grid (data: RecordedLadder) (rows: int[]) stage count =
+    let internal grid (data: RecordedCascade) (rows: int[]) stage count =
         let sorted =
             head rows
             |> Array.map (fun q -> data.Confidence[q * data.Stages + stage])
@@ -43,29 +43,29 @@ module Baselines =
            infinity |]
         |> Array.distinct
 
-    let internal singles (data: RecordedLadder) =
+    let internal singles (data: RecordedCascade) =
         Array.init data.Stages (fun k -> ThresholdCascade.Fixed(data.Stages, k) :> IStoppingPolicy)
 
-    /// Mixtures of single models: the hull of the fixed choices. Knob: the stage.
-    let mixtures (data: RecordedLadder) (rows: int[]) : FittedFamily =
+    /// Mixtures of single models: the hull of the fixed choices. Parameter: the stage.
+    let mixtures (data: RecordedCascade) (rows: int[]) : FittedFamily =
         onHull "mixture" data rows (Array.init data.Stages float) (singles data)
 
-    /// The full chain with one threshold for all stages, on a grid of all confidences. Knob: the threshold.
-    let commonThreshold (data: RecordedLadder) (rows: int[]) : FittedFamily =
+    /// The full chain with one threshold for all stages, on a grid of all confidences. Parameter: the threshold.
+    let commonThreshold (data: RecordedCascade) (rows: int[]) : FittedFamily =
         let n = data.Stages
         let thresholds =
             Array.init n (fun k -> grid data rows k 64) |> Array.concat |> Array.distinct |> Array.sort
         let step = max 1 (thresholds.Length / 128)
         let thresholds = thresholds |> Array.indexed |> Array.filter (fun (i, _) -> i % step = 0) |> Array.map snd
-        let knob = Array.append thresholds [| infinity |] |> Array.distinct
+        let parameter = Array.append thresholds [| infinity |] |> Array.distinct
         let policies =
-            knob
+            parameter
             |> Array.map (fun t -> ThresholdCascade(n, Array.init n id, Array.create (n - 1) t) :> IStoppingPolicy)
-        onHull "threshold" data rows knob policies
+        onHull "threshold" data rows parameter policies
 
-    /// The envelope of all two-model cascades: every pair, 64 thresholds each, and the single models. The knob is the
+    /// The envelope of all two-model cascades: every pair, 64 thresholds each, and the single models. The parameter is the
     /// position on the hull (0 = cheapest).
-    let pairEnvelope (data: RecordedLadder) (rows: int[]) : FittedFamily =
+    let pairEnvelope (data: RecordedCascade) (rows: int[]) : FittedFamily =
         let n = data.Stages
         let pairs =
             [| for i in 0 .. n - 1 do
@@ -74,13 +74,13 @@ module Baselines =
                        for t in thresholds do
                            ThresholdCascade(n, [| i; j |], [| t |]) :> IStoppingPolicy |]
         let family = onHull "pair-envelope" data rows (Array.zeroCreate (n + pairs.Length)) (Array.append (singles data) pairs)
-        { family with Knob = Array.init family.Policies.Length float }
+        { family with Parameter = Array.init family.Policies.Length float }
 
     /// The full chain with a threshold of its own for each stage, on a grid of 32 quantiles per stage: for each price
     /// of cost, coordinate ascent from the last stage to the first, from two starts (never stop early, always stop at
     /// once). Each step finds the best threshold of one stage given the others exactly, so the training reward never
     /// falls; the better end is kept.
-    let chainThresholds (data: RecordedLadder) (rows: int[]) (lambdas: float[]) : FittedFamily =
+    let chainThresholds (data: RecordedCascade) (rows: int[]) (lambdas: float[]) : FittedFamily =
         let n = data.Stages
         let rows = head rows
         let grids = Array.init (n - 1) (fun k -> grid data rows k 32)
@@ -154,7 +154,7 @@ module Baselines =
 
     /// The oracle at a price of cost: knows every quality in advance and runs only the stage with the largest
     /// quality - lambda * cost (ties go to the cheaper stage). No policy can do better on any query.
-    let oracle (data: RecordedLadder) (rows: int[]) (lambda: float) : ReplayOutcome =
+    let oracle (data: RecordedCascade) (rows: int[]) (lambda: float) : ReplayOutcome =
         let n = data.Stages
         let stage =
             rows
@@ -174,7 +174,7 @@ module Baselines =
     /// Random stopping on the full chain: stops at stage k with probability proportional to exp(tilt * k), whatever
     /// the confidences (tilt 0: uniform). Costs and qualities are expectations over the stopping stage, so there is no
     /// sampling noise; Stage is -1.
-    let randomStop (data: RecordedLadder) (rows: int[]) (tilt: float) : ReplayOutcome =
+    let randomStop (data: RecordedCascade) (rows: int[]) (tilt: float) : ReplayOutcome =
         let n = data.Stages
         let weight = Array.init n (fun k -> exp (tilt * float k - (if tilt > 0.0 then tilt * float (n - 1) else 0.0)))
         let cost = Array.zeroCreate rows.Length

@@ -59,7 +59,7 @@ type CascadeRouter(estimates: RouterEstimates, lambdas: float[]) =
 
 /// What is known of one query, for all routers with the same estimates: filled in state by state when first asked for.
 [<Sealed>]
-type internal RouterMemory(estimates: RouterEstimates, data: RecordedLadder) =
+type internal RouterMemory(estimates: RouterEstimates, data: RecordedCascade) =
     let n = data.Stages
     let known = Array.create (1 <<< n) -1
     let quality = Array.init (1 <<< n) (fun _ -> Array.zeroCreate<float> n)
@@ -89,8 +89,8 @@ module CascadeRouting =
 
     /// Fits the router for a range of prices: first one price for all steps, as the authors' binary search finds it, then
     /// 8 random variations of it from step to step in the place of their Bayesian search; the points on the hull of
-    /// the training queries are kept. Rows must be in random order. Only for ladders of at most RouterEstimates.MaxStages.
-    let fit (data: RecordedLadder, rows: int[], prices: float[]) : FittedFamily =
+    /// the training queries are kept. Rows must be in random order. Only for cascades of at most RouterEstimates.MaxStages.
+    let fit (data: RecordedCascade, rows: int[], prices: float[]) : FittedFamily =
         let rows = if rows.Length > 20_000 then Array.sub rows 0 20_000 else rows
         let estimates = RouterEstimates.Fit(data, rows)
         let random = SplitMix64 0xCA5CADEUL
@@ -110,5 +110,5 @@ module CascadeRouting =
                 quality[i] <- quality[i] + data.Quality[q * data.Stages + k]
         let hull = Frontier.upperHull cost quality
         { Name = "cascade-router"
-          Knob = hull |> Array.map (fun i -> routers[i].Lambdas[0])
+          Parameter = hull |> Array.map (fun i -> routers[i].Lambdas[0])
           Policies = hull |> Array.map (fun i -> routers[i] :> IStoppingPolicy) }

@@ -1,6 +1,6 @@
 namespace OptimalStopping.Theory.Policies
 
-/// The figures by which the field compares routers and cascades, for one curve. Costs are in the units of the ladder;
+/// The figures by which the field compares routers and cascades, for one curve. Costs are in the units of the cascade;
 /// a cost that is never reached is +infinity. "Cheapest" and "best" are the single models with the smallest mean cost
 /// and the largest mean quality on the same queries.
 [<Struct>]

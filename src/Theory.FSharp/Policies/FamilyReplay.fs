@@ -17,7 +17,7 @@ module FamilyReplay =
 
     /// What is known of one query: per state, its columns and its best answer, computed when first asked for.
     [<Sealed>]
-    type private Query(policy: PlannedPolicy, data: RecordedLadder) =
+    type private Query(policy: PlannedPolicy, data: RecordedCascade) =
         let n = data.Stages
         let offset = policy.Bases |> Array.scan (fun at b -> at + b.Width) 0
         let columns = Array.zeroCreate<float> (Array.last offset)
@@ -54,7 +54,7 @@ module FamilyReplay =
 
     /// The members of one family as policies that share what they learn of a query, and the way to tell them its row;
     /// None when the policies are not of one family.
-    let private sharing (policies: IStoppingPolicy[]) (data: RecordedLadder) : (IStoppingPolicy[] * (int -> unit)) option =
+    let private sharing (policies: IStoppingPolicy[]) (data: RecordedCascade) : (IStoppingPolicy[] * (int -> unit)) option =
         let all choose = let chosen = Array.choose choose policies in if chosen.Length = policies.Length then chosen else [||]
         let planned = all (fun p -> match p with :? PlannedPolicy as x -> Some x | _ -> None)
         let routers = all (fun p -> match p with :? CascadeRouter as x -> Some x | _ -> None)
@@ -71,7 +71,7 @@ module FamilyReplay =
             Some(routers |> Array.map memory.View, fun q -> memory.Row <- q)
         else None
 
-    let private replayGroups (policies: IStoppingPolicy[]) (tell: int -> unit) (data: RecordedLadder) (rows: int[]) groups first
+    let private replayGroups (policies: IStoppingPolicy[]) (tell: int -> unit) (data: RecordedCascade) (rows: int[]) groups first
         last (result: GroupedOutcome[]) =
         let stops = policies |> Array.map (fun _ -> Array.zeroCreate<float> data.Stages)
         for g in first .. last - 1 do
@@ -86,7 +86,7 @@ module FamilyReplay =
 
     /// Runs every policy on the given queries; query i counts in group i mod groups. The result does not depend on the
     /// number of threads.
-    let run (policies: IStoppingPolicy[], data: RecordedLadder, rows: int[], groups: int) : GroupedOutcome[] =
+    let run (policies: IStoppingPolicy[], data: RecordedCascade, rows: int[], groups: int) : GroupedOutcome[] =
         if (sharing policies data).IsSome then
             let result =
                 policies

@@ -17,7 +17,7 @@ type GroupedOutcome =
     member this.MeanQuality = Array.sum this.Quality / float this.Queries
 
     /// Runs a policy on the given queries.
-    static member Replay(policy: IStoppingPolicy, data: RecordedLadder, rows: int[], groups: int) : GroupedOutcome =
+    static member Replay(policy: IStoppingPolicy, data: RecordedCascade, rows: int[], groups: int) : GroupedOutcome =
         let cost = Array.zeroCreate groups
         let quality = Array.zeroCreate groups
         let stops = Array.zeroCreate data.Stages

@@ -23,12 +23,12 @@ module PlannedFamily =
     let private fitCap = 20_000
     /// Training queries that the choice of the estimator uses at most.
     let private choiceCap = 6_000
-    /// Numbers in all design matrices together, at most: bounds memory on long ladders.
+    /// Numbers in all design matrices together, at most: bounds memory on long cascades.
     let private designCap = 40_000_000
 
     let private window stages = if stages <= 4 then 4 elif stages <= 7 then 3 else 2
 
-    /// The estimators that compete for a ladder and a number of training queries, from the most to the least regular.
+    /// The estimators that compete for a cascade and a number of training queries, from the most to the least regular.
     /// A shape competes only when there are ten queries for each column of its widest state, and realised rewards only
     /// from 1,000 queries on: below that their noise decides the competition more often than their merit.
     let candidates (stages: int, queries: int) : EstimatorSettings[] =
@@ -55,7 +55,7 @@ module PlannedFamily =
         |> Array.filter (fun s ->
             s.Shape.Knots = 0 || (10 * widest s.Shape <= queries && (s.Realised = 0.0 || queries >= 1000)))
 
-    /// The estimator that is taken unless another one is clearly better: what did best on average over other ladders and
+    /// The estimator that is taken unless another one is clearly better: what did best on average over other cascades and
     /// sizes of the training part.
     let private preferred (settings: EstimatorSettings[]) queries =
         let index knots penalty realised =
@@ -82,7 +82,7 @@ module PlannedFamily =
 
     /// Prices of cost (quality per unit of cost), decreasing: geometric from one at which nothing but a cheapest stage
     /// can pay to one that hardly matters, then 0.
-    let prices (data: RecordedLadder, rows: int[], count: int) : float[] =
+    let prices (data: RecordedCascade, rows: int[], count: int) : float[] =
         let costs =
             [| for k in 0 .. data.Stages - 1 do
                    let c = data.MeanCost(rows, k)
@@ -114,7 +114,7 @@ module PlannedFamily =
         plans
 
     /// Held-out AUC of a set of plans between the costs of the cheapest and of the best single model.
-    let private score (data: RecordedLadder) (rows: int[]) (plans: Plan[]) =
+    let private score (data: RecordedCascade) (rows: int[]) (plans: Plan[]) =
         let cost = plans |> Array.map (fun p -> p.HeldOutCost)
         let quality = plans |> Array.map (fun p -> p.HeldOutQuality)
         let hull = Frontier.order cost quality
@@ -130,7 +130,7 @@ module PlannedFamily =
     /// Fits the family: chooses the estimator by held-out AUC inside the training rows, then plans for prices that
     /// spread the cost evenly. Rows must be in random order (only the first 20,000 are used).
     /// Raises ArgumentException for fewer than 2 rows.
-    let fit (data: RecordedLadder, rows: int[], actions: ActionSet) : FittedPlan =
+    let fit (data: RecordedCascade, rows: int[], actions: ActionSet) : FittedPlan =
         if rows.Length < 2 then invalidArg (nameof rows) $"expected at least 2 training queries, got {rows.Length}"
         let settings = candidates (data.Stages, rows.Length)
         let choiceRows = head rows (min choiceCap (designCap / (Planner.DesignWidth(data, actions, Array.last settings))))
@@ -143,7 +143,7 @@ module PlannedFamily =
         let plans = refine (Planner(data, fitRows, actions, chosen)) (prices (data, fitRows, 16)) 64
         { Family =
             { Name = actions.ToString().ToLowerInvariant()
-              Knob = plans |> Array.map (fun p -> p.Lambda)
+              Parameter = plans |> Array.map (fun p -> p.Lambda)
               Policies = plans |> Array.map (fun p -> p.Policy) }
           Settings = chosen
           CandidateScores = scores

@@ -28,7 +28,7 @@ type Plan =
 /// Backward induction on recorded queries with regression continuation values (least-squares Monte Carlo), for any
 /// action set. Everything that does not depend on lambda is computed once, in the constructor.
 [<Sealed>]
-type Planner(data: RecordedLadder, rows: int[], actions: ActionSet, settings: EstimatorSettings) =
+type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: EstimatorSettings) =
 
     let n = data.Stages
     let m = rows.Length
@@ -109,7 +109,7 @@ type Planner(data: RecordedLadder, rows: int[], actions: ActionSet, settings: Es
         if k < n then k else -1
 
     /// Regression columns of all states together: with the number of rows, the memory that a planner needs.
-    static member DesignWidth(data: RecordedLadder, actions: ActionSet, settings: EstimatorSettings) : int =
+    static member DesignWidth(data: RecordedCascade, actions: ActionSet, settings: EstimatorSettings) : int =
         let space = StateSpace(data.Stages, actions, settings.Window)
         let inputs =
             { Scales = [||]

@@ -38,7 +38,7 @@ type Decision =
 /// threads, and allocate nothing in Decide.
 [<Interface>]
 type IStoppingPolicy =
-    /// Number of stages of the ladder it was made for.
+    /// Number of stages of the cascade it was made for.
     abstract Stages: int
 
     /// The next step. When Ran is 0 it is always a stage to run; after the last stage it is always a stop.
@@ -48,8 +48,8 @@ type IStoppingPolicy =
 /// cost (cheapest behaviour) to the smallest.
 type FittedFamily =
     { Name: string
-      /// The knob's value at each operating point: lambda (quality per unit of cost), or a family's own knob.
-      Knob: float[]
+      /// The parameter's value at each operating point: lambda (quality per unit of cost), or a family's own parameter.
+      Parameter: float[]
       Policies: IStoppingPolicy[] }
 
 /// What a policy did on recorded queries.
@@ -61,13 +61,13 @@ type ReplayOutcome =
       /// Stage that answered each query.
       Stage: int[] }
 
-/// Runs policies on recorded queries, as a live ladder would have run them.
+/// Runs policies on recorded queries, as a live cascade would have run them.
 [<RequireQualifiedAccess>]
 module Replay =
 
     /// The stage that runs when a policy asks for the given one: itself when it was recorded, else the next later
     /// recorded one (fail over to a larger model), else -1.
-    let private available (data: RecordedLadder) query stage =
+    let private available (data: RecordedCascade) query stage =
         let mutable k = stage
         while k < data.Stages && not (data.IsRecorded(query, k)) do
             k <- k + 1
@@ -76,7 +76,7 @@ module Replay =
     /// Runs the policy on one query and returns (cost paid, stage that answers). The policy sees only stages that it
     /// ran. A stage without a record fails over to the next later one; if there is none, the query is answered with
     /// the latest stage that ran, and if none ran at all, with the latest recorded stage.
-    let query (policy: IStoppingPolicy, data: RecordedLadder, query: int) : struct (float * int) =
+    let query (policy: IStoppingPolicy, data: RecordedCascade, query: int) : struct (float * int) =
         let n = data.Stages
         let confidence = ReadOnlySpan(data.Confidence, query * n, n)
         let answer = if data.HasAnswers then ReadOnlySpan(data.Answer, query * n, n) else ReadOnlySpan<int>.Empty
@@ -102,7 +102,7 @@ module Replay =
         struct (cost, result)
 
     /// Runs the policy on the given queries, in order.
-    let run (policy: IStoppingPolicy, data: RecordedLadder, rows: int[]) : ReplayOutcome =
+    let run (policy: IStoppingPolicy, data: RecordedCascade, rows: int[]) : ReplayOutcome =
         let cost = Array.zeroCreate rows.Length
         let quality = Array.zeroCreate rows.Length
         let stage = Array.zeroCreate rows.Length

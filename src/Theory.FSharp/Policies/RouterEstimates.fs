@@ -13,7 +13,7 @@ open OptimalStopping.Theory
 /// Made from the paper's description; its features of classification (largest class probability and entropy of the
 /// classes, agreement) are read off what a trace holds: the confidence, its binary entropy, and equal answers.
 [<Sealed>]
-type RouterEstimates private (data: RecordedLadder, cost: float[], predictors: LogisticCalibrator option[][], means: float[],
+type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: LogisticCalibrator option[][], means: float[],
                               errors: float[][]) =
 
     static let draws = 100
@@ -107,7 +107,7 @@ type RouterEstimates private (data: RecordedLadder, cost: float[], predictors: L
 
     /// Fits all regressions on the given queries.
     /// Raises ArgumentException for more than MaxStages stages.
-    static member Fit(data: RecordedLadder, rows: int[]) : RouterEstimates =
+    static member Fit(data: RecordedCascade, rows: int[]) : RouterEstimates =
         let n = data.Stages
         if n > RouterEstimates.MaxStages then
             invalidArg (nameof data) $"expected at most {RouterEstimates.MaxStages} stages, got {n}"

@@ -29,7 +29,7 @@ module DraftLength =
 
     /// P(a verification yields exactly i+1 tokens), i = 0 .. length: alpha^i (1 - alpha) below the end, alpha^length
     /// at it.
-    let tokenLaw (acceptance: float, length: int) : float[] =
+    let tokenDistribution (acceptance: float, length: int) : float[] =
         check acceptance length
         Array.init (length + 1) (fun i ->
             acceptance ** float i * (if i < length then 1.0 - acceptance else 1.0))

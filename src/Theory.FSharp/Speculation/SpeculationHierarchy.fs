@@ -24,15 +24,15 @@ module SpeculationHierarchy =
         if costs |> Array.exists (fun c -> not (c > 0.0)) then raise (ArgumentException "costs must be above 0")
 
     /// u(r): expected verifications until at least r tokens exist, when each yields j with probability p_j
-    /// (DraftLength.tokenLaw): u(r) = 1 + sum_j p_j u((r - j)^+), u(0) = 0. O(r g).
+    /// (DraftLength.tokenDistribution): u(r) = 1 + sum_j p_j u((r - j)^+), u(0) = 0. O(r g).
     let renewalRounds (tokens: int, acceptance: float, length: int) : float =
         if tokens < 0 then raise (ArgumentOutOfRangeException(nameof tokens, tokens, "expected at least 0"))
-        let law = DraftLength.tokenLaw (acceptance, length)
+        let distribution = DraftLength.tokenDistribution (acceptance, length)
         let rounds = Array.zeroCreate (tokens + 1)
         for r in 1 .. tokens do
             let mutable sum = 1.0
             for i in 0 .. min (r - 2) length do
-                sum <- sum + law[i] * rounds[r - 1 - i]
+                sum <- sum + distribution[i] * rounds[r - 1 - i]
             rounds[r] <- sum
         rounds[tokens]
 

@@ -4,13 +4,13 @@ open System
 
 /// Why speculation keeps the target's distribution exactly: a token x drawn from the draft q is accepted with
 /// probability min(1, p(x)/q(x)), and otherwise replaced by one drawn from the residual (p - q)^+ normalised. p and q
-/// are laws on the same vocabulary.
+/// are distributions on the same vocabulary.
 [<RequireQualifiedAccess>]
 module SpeculativeSampling =
 
     let private check (p: float[]) (q: float[]) =
         if p.Length = 0 || p.Length <> q.Length then
-            raise (ArgumentException($"laws on {p.Length} and {q.Length} tokens; expected as many, at least 1"))
+            raise (ArgumentException($"distributions on {p.Length} and {q.Length} tokens; expected as many, at least 1"))
 
     /// Chance that a drafted token is accepted: sum_x min(p, q) = 1 - TV(p, q).
     let acceptanceRate (p: float[], q: float[]) : float =
@@ -22,20 +22,20 @@ module SpeculativeSampling =
         check p q
         0.5 * Array.fold2 (fun sum a b -> sum + abs (a - b)) 0.0 p q
 
-    /// The residual law (p - q)^+ / sum (p - q)^+; p itself where p = q (a rejection then has probability 0).
+    /// The residual distribution (p - q)^+ / sum (p - q)^+; p itself where p = q (a rejection then has probability 0).
     let residual (p: float[], q: float[]) : float[] =
         check p q
         let excess = Array.map2 (fun a b -> max 0.0 (a - b)) p q
         let mass = Array.sum excess
         if mass > 0.0 then excess |> Array.map (fun x -> x / mass) else Array.copy p
 
-    /// Law of the token that comes out of one accept-or-replace step; equal to p (the identity that tests check).
-    let outputLaw (p: float[], q: float[]) : float[] =
+    /// Distribution of the token that comes out of one accept-or-replace step; equal to p (the identity that tests check).
+    let outputDistribution (p: float[], q: float[]) : float[] =
         let rejected = 1.0 - acceptanceRate (p, q)
         Array.map3 (fun a b r -> min a b + rejected * r) p q (residual (p, q))
 
-    /// Radius of a test that N draws come from a law on V tokens: with probability 1 - delta the total variation
-    /// between their frequencies and the law is at most sqrt((V-1)/N)/2 + sqrt(ln(1/delta) / (2N)) (Cauchy-Schwarz,
+    /// Radius of a test that N draws come from a distribution on V tokens: with probability 1 - delta the total variation
+    /// between their frequencies and the distribution is at most sqrt((V-1)/N)/2 + sqrt(ln(1/delta) / (2N)) (Cauchy-Schwarz,
     /// McDiarmid).
     let totalVariationRadius (vocabulary: int, draws: int64, delta: float) : float =
         Samples.requireProbability "delta" delta

@@ -98,16 +98,16 @@ module PairedTests =
         let w = positiveRankSum ranked
         // Mid-ranks are multiples of one half: doubled, they index an array of probabilities.
         let doubled = ranked |> Array.map (fun (_, r) -> int (round (2.0 * r)))
-        let law = Array.zeroCreate (Array.sum doubled + 1)
-        law[0] <- 1.0
+        let distribution = Array.zeroCreate (Array.sum doubled + 1)
+        distribution[0] <- 1.0
         let mutable top = 0
         for r in doubled do
             top <- top + r
             for v in top .. -1 .. 0 do
-                law[v] <- 0.5 * law[v] + (if v >= r then 0.5 * law[v - r] else 0.0)
+                distribution[v] <- 0.5 * distribution[v] + (if v >= r then 0.5 * distribution[v - r] else 0.0)
         let observed = int (round (2.0 * w))
-        let below = Array.sum law[..observed]
-        let above = Array.sum law[observed..]
+        let below = Array.sum distribution[..observed]
+        let above = Array.sum distribution[observed..]
         { Statistic = w; PValue = min 1.0 (2.0 * min below above); Exact = true }
 
     /// Wilcoxon signed-rank test with Pratt's zeros by the normal approximation with tie correction, no continuity

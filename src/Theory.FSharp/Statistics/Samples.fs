@@ -20,7 +20,7 @@ module internal Samples =
             raise (ArgumentOutOfRangeException(name, p, "expected a number strictly between 0 and 1"))
 
     /// Probabilities of `size` outcomes: none below 0, sum 1 (to 1e-9).
-    let requireLaw (name: string) (size: int) (p: float[]) =
+    let requireDistribution (name: string) (size: int) (p: float[]) =
         if p.Length <> size then raise (ArgumentException($"{name} has {p.Length} entries; expected {size}", name))
         if p |> Array.exists (fun x -> not (x >= 0.0)) || abs (Array.sum p - 1.0) > 1e-9 then
             raise (ArgumentException($"{name} must be numbers of at least 0 that sum to 1; got sum {Array.sum p}", name))

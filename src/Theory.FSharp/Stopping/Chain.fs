@@ -7,7 +7,7 @@ open System
 /// 0 .. n-1. The first stage always runs, so its cost is sunk: it shifts every policy's value by the same lambda c_1 and is
 /// left out of this model and of all its values.
 type ChainModel =
-    { /// Law of the first signal, m entries that sum to 1.
+    { /// Distribution of the first signal, m entries that sum to 1.
       Initial: float[]
       /// Kernels[k][s][s'] = P(S_{k+1} = s' | S_k = s); (n-1) x m x m, rows sum to 1.
       Kernels: float[][][]
@@ -31,12 +31,12 @@ type ChainPlan =
 [<RequireQualifiedAccess>]
 module ChainModel =
 
-    let private requireLaw (place: string) (bins: int) (p: float[]) =
+    let private requireDistribution (place: string) (bins: int) (p: float[]) =
         if p.Length <> bins then raise (ArgumentException($"{place}: expected {bins} probabilities"))
         if p |> Array.exists (fun x -> not (x >= 0.0)) || abs (Array.sum p - 1.0) > 1e-9 then
             raise (ArgumentException($"{place}: expected numbers of at least 0 that sum to 1, got sum {Array.sum p}"))
 
-    /// Throws ArgumentException, naming the place, unless shapes agree, rows are laws, means lie in [0,1] and costs are finite
+    /// Throws ArgumentException, naming the place, unless shapes agree, rows are distributions, means lie in [0,1] and costs are finite
     /// and at least 0.
     let validate (model: ChainModel) : unit =
         let n, m = model.Means.Length, model.Initial.Length
@@ -44,10 +44,10 @@ module ChainModel =
         if model.Kernels.Length <> n - 1 || model.ContinueCosts.Length <> n - 1 then
             raise (ArgumentException($"{n} rows of means, {model.Kernels.Length} kernels, {model.ContinueCosts.Length} costs; \
                                        expected n, n-1, n-1"))
-        requireLaw "Initial" m model.Initial
+        requireDistribution "Initial" m model.Initial
         model.Kernels |> Array.iteri (fun k kernel ->
             if kernel.Length <> m then raise (ArgumentException($"Kernels[{k}]: expected {m} rows"))
-            kernel |> Array.iteri (fun s row -> requireLaw $"Kernels[{k}][{s}]" m row))
+            kernel |> Array.iteri (fun s row -> requireDistribution $"Kernels[{k}][{s}]" m row))
         model.Means |> Array.iteri (fun k row ->
             if row.Length <> m then raise (ArgumentException($"Means[{k}]: expected {m} numbers"))
             row |> Array.iteri (fun s x ->

@@ -2,14 +2,14 @@ namespace OptimalStopping.Theory
 
 open System
 
-/// Stages with the Markov property for jumps: given all signals seen so far, the law of a later stage's signal, and the
+/// Stages with the Markov property for jumps: given all signals seen so far, the distribution of a later stage's signal, and the
 /// mean quality of the stage just run, depend on the last signal only. Bins are 0 .. m_k - 1.
 type JumpModel =
     { /// Cost of running each stage (not cumulative), at least 0; n entries.
       Costs: float[]
       /// Means[k][s] = E[q_k | S_k = s].
       Means: float[][]
-      /// Entry[k][s] = P(S_k = s): the law of a stage's signal when it is the first to run.
+      /// Entry[k][s] = P(S_k = s): the distribution of a stage's signal when it is the first to run.
       Entry: float[][]
       /// Kernels[k][j][s][s'] = P(S_j = s' | S_k = s) for j > k; entries with j <= k are not read and may be empty.
       Kernels: float[][][][] }
@@ -30,33 +30,33 @@ type JumpPlan =
 [<RequireQualifiedAccess>]
 module JumpModel =
 
-    /// Throws ArgumentException, naming the place, unless shapes agree, costs are at least 0 and every law sums to 1.
+    /// Throws ArgumentException, naming the place, unless shapes agree, costs are at least 0 and every distribution sums to 1.
     let validate (model: JumpModel) : unit =
         let n = model.Costs.Length
         if n = 0 then raise (ArgumentException "a model needs at least one stage")
         if model.Means.Length <> n || model.Entry.Length <> n || model.Kernels.Length < n - 1 then
-            raise (ArgumentException($"{n} costs, {model.Means.Length} rows of means, {model.Entry.Length} entry laws, \
+            raise (ArgumentException($"{n} costs, {model.Means.Length} rows of means, {model.Entry.Length} entry distributions, \
                                        {model.Kernels.Length} of kernels; expected n, n, n, n - 1 or n"))
         for k in 0 .. n - 1 do
             let bins = model.Means[k].Length
             if not (model.Costs[k] >= 0.0 && Double.IsFinite model.Costs[k]) then
                 raise (ArgumentException($"Costs[{k}] is {model.Costs[k]}; expected a finite number of at least 0"))
             Samples.requireFinite $"Means[{k}]" (model.Means[k])
-            Samples.requireLaw $"Entry[{k}]" bins (model.Entry[k])
+            Samples.requireDistribution $"Entry[{k}]" bins (model.Entry[k])
             for j in k + 1 .. n - 1 do
                 let kernel = model.Kernels[k][j]
                 if kernel.Length <> bins then
                     raise (ArgumentException($"Kernels[{k}][{j}] has {kernel.Length} rows; expected {bins}"))
-                kernel |> Array.iteri (fun s row -> Samples.requireLaw $"Kernels[{k}][{j}][{s}]" model.Means[j].Length row)
+                kernel |> Array.iteri (fun s row -> Samples.requireDistribution $"Kernels[{k}][{j}][{s}]" model.Means[j].Length row)
 
-    /// The model of a Markov chain of signals: law of S_1, one-step kernels P_k(s'|s) for k = 1 .. n-1 and means; jumps
+    /// The model of a Markov chain of signals: distribution of S_1, one-step kernels P_k(s'|s) for k = 1 .. n-1 and means; jumps
     /// follow by multiplying kernels (Chapman-Kolmogorov), so that skipping a stage loses its signal and nothing else.
     let ofChain (costs: float[], means: float[][], initial: float[], steps: float[][][]) : JumpModel =
         let n = costs.Length
         if steps.Length <> n - 1 || means.Length <> n then
             raise (ArgumentException($"{n} costs, {means.Length} means, {steps.Length} kernels; expected n, n, n - 1"))
-        let push (law: float[]) (kernel: float[][]) =
-            let into t = Array.fold2 (fun sum p (row: float[]) -> sum + p * row[t]) 0.0 law kernel
+        let push (distribution: float[]) (kernel: float[][]) =
+            let into t = Array.fold2 (fun sum p (row: float[]) -> sum + p * row[t]) 0.0 distribution kernel
             Array.init kernel[0].Length into
         let entry = Array.scan push initial steps
         let kernels =
@@ -88,15 +88,15 @@ module JumpModel =
             for s in 0 .. model.Means[k].Length - 1 do
                 for j in k + 1 .. n - 1 do
                     let kernel = model.Kernels[k][j]
-                    let law = kernel[s]
-                    let value = ChainModel.dot law (values[j]) - lambda * model.Costs[j]
+                    let distribution = kernel[s]
+                    let value = ChainModel.dot distribution (values[j]) - lambda * model.Costs[j]
                     if value > continuations[k][s] then
                         continuations[k][s] <- value
                         if value > values[k][s] then
                             values[k][s] <- value
                             actions[k][s] <- j
-                            qualities[k][s] <- ChainModel.dot law (qualities[j])
-                            costs[k][s] <- model.Costs[j] + ChainModel.dot law (costs[j])
+                            qualities[k][s] <- ChainModel.dot distribution (qualities[j])
+                            costs[k][s] <- model.Costs[j] + ChainModel.dot distribution (costs[j])
         let entries =
             Array.init n (fun k ->
                 { Value = ChainModel.dot (model.Entry[k]) (values[k]) - lambda * model.Costs[k]

@@ -2,94 +2,94 @@ namespace OptimalStopping.Theory
 
 open System
 
-/// A law on finitely many numbers: Values[i] with probability Probabilities[i] (at least 0, sum 1).
-type DiscreteLaw = { Values: float[]; Probabilities: float[] }
+/// A distribution on finitely many numbers: Values[i] with probability Probabilities[i] (at least 0, sum 1).
+type DiscreteDistribution = { Values: float[]; Probabilities: float[] }
 
-/// Independent offers with known laws: Weitzman's boxes (1979), optimal stopping with recall in a fixed order, and
+/// Independent offers with known distributions: Weitzman's boxes (1979), optimal stopping with recall in a fixed order, and
 /// Moser's problem without recall. The closed forms are the oracles of the general planners.
 [<RequireQualifiedAccess>]
 module Pandora =
 
-    let private check (law: DiscreteLaw) =
-        if law.Values.Length = 0 then raise (ArgumentException "a law needs at least one value")
-        Samples.requireFinite "Values" law.Values
-        Samples.requireLaw "Probabilities" law.Values.Length law.Probabilities
+    let private check (distribution: DiscreteDistribution) =
+        if distribution.Values.Length = 0 then raise (ArgumentException "a distribution needs at least one value")
+        Samples.requireFinite "Values" distribution.Values
+        Samples.requireDistribution "Probabilities" distribution.Values.Length distribution.Probabilities
 
     let private requireCost (cost: float) =
         if not (cost > 0.0 && Double.IsFinite cost) then
             raise (ArgumentOutOfRangeException("cost", cost, "expected a finite number above 0"))
 
     /// E (X - z)^+.
-    let expectedExcess (law: DiscreteLaw, z: float) : float =
-        check law
-        Array.fold2 (fun sum x p -> sum + p * max 0.0 (x - z)) 0.0 law.Values law.Probabilities
+    let expectedExcess (distribution: DiscreteDistribution, z: float) : float =
+        check distribution
+        Array.fold2 (fun sum x p -> sum + p * max 0.0 (x - z)) 0.0 distribution.Values distribution.Probabilities
 
     /// E max(X, y).
-    let expectedMaximum (law: DiscreteLaw, y: float) : float = y + expectedExcess (law, y)
+    let expectedMaximum (distribution: DiscreteDistribution, y: float) : float = y + expectedExcess (distribution, y)
 
     /// Reservation value: the z with E (X - z)^+ = cost, for cost > 0. Exact: the excess is piecewise linear in z.
-    let reservation (law: DiscreteLaw, cost: float) : float =
-        check law
+    let reservation (distribution: DiscreteDistribution, cost: float) : float =
+        check distribution
         requireCost cost
-        let order = [| 0 .. law.Values.Length - 1 |] |> Array.sortByDescending (fun i -> law.Values[i])
+        let order = [| 0 .. distribution.Values.Length - 1 |] |> Array.sortByDescending (fun i -> distribution.Values[i])
         // With the i largest values above z the equation reads sum p x - z sum p = cost.
         let rec search i mass weighted =
             let v = order[i]
-            let mass, weighted = mass + law.Probabilities[v], weighted + law.Probabilities[v] * law.Values[v]
+            let mass, weighted = mass + distribution.Probabilities[v], weighted + distribution.Probabilities[v] * distribution.Values[v]
             if i = order.Length - 1 then (weighted - cost) / mass
             else
-                let next = law.Values[order[i + 1]]
+                let next = distribution.Values[order[i + 1]]
                 if weighted - next * mass >= cost then (weighted - cost) / mass else search (i + 1) mass weighted
         search 0 0.0 0.0
 
-    /// Reservation value of the uniform law on [0,1]: 1 - sqrt(2 cost) for cost <= 1/2, else 1/2 - cost.
+    /// Reservation value of the uniform distribution on [0,1]: 1 - sqrt(2 cost) for cost <= 1/2, else 1/2 - cost.
     let reservationUniform (cost: float) : float =
         requireCost cost
         if cost <= 0.5 then 1.0 - sqrt (2.0 * cost) else 0.5 - cost
 
-    /// Reservation value of a 0/1 law with P(1) = p in (0,1]: 1 - cost/p for cost <= p, else p - cost.
+    /// Reservation value of a 0/1 distribution with P(1) = p in (0,1]: 1 - cost/p for cost <= p, else p - cost.
     let reservationBernoulli (p: float, cost: float) : float =
         requireCost cost
         if not (p > 0.0 && p <= 1.0) then raise (ArgumentOutOfRangeException(nameof p, p, "expected a number in (0,1]"))
         if cost <= p then 1.0 - cost / p else p - cost
 
-    let private requireBoxes (laws: DiscreteLaw[]) (costs: float[]) =
-        if laws.Length <> costs.Length then
-            raise (ArgumentException($"{laws.Length} laws and {costs.Length} costs; expected as many"))
-        Array.iter check laws
+    let private requireBoxes (distributions: DiscreteDistribution[]) (costs: float[]) =
+        if distributions.Length <> costs.Length then
+            raise (ArgumentException($"{distributions.Length} distributions and {costs.Length} costs; expected as many"))
+        Array.iter check distributions
 
     /// Exact expected value of Weitzman's index policy: open boxes from the largest reservation value down, stop as
     /// soon as the best prize so far (`outside` to begin with) is at least every remaining reservation value, keep the
     /// best. It attains the best value over all policies, of any opening order (Weitzman 1979).
-    let indexPolicyValue (laws: DiscreteLaw[], costs: float[], outside: float) : float =
-        requireBoxes laws costs
+    let indexPolicyValue (distributions: DiscreteDistribution[], costs: float[], outside: float) : float =
+        requireBoxes distributions costs
         let boxes =
-            Array.map2 (fun law cost -> reservation (law, cost), law, cost) laws costs
+            Array.map2 (fun distribution cost -> reservation (distribution, cost), distribution, cost) distributions costs
             |> Array.sortByDescending (fun (z, _, _) -> z)
         let rec from i best =
             if i = boxes.Length then best
             else
-                let z, law, cost = boxes[i]
+                let z, distribution, cost = boxes[i]
                 if best >= z then best
                 else
-                    let next = law.Values |> Array.map (fun x -> from (i + 1) (max best x))
-                    ChainModel.dot law.Probabilities next - cost
+                    let next = distribution.Values |> Array.map (fun x -> from (i + 1) (max best x))
+                    ChainModel.dot distribution.Probabilities next - cost
         from 0 outside
 
     /// E max(outside, max_k min(X_k, z_k)): the Weitzman identity, equal to `indexPolicyValue`. Boxes are independent,
-    /// so that the law of the maximum is a product of distribution functions.
-    let weitzmanIdentity (laws: DiscreteLaw[], costs: float[], outside: float) : float =
-        requireBoxes laws costs
-        let reservations = Array.map2 (fun law cost -> reservation (law, cost)) laws costs
-        let capped = Array.map2 (fun law z -> law.Values |> Array.map (min z)) laws reservations
+    /// so that the distribution of the maximum is a product of distribution functions.
+    let weitzmanIdentity (distributions: DiscreteDistribution[], costs: float[], outside: float) : float =
+        requireBoxes distributions costs
+        let reservations = Array.map2 (fun distribution cost -> reservation (distribution, cost)) distributions costs
+        let capped = Array.map2 (fun distribution z -> distribution.Values |> Array.map (min z)) distributions reservations
         let points =
             Array.append [| outside |] (Array.concat capped)
             |> Array.filter (fun v -> v >= outside)
             |> Array.distinct
             |> Array.sort
-        let atMost v (values: float[]) law =
-            Array.fold2 (fun sum x p -> if x <= v then sum + p else sum) 0.0 values law.Probabilities
-        let below v = Array.fold2 (fun product values law -> product * atMost v values law) 1.0 capped laws
+        let atMost v (values: float[]) distribution =
+            Array.fold2 (fun sum x p -> if x <= v then sum + p else sum) 0.0 values distribution.Probabilities
+        let below v = Array.fold2 (fun product values distribution -> product * atMost v values distribution) 1.0 capped distributions
         let mutable mean, previous = 0.0, 0.0
         for v in points do
             let cumulative = below v
@@ -100,27 +100,27 @@ module Pandora =
     /// Recall in the given order, independent signals: continuation values
     /// Q_k(y) = -cost_{k+1} + E V_{k+1}(max(y, X_{k+1})), V_k = max(y, Q_k(y)), V_n(y) = y, where costs are already
     /// scaled by lambda. Returns Q_k(y) of the best answer so far y after k boxes, 0 <= k < n. Exponential in n - k
-    /// without the caller's help, so meant for small laws.
-    let recallContinuation (laws: DiscreteLaw[], costs: float[], opened: int, best: float) : float =
-        requireBoxes laws costs
-        if opened < 0 || opened >= laws.Length then
-            raise (ArgumentOutOfRangeException(nameof opened, opened, $"expected 0 .. {laws.Length - 1}"))
+    /// without the caller's help, so meant for small distributions.
+    let recallContinuation (distributions: DiscreteDistribution[], costs: float[], opened: int, best: float) : float =
+        requireBoxes distributions costs
+        if opened < 0 || opened >= distributions.Length then
+            raise (ArgumentOutOfRangeException(nameof opened, opened, $"expected 0 .. {distributions.Length - 1}"))
         let rec continuation k y =
-            let law = laws[k]
-            let next = law.Values |> Array.map (fun x -> value (k + 1) (max y x))
-            ChainModel.dot law.Probabilities next - costs[k]
-        and value k y = if k = laws.Length then y else max y (continuation k y)
+            let distribution = distributions[k]
+            let next = distribution.Values |> Array.map (fun x -> value (k + 1) (max y x))
+            ChainModel.dot distribution.Probabilities next - costs[k]
+        and value k y = if k = distributions.Length then y else max y (continuation k y)
         continuation opened best
 
     /// The root sigma_k of y = Q_k(y): with recall, stop after k boxes iff the best so far is at least sigma_k
     /// (theory-proofs.md section 1.3: y - Q_k(y) is non-decreasing). Needs costs[opened] > 0; bisection to 1e-12.
-    let recallThreshold (laws: DiscreteLaw[], costs: float[], opened: int) : float =
-        requireBoxes laws costs
+    let recallThreshold (distributions: DiscreteDistribution[], costs: float[], opened: int) : float =
+        requireBoxes distributions costs
         requireCost (costs[opened])
-        let gap y = y - recallContinuation (laws, costs, opened, y)
-        let top = laws[opened..] |> Array.map (fun law -> Array.max law.Values) |> Array.max
+        let gap y = y - recallContinuation (distributions, costs, opened, y)
+        let top = distributions[opened..] |> Array.map (fun distribution -> Array.max distribution.Values) |> Array.max
         // At `top` nothing can be gained and the cost is lost; far enough below, one look gains more than all costs.
-        let low = (laws |> Array.map (fun law -> Array.min law.Values) |> Array.min) - Array.sum costs - 1.0
+        let low = (distributions |> Array.map (fun distribution -> Array.min distribution.Values) |> Array.min) - Array.sum costs - 1.0
         let rec bisect low high =
             if high - low <= 1e-12 * (1.0 + abs high) then high
             else
@@ -132,7 +132,7 @@ module Pandora =
 
     /// Moser's problem, offers without recall: the continuation values w_1 .. w_{n-1} of n independent offers, where
     /// offer k is taken iff it is at least w_k: w_{n-1} = -cost_n + E X_n, w_k = -cost_{k+1} + E max(X_{k+1},
-    /// w_{k+1}). `excess[k]` maps z to E (X_k - z)^+ (any law); `means[k]` = E X_k; costs are scaled by lambda.
+    /// w_{k+1}). `excess[k]` maps z to E (X_k - z)^+ (any distribution); `means[k]` = E X_k; costs are scaled by lambda.
     /// Uniform free offers give 1/2, 5/8, 89/128, ... from the end.
     let noRecallThresholds (means: float[], excess: Func<float, float>[], costs: float[]) : float[] =
         let n = means.Length
@@ -144,6 +144,6 @@ module Pandora =
             w[k] <- take - costs[k + 1]
         w
 
-    /// E (X - z)^+ of the uniform law on [0,1].
+    /// E (X - z)^+ of the uniform distribution on [0,1].
     let uniformExcess (z: float) : float =
         if z <= 0.0 then 0.5 - z elif z >= 1.0 then 0.0 else (1.0 - z) * (1.0 - z) / 2.0

@@ -8,7 +8,7 @@ module Reactive =
     let ofThresholds (thresholds: int[], bins: int) : bool[][] =
         thresholds |> Array.map (fun theta -> Array.init bins (fun s -> s >= theta))
 
-    /// Go on iff first[k] <= s < last[k]: the menu that repairs "hopeless" queries (theory 1.2).
+    /// Go on iff first[k] <= s < last[k]: the policy class that repairs "hopeless" queries (theory 1.2).
     let ofIntervals (first: int[], last: int[], bins: int) : bool[][] =
         Array.map2 (fun a b -> Array.init bins (fun s -> not (a <= s && s < b))) first last
 

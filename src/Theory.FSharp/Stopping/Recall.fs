@@ -49,11 +49,11 @@ module Recall =
         let qualities = table (fun _ b -> levels[b])
         let costs = table (fun _ _ -> 0.0)
         let actions = table (fun k _ -> k)
-        // Mean under `law` of a table of stage j, from best level b before j ran.
-        let ahead (target: float[][]) (law: float[]) j b =
+        // Mean under `distribution` of a table of stage j, from best level b before j ran.
+        let ahead (target: float[][]) (distribution: float[]) j b =
             let mutable sum = 0.0
-            for t in 0 .. law.Length - 1 do
-                sum <- sum + law[t] * target[j][t * count + max b (levelOf[j][t])]
+            for t in 0 .. distribution.Length - 1 do
+                sum <- sum + distribution[t] * target[j][t * count + max b (levelOf[j][t])]
             sum
         for k in n - 2 .. -1 .. 0 do
             for s in 0 .. model.Means[k].Length - 1 do
@@ -61,13 +61,13 @@ module Recall =
                     let i = s * count + b
                     for j in k + 1 .. n - 1 do
                         let kernel = model.Kernels[k][j]
-                        let law = kernel[s]
-                        let value = ahead values law j b - lambda * model.Costs[j]
+                        let distribution = kernel[s]
+                        let value = ahead values distribution j b - lambda * model.Costs[j]
                         if value > values[k][i] then
                             values[k][i] <- value
                             actions[k][i] <- j
-                            qualities[k][i] <- ahead qualities law j b
-                            costs[k][i] <- model.Costs[j] + ahead costs law j b
+                            qualities[k][i] <- ahead qualities distribution j b
+                            costs[k][i] <- model.Costs[j] + ahead costs distribution j b
         let thresholds =
             model.Means |> Array.mapi (fun k row ->
                 Array.init row.Length (fun s ->

@@ -1,6 +1,7 @@
 /// The tutorials run as written: each block marked ```bash is run in a copy of what a clone has, one after the other.
 module Cli.Tests.TutorialTests
 
+open Support
 open System
 open System.Diagnostics
 open System.IO
@@ -64,7 +65,7 @@ let tests =
         testSequenced (testList "tutorials" [
             for page in [ "tutorial-researcher.md"; "tutorial-logs.md"; "tutorial-service.md" ] do
                 testCase page (fun () ->
-                    if page = "tutorial-service.md" && not (PaperTests.isThere "curl") then skiptest "curl is not installed"
+                    if page = "tutorial-service.md" && not (Support.Repository.hasProgram "curl") then skiptest "curl is not installed"
                     run page)
         ])
 

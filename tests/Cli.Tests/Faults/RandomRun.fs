@@ -1,13 +1,13 @@
-/// What the fault tests share: commands on a small ladder of random models that each leave a folder, and what may be
+/// What the fault tests share: commands on a small cascade of random models that each leave a folder, and what may be
 /// in that folder after a fault.
 module Cli.Tests.Faults.RandomRun
 
+open Support
 open System
 open System.IO
 open System.Security.Cryptography
 open Expecto
 open Cli.Tests
-open Runtime.Tests.Ladder
 
 /// A command that writes into a folder, and how it goes on after a fault.
 type Command =
@@ -17,14 +17,14 @@ type Command =
 
 let recordsOf (folder: string) = Path.Combine(folder, "records.jsonl")
 
-/// One ladder for all: two models, 2 x 300 queries, three chunks. It goes with the process.
-let private ladder =
+/// One cascade for all: two models, 2 x 300 queries, three chunks. It goes with the process.
+let private cascade =
     lazy
         (let folder = Directory.CreateTempSubdirectory("faults-").FullName
          AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> Directory.Delete(folder, true))
-         folder, RandomLadder.write folder 2 8 300)
+         folder, RandomCascade.write folder 2 8 300)
 
-let config () : string = snd ladder.Value
+let config () : string = snd cascade.Value
 
 let collect: Command =
     let arguments folder = [ "collect"; "--config"; config (); "--out"; recordsOf folder ]
@@ -47,7 +47,7 @@ let private known = Collections.Concurrent.ConcurrentDictionary<string, Lazy<str
 /// A folder with what the undisturbed command leaves; made once for each command.
 let undisturbed (command: Command) : string =
     let make () =
-        let out = Directory.CreateDirectory(Path.Combine(fst ladder.Value, command.Name)).FullName
+        let out = Directory.CreateDirectory(Path.Combine(fst cascade.Value, command.Name)).FullName
         let result = Toolkit.run (command.First out)
         Expect.equal (result.Code, result.Error) (0, "") $"{command.Name}, undisturbed"
         out

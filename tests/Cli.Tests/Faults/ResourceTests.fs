@@ -96,7 +96,7 @@ let private readOnly =
                 let disk = inside folder "disk"
                 let at name = Path.Combine(disk, name)
                 let traces = Path.Combine(folder, "traces.jsonl")
-                File.WriteAllLines(traces, Runtime.Tests.TraceFiles.ladder 60 4)
+                File.WriteAllLines(traces, Support.TraceFiles.cascade 60 4)
                 for arguments in [ [ "collect"; "--config"; config (); "--out"; at "records.jsonl" ]
                                    [ "run"; "--config"; config (); "--out"; at "run" ]
                                    [ "run"; "--traces"; traces; "--out"; disk ]

@@ -4,9 +4,9 @@ module Runtime.Tests.Decoding.FakeModel
 open System
 open OptimalStopping.Runtime.Models
 
-type Law = int[] -> float32[]
+type Distribution = int[] -> float32[]
 
-type FakeSequence(law: Law, capacity: int, onDispose: unit -> unit) =
+type FakeSequence(distribution: Distribution, capacity: int, onDispose: unit -> unit) =
     let tokens = ResizeArray<int>()
     member _.Tokens = tokens
 
@@ -18,7 +18,7 @@ type FakeSequence(law: Law, capacity: int, onDispose: unit -> unit) =
             for i in 0 .. fed.Length - 1 do
                 tokens.Add fed[i]
             if tokens.Count > capacity then failwith "more tokens than the capacity"
-            (law (tokens.ToArray())).AsSpan().CopyTo lastLogits
+            (distribution (tokens.ToArray())).AsSpan().CopyTo lastLogits
         member this.ForwardAll(fed: ReadOnlySpan<int>, allLogits: Span<float32>) =
             let width = allLogits.Length / fed.Length
             for i in 0 .. fed.Length - 1 do
@@ -27,7 +27,7 @@ type FakeSequence(law: Law, capacity: int, onDispose: unit -> unit) =
         member _.Fork() = raise (NotSupportedException())
         member _.Dispose() = onDispose ()
 
-type FakeModel(vocabulary: int, maxPositions: int, law: Law) =
+type FakeModel(vocabulary: int, maxPositions: int, distribution: Distribution) =
     let mutable live = 0
     let mutable widest = 0
     /// Sequences that were made and not disposed yet.
@@ -42,7 +42,7 @@ type FakeModel(vocabulary: int, maxPositions: int, law: Law) =
         member _.NewSequence capacity =
             if capacity < 1 || capacity > maxPositions then failwith $"capacity {capacity}"
             live <- live + 1
-            new FakeSequence(law, capacity, fun () -> live <- live - 1)
+            new FakeSequence(distribution, capacity, fun () -> live <- live - 1)
         member _.ForwardBatch(steps: ReadOnlySpan<SequenceStep>, logits: Span<float32>) =
             widest <- max widest steps.Length
             for i in 0 .. steps.Length - 1 do
@@ -50,14 +50,14 @@ type FakeModel(vocabulary: int, maxPositions: int, law: Law) =
         member _.Dispose() = ()
 
 /// Logits that look random and depend on every token before; token 0, the end, leads about one time in `vocabulary`.
-let scrambled (vocabulary: int) : Law =
+let scrambled (vocabulary: int) : Distribution =
     fun tokens ->
         let seed = (17, tokens) ||> Array.fold (fun h t -> (h * 31 + t + 1) % 1_000_003)
         let random = Random seed
         Array.init vocabulary (fun _ -> float32 (8.0 * random.NextDouble()))
 
 /// Counts upwards: after token t comes t + 1, and after `last` comes the end.
-let counting (vocabulary: int) (last: int) : Law =
+let counting (vocabulary: int) (last: int) : Distribution =
     fun tokens ->
         let t = Array.last tokens
         let next = if t >= last then 0 else t + 1

@@ -13,7 +13,7 @@ let private prompts (seed: int) count vocabulary =
     Array.init count (fun _ -> Array.init (random.Next(1, 9)) (fun _ -> random.Next vocabulary))
 
 /// Everything of a generation that can be compared.
-let private plain (g: Generation) = g.Tokens, g.Signals, g.Ended
+let private plain (g: Generation) = g.Tokens, g.Features, g.Ended
 
 let private message action =
     try
@@ -29,20 +29,20 @@ let tests =
             let g = GreedyDecoder(model, 0, 50).Decode(ReadOnlySpan [| 3 |], Action<int> seen.Add)
             Expect.equal (g.Tokens, g.Ended) ([| 4; 5; 6; 7 |], true) "answer"
             Expect.sequenceEqual seen g.Tokens "told"
-            Expect.equal g.Signals.Length 5 "the end token counts"
+            Expect.equal g.Features.Length 5 "the end token counts"
             let logP = -(log (1.0 + 9.0 * exp -5.0))
-            Expect.floatClose Accuracy.veryHigh g.Signals.SumLogProbability (5.0 * logP) "known logits"
-            Expect.floatClose Accuracy.veryHigh g.Signals.MinMargin 5.0 "margin"
+            Expect.floatClose Accuracy.veryHigh g.Features.SumLogProbability (5.0 * logP) "known logits"
+            Expect.floatClose Accuracy.veryHigh g.Features.MinMargin 5.0 "margin"
             Expect.equal model.Live 0 "sequences left"
         }
         test "an end at once is an empty answer" {
             let g = GreedyDecoder(new FakeModel(10, 100, counting 10 7), 0, 50).Decode(ReadOnlySpan [| 1; 9 |])
-            Expect.equal (g.Tokens, g.Ended, g.Signals.Length) ([||], true, 1) "empty"
+            Expect.equal (g.Tokens, g.Ended, g.Features.Length) ([||], true, 1) "empty"
         }
         test "stops at the limit of tokens" {
             for limit in 1 .. 3 do
                 let g = GreedyDecoder(new FakeModel(10, 100, counting 10 7), 0, limit).Decode(ReadOnlySpan [| 3 |])
-                Expect.equal (g.Tokens, g.Ended, g.Signals.Length) ([| 4 .. 3 + limit |], false, limit) $"limit {limit}"
+                Expect.equal (g.Tokens, g.Ended, g.Features.Length) ([| 4 .. 3 + limit |], false, limit) $"limit {limit}"
         }
         test "stops where the model's positions end" {
             for decode in [ (fun (d: GreedyDecoder) (p: int[]) -> d.Decode(ReadOnlySpan p)); (fun d p -> d.DecodeAll([| p |])[0]) ] do

@@ -1,5 +1,6 @@
 module Runtime.Tests.Decoding.SpeculativeDecoderTests
 
+open Support
 open System
 open System.Threading
 open Expecto
@@ -9,12 +10,12 @@ open OptimalStopping.Runtime.Models
 open OptimalStopping.Theory
 open Runtime.Tests.Decoding.FakeModel
 
-let private plain (g: Generation) = g.Tokens, g.Signals, g.Ended
+let private plain (g: Generation) = g.Tokens, g.Features, g.Ended
 
-/// A law that follows another one except where a hash of the tokens says so: about `share` of the contexts.
-let private unlike (share: float) (law: Law) : Law =
+/// A distribution that follows another one except where a hash of the tokens says so: about `share` of the contexts.
+let private unlike (share: float) (distribution: Distribution) : Distribution =
     fun tokens ->
-        let logits = law tokens
+        let logits = distribution tokens
         let hash = (91, tokens) ||> Array.fold (fun h t -> (h * 37 + t + 5) % 999_983)
         if float (hash % 1000) < 1000.0 * share then Array.rev logits else logits
 
@@ -37,8 +38,8 @@ let private randomChain (random: Random) =
     let positions () = random.Next(16, 40)
     let models =
         [| for k in 1 .. length ->
-               let law = if k = length then target else unlike (random.NextDouble()) target
-               new FakeModel(vocabulary, positions (), law) |]
+               let distribution = if k = length then target else unlike (random.NextDouble()) target
+               new FakeModel(vocabulary, positions (), distribution) |]
     let lowest: Func<IDraftSource> | null =
         match random.Next 3 with
         | 0 -> null
@@ -67,22 +68,22 @@ let tests =
                     let got = speculative.Decode(ReadOnlySpan prompt, SamplingOptions.Greedy, ReadOnlyMemory earlier, Action<int, float>(fun token log -> told.Add token; logs.Add log))
                     Expect.equal (plain got.Generation) (plain expected) $"seed {seed}"
                     Expect.sequenceEqual told expected.Tokens "told"
-                    if not expected.Ended then Expect.floatClose Accuracy.veryHigh (Array.sum (logs.ToArray())) expected.Signals.SumLogProbability "log-probabilities"
+                    if not expected.Ended then Expect.floatClose Accuracy.veryHigh (Array.sum (logs.ToArray())) expected.Features.SumLogProbability "log-probabilities"
                     let target = got.Metrics.Target
-                    Expect.equal target.TokensOut (int64 expected.Signals.Length) "tokens out"
+                    Expect.equal target.TokensOut (int64 expected.Features.Length) "tokens out"
                     Expect.isTrue (target.Accepted <= target.Drafted && target.Forwards <= target.TokensFed) "counts"
             speculative.Dispose()
             Expect.equal (models |> Array.sumBy _.Live) 0 "sequences left"
 
         test "greedy on the nano models: every pair and the full chain, fixed and adaptive" {
-            let models, ladder = NanoModels.models (), NanoModels.ladder ()
+            let models, cascade = NanoModels.models (), NanoModels.cascade ()
             // The long form, with 10,000 prompts, is this one with TOOLKIT_LONG_TESTS=1 (docs/speculation.md).
             let long = Environment.GetEnvironmentVariable "TOOLKIT_LONG_TESTS" = "1"
             let prompts = NanoModels.prompts 41 (if long then 10_000 else 60)
             let own =
-                [| for model in models -> lazy (prompts |> Array.map (fun p -> plain (GreedyDecoder(model, ladder.Tokenizer.EndOfText, 96).Decode(ReadOnlySpan p)))) |]
+                [| for model in models -> lazy (prompts |> Array.map (fun p -> plain (GreedyDecoder(model, cascade.Tokenizer.EndOfText, 96).Decode(ReadOnlySpan p)))) |]
             let check (chain: ITokenModel[]) controllers =
-                use decoder = new SpeculativeDecoder(chain, [| ladder.Tokenizer.EndOfText |], 96, controllers, null)
+                use decoder = new SpeculativeDecoder(chain, [| cascade.Tokenizer.EndOfText |], 96, controllers, null)
                 let expected = own[Array.findIndex (fun m -> obj.ReferenceEquals(m, Array.last chain)) models].Value
                 prompts |> Array.iteri (fun i prompt ->
                     Expect.equal (plain (decoder.Decode(ReadOnlySpan prompt)).Generation) expected[i] "the target's own")
@@ -96,8 +97,8 @@ let tests =
             check models [| for _ in 1 .. 3 -> DraftController.Adaptive(0.3, verifyCosts) |]
         }
         test "a drafter that is the target has every token accepted, and rounds have the length of the draft and one" {
-            let law = counting 50 40
-            let models: ITokenModel[] = [| new FakeModel(50, 100, law); new FakeModel(50, 100, law) |]
+            let distribution = counting 50 40
+            let models: ITokenModel[] = [| new FakeModel(50, 100, distribution); new FakeModel(50, 100, distribution) |]
             use decoder = new SpeculativeDecoder(models, [| 0 |], 90, [| DraftController.Fixed 4 |], null)
             let got = decoder.Decode(ReadOnlySpan [| 1 |])
             // 39 tokens and the end: eight rounds of five.
@@ -109,7 +110,7 @@ let tests =
         test "i.i.d. acceptance: tokens per forward follow the formula within 3 %" {
             // Whether the drafter writes another token than the target is drawn from the position: independent of all before.
             let target = fun (tokens: int[]) -> Array.init 4 (fun i -> if i = 1 + (tokens.Length % 3) then 5.0f else 0.0f)
-            let drafter: Law =
+            let drafter: Distribution =
                 fun tokens ->
                     let next = 1 + (tokens.Length % 3)
                     let next = if SplitMix64(uint64 tokens.Length).NextDouble() < 0.75 then next else 1 + next % 3
@@ -122,8 +123,8 @@ let tests =
                 Expect.isLessThan (abs (m.TokensPerForward / formula - 1.0)) 0.03 $"length {length}: {m.TokensPerForward} of {formula}"
         }
         test "an answer that stands is verified in few forwards, and one with a fault is taken up behind it" {
-            let law = counting 60 50
-            let model = new FakeModel(60, 200, law)
+            let distribution = counting 60 50
+            let model = new FakeModel(60, 200, distribution)
             use decoder = new SpeculativeDecoder([| model |], [| 0 |], 90, [| DraftController.Fixed 60 |], Func<IDraftSource>(fun () -> new AnswerDraft()))
             let forwards answer = (decoder.Decode(ReadOnlySpan [| 1 |], answer = ReadOnlyMemory answer)).Metrics.Target.Forwards
             Expect.equal (forwards [| yield! [ 2 .. 50 ]; 0 |]) 1L "all of it at once, the prompt too"
@@ -132,9 +133,9 @@ let tests =
             Expect.isLessThanOrEqual (forwards [| yield! [ 2 .. 19 ]; yield! [ 21 .. 50 ]; 0 |]) 5L "one token missing"
         }
         test "adaptive: learns that a drafter is good, and that another is not worth it" {
-            let law = scrambled 9
-            let run (drafter: Law) =
-                let models: ITokenModel[] = [| new FakeModel(9, 60, drafter); new FakeModel(9, 60, law) |]
+            let distribution = scrambled 9
+            let run (drafter: Distribution) =
+                let models: ITokenModel[] = [| new FakeModel(9, 60, drafter); new FakeModel(9, 60, distribution) |]
                 let controller = DraftController.Adaptive(0.1, verifyCosts)
                 use decoder = new SpeculativeDecoder(models, [| 8 |], 40, [| controller |], null)
                 let mutable last = 0.0
@@ -142,8 +143,8 @@ let tests =
                     let m = (decoder.Decode(ReadOnlySpan [| i % 8; i / 8 |])).Metrics.Target
                     last <- float m.Drafted / float m.Forwards
                 last
-            Expect.isGreaterThan (run law) 4.0 "the same law"
-            Expect.isLessThan (run (fun tokens -> Array.rev (law tokens))) 0.2 "another law"
+            Expect.isGreaterThan (run distribution) 4.0 "the same distribution"
+            Expect.isLessThan (run (fun tokens -> Array.rev (distribution tokens))) 0.2 "another distribution"
         }
         test "equal seeds give equal samples, other seeds others, once the lengths are frozen" {
             let models: ITokenModel[] = [| new FakeModel(9, 60, unlike 0.5 (scrambled 9)); new FakeModel(9, 60, scrambled 9) |]

@@ -1,4 +1,4 @@
-/// The law of sampled answers, for every level of a hierarchy. The long form, 100,000 draws and 50 seeds, is this file's
+/// The distribution of sampled answers, for every level of a hierarchy. The long form, 100,000 draws and 50 seeds, is this file's
 /// with TOOLKIT_LONG_TESTS=1 (docs/speculation.md).
 module Runtime.Tests.Decoding.SpeculativeSamplingTests
 
@@ -14,9 +14,9 @@ let private vocabulary, private length = 4, 3
 let private long = Environment.GetEnvironmentVariable "TOOLKIT_LONG_TESTS" = "1"
 let private draws, private seeds = if long then 100_000, 50 else 4_000, 12
 
-/// Logits of an ordinary size that depend on every token before, another law for each salt; 0 ends an answer. A table,
+/// Logits of an ordinary size that depend on every token before, another distribution for each salt; 0 ends an answer. A table,
 /// because a test asks for the same few contexts millions of times.
-let private law (salt: int) : Law =
+let private distribution (salt: int) : Distribution =
     let known = Dictionary<int, float32[]>()
     fun tokens ->
         let key = (1, tokens) ||> Array.fold (fun h t -> h * (vocabulary + 1) + t + 1)
@@ -30,11 +30,11 @@ let private law (salt: int) : Law =
 
 let private probabilities (options: SamplingOptions) (logits: float32[]) =
     let p, scratch = Array.zeroCreate vocabulary, Array.zeroCreate vocabulary
-    TokenLaw.Fill(ReadOnlySpan logits, &options, Span p, Span scratch)
+    TokenDistribution.Fill(ReadOnlySpan logits, &options, Span p, Span scratch)
     p
 
 /// The target's probability of every answer of at most `length` tokens (the end token, 0, is the last where it comes).
-let rec private answers options (target: Law) (prompt: int list) (written: int list) p : (int list * float) list =
+let rec private answers options (target: Distribution) (prompt: int list) (written: int list) p : (int list * float) list =
     if List.length written = length || (not written.IsEmpty && written.Head = 0) then [ List.rev written, p ]
     else
         let next = probabilities options (target (List.toArray (prompt @ List.rev written)))
@@ -49,7 +49,7 @@ let private pearson (expected: (int list * float) list) (counts: Dictionary<int 
     let statistic = merged |> List.sumBy (fun (o, e) -> (float o - e) ** 2.0 / e)
     1.0 - ChiSquared.CDF(float (merged.Length - 1), statistic)
 
-/// Kolmogorov and Smirnov's p-value that values come from the uniform law (the asymptotic series with Stephens' correction).
+/// Kolmogorov and Smirnov's p-value that values come from the uniform distribution (the asymptotic series with Stephens' correction).
 let private uniformity (values: float[]) =
     let n = float values.Length
     let sorted = Array.sort values
@@ -58,7 +58,7 @@ let private uniformity (values: float[]) =
     let sum = 2.0 * List.sum [ for k in 1 .. 100 -> (if k % 2 = 1 then 1.0 else -1.0) * exp (-2.0 * float (k * k) * t * t) ]
     if t < 0.2 then 1.0 else Math.Clamp(sum, 0.0, 1.0)
 
-let private fake salt = new FakeModel(vocabulary, 12, law salt) :> ITokenModel
+let private fake salt = new FakeModel(vocabulary, 12, distribution salt) :> ITokenModel
 let private verifyCosts = [| for g in 0 .. 4 -> 1.0 + 0.05 * float g |]
 
 let private chains: (string * (unit -> ITokenModel[] * DraftController[] * (Func<IDraftSource> | null))) list =
@@ -96,17 +96,17 @@ let tests =
         for name, make in chains do
             // Each chain with one of the options in turn.
             for optionName, sampling in [ options[chains |> List.findIndex (fun (n, _) -> n = name) |> fun i -> i % 3] ] do
-                test $"{name}, {optionName}: answers have the target's law" {
-                    let expected = answers (sampling 0UL) (law 1) (List.ofArray prompt) [] 1.0
-                    Expect.floatClose Accuracy.high (List.sumBy snd expected) 1.0 "a law"
+                test $"{name}, {optionName}: answers have the target's distribution" {
+                    let expected = answers (sampling 0UL) (distribution 1) (List.ofArray prompt) [] 1.0
+                    Expect.floatClose Accuracy.high (List.sumBy snd expected) 1.0 "a distribution"
                     let p = Array.init seeds (fun seed -> pValue make sampling expected (seed + 1))
                     let ks = uniformity p
                     if long then printfn "%s, %s: %d draws, %d seeds: KS p = %.3f, least p = %.4f" name optionName draws seeds ks (Array.min p)
-                    // All the tests of this list together fail about once in ten thousand when the law is right.
+                    // All the tests of this list together fail about once in ten thousand when the distribution is right.
                     Expect.isGreaterThan ks 4e-6 $"p-values uniform: {p}"
                 }
-        test "a decoder that takes every draft has another law, and the test sees it" {
-            let expected = answers (SamplingOptions 1.0) (law 1) (List.ofArray prompt) [] 1.0
+        test "a decoder that takes every draft has another distribution, and the test sees it" {
+            let expected = answers (SamplingOptions 1.0) (distribution 1) (List.ofArray prompt) [] 1.0
             // Answers of the drafter stand for those of a verifier that never rejects.
             let wrong () = [| fake 2 |], [||], null
             Expect.isLessThan (pValue wrong (fun seed -> SamplingOptions(1.0, Seed = seed)) expected 1) 1e-6 "p"

@@ -9,8 +9,8 @@ open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Tokenization
-open Runtime.Tests.Models.RandomCheckpoint
-open Runtime.Tests.Models.CheckpointFormats
+open Support.RandomCheckpoint
+open Support.CheckpointFormats
 
 let private tied, separate = config 64 2 4 2 16 96 64 true, config 64 2 4 2 16 96 64 false
 

@@ -1,12 +1,12 @@
-/// The engine against an independent reference, and its promise: the same bits however tokens are fed.
+/// The engine against an independent reference, and its guarantee: the same bits however tokens are fed.
 module Runtime.Tests.Models.CpuModelTests
 
+open Support
 open System
 open System.Threading.Tasks
 open Expecto
 open OptimalStopping.Runtime.Models
-open Runtime.Tests.Models.RandomCheckpoint
-open Runtime.Tests.Models
+open Support.RandomCheckpoint
 
 /// Widths that are no multiple of 16, grouped and single key heads, head width apart from hidden / heads, both heads.
 let private configs =

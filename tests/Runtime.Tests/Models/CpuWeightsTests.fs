@@ -6,7 +6,7 @@ open System.IO
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Models
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 let private forwardAll (sequence: ITokenSequence) (vocabulary: int) (tokens: int[]) : float32[][] =
     let all = Array.zeroCreate<float32> (tokens.Length * vocabulary)

@@ -8,7 +8,7 @@ open System.Text
 open Expecto
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Models.Gguf
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 /// Values by key, and for each tensor its shape in the file's order, its type and its bytes up to the next tensor.
 let private read (file: string) =

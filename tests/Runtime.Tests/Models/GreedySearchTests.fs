@@ -9,7 +9,7 @@ open Expecto
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Tasks
 open OptimalStopping.Runtime.Tokenization
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 /// Weights by row; the last 5 rows are copies of earlier ones, so that logits are equal now and then.
 let private matrix (random: Random) rows columns (weight: unit -> int) (scale: unit -> float32) kernels =
@@ -36,7 +36,7 @@ let private logits (head: Int8Matrix) (inputs: ActivationRows) =
     all[.. head.Rows - 1]
 
 /// What a search in this head finds, and what there is to find.
-let private searched (head: Int8Matrix) (halved: HalvedHead) (search: GreedySearch) (x: float32[]) =
+let private searched (head: Int8Matrix) (halved: SplitHead) (search: GreedySearch) (x: float32[]) =
     use segments = activations x
     let inputs = ActivationRows(segments.Pointer, int segments.Length)
     let all = logits head inputs
@@ -48,27 +48,27 @@ let tests =
     testList "GreedySearch" [
         for kernels in [ KernelSet.Best; KernelSet.Named "scalar" ] do // weights stored with and without an offset
             for wide in [ true; false ] do
-                if HalvedHead.Supported && (not wide || System.Runtime.Intrinsics.X86.Avx512BW.IsSupported) then
+                if SplitHead.Supported && (not wide || System.Runtime.Intrinsics.X86.Avx512BW.IsSupported) then
                     testCase $"""finds the first of the greatest logits ({kernels.Name} weights, {if wide then 512 else 256} bits)""" (fun () ->
                         let random = Random 21
                         for rows, columns in [ 6, 16; 33, 64; 100, 80; 700, 200; 1500, 256; 40, 1000 ] do
                             for weight in [ (fun () -> random.Next(-128, 128)); (fun () -> Math.Clamp(int (38.0 * normal random), -127, 127)); (fun () -> random.Next(-1, 2)) ] do
                                 use head = matrix random rows columns weight (fun () -> float32 (random.NextDouble() + 0.5) * (if random.Next 4 = 0 then -1f else 1f)) kernels
-                                use halved = new HalvedHead(head, Wide = wide)
+                                use halved = new SplitHead(head, Wide = wide)
                                 for threads in [ 1; 3 ] do
-                                    let team = WorkerTeam threads
+                                    let team = WorkerPool threads
                                     for size in [ 1.0; 1e-3; 1e4 ] do
                                         use search = new GreedySearch(halved, team) // a fresh one never rests
                                         let x = Array.init columns (fun i -> float32 (size * normal random * (if i % 64 = 0 then 20.0 else 1.0)))
                                         let found, expected, _, _ = searched head halved search x
                                         Expect.equal found expected $"{rows} rows, {columns} columns, {threads} threads, size {size}")
         testCase "no logit is above its bound, and the bounds of both widths agree" (fun () ->
-            if HalvedHead.Supported then
+            if SplitHead.Supported then
                 let random = Random 22
                 for rows, columns in [ 64, 64; 96, 336; 32, 1024 ] do
                     use head = matrix random rows columns (fun () -> random.Next(-128, 128)) (fun () -> float32 (random.NextDouble())) KernelSet.Best
-                    use narrow = new HalvedHead(head, Wide = false)
-                    use wide = new HalvedHead(head)
+                    use narrow = new SplitHead(head, Wide = false)
+                    use wide = new SplitHead(head)
                     for _ in 1 .. 20 do
                         use segments = activations (Array.init columns (fun _ -> float32 (normal random)))
                         let inputs = ActivationRows(segments.Pointer, int segments.Length)
@@ -78,7 +78,7 @@ let tests =
                             let bytes: byte[] = Array.init 72 (fun b -> NativePtr.get (NativePtr.ofNativeInt<byte> segment) b)
                             float (sbyte bytes[i % 64]) * float (BitConverter.ToSingle(bytes, 64))
                         let sum, size = Seq.sum (Seq.init columns value), sqrt (Seq.sumBy (fun v -> v * v) (Seq.init columns value))
-                        let bounds (halved: HalvedHead) =
+                        let bounds (halved: SplitHead) =
                             let most = Array.zeroCreate<float32> rows
                             use target = fixed most
                             for block in 0 .. halved.Blocks - 1 do
@@ -94,11 +94,11 @@ let tests =
                         let expected = sqrt (255.0 / 12.0 * float columns)
                         Expect.isTrue (abs (float (narrow.Error r / narrow.Scale r) / expected - 1.0) < 2.0 / sqrt (float columns)) $"row {r}: error")
         testCase "a search that had to look at many rows rests, and one without finite activations leaves it to others" (fun () ->
-            if HalvedHead.Supported then
+            if SplitHead.Supported then
                 let random = Random 23
                 use head = matrix random 640 64 (fun () -> random.Next(-128, 128)) (fun () -> 1f) KernelSet.Best
-                use halved = new HalvedHead(head)
-                use search = new GreedySearch(halved, WorkerTeam 1)
+                use halved = new SplitHead(head)
+                use search = new GreedySearch(halved, WorkerPool 1)
                 let choose x = let found, expected, _, _ = searched head halved search x in found, expected
                 let found, expected = choose (Array.zeroCreate 64) // all logits are zero: every row reaches the greatest
                 Expect.equal (found, search.Looked) (0, 640) "all are equal"
@@ -107,7 +107,7 @@ let tests =
                 Expect.equal (later |> List.take 15) (List.replicate 15 -1) "it rests"
                 Expect.notEqual later[15] -1 "and comes back")
         testCase "trained models: the same tokens, and hardly more than the chosen row is looked at" (fun () ->
-            if HalvedHead.Supported then
+            if SplitHead.Supported then
                 let queries = QueryGenerator(2024, QuerySplit.Test).Distinct 60
                 for stage in 1 .. 4 do
                     let folder = Path.Combine(Support.Repository.root, "models", "nano", string stage)
@@ -132,7 +132,7 @@ let tests =
             // Just large enough for the head to be halved.
             let c = configOf 700 256 1 2 1 32 64 33000 false
             use model = CpuModel.Random("wide", c)
-            if HalvedHead.Supported then Expect.isLessThan model.BytesPerGreedyToken (model.BytesPerToken * 6L / 10L) "it reads less"
+            if SplitHead.Supported then Expect.isLessThan model.BytesPerGreedyToken (model.BytesPerToken * 6L / 10L) "it reads less"
             use whole = model.NewSequence 700
             use greedy = model.NewSequence 700
             let row = Array.zeroCreate<float32> c.VocabularySize

@@ -7,7 +7,7 @@ open Microsoft.FSharp.NativeInterop
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Models
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 /// One block of weights and the activations of some tokens, as the kernels take them.
 type private Problem =

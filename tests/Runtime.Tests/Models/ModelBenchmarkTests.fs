@@ -3,7 +3,7 @@ module Runtime.Tests.Models.ModelBenchmarkTests
 
 open Expecto
 open OptimalStopping.Runtime.Models
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 let tests =
     testCase "ModelBenchmark times every model and finds the larger one dearer" (fun () ->

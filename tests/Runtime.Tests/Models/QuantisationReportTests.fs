@@ -1,11 +1,11 @@
 /// The report of rounding errors: the float model against the reference in double precision, and errors of the expected size.
 module Runtime.Tests.Models.QuantisationReportTests
 
+open Support
 open Expecto
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Models.Accuracy
-open Runtime.Tests.Models
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 let tests =
     testList "QuantisationReport" [

@@ -6,7 +6,7 @@ open System.Text.Json.Nodes
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Models
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 let private sample = config 48 3 6 2 16 80 64 false
 

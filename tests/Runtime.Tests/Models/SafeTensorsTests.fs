@@ -7,7 +7,7 @@ open System.Text
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Models
-open Runtime.Tests.Models.RandomCheckpoint
+open Support.RandomCheckpoint
 
 let private write (path: string) (header: string) (data: int) =
     let text = Encoding.UTF8.GetBytes header

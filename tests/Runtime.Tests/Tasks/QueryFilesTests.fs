@@ -4,7 +4,7 @@ open System.IO
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Tasks
-open Runtime.Tests.TraceFiles
+open Support.TraceFiles
 
 let private source kind path grading pattern = TaskSource(kind, path, null, "question", "answer", grading, pattern, null)
 
@@ -51,7 +51,7 @@ let tests =
                 Expect.stringEnds queries[1].Prompt "A, \"quoted\"\nquestion\nA. x\nB. y,z\nC. w\nD. v" "prompt"
                 Expect.equal (Grader.Grade(queries[0], "D"), Grader.Grade(queries[0], "The answer is A.")) (1.0, 0.0) "grades")
         }
-        test "any jsonl, with the fields and the grading that the ladder file names" {
+        test "any jsonl, with the fields and the grading that the cascade file names" {
             inFile "q.jsonl" """{"q": "Colour of the sky?", "a": "blue"}
 {"q": "Two?", "a": 2}"""         (fun path ->
                 let source = TaskSource("jsonl", path, null, "q", "a", Grading.Regex, "it is (\\w+)", "Answer briefly.")

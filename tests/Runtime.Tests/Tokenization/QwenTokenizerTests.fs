@@ -9,7 +9,7 @@ open Expecto
 open FsCheck
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Tokenization
-open Runtime.Tests.TraceFiles
+open Support.TraceFiles
 
 /// The reference of generate.mjs.
 let private folder = Path.Combine(__SOURCE_DIRECTORY__, "qwen3")

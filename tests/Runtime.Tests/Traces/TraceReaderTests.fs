@@ -5,7 +5,7 @@ open System.Text
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Traces
-open Runtime.Tests.TraceFiles
+open Support.TraceFiles
 
 let private a = stage "a" 1.0 (Some 0.5) 1.0
 let private b = stage "b" 2.5 None 0.25
@@ -48,11 +48,11 @@ let tests =
             withLines [ good; ""; line "y" [ stage "a" 3.0 (Some 0.0) 0.0; b ] ] (fun path ->
                 let table = TraceReader.ReadTable path
                 Expect.sequenceEqual table.Models [ "a"; "b" ] "models"
-                Expect.equal table.Ladder.Queries 2 "queries; the blank line is none"
-                Expect.equal table.Ladder.Cost [| 1.0; 2.5; 3.0; 2.5 |] "cost"
-                Expect.equal table.Ladder.Quality [| 1.0; 0.25; 0.0; 0.25 |] "quality"
-                Expect.equal (Array.map Double.IsNaN table.Ladder.Confidence) [| false; true; false; true |] "nulls"
-                Expect.equal table.Ladder.Confidence[0] 0.5 "confidence")
+                Expect.equal table.Cascade.Queries 2 "queries; the blank line is none"
+                Expect.equal table.Cascade.Cost [| 1.0; 2.5; 3.0; 2.5 |] "cost"
+                Expect.equal table.Cascade.Quality [| 1.0; 0.25; 0.0; 0.25 |] "quality"
+                Expect.equal (Array.map Double.IsNaN table.Cascade.Confidence) [| false; true; false; true |] "nulls"
+                Expect.equal table.Cascade.Confidence[0] 0.5 "confidence")
         }
 
         test "a line may leave models out; the order comes from all lines" {
@@ -60,7 +60,7 @@ let tests =
             withLines [ line "1" [ a; c ]; line "2" [ b; c ]; line "3" [ a; b ] ] (fun path ->
                 let table = TraceReader.ReadTable path
                 Expect.sequenceEqual table.Models [ "a"; "b"; "c" ] "models"
-                let recorded = Array.init 9 (fun i -> table.Ladder.IsRecorded(i / 3, i % 3))
+                let recorded = Array.init 9 (fun i -> table.Cascade.IsRecorded(i / 3, i % 3))
                 Expect.equal recorded [| true; false; true; false; true; true; true; true; false |] "recorded")
         }
 
@@ -69,15 +69,15 @@ let tests =
             let text =
                 (line "x" [ withAnswer a "7"; b; withAnswer (stage "c" 3.0 None 1.0) "7" ]).Replace("\"stages\"", "\"features\":[1.5,-2],\"stages\"")
             withLines [ text ] (fun path ->
-                let ladder = (TraceReader.ReadTable path).Ladder
-                Expect.equal ladder.Answer [| 0; -1; 0 |] "labels"
-                Expect.equal ladder.Context [| 1.5; -2.0 |] "features")
+                let cascade = (TraceReader.ReadTable path).Cascade
+                Expect.equal cascade.Answer [| 0; -1; 0 |] "labels"
+                Expect.equal cascade.Context [| 1.5; -2.0 |] "features")
         }
 
         test "byte order mark, CRLF, a missing last line end and lines longer than the buffer" {
             let long = (line "x" [ a; b ]).Replace("\"x\"", "\"" + String('x', 3_000_000) + "\"")
             withText ("\uFEFF" + good + "\r\n" + long + "\r\n" + good) (fun path ->
-                Expect.equal (TraceReader.ReadTable path).Ladder.Queries 3 "queries"
+                Expect.equal (TraceReader.ReadTable path).Cascade.Queries 3 "queries"
                 Expect.equal (TraceReader.ReadRecords path |> Seq.length) 3 "records")
         }
 
@@ -105,11 +105,11 @@ let tests =
         }
 
         test "both ways of reading agree, and what is written reads back to the same bytes" {
-            withLines (ladder 200 1) (fun path ->
+            withLines (cascade 200 1) (fun path ->
                 let table = TraceReader.ReadTable path
                 let records = TraceReader.ReadRecords path |> Seq.toArray
                 let costs = records |> Array.collect (fun r -> r.Stages |> Seq.map (fun s -> s.Cost) |> Seq.toArray)
-                Expect.equal costs table.Ladder.Cost "cost"
+                Expect.equal costs table.Cascade.Cost "cost"
                 let bytes (records: TraceRecord seq) =
                     use memory = new IO.MemoryStream()
                     use writer = new TraceWriter(memory)

@@ -5,32 +5,32 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
-let private ladder = [| 1.0; 2.0; 4.5; 10.0 |]
+let private cascade = [| 1.0; 2.0; 4.5; 10.0 |]
 
 /// Independent stages on a grid of `m` equally likely confidences; the last stage always right if `certain`.
 let private onGrid m (costs: float[]) certain : JumpModel =
     let n = costs.Length
-    let law = Array.create m (1.0 / float m)
+    let distribution = Array.create m (1.0 / float m)
     let means k = Array.init m (fun s -> if certain && k = n - 1 then 1.0 else (float s + 0.5) / float m)
     { Costs = costs
       Means = Array.init n means
-      Entry = Array.create n law
-      Kernels = Array.init n (fun _ -> Array.create n (Array.create m law)) }
+      Entry = Array.create n distribution
+      Kernels = Array.init n (fun _ -> Array.create n (Array.create m distribution)) }
 
 let tests =
     testList "ReferenceThresholds" [
         testCase "jump and recall thresholds = planning on a fine grid, both assumptions, five prices" <| fun () ->
             let m = 200
             for lambda in [ 0.0; 0.005; 0.02; 0.04; 0.09 ] do
-                for certain, reference in [ false, ReferenceThresholds.uniform (ladder, lambda); true, ReferenceThresholds.reference (ladder, lambda) ] do
-                    let model = onGrid m ladder certain
+                for certain, reference in [ false, ReferenceThresholds.uniform (cascade, lambda); true, ReferenceThresholds.reference (cascade, lambda) ] do
+                    let model = onGrid m cascade certain
                     let jump = JumpModel.plan (model, lambda)
                     let cell = 1.0 / float m
                     within cell reference.Value jump.Outcome.Value $"value at {lambda}, {certain}"
                     for k in 0 .. 2 do
                         // Independent offers: the value of going on is the threshold, the same from every bin.
                         within cell reference.Jump[k] (Math.Clamp(jump.Continuations[k].[0], 0.0, 1.0)) $"jump {k}, lambda {lambda}, {certain}"
-                    let small = onGrid 40 ladder certain
+                    let small = onGrid 40 cascade certain
                     let recall = Recall.plan (small, lambda)
                     for k in 0 .. 2 do
                         let least = recall.Thresholds[k].[0]
@@ -38,13 +38,13 @@ let tests =
                         within (2.0 / 40.0) reference.Recall[k] found $"recall {k}, lambda {lambda}, {certain}"
 
         testCase "the chain's thresholds are Moser's recursion; by hand at lambda 0.02" <| fun () ->
-            let t = ReferenceThresholds.uniform (ladder, 0.02)
+            let t = ReferenceThresholds.uniform (cascade, 0.02)
             let w3 = 0.5 - 0.2
             let w2 = (1.0 + w3 * w3) / 2.0 - 0.09
             let w1 = (1.0 + w2 * w2) / 2.0 - 0.04
             allWithin 1e-15 t.Chain [| w1; w2; w3 |] "uniform"
             allWithin 1e-15 t.Recall [| 1.0 - sqrt 0.08; 1.0 - sqrt 0.18; 1.0 - sqrt 0.4 |] "Weitzman"
-            let r = ReferenceThresholds.reference (ladder, 0.02)
+            let r = ReferenceThresholds.reference (cascade, 0.02)
             within 1e-15 r.Chain[2] 0.8 "before a model that is always right: 1 - lambda c"
 
         testCase "no threshold above the ceiling; none rises with lambda; jump >= chain; break-even prices" <| fun () ->
@@ -69,7 +69,7 @@ let tests =
                     Expect.equal (ReferenceThresholds.ceiling (costs, 1.001 * price)).Chain[k] 0.0 "beyond it cannot")
 
         testCase "bad input is rejected" <| fun () ->
-            rejects (fun () -> ReferenceThresholds.uniform (ladder, -1.0) |> ignore) "negative price"
+            rejects (fun () -> ReferenceThresholds.uniform (cascade, -1.0) |> ignore) "negative price"
             rejects (fun () -> ReferenceThresholds.uniform ([||], 1.0) |> ignore) "no stage"
             rejects (fun () -> ReferenceThresholds.ceiling ([| 1.0; nan |], 1.0) |> ignore) "NaN cost"
     ]

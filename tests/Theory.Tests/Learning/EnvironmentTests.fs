@@ -26,31 +26,31 @@ let tests =
                         qualities[r].[k] - 0.2 * Array.sum costs[r].[1..k]) |> Array.average
                 let stop = randomPolicy random n m
                 within 1e-12 (environment.Value stop) (value stop) "value"
-                let menu = Problems.menu random n m 3
-                environment.MenuValues menu |> Array.iteri (fun i v -> within 1e-12 v (value (Menu.policy (menu, i))) $"policy {i}")
+                let policyClass = Problems.policyClass random n m 3
+                environment.ClassValues policyClass |> Array.iteri (fun i v -> within 1e-12 v (value (PolicyClass.policy (policyClass, i))) $"policy {i}")
                 Expect.isTrue (environment.Range >= 1.0 + 0.2 * (costs |> Array.map (fun c -> Array.sum c[1..]) |> Array.max) - 1e-12) "range"
 
-        testCase "a pool's optimum = exact stopping over the joint law of its rows, 100 random pools" <| fun () ->
+        testCase "a pool's optimum = exact stopping over the joint distribution of its rows, 100 random pools" <| fun () ->
             let random = Random 72
             for _ in 1 .. 100 do
                 let n, m, rows = random.Next(1, 5), random.Next(1, 4), 30
                 let bins, qualities, _, _ = randomPool random rows n m
                 let costs = Array.init n (fun _ -> random.NextDouble())
                 let pool = Pool.Create(bins, qualities, Array.create rows costs, 0.2, m)
-                let law = { Probabilities = Array.create rows (1.0 / float rows); Signals = bins; Qualities = qualities; Costs = costs }
-                // The joint law charges for the first stage, the pool does not.
-                within 1e-12 (pool :> IEnvironment).OptimalValue ((JointLaw.solve (law, 0.2, ActionSet.Chain)).Value + 0.2 * costs[0]) "optimum"
+                let distribution = { Probabilities = Array.create rows (1.0 / float rows); Signals = bins; Qualities = qualities; Costs = costs }
+                // The joint distribution charges for the first stage, the pool does not.
+                within 1e-12 (pool :> IEnvironment).OptimalValue ((JointDistribution.solve (distribution, 0.2, ActionSet.Chain)).Value + 0.2 * costs[0]) "optimum"
 
-        testCase "a mixture's values: menu = policy by policy, draws agree with them" <| fun () ->
+        testCase "a mixture's values: policy class = policy by policy, draws agree with them" <| fun () ->
             let random = Random 73
             for _ in 1 .. 50 do
                 let n, m = random.Next(1, 5), random.Next(1, 4)
                 let first = ChainTests.randomChain random n m
                 let second = { ChainTests.randomChain random n m with ContinueCosts = first.ContinueCosts }
                 let environment = ChainMixture([| 0.3; 0.7 |], [| first; second |]) :> IEnvironment
-                let menu = Problems.menu random n m 3
-                environment.MenuValues menu |> Array.iteri (fun i v -> within 1e-12 v (environment.Value(Menu.policy (menu, i))) $"policy {i}")
-                Expect.isTrue (environment.OptimalValue >= Array.max (environment.MenuValues menu) - 1e-12) "optimum"
+                let policyClass = Problems.policyClass random n m 3
+                environment.ClassValues policyClass |> Array.iteri (fun i v -> within 1e-12 v (environment.Value(PolicyClass.policy (policyClass, i))) $"policy {i}")
+                Expect.isTrue (environment.OptimalValue >= Array.max (environment.ClassValues policyClass) - 1e-12) "optimum"
                 let stop, source, outcome, draws = randomPolicy random n m, SplitMix64 8UL, Outcome.empty n, 4000
                 let rewards = Array.init draws (fun _ ->
                     environment.Draw(source, outcome)
@@ -58,7 +58,7 @@ let tests =
                 // Rewards lie in an interval of length B: Hoeffding at level 1e-8.
                 within (environment.Range * sqrt (log 2e8 / (2.0 * float draws))) (Array.average rewards) (environment.Value stop) "mean reward"
 
-        testCase "a mixture's optimum = exact stopping over its joint law" <| fun () ->
+        testCase "a mixture's optimum = exact stopping over its joint distribution" <| fun () ->
             let random = Random 74
             for _ in 1 .. 50 do
                 let n, m = 3, 2
@@ -69,27 +69,27 @@ let tests =
                                    for path in paths ->
                                        w * x.Initial[path[0]] * x.Kernels[0].[path[0]].[path[1]] * x.Kernels[1].[path[1]].[path[2]],
                                        path, Array.init n (fun k -> x.Means[k].[path[k]]) |]
-                let law =
+                let distribution =
                     { Probabilities = atoms |> Array.map (fun (p, _, _) -> p)
                       Signals = atoms |> Array.map (fun (_, s, _) -> s)
                       Qualities = atoms |> Array.map (fun (_, _, q) -> q)
                       Costs = Array.append [| 0.0 |] first.ContinueCosts }
                 let environment = ChainMixture([| 0.3; 0.7 |], [| first; second |]) :> IEnvironment
-                within 1e-12 environment.OptimalValue (JointLaw.solve (law, 1.0, ActionSet.Chain)).Value "optimum"
+                within 1e-12 environment.OptimalValue (JointDistribution.solve (distribution, 1.0, ActionSet.Chain)).Value "optimum"
 
         testCase "section 8.3: aliased, the best threshold earns .597 with the first stage's cost" <| fun () ->
             let environment = Instances.aliased 3 :> IEnvironment
             let first = 0.1 / Array.sum (Instances.costs 3)
-            let best = Array.max (environment.MenuValues(Menu.thresholds (3, 2)))
+            let best = Array.max (environment.ClassValues(PolicyClass.thresholds (3, 2)))
             within 1e-12 (best - first) (0.5 * (0.95 - 0.1) + 0.5 * (0.35 - first)) ".5965"
             within 1e-12 environment.OptimalValue best "no history helps further"
             for n in [ 4; 8 ] do
                 let environment = Instances.aliased n :> IEnvironment
-                within 1e-12 environment.OptimalValue (Array.max (environment.MenuValues(Menu.thresholds (n, 2)))) $"n = {n}"
+                within 1e-12 environment.OptimalValue (Array.max (environment.ClassValues(PolicyClass.thresholds (n, 2)))) $"n = {n}"
             rejects (fun () -> Instances.aliased 2 |> ignore) "nothing to hide the type"
 
         testCase "section 8: structured instances suit thresholds, unstructured ones do not; B = 1.283 at n = 4" <| fun () ->
-            let gap (model: ChainModel) = ChainModel.optimalValue model - (ChainMenus.bestThreshold model).Value
+            let gap (model: ChainModel) = ChainModel.optimalValue model - (ChainPolicyClasses.bestThreshold model).Value
             for n, m in [ 2, 10; 4, 5 ] do
                 let structured = [| for seed in 1UL .. 5UL -> gap (Instances.structured (n, m, seed)) |]
                 let unstructured = [| for seed in 1UL .. 5UL -> gap (Instances.unstructured (n, m, seed)) |]

@@ -11,23 +11,23 @@ let private feedbacks = [ Feedback.Full; Feedback.StagesRun; Feedback.Returned ]
 let private sides = [ SideExpert.None; SideExpert.PosteriorSampling; SideExpert.Greedy ]
 
 /// A state after a few random queries, so that weights are uneven.
-let internal warm (random: Random) menu feedback side horizon rounds =
+let internal warm (random: Random) policyClass feedback side horizon rounds =
     let source = SplitMix64(uint64 (random.Next()))
-    play (Nest.init (settings menu feedback side horizon)) rounds (fun _ -> outcome random menu.Stages menu.Bins) source (fun _ _ _ _ -> ())
+    play (Nest.init (settings policyClass feedback side horizon)) rounds (fun _ -> outcome random policyClass.Stages policyClass.Bins) source (fun _ _ _ _ -> ())
 
 let private warmStates (random: Random) count =
     seq {
         for i in 1 .. count do
             let n, m = random.Next(1, 5), random.Next(1, 4)
             // A short horizon makes eta large, hence the weights uneven.
-            yield warm random (Problems.menu random n m (random.Next(1, 4))) feedbacks[i % 3] sides[i / 3 % 3] (random.Next(0, 2) * 20) (random.Next 8)
+            yield warm random (Problems.policyClass random n m (random.Next(1, 4))) feedbacks[i % 3] sides[i / 3 % 3] (random.Next(0, 2) * 20) (random.Next 8)
     }
 
 let internal rates (state: NestState) =
     let s = state.Settings
-    let logN = NestRates.logComparators (Menu.size s.Menu, (s.Side <> SideExpert.None))
-    if s.Horizon > 0 then NestRates.tuned (s.Feedback, s.Menu.Stages, logN, s.Horizon)
-    else NestRates.anytime (s.Feedback, s.Menu.Stages, logN, state.Round + 1)
+    let logN = NestRates.logComparators (PolicyClass.size s.PolicyClass, (s.Side <> SideExpert.None))
+    if s.Horizon > 0 then NestRates.tuned (s.Feedback, s.PolicyClass.Stages, logN, s.Horizon)
+    else NestRates.anytime (s.Feedback, s.PolicyClass.Stages, logN, state.Round + 1)
 
 /// Losses by the bet of stake j, the side expert's last, as `losses` has the learner's own.
 let internal betLosses (state: NestState) j =
@@ -49,7 +49,7 @@ let tests =
         testCase "property 16: weights are prior * exp(-eta L) normalised, whatever constant is added to every L" <| fun () ->
             let random = Random 31
             for state in warmStates random 300 do
-                let size = Menu.size state.Settings.Menu
+                let size = PolicyClass.size state.Settings.PolicyClass
                 let side = state.Settings.Side <> SideExpert.None
                 let prior = Array.init (losses state).Length (fun i -> if not side then 1.0 / float size elif i < size then 0.5 / float size else 0.5)
                 let raw = Array.map2 (fun p l -> p * exp (-(rates state).Eta * l)) prior (losses state)
@@ -62,16 +62,16 @@ let tests =
             let random = Random 32
             for feedback in feedbacks do
                 let twin = [| true; false; true |]
-                let menu = Menu.create (2, 3, [| [| false; true; true |]; twin; [| false; false; true |]; twin |])
-                let w = Nest.weights (warm random menu feedback SideExpert.None 20 10)
+                let policyClass = PolicyClass.create (2, 3, [| [| false; true; true |]; twin; [| false; false; true |]; twin |])
+                let w = Nest.weights (warm random policyClass feedback SideExpert.None 20 10)
                 Expect.equal w[1] w[3] "twins"
                 Expect.isTrue (abs (w[1] - w[0]) > 1e-6) "not all weights are equal"
 
         testCase "property 17: averaged over the policy drawn, an estimated loss is loss * o/(o + gamma), 300 random states" <| fun () ->
             let random = Random 33
             for state in warmStates random 300 do
-                let feedback, n = state.Settings.Feedback, state.Settings.Menu.Stages
-                let query = outcome random n state.Settings.Menu.Bins
+                let feedback, n = state.Settings.Feedback, state.Settings.PolicyClass.Stages
+                let query = outcome random n state.Settings.PolicyClass.Bins
                 let w, stops = weights state, stopStages state query.Bins
                 let mean = Array.zeroCreate w.Length
                 for stop in Array.distinct stops do
@@ -87,8 +87,8 @@ let tests =
         testCase "bet losses: what is graded counts loss + ln((1 + a loss/o)/(1 + a loss))/a, 300 random states" <| fun () ->
             let random = Random 33
             for state in warmStates random 300 do
-                let feedback, n = state.Settings.Feedback, state.Settings.Menu.Stages
-                let query = outcome random n state.Settings.Menu.Bins
+                let feedback, n = state.Settings.Feedback, state.Settings.PolicyClass.Stages
+                let query = outcome random n state.Settings.PolicyClass.Bins
                 let w, stops = weights state, stopStages state query.Bins
                 let stop = stops[random.Next stops.Length]
                 let next = Nest.observe (state, query, stop)
@@ -108,7 +108,7 @@ let tests =
             for run in 1 .. 24 do
                 let random = Random run
                 let feedback, limit = feedbacks[1 + run % 2], (run / 2 % 2) * horizon
-                let start = Nest.init (settings (Menu.thresholds (n, m)) feedback sides[run / 4 % 3] limit)
+                let start = Nest.init (settings (PolicyClass.thresholds (n, m)) feedback sides[run / 4 % 3] limit)
                 let explored = Array.init 3 (fun _ -> Array.zeroCreate (weights start).Length)
                 play start horizon (fun _ -> outcome random n m) (SplitMix64(uint64 run)) (fun state o stop next ->
                     let w, stops, gamma = weights state, stopStages state o.Bins, (rates state).Gamma
@@ -127,7 +127,7 @@ let tests =
         testCase "property 18: an update touches exactly the policies it may, and never looks at what was not seen" <| fun () ->
             let random = Random 34
             for state in warmStates random 300 do
-                let feedback, n, m = state.Settings.Feedback, state.Settings.Menu.Stages, state.Settings.Menu.Bins
+                let feedback, n, m = state.Settings.Feedback, state.Settings.PolicyClass.Stages, state.Settings.PolicyClass.Bins
                 let query = outcome random n m
                 let stops = stopStages state query.Bins
                 let stop = stops[random.Next stops.Length]
@@ -159,7 +159,7 @@ let tests =
                                for good in 0 .. n - 1 do
                                    { Bins = bins; Qualities = Array.init n (fun k -> if k = good then 1.0 else 0.0); Costs = [| 0.0; 0.15; 0.3 |] } |]
             for side in [ SideExpert.None; SideExpert.Greedy ] do
-                let start = Nest.init (settings (Menu.thresholds (n, m)) Feedback.Full side horizon)
+                let start = Nest.init (settings (PolicyClass.thresholds (n, m)) Feedback.Full side horizon)
                 let expectedLoss state (o: Outcome) =
                     Array.fold2 (fun sum w k -> sum + w * Outcome.loss (o, k, range)) 0.0 (weights state) (stopStages state o.Bins)
                 let adversaries: (string * (NestState -> int -> Outcome)) list =
@@ -186,25 +186,25 @@ let tests =
             for run in 1 .. 60 do
                 let n, m, horizon = random.Next(2, 5), random.Next(1, 4), 60
                 let feedback, side = feedbacks[run % 3], sides[run / 3 % 3]
-                let menu = Problems.menu random n m 3
+                let policyClass = Problems.policyClass random n m 3
                 let mutable mixed, squared = 0.0, 0.0
                 let final =
-                    play (Nest.init (settings menu feedback side horizon)) horizon (fun _ -> outcome random n m) (SplitMix64(uint64 run))
+                    play (Nest.init (settings policyClass feedback side horizon)) horizon (fun _ -> outcome random n m) (SplitMix64(uint64 run))
                         (fun state _ _ next ->
                             Array.iteri2 (fun i before after ->
                                 let x, w = after - before, (weights state).[i]
                                 mixed <- mixed + w * x
                                 squared <- squared + w * x * x) (losses state) (losses next))
                 let eta = (rates final).Eta
-                let logN = NestRates.logComparators (Menu.size menu, (side <> SideExpert.None))
+                let logN = NestRates.logComparators (PolicyClass.size policyClass, (side <> SideExpert.None))
                 Expect.isTrue (mixed - Array.min (losses final) <= logN / eta + eta / 2.0 * squared + 1e-9) $"run {run}, {feedback}"
 
-        testCase "the driver agrees with the pure functions, and stops with the weights' law" <| fun () ->
+        testCase "the driver agrees with the pure functions, and stops with the weights' distribution" <| fun () ->
             let random = Random 37
             for state in warmStates random 60 do
                 let driver, source = Nest.run state, SplitMix64 5UL
                 let mutable value = state
-                let n, m = state.Settings.Menu.Stages, state.Settings.Menu.Bins
+                let n, m = state.Settings.PolicyClass.Stages, state.Settings.PolicyClass.Bins
                 for _ in 1 .. 20 do
                     let query = outcome random n m
                     driver.Begin source
@@ -217,9 +217,9 @@ let tests =
                 within 1e-7 driver.State.SideLoss value.SideLoss "side loss"
                 Expect.equal driver.State.Counts value.Counts "counts"
             // Stage by stage against the whole policy: both frequencies, within 5 standard errors.
-            let state = warm random (Menu.thresholds (4, 3)) Feedback.StagesRun SideExpert.Greedy 20 10
+            let state = warm random (PolicyClass.thresholds (4, 3)) Feedback.StagesRun SideExpert.Greedy 20 10
             let path, draws, source = [| 1; 2; 0; 1 |], 20000, SplitMix64 6UL
-            let law = Array.init 4 (gradedProbability Feedback.Returned (weights state) (stopStages state path))
+            let distribution = Array.init 4 (gradedProbability Feedback.Returned (weights state) (stopStages state path))
             let driver = Nest.run state
             let stepwise = Array.init draws (fun _ ->
                 driver.Begin source
@@ -231,7 +231,7 @@ let tests =
             for stops in [ stepwise; whole ] do
                 for k in 0 .. 3 do
                     let frequency = (stops |> Array.filter ((=) k) |> Array.length |> float) / float stops.Length
-                    within (5.0 * sqrt (law[k] * (1.0 - law[k]) / float stops.Length) + 1e-12) frequency law[k] $"stage {k}"
+                    within (5.0 * sqrt (distribution[k] * (1.0 - distribution[k]) / float stops.Length) + 1e-12) frequency distribution[k] $"stage {k}"
 
         testCase "a state survives JSON" <| fun () ->
             for state in warmStates (Random 38) 20 do
@@ -241,12 +241,12 @@ let tests =
         testCase "property 22: certificate A covers at all t and stays below Theorem 5, random and adversarial" <| fun () ->
             let n, m, horizon, delta, runs = 3, 3, 300, 0.1, 40
             for feedback, limit in [ Feedback.StagesRun, horizon; Feedback.Returned, horizon; Feedback.StagesRun, 0 ] do
-                let menu = Menu.thresholds (n, m)
+                let policyClass = PolicyClass.thresholds (n, m)
                 let mutable missed, above = 0, 0
                 for run in 1 .. runs do
                     let random, source = Random run, SplitMix64(uint64 run)
-                    let driver = Nest.run (Nest.init (settings menu feedback SideExpert.Greedy limit))
-                    let truth, index = Array.zeroCreate (Menu.size menu), MenuIndex menu
+                    let driver = Nest.run (Nest.init (settings policyClass feedback SideExpert.Greedy limit))
+                    let truth, index = Array.zeroCreate (PolicyClass.size policyClass), PolicyIndex policyClass
                     let mutable side, incurred, covered = 0.0, 0.0, true
                     for t in 1 .. horizon do
                         driver.Begin source
@@ -263,7 +263,7 @@ let tests =
                         driver.Observe(o, stop)
                         if range * (incurred - min side (Array.min truth)) > driver.CertificateA delta then covered <- false
                     if not covered then missed <- missed + 1
-                    let bound = Regret.nestHighProbability (feedback, n, Menu.size menu, true, horizon, range, delta)
+                    let bound = Regret.nestHighProbability (feedback, n, PolicyClass.size policyClass, true, horizon, range, delta)
                     if limit > 0 && driver.CertificateA delta > bound.Value then above <- above + 1
                 // P(Bin(40, .1) > 15) < 1e-5; with 4 delta = .4, P(Bin(40, .4) > 32) < 1e-6.
                 Expect.isTrue (missed <= 15) $"{feedback}: {missed} of {runs} missed"
@@ -273,14 +273,14 @@ let tests =
             let random = Random 39
             let mutable incurred, truth = 0.0, Array.zeroCreate 9
             let final =
-                play (Nest.init (settings (Menu.thresholds (3, 2)) Feedback.Full SideExpert.None 50)) 50 (fun _ -> outcome random 3 2) (SplitMix64 1UL)
+                play (Nest.init (settings (PolicyClass.thresholds (3, 2)) Feedback.Full SideExpert.None 50)) 50 (fun _ -> outcome random 3 2) (SplitMix64 1UL)
                     (fun state o stop _ ->
                         incurred <- incurred + Outcome.loss (o, stop, range)
                         stopStages state o.Bins |> Array.iteri (fun i k -> truth[i] <- truth[i] + Outcome.loss (o, k, range)))
             within 1e-9 (Nest.certificateA (final, 0.05)) (range * (incurred - Array.min truth)) "regret"
 
         testCase "bad settings are rejected" <| fun () ->
-            let good = settings (Menu.thresholds (3, 2)) Feedback.StagesRun SideExpert.None 10
+            let good = settings (PolicyClass.thresholds (3, 2)) Feedback.StagesRun SideExpert.None 10
             rejects (fun () -> Nest.init { good with Horizon = -1 } |> ignore) "negative horizon"
             rejects (fun () -> Nest.init { good with Range = 0.5 } |> ignore) "range below 1"
             rejects (fun () -> Nest.init { good with ContinueCosts = [| 0.1 |] } |> ignore) "costs"

@@ -13,27 +13,27 @@ let outcome (random: Random) n m =
 /// Range that covers `outcome`.
 let range = 1.3
 
-/// A menu of random rules, which has no order that an implementation might lean on.
-let menu (random: Random) n m rules =
-    Menu.create (n, m, Array.init rules (fun _ -> Array.init m (fun _ -> random.Next 2 = 0)))
+/// A policy class of random rules, which has no order that an implementation might lean on.
+let policyClass (random: Random) n m rules =
+    PolicyClass.create (n, m, Array.init rules (fun _ -> Array.init m (fun _ -> random.Next 2 = 0)))
 
-let settings menu feedback side horizon =
-    { Menu = menu
+let settings policyClass feedback side horizon =
+    { PolicyClass = policyClass
       Feedback = feedback
       Side = side
       Horizon = horizon
       Range = range
-      ContinueCosts = Array.create (menu.Stages - 1) 0.05
+      ContinueCosts = Array.create (policyClass.Stages - 1) 0.05
       Seed = 7UL }
 
-/// The stage at which each menu policy stops, policy by policy, then the side expert if there is one.
+/// The stage at which each policy class policy stops, policy by policy, then the side expert if there is one.
 let stopStages (state: NestState) (bins: int[]) =
-    let menu = state.Settings.Menu
+    let policyClass = state.Settings.PolicyClass
     let side = Nest.sidePolicy state
-    [| for i in 0 .. Menu.size menu - 1 do Reactive.stopStage (Menu.policy (menu, i), bins)
+    [| for i in 0 .. PolicyClass.size policyClass - 1 do Reactive.stopStage (PolicyClass.policy (policyClass, i), bins)
        if state.Settings.Side <> SideExpert.None then Reactive.stopStage (side, bins) |]
 
-/// Estimated losses of the menu policies, then of the side expert if there is one.
+/// Estimated losses of the policy class policies, then of the side expert if there is one.
 let losses (state: NestState) =
     if state.Settings.Side = SideExpert.None then state.Losses else Array.append state.Losses [| state.SideLoss |]
 

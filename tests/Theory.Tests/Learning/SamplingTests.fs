@@ -39,8 +39,8 @@ let tests =
             let stops = Seq.init draws (fun _ -> (TabularPlan.posteriorSample (counts, [| 0.0 |], source)).[0].[0]) |> Seq.filter id |> Seq.length
             within (5.0 * sqrt (0.1875 / float draws)) (float stops / float draws) 0.25 "frequency"
 
-        testCase "Dirichlet rows: with a single observed transition, the continuation value has law Beta(2, 1)" <| fun () ->
-            // Bins 0, 1; qualities known almost surely (mean 0 in bin 0, mean 1 in bin 1 of stage 2); Q = P(bin 1 | s) - cost has law
+        testCase "Dirichlet rows: with a single observed transition, the continuation value has distribution Beta(2, 1)" <| fun () ->
+            // Bins 0, 1; qualities known almost surely (mean 0 in bin 0, mean 1 in bin 1 of stage 2); Q = P(bin 1 | s) - cost has distribution
             // Beta(2, 1) after one transition 0 -> 1, so P(Q >= x) = 1 - x^2. The first stage's mean is pinned at x = 1/2.
             let counts = TabularCounts.create (2, 2)
             let pin k s mean =

@@ -5,8 +5,8 @@ open Expecto
 open OptimalStopping.Theory.Policies
 open Theory.Tests
 
-let private data = SyntheticLadder.continuous 3 300 51
-let private rows = SyntheticLadder.allRows data
+let private data = SyntheticCascade.continuous 3 300 51
+let private rows = SyntheticCascade.allRows data
 
 let private value lambda (o: ReplayOutcome) = Array.average o.Quality - lambda * Array.average o.Cost
 

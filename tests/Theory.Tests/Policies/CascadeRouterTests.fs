@@ -4,9 +4,9 @@ open System
 open System.Numerics
 open Expecto
 open OptimalStopping.Theory.Policies
-open Theory.Tests.SyntheticLadder
+open Theory.Tests.SyntheticCascade
 
-/// A ladder with answers, null confidences and missing stages.
+/// A cascade with answers, null confidences and missing stages.
 let private untidy n count seed =
     let data, random = continuous n count seed, Random seed
     let cost, confidence, quality = Array.copy data.Cost, Array.copy data.Confidence, Array.copy data.Quality
@@ -17,9 +17,9 @@ let private untidy n count seed =
                 cost[q * n + k] <- nan
                 quality[q * n + k] <- nan
                 confidence[q * n + k] <- nan
-    RecordedLadder.Create(count, n, cost, confidence, quality, Array.init (count * n) (fun _ -> random.Next 3), 0, [||])
+    RecordedCascade.Create(count, n, cost, confidence, quality, Array.init (count * n) (fun _ -> random.Next 3), 0, [||])
 
-let private known (estimates: RouterEstimates) (data: RecordedLadder) ran q =
+let private known (estimates: RouterEstimates) (data: RecordedCascade) ran q =
     let n = data.Stages
     let quality = Array.zeroCreate<float> n
     let worth = Array.zeroCreate<float> (RouterEstimates.Supermodels(n, ran))
@@ -85,7 +85,7 @@ let tests =
         }
         test "no confidence, no query and too many stages" {
             let n, count = 3, 40
-            let silent = RecordedLadder.Create(count, n, Array.init (count * n) (fun i -> float (1 + i % n)), Array.create (count * n) nan, Array.init (count * n) (fun i -> float ((i / 3 + i) % 2)))
+            let silent = RecordedCascade.Create(count, n, Array.init (count * n) (fun i -> float (1 + i % n)), Array.create (count * n) nan, Array.init (count * n) (fun i -> float ((i / 3 + i) % 2)))
             let family = CascadeRouting.fit (silent, allRows silent, [| 1.0; 0.1; 0.0 |])
             for policy in family.Policies do
                 Replay.run (policy, silent, allRows silent) |> ignore

@@ -7,7 +7,7 @@ open OptimalStopping.Theory.Policies
 open Theory.Tests
 
 /// AUC x 100 of a family on rows, between the cheapest and the best single model there.
-let private auc (data: RecordedLadder) (rows: int[]) (policies: IStoppingPolicy[]) =
+let private auc (data: RecordedCascade) (rows: int[]) (policies: IStoppingPolicy[]) =
     let outcomes = policies |> Array.map (fun p -> Replay.run (p, data, rows))
     let stages = [| 0 .. data.Stages - 1 |]
     let metrics =
@@ -18,14 +18,14 @@ let private auc (data: RecordedLadder) (rows: int[]) (policies: IStoppingPolicy[
             stages |> Array.map (fun k -> data.MeanQuality(rows, k)))
     100.0 * metrics.Auc
 
-let private split (data: RecordedLadder) train =
-    let rows = SyntheticLadder.allRows data
+let private split (data: RecordedCascade) train =
+    let rows = SyntheticCascade.allRows data
     rows[.. train - 1], rows[train ..]
 
 let tests =
     testList "PlannedFamily" [
         test "recall is better than every baseline on fresh queries" {
-            let data = SyntheticLadder.continuous 4 8000 21
+            let data = SyntheticCascade.continuous 4 8000 21
             let train, test = split data 4000
             let ours = auc data test (PlannedFamily.fit (data, train, ActionSet.Recall)).Family.Policies
             let lambdas = PlannedFamily.prices (data, train, 20)
@@ -40,20 +40,20 @@ let tests =
 
         for count in [ 2; 10; 100; 300 ] do
             test $"{count} training queries do no harm" {
-                let data = SyntheticLadder.continuous 4 4300 22
+                let data = SyntheticCascade.continuous 4 4300 22
                 let train, test = split data count
                 let plan = PlannedFamily.fit (data, train, ActionSet.Recall)
                 let ours = auc data test plan.Family.Policies
-                let mixture = auc data test (Baselines.mixtures data (SyntheticLadder.allRows data)).Policies
+                let mixture = auc data test (Baselines.mixtures data (SyntheticCascade.allRows data)).Policies
                 let slack = if count < 100 then 8.0 else 0.3
                 Expect.isTrue (ours >= mixture - slack) $"recall {ours}, mixture of single models {mixture}"
             }
 
         test "confidences that say nothing cost little" {
-            let full = SyntheticLadder.continuous 4 4300 23
+            let full = SyntheticCascade.continuous 4 4300 23
             let random = Random 24
             let noise = Array.init full.Cost.Length (fun _ -> random.NextDouble())
-            let data = RecordedLadder.Create(full.Queries, 4, full.Cost, noise, full.Quality)
+            let data = RecordedCascade.Create(full.Queries, 4, full.Cost, noise, full.Quality)
             let train, test = split data 300
             let ours = auc data test (PlannedFamily.fit (data, train, ActionSet.Recall)).Family.Policies
             let mixture = auc data test (Baselines.mixtures data train).Policies
@@ -61,8 +61,8 @@ let tests =
         }
 
         for stages in [ 1; 2; 3; 7; 10 ] do
-            test $"a ladder of {stages} stages" {
-                let data = SyntheticLadder.continuous stages 700 25
+            test $"a cascade of {stages} stages" {
+                let data = SyntheticCascade.continuous stages 700 25
                 let train, test = split data 400
                 for actions in [ ActionSet.Chain; ActionSet.Jump; ActionSet.Recall ] do
                     let plan = PlannedFamily.fit (data, train, actions)
@@ -72,18 +72,18 @@ let tests =
             }
 
         test "free models: with no cost anywhere there is one price, zero" {
-            let full = SyntheticLadder.continuous 3 300 26
-            let data = RecordedLadder.Create(300, 3, Array.create 900 0.0, full.Confidence, full.Quality)
-            let plan = PlannedFamily.fit (data, SyntheticLadder.allRows data, ActionSet.Recall)
-            Expect.equal plan.Family.Knob [| 0.0 |] "prices"
+            let full = SyntheticCascade.continuous 3 300 26
+            let data = RecordedCascade.Create(300, 3, Array.create 900 0.0, full.Confidence, full.Quality)
+            let plan = PlannedFamily.fit (data, SyntheticCascade.allRows data, ActionSet.Recall)
+            Expect.equal plan.Family.Parameter [| 0.0 |] "prices"
         }
 
         test "costs that vary per query and fractional quality" {
-            let full = SyntheticLadder.continuous 3 3000 27
+            let full = SyntheticCascade.continuous 3 3000 27
             let random = Random 28
             let cost = full.Cost |> Array.map (fun c -> c * (0.2 + 2.0 * random.NextDouble()))
             let quality = full.Quality |> Array.map (fun q -> 0.5 * q + 0.5 * random.NextDouble())
-            let data = RecordedLadder.Create(3000, 3, cost, full.Confidence, quality)
+            let data = RecordedCascade.Create(3000, 3, cost, full.Confidence, quality)
             let train, test = split data 1500
             let ours = auc data test (PlannedFamily.fit (data, train, ActionSet.Recall)).Family.Policies
             let mixture = auc data test (Baselines.mixtures data train).Policies
@@ -91,9 +91,9 @@ let tests =
         }
 
         test "many ties: confidences of three values" {
-            let full = SyntheticLadder.continuous 3 3000 29
+            let full = SyntheticCascade.continuous 3 3000 29
             let coarse = full.Confidence |> Array.map (fun c -> Math.Round(2.0 * c) / 2.0)
-            let data = RecordedLadder.Create(3000, 3, full.Cost, coarse, full.Quality)
+            let data = RecordedCascade.Create(3000, 3, full.Cost, coarse, full.Quality)
             let train, test = split data 1500
             let ours = auc data test (PlannedFamily.fit (data, train, ActionSet.Recall)).Family.Policies
             let mixture = auc data test (Baselines.mixtures data train).Policies
@@ -101,16 +101,16 @@ let tests =
         }
 
         test "operating points are in order of price and spread in cost" {
-            let data = SyntheticLadder.continuous 4 2000 30
-            let plan = PlannedFamily.fit (data, SyntheticLadder.allRows data, ActionSet.Recall)
-            Expect.equal plan.Family.Knob (Array.sortDescending plan.Family.Knob) "prices fall"
+            let data = SyntheticCascade.continuous 4 2000 30
+            let plan = PlannedFamily.fit (data, SyntheticCascade.allRows data, ActionSet.Recall)
+            Expect.equal plan.Family.Parameter (Array.sortDescending plan.Family.Parameter) "prices fall"
             let span = Array.max plan.HeldOutCost - Array.min plan.HeldOutCost
             let gaps = Array.pairwise plan.HeldOutCost |> Array.map (fun (a, b) -> abs (b - a))
             Expect.isTrue (Array.max gaps < 0.25 * span) $"largest gap {Array.max gaps} of {span}"
         }
 
         test "fewer than two queries are refused" {
-            let data = SyntheticLadder.continuous 2 5 31
+            let data = SyntheticCascade.continuous 2 5 31
             Close.rejects (fun () -> PlannedFamily.fit (data, [| 0 |], ActionSet.Recall) |> ignore) "one query"
         }
     ]

@@ -33,37 +33,37 @@ let private decisionsAreLegal (actions: ActionSet) (policy: IStoppingPolicy) sta
 let tests =
     testList "Planner" [
         for actions in allActions do
-            test $"{actions}: close to the exact optimum of small laws" {
+            test $"{actions}: close to the exact optimum of small distributions" {
                 for seed in 1 .. 3 do
-                    let law = SyntheticLadder.hiddenEase seed 3 3
-                    let data = SyntheticLadder.draw law 3 20_000 (100 + seed)
-                    let planner = Planner(data, SyntheticLadder.allRows data, actions, settings)
+                    let distribution = SyntheticCascade.hiddenEase seed 3 3
+                    let data = SyntheticCascade.draw distribution 3 20_000 (100 + seed)
+                    let planner = Planner(data, SyntheticCascade.allRows data, actions, settings)
                     for lambda in [ 0.0; 0.02; 0.08 ] do
-                        let best = (JointLaw.solve (law, lambda, actions)).Value
+                        let best = (JointDistribution.solve (distribution, lambda, actions)).Value
                         let plan = planner.Plan lambda
-                        let value = SyntheticLadder.exactValue law 3 lambda plan.Policy
+                        let value = SyntheticCascade.exactValue distribution 3 lambda plan.Policy
                         Expect.isTrue (value <= best + 1e-9) $"seed {seed}, lambda {lambda}: {value} above the optimum {best}"
                         Expect.isTrue (value >= best - 0.008) $"seed {seed}, lambda {lambda}: {value} far below {best}"
             }
 
             test $"{actions}: held-out cost and quality predict the exact ones" {
-                let law = SyntheticLadder.hiddenEase 5 3 3
-                let data = SyntheticLadder.draw law 3 20_000 6
-                let plan = Planner(data, SyntheticLadder.allRows data, actions, settings).Plan 0.03
-                let value = SyntheticLadder.exactValue law 3 0.03 plan.Policy
+                let distribution = SyntheticCascade.hiddenEase 5 3 3
+                let data = SyntheticCascade.draw distribution 3 20_000 6
+                let plan = Planner(data, SyntheticCascade.allRows data, actions, settings).Plan 0.03
+                let value = SyntheticCascade.exactValue distribution 3 0.03 plan.Policy
                 Close.within 0.01 (plan.HeldOutQuality - 0.03 * plan.HeldOutCost) value "value"
             }
 
             test $"{actions}: decisions are legal for any set of stages and any null confidence" {
-                let data = SyntheticLadder.continuous 4 400 1
-                let planner = Planner(data, SyntheticLadder.allRows data, actions, settings)
+                let data = SyntheticCascade.continuous 4 400 1
+                let planner = Planner(data, SyntheticCascade.allRows data, actions, settings)
                 for lambda in [ 0.0; 0.01; 0.1; 10.0 ] do
                     decisionsAreLegal actions (planner.Plan lambda).Policy 4
             }
 
             test $"{actions}: cost falls with lambda" {
-                let data = SyntheticLadder.continuous 4 3000 2
-                let planner = Planner(data, SyntheticLadder.allRows data, actions, settings)
+                let data = SyntheticCascade.continuous 4 3000 2
+                let planner = Planner(data, SyntheticCascade.allRows data, actions, settings)
                 let costs = [ 0.0; 0.01; 0.03; 0.1; 1.0 ] |> List.map (fun l -> (planner.Plan l).HeldOutCost)
                 for a, b in List.pairwise costs do
                     Expect.isTrue (b <= a * 1.01) $"cost {b} after {a}"
@@ -71,8 +71,8 @@ let tests =
             }
 
         test "more freedom earns no less: jump >= chain, recall >= jump on the training objective" {
-            let data = SyntheticLadder.continuous 4 4000 3
-            let rows = SyntheticLadder.allRows data
+            let data = SyntheticCascade.continuous 4 4000 3
+            let rows = SyntheticCascade.allRows data
             for lambda in [ 0.0; 0.01; 0.03; 0.1 ] do
                 let value actions =
                     let p = Planner(data, rows, actions, settings).Plan lambda
@@ -89,19 +89,19 @@ let tests =
             let right = Array.init count (fun _ -> if random.NextDouble() < 0.5 then 1.0 else 0.0)
             let quality = right |> Array.collect (fun r -> [| r; 0.1 |])
             let confidence = right |> Array.collect (fun r -> [| 0.5; (if r = 1.0 then 0.9 else 0.1) |])
-            let data = RecordedLadder.Create(count, n, Array.create (count * n) 1.0, confidence, quality)
-            let plan = Planner(data, SyntheticLadder.allRows data, ActionSet.Recall, settings).Plan 0.0
-            let outcome = Replay.run (plan.Policy, data, SyntheticLadder.allRows data)
+            let data = RecordedCascade.Create(count, n, Array.create (count * n) 1.0, confidence, quality)
+            let plan = Planner(data, SyntheticCascade.allRows data, ActionSet.Recall, settings).Plan 0.0
+            let outcome = Replay.run (plan.Policy, data, SyntheticCascade.allRows data)
             Expect.isTrue (Array.average outcome.Quality >= 0.5) "never worse than stage 0"
             let decision = plan.Policy.Decide(Observation(3u, ReadOnlySpan [| 0.5; 0.9 |]))
             Expect.equal decision (Decision.StopWith 0) "stage 1 says that stage 0 was right"
         }
 
         test "without any confidence the plan is a single model, the best for its price" {
-            let data0 = SyntheticLadder.continuous 3 500 7
+            let data0 = SyntheticCascade.continuous 3 500 7
             let data =
-                RecordedLadder.Create(500, 3, data0.Cost, Array.create 1500 nan, data0.Quality)
-            let rows = SyntheticLadder.allRows data
+                RecordedCascade.Create(500, 3, data0.Cost, Array.create 1500 nan, data0.Quality)
+            let rows = SyntheticCascade.allRows data
             let planner = Planner(data, rows, ActionSet.Recall, settings)
             for lambda in [ 0.0; 0.05; 0.2; 1.0 ] do
                 let outcome = Replay.run ((planner.Plan lambda).Policy, data, rows)
@@ -121,8 +121,8 @@ let tests =
             let cost = Array.concat (Array.replicate count [| 1.0; 1.0; 10.0 |])
             let answer = right |> Array.collect (fun r -> [| 0; (if r then 0 else 1); 2 |])
             let data =
-                RecordedLadder.Create(count, 3, cost, Array.create (count * 3) 0.5, quality, answer, 0, [||])
-            let rows = SyntheticLadder.allRows data
+                RecordedCascade.Create(count, 3, cost, Array.create (count * 3) 0.5, quality, answer, 0, [||])
+            let rows = SyntheticCascade.allRows data
             let plan = Planner(data, rows, ActionSet.Recall, settings).Plan 0.05
             let outcome = Replay.run (plan.Policy, data, rows)
             Close.within 1e-12 (Array.average outcome.Quality) 1.0 "quality"
@@ -136,8 +136,8 @@ let tests =
             let cost = Array.concat (Array.replicate count [| 1.0; 5.0 |])
             let context = hard |> Array.map (fun h -> if h then 7.0 else -2.0)
             let data =
-                RecordedLadder.Create(count, 2, cost, Array.create (count * 2) nan, quality, [||], 1, context)
-            let rows = SyntheticLadder.allRows data
+                RecordedCascade.Create(count, 2, cost, Array.create (count * 2) nan, quality, [||], 1, context)
+            let rows = SyntheticCascade.allRows data
             let plan = Planner(data, rows, ActionSet.Jump, settings).Plan 0.05
             let outcome = Replay.run (plan.Policy, data, rows)
             Expect.equal outcome.Stage (hard |> Array.map (fun h -> if h then 1 else 0)) "hard queries enter at the top"
@@ -145,13 +145,13 @@ let tests =
         }
 
         test "stages that are missing from some records are planned around" {
-            let full = SyntheticLadder.continuous 4 3000 9
+            let full = SyntheticCascade.continuous 4 3000 9
             let random = Random 10
             let missing =
                 Array.init (3000 * 4) (fun e -> e % 4 <> int (e / 4) % 4 && random.NextDouble() < 0.2)
             let hide (values: float[]) = Array.map2 (fun v m -> if m then nan else v) values missing
-            let data = RecordedLadder.Create(3000, 4, hide full.Cost, hide full.Confidence, hide full.Quality)
-            let rows = SyntheticLadder.allRows data
+            let data = RecordedCascade.Create(3000, 4, hide full.Cost, hide full.Confidence, hide full.Quality)
+            let rows = SyntheticCascade.allRows data
             for actions in allActions do
                 let plan = Planner(data, rows, actions, settings).Plan 0.02
                 let outcome = Replay.run (plan.Policy, data, rows)
@@ -163,8 +163,8 @@ let tests =
         }
 
         test "the same rows give the same decisions, whatever the threads" {
-            let data = SyntheticLadder.continuous 4 1000 11
-            let rows = SyntheticLadder.allRows data
+            let data = SyntheticCascade.continuous 4 1000 11
+            let rows = SyntheticCascade.allRows data
             let outcomes =
                 Array.Parallel.init 4 (fun _ ->
                     Replay.run ((Planner(data, rows, ActionSet.Recall, settings).Plan 0.02).Policy, data, rows))
@@ -173,8 +173,8 @@ let tests =
         }
 
         test "a decision allocates nothing" {
-            let data = SyntheticLadder.continuous 4 500 12
-            let rows = SyntheticLadder.allRows data
+            let data = SyntheticCascade.continuous 4 500 12
+            let rows = SyntheticCascade.allRows data
             let policy = (Planner(data, rows, ActionSet.Recall, settings).Plan 0.02).Policy
             let decide () =
                 let mutable sum = 0

@@ -14,16 +14,16 @@ type Chain = Chain of ChainModel
 type SmallChain = SmallChain of ChainModel
 /// A chain that obeys T1 and T2.
 type RegularChain = RegularChain of ChainModel
-/// The parts of a Markov ladder, for jumps, and a price.
-type MarkovLadder = MarkovLadder of parts: (float[] * float[][] * float[] * float[][][]) * lambda: float
-/// Any joint law of up to 3 stages and 3 bins, and a price.
-type AnyLaw = AnyLaw of JointLaw * lambda: float
+/// The parts of a Markov cascade, for jumps, and a price.
+type MarkovCascade = MarkovCascade of parts: (float[] * float[][] * float[] * float[][][]) * lambda: float
+/// Any joint distribution of up to 3 stages and 3 bins, and a price.
+type AnyDistribution = AnyDistribution of JointDistribution * lambda: float
 /// Independent boxes with costs above 0.
-type Boxes = Boxes of DiscreteLaw[] * costs: float[]
+type Boxes = Boxes of DiscreteDistribution[] * costs: float[]
 /// Numbers in [0,1], and a sample of at least two.
 type Unit = Unit of float
 type Sample = Sample of float[]
-type Laws = Laws of p: float[] * q: float[]
+type Distributions = Distributions of p: float[] * q: float[]
 /// A seed for whatever the property draws itself.
 type Seed = Seed of int
 
@@ -37,7 +37,7 @@ let private seeded (shape: Gen<'a>) (make: Random -> 'a -> 'b) : Arbitrary<'b> =
 
 let private pair a b = Gen.map2 (fun x y -> x, y) (Gen.choose a) (Gen.choose b)
 
-let randomLaw (random: Random) size : DiscreteLaw =
+let randomDistribution (random: Random) size : DiscreteDistribution =
     { Values = Array.init size (fun _ -> random.NextDouble()); Probabilities = ChainTests.randomSimplex random size }
 
 type Arbitraries =
@@ -45,14 +45,14 @@ type Arbitraries =
     static member SmallChain() =
         seeded (Gen.elements [ 1, 3; 2, 1; 2, 3; 2, 5; 3, 2; 3, 3; 4, 2 ]) (fun random (n, m) -> SmallChain(ChainTests.randomChain random n m))
     static member RegularChain() = seeded (pair (2, 4) (2, 4)) (fun random (n, m) -> RegularChain(ChainTests.regularChain random n m))
-    static member MarkovLadder() =
+    static member MarkovCascade() =
         seeded (Gen.elements [ 1, 3; 2, 3; 3, 2; 3, 3; 4, 2 ]) (fun random (n, m) ->
-            MarkovLadder(JumpTests.randomChain random n m, 0.5 * random.NextDouble()))
-    static member AnyLaw() =
-        seeded (pair (1, 3) (1, 3)) (fun random (n, m) -> AnyLaw(JointLawTests.randomLaw random n m, 0.6 * random.NextDouble()))
+            MarkovCascade(JumpTests.randomChain random n m, 0.5 * random.NextDouble()))
+    static member AnyDistribution() =
+        seeded (pair (1, 3) (1, 3)) (fun random (n, m) -> AnyDistribution(JointDistributionTests.randomDistribution random n m, 0.6 * random.NextDouble()))
     static member Boxes() =
         seeded (Gen.choose (1, 4)) (fun random n ->
-            Boxes(Array.init n (fun _ -> randomLaw random (random.Next(1, 4))), Array.init n (fun _ -> 0.005 + 0.4 * random.NextDouble())))
+            Boxes(Array.init n (fun _ -> randomDistribution random (random.Next(1, 4))), Array.init n (fun _ -> 0.005 + 0.4 * random.NextDouble())))
     static member Unit() =
         gen {
             let! x = Gen.choose (0, 1_000_000)
@@ -63,8 +63,8 @@ type Arbitraries =
         // Zeros and ties are common in the utilities that the statistics see.
         seeded (Gen.choose (2, 40)) (fun random size ->
             Sample(Array.init size (fun _ -> if random.Next 3 = 0 then 0.0 else Math.Round(random.NextDouble() - 0.4, random.Next(1, 4)))))
-    static member Laws() =
-        seeded (Gen.choose (1, 12)) (fun random size -> Laws(ChainTests.randomSimplex random size, ChainTests.randomSimplex random size))
+    static member Distributions() =
+        seeded (Gen.choose (1, 12)) (fun random size -> Distributions(ChainTests.randomSimplex random size, ChainTests.randomSimplex random size))
     static member Seed() = seeded (Gen.constant ()) (fun random () -> Seed(random.Next()))
 
 /// A run of the suite draws the same instances every time, so that a failure is the code's; TOOLKIT_FRESH_SEEDS=1 draws new ones.

@@ -47,7 +47,7 @@ let tests =
             if least > 2L then Expect.isTrue (radius (int least - 1) > epsilon) "one fewer is too few"
             Expect.isTrue (SampleComplexity.samplesForBernstein (1.0, 0.0, epsilon, delta) <= least) "no variance needs fewest"
 
-        property 30 "P29 the empirical best of a Bernoulli menu is eps-optimal at confidence 1 - 1e-9" <| fun (Seed seed) ->
+        property 30 "P29 the empirical best of a Bernoulli policy class is eps-optimal at confidence 1 - 1e-9" <| fun (Seed seed) ->
             let random, traces = Random seed, 400
             let means = Array.init (random.Next(2, 20)) (fun _ -> random.NextDouble())
             let observed = means |> Array.map (fun p -> Seq.init traces (fun _ -> if random.NextDouble() < p then 1.0 else 0.0) |> Seq.average)
@@ -55,32 +55,32 @@ let tests =
             let epsilon = SampleComplexity.epsilonFor (1.0, log (float means.Length), int64 traces, sure)
             atMost 0.0 (Array.max means - means[chosen]) epsilon "loss"
 
-        property 30 "P29b the menu certificate covers at confidence 1 - 1e-9" <| fun (Seed seed) ->
+        property 30 "P29b the policy class certificate covers at confidence 1 - 1e-9" <| fun (Seed seed) ->
             let random, traces = Random seed, 300
             let means = Array.init (random.Next(2, 10)) (fun _ -> 0.2 * random.NextDouble())
             let samples = means |> Array.map (fun p -> Array.init traces (fun _ -> if random.NextDouble() < p then 1.0 else 0.0))
             let averages = samples |> Array.map Array.average
             let variances = Array.map2 (fun (row: float[]) m -> (row |> Array.sumBy (fun x -> (x - m) * (x - m))) / float (traces - 1)) samples averages
             let chosen = averages |> Array.indexed |> Array.maxBy snd |> fst
-            atMost 1e-12 (Array.max means - means[chosen]) (SampleComplexity.menuCertificate (1.0, averages, variances, traces, sure)) "loss"
+            atMost 1e-12 (Array.max means - means[chosen]) (SampleComplexity.policyClassCertificate (1.0, averages, variances, traces, sure)) "loss"
 
         property 100 "P30 Hoeffding-Bentkus: P(p <= u) <= u at the edge of the null, by enumeration; monotone in the loss" <| fun (Unit a) (Unit u) (Seed seed) ->
             let alpha, count = within01 0.02 0.6 a, 5 + abs seed % 60
             let p k = RiskControl.hoeffdingBentkus (float k / float count, count, alpha)
-            let law k = MathNet.Numerics.Distributions.Binomial.PMF(alpha, count, k)
-            atMost 1e-9 (Seq.sum (seq { for k in 0 .. count do if p k <= u then law k })) u "valid"
+            let distribution k = MathNet.Numerics.Distributions.Binomial.PMF(alpha, count, k)
+            atMost 1e-9 (Seq.sum (seq { for k in 0 .. count do if p k <= u then distribution k })) u "valid"
             for k in 1 .. count do
                 atMost 1e-12 (p (k - 1)) (p k) "monotone"
 
         property 100 "P30b exact binomial: valid by enumeration, and never above Hoeffding-Bentkus" <| fun (Unit a) (Unit u) (Seed seed) ->
             let alpha, count = within01 0.02 0.6 a, 5 + abs seed % 60
             let p k = RiskControl.binomial (k, count, alpha)
-            let law k = MathNet.Numerics.Distributions.Binomial.PMF(alpha, count, k)
-            atMost 1e-9 (Seq.sum (seq { for k in 0 .. count do if p k <= u then law k })) u "valid"
+            let distribution k = MathNet.Numerics.Distributions.Binomial.PMF(alpha, count, k)
+            atMost 1e-9 (Seq.sum (seq { for k in 0 .. count do if p k <= u then distribution k })) u "valid"
             for k in 0 .. count do
                 atMost 1e-9 (p k) (RiskControl.hoeffdingBentkus (float k / float count, count, alpha)) "sharper"
 
-        property 200 "P30c fixed sequence: every p-value up to the choice passes, the next does not" <| fun (Laws(p, _)) (Unit d) ->
+        property 200 "P30c fixed sequence: every p-value up to the choice passes, the next does not" <| fun (Distributions(p, _)) (Unit d) ->
             let delta = within01 0.001 0.5 d
             let last = RiskControl.fixedSequence (p, delta)
             Expect.isTrue (p[.. last] |> Array.forall (fun x -> x <= delta)) "passed"
@@ -118,7 +118,7 @@ let tests =
             let loss = ChainModel.optimalValue model - ChainModel.value (model, ChainModel.policy (ChainModel.plan wrong))
             let errors = Array.map2 (Array.map2 (fun (a: float) b -> abs (a - b))) model.Means wrong.Means
             let marginals = ChainModel.occupancy (model, model.ContinueCosts |> Array.map (fun _ -> Array.create model.Initial.Length false))
-            let eces = Array.map2 (fun law error -> Array.map2 (*) law error |> Array.sum) marginals errors
+            let eces = Array.map2 (fun distribution error -> Array.map2 (*) distribution error |> Array.sum) marginals errors
             let kernelErrors = Array.map2 (fun p q -> Array.map2 (fun a b -> SpeculativeSampling.totalVariation (a, b)) p q |> Array.max) model.Kernels wrong.Kernels
             let bound = Miscalibration.valueLoss (Array.map Array.max errors, eces, kernelErrors, ChainModel.range model)
             atMost 1e-12 -loss 0.0 "no gain"

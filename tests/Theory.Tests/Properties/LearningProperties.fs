@@ -17,19 +17,19 @@ let private sure = 1e-9
 let private state seed =
     let random = Random seed
     let n, m = random.Next(1, 5), random.Next(1, 4)
-    let menu = Problems.menu random n m (random.Next(1, 4))
-    random, NestTests.warm random menu feedbacks[random.Next 3] sides[random.Next 3] (random.Next(0, 2) * 20) (random.Next 8)
+    let policyClass = Problems.policyClass random n m (random.Next(1, 4))
+    random, NestTests.warm random policyClass feedbacks[random.Next 3] sides[random.Next 3] (random.Next(0, 2) * 20) (random.Next 8)
 
-let private logN (s: NestSettings) = NestRates.logComparators (Menu.size s.Menu, (s.Side <> SideExpert.None))
+let private logN (s: NestSettings) = NestRates.logComparators (PolicyClass.size s.PolicyClass, (s.Side <> SideExpert.None))
 
-/// Plays NEST on a chain and hands over the driver, the realised regret (against the best of menu and side expert) and the
-/// expected regret to the menu after every query.
+/// Plays NEST on a chain and hands over the driver, the realised regret (against the best of policy class and side expert) and the
+/// expected regret to the policy class after every query.
 let private play (model: ChainModel) (settings: NestSettings) horizon seed (visit: NestRun -> float -> float -> int -> unit) =
     let environment = ChainMixture model :> IEnvironment
-    let menu = settings.Menu
+    let policyClass = settings.PolicyClass
     let driver = Nest.run (Nest.init settings)
     let queries, choices = SplitMix64(uint64 seed), SplitMix64(uint64 seed + 1UL)
-    let index, hindsight, values = MenuIndex menu, Array.zeroCreate (Menu.size menu), environment.MenuValues menu
+    let index, hindsight, values = PolicyIndex policyClass, Array.zeroCreate (PolicyClass.size policyClass), environment.ClassValues policyClass
     let n = environment.Stages
     let outcome = Outcome.empty n
     let rewards = Array.zeroCreate n
@@ -54,7 +54,7 @@ let private play (model: ChainModel) (settings: NestSettings) horizon seed (visi
         visit driver (best - earned) (float t * Array.max values - expected) t
 
 let private settingsFor (model: ChainModel) feedback side horizon =
-    { Menu = Menu.thresholds (model.Means.Length, model.Initial.Length)
+    { PolicyClass = PolicyClass.thresholds (model.Means.Length, model.Initial.Length)
       Feedback = feedback
       Side = side
       Horizon = horizon
@@ -64,7 +64,7 @@ let private settingsFor (model: ChainModel) feedback side horizon =
 
 let tests =
     testList "Learning" [
-        property 500 "P15 chain lemma: sum W_k/(W_>=k + gamma) <= min(n, ln(1 + 1/gamma))" <| fun (Laws(w, _)) (Unit g) ->
+        property 500 "P15 chain lemma: sum W_k/(W_>=k + gamma) <= min(n, ln(1 + 1/gamma))" <| fun (Distributions(w, _)) (Unit g) ->
             let n, gamma = float w.Length, 1e-5 + g
             let reaching = Array.scanBack (+) w 0.0
             atMost 1e-9 (Seq.sum (seq { for k in 0 .. w.Length - 1 -> w[k] / (reaching[k] + gamma) })) (min n (log (1.0 + 1.0 / gamma))) "chain"
@@ -80,15 +80,15 @@ let tests =
             let random = Random seed
             let rule () = Array.init 3 (fun _ -> random.Next 2 = 0)
             let a, b = rule (), rule ()
-            let weights (rules: bool[][]) = Nest.weights (NestTests.warm (Random seed) (Menu.create (2, 3, rules)) Feedback.StagesRun SideExpert.Greedy 20 0)
+            let weights (rules: bool[][]) = Nest.weights (NestTests.warm (Random seed) (PolicyClass.create (2, 3, rules)) Feedback.StagesRun SideExpert.Greedy 20 0)
             allWithin 1e-12 (weights [| a; b; b |]) [| 1.0 / 6.0; 1.0 / 6.0; 1.0 / 6.0; 0.5 |] "prior"
-            let twins = Nest.weights (NestTests.warm (Random seed) (Menu.create (2, 3, [| a; b; b |])) Feedback.StagesRun SideExpert.Greedy 20 9)
+            let twins = Nest.weights (NestTests.warm (Random seed) (PolicyClass.create (2, 3, [| a; b; b |])) Feedback.StagesRun SideExpert.Greedy 20 9)
             Expect.equal twins[1] twins[2] "twins"
 
         property 150 "P17 over the policy drawn, an estimated loss has mean loss o/(o + gamma)" <| fun (Seed seed) ->
             let random, state = state seed
-            let feedback, n = state.Settings.Feedback, state.Settings.Menu.Stages
-            let query = outcome random n state.Settings.Menu.Bins
+            let feedback, n = state.Settings.Feedback, state.Settings.PolicyClass.Stages
+            let query = outcome random n state.Settings.PolicyClass.Bins
             let w, stops = weights state, stopStages state query.Bins
             let mean = Array.zeroCreate w.Length
             for stop in Array.distinct stops do
@@ -102,7 +102,7 @@ let tests =
 
         property 150 "P18 an update touches exactly the policies that feedback lets it, whatever the unseen future" <| fun (Seed seed) ->
             let random, state = state seed
-            let n, m = state.Settings.Menu.Stages, state.Settings.Menu.Bins
+            let n, m = state.Settings.PolicyClass.Stages, state.Settings.PolicyClass.Bins
             let query, other = outcome random n m, outcome random n m
             let stops = stopStages state query.Bins
             let stop = stops[random.Next stops.Length]
@@ -122,8 +122,8 @@ let tests =
         property 60 "P19 Hedge: regret <= B sqrt(T ln N / 2) on every sequence" <| fun (Seed seed) ->
             let random = Random seed
             let n, m, horizon = random.Next(2, 4), random.Next(1, 4), 60
-            let menu = Menu.thresholds (n, m)
-            let mutable state, incurred = Hedge.init (menu, horizon, range), 0.0
+            let policyClass = PolicyClass.thresholds (n, m)
+            let mutable state, incurred = Hedge.init (policyClass, horizon, range), 0.0
             // The adversary knows the weights: of a few sharp outcomes it takes the one that hurts the mixture most against the leader.
             for _ in 1 .. horizon do
                 let candidates =
@@ -136,13 +136,13 @@ let tests =
                 let worst = candidates |> Array.maxBy (fun o -> loss o - Outcome.loss (o, (stopStages state o.Bins)[leader], range))
                 incurred <- incurred + loss worst
                 state <- Hedge.observe (state, worst, n - 1)
-            let bound = Regret.nest (Feedback.Full, n, log (float (Menu.size menu)), horizon, range)
+            let bound = Regret.nest (Feedback.Full, n, log (float (PolicyClass.size policyClass)), horizon, range)
             atMost 1e-9 (range * (incurred - Array.min (losses state))) bound.Value "regret"
 
         property 60 "P19b anytime Hedge: its bound at every t, T unknown" <| fun (Seed seed) ->
             let random = Random seed
             let n, m = 3, 2
-            let mutable state, incurred = Hedge.init (Menu.thresholds (n, m), 0, range), 0.0
+            let mutable state, incurred = Hedge.init (PolicyClass.thresholds (n, m), 0, range), 0.0
             for t in 1 .. 40 do
                 let good = if random.Next 2 = 0 then t % n else random.Next n
                 let o = { outcome random n m with Qualities = Array.init n (fun k -> if k = good then 1.0 else 0.0) }
@@ -154,11 +154,11 @@ let tests =
 
         property 60 "P20 the exponential-weights inequality on every run" <| fun (Seed seed) ->
             let random = Random seed
-            let menu = Problems.menu random (random.Next(2, 5)) (random.Next(1, 4)) 3
-            let start = Nest.init (settings menu feedbacks[random.Next 3] sides[random.Next 3] 30)
+            let policyClass = Problems.policyClass random (random.Next(2, 5)) (random.Next(1, 4)) 3
+            let start = Nest.init (settings policyClass feedbacks[random.Next 3] sides[random.Next 3] 30)
             let mutable mixed, squared = 0.0, 0.0
             let final =
-                Problems.play start 30 (fun _ -> outcome random menu.Stages menu.Bins) (SplitMix64(uint64 seed)) (fun state _ _ next ->
+                Problems.play start 30 (fun _ -> outcome random policyClass.Stages policyClass.Bins) (SplitMix64(uint64 seed)) (fun state _ _ next ->
                     Array.iteri2 (fun i before after ->
                         let x, w = after - before, (weights state).[i]
                         mixed <- mixed + w * x
@@ -170,7 +170,7 @@ let tests =
             if model.Means.Length > 1 then
                 let feedback, horizon = feedbacks[1 + seed % 2], 400
                 let settings = settingsFor model feedback SideExpert.None horizon
-                let bound = Regret.nestHighProbability (feedback, model.Means.Length, float (Menu.size settings.Menu), false, horizon, settings.Range, sure / 4.0)
+                let bound = Regret.nestHighProbability (feedback, model.Means.Length, float (PolicyClass.size settings.PolicyClass), false, horizon, settings.Range, sure / 4.0)
                 play model settings horizon seed (fun _ realised _ t -> if t = horizon then atMost 1e-9 realised bound.Value "Theorem 5")
 
         property 25 "P21b mean regret over seeds within Theorem 4" <| fun (Chain model) (Seed seed) ->
@@ -190,9 +190,9 @@ let tests =
 
         property 150 "P22b a bet's capital is a martingale: over the policy drawn, its mean factor is 1" <| fun (Seed seed) ->
             let random, state = state seed
-            let feedback, n = state.Settings.Feedback, state.Settings.Menu.Stages
+            let feedback, n = state.Settings.Feedback, state.Settings.PolicyClass.Stages
             if feedback <> Feedback.Full then
-                let query = outcome random n state.Settings.Menu.Bins
+                let query = outcome random n state.Settings.PolicyClass.Bins
                 let w, stops = weights state, stopStages state query.Bins
                 for j in 0 .. 2 do
                     let stake = (NestRates.stakes (NestTests.rates state).Gamma)[j]
@@ -231,7 +231,7 @@ let tests =
             atMost 1e-11 (ConfidenceBounds.klUpper (min p q, d)) (ConfidenceBounds.klUpper (max p q, d)) "in p"
             atMost 1e-11 (ConfidenceBounds.klUpper (p, min d e)) (ConfidenceBounds.klUpper (p, max d e)) "in e"
 
-        property 500 "P24 f -> mean f + psi(var f) is nondecreasing" <| fun (Laws(p, _)) (Seed seed) ->
+        property 500 "P24 f -> mean f + psi(var f) is nondecreasing" <| fun (Distributions(p, _)) (Seed seed) ->
             let random = Random seed
             let f = p |> Array.map (fun _ -> random.NextDouble())
             let g = f |> Array.map (fun x -> x + (1.0 - x) * random.NextDouble() * float (random.Next 2))
@@ -271,12 +271,12 @@ let tests =
         property 200 "P26 bounds rise with T, n and m, and per query they fall" <| fun (Seed seed) ->
             let random = Random seed
             let n, m, t = random.Next(2, 8), random.Next(2, 12), random.Next(100, 1_000_000)
-            let logMenu n m = SampleComplexity.logThresholdPolicies (n, m) + log 2.0
+            let logClassSize n m = SampleComplexity.logThresholdPolicies (n, m) + log 2.0
             let bounds: (int -> int -> int -> RegretBound) list =
                 [ for f in feedbacks do
-                      fun n m t -> Regret.nest (f, n, logMenu n m, t, 1.3)
-                      fun n m t -> Regret.nestAnytime (f, n, logMenu n m, t, 1.3)
-                      fun n m t -> Regret.nestHighProbability (f, n, exp (logMenu n m), true, t, 1.3, 0.05)
+                      fun n m t -> Regret.nest (f, n, logClassSize n m, t, 1.3)
+                      fun n m t -> Regret.nestAnytime (f, n, logClassSize n m, t, 1.3)
+                      fun n m t -> Regret.nestHighProbability (f, n, exp (logClassSize n m), true, t, 1.3, 0.05)
                   fun n m t -> Regret.optStop (n, m, t, 1.3)
                   fun n _ t -> Regret.ucb1 (n, t, 1.3) ]
             for bound in bounds do
@@ -297,9 +297,9 @@ let tests =
         property 200 "P27 lower bounds lie below upper bounds" <| fun (Seed seed) ->
             let random = Random seed
             let n, t = random.Next(2, 20), random.Next(1, 10_000_000)
-            let logMenu = SampleComplexity.logThresholdPolicies (n, 4)
+            let logClassSize = SampleComplexity.logThresholdPolicies (n, 4)
             for feedback in feedbacks do
-                let upper = (Regret.nest (feedback, n, logMenu, t, 1.0)).Value
+                let upper = (Regret.nest (feedback, n, logClassSize, t, 1.0)).Value
                 atMost 0.0 (Regret.lowerBound (n, t)) upper "any feedback"
                 if feedback <> Feedback.Full then atMost 0.0 (Regret.lowerBoundReturned (n, t)) upper "returned"
             // With contexts the comparator is the best reactive policy, which OptStop's theorem speaks of.
@@ -327,29 +327,29 @@ let tests =
         property 100 "P47 the masses of all stages are the whole weight" <| fun (Seed seed) ->
             let random = Random seed
             let n, m = random.Next(2, 5), random.Next(1, 4)
-            let menu = Problems.menu random n m (random.Next(1, 4))
-            let index, path = MenuIndex menu, Array.init n (fun _ -> random.Next m)
-            let weights = Array.init (Menu.size menu) (fun _ -> random.NextDouble())
-            let last = weights |> Array.indexed |> Array.sumBy (fun (i, w) -> if Reactive.stopStage (Menu.policy (menu, i), path) = n - 1 then w else 0.0)
+            let policyClass = Problems.policyClass random n m (random.Next(1, 4))
+            let index, path = PolicyIndex policyClass, Array.init n (fun _ -> random.Next m)
+            let weights = Array.init (PolicyClass.size policyClass) (fun _ -> random.NextDouble())
+            let last = weights |> Array.indexed |> Array.sumBy (fun (i, w) -> if Reactive.stopStage (PolicyClass.policy (policyClass, i), path) = n - 1 then w else 0.0)
             within 1e-9 (last + Seq.sum (seq { for k in 0 .. n - 2 -> index.Mass(weights, path, k) })) (Array.sum weights) "total"
 
         property 60 "P48 learners are values: they survive JSON, and the same state and source choose the same" <| fun (Seed seed) ->
             let random, nest = state seed
-            let menu = nest.Settings.Menu
+            let policyClass = nest.Settings.PolicyClass
             let back (x: 'a) : 'a =
                 match JsonSerializer.Deserialize(JsonSerializer.Serialize x, typeof<'a>) with
                 | null -> failtest "JSON null"
                 | it -> unbox it
             let source () = SplitMix64(uint64 seed)
             Expect.equal (Nest.choose (back nest, source ())) (Nest.choose (nest, source ())) "NEST"
-            let o = outcome random menu.Stages menu.Bins
-            let costs = Array.create (menu.Stages - 1) 0.05
+            let o = outcome random policyClass.Stages policyClass.Bins
+            let costs = Array.create (policyClass.Stages - 1) 0.05
             for rule in Enum.GetValues<TabularRule>() do
-                let learner = TabularLearner.observe (TabularLearner.init (rule, Feedback.Full, menu.Bins, costs, 100), o, menu.Stages - 1)
+                let learner = TabularLearner.observe (TabularLearner.init (rule, Feedback.Full, policyClass.Bins, costs, 100), o, policyClass.Stages - 1)
                 Expect.equal (TabularLearner.choose (back learner, source ())) (TabularLearner.choose (learner, source ())) $"{rule}"
-                let guard = Guard.observe (Guard.init (TabularLearner.init (rule, Feedback.Full, menu.Bins, costs, 100), range, 0.05), o, 0, Func<int, float>(fun _ -> 1e9))
+                let guard = Guard.observe (Guard.init (TabularLearner.init (rule, Feedback.Full, policyClass.Bins, costs, 100), range, 0.05), o, 0, Func<int, float>(fun _ -> 1e9))
                 Expect.equal (Guard.choose (back guard, source ())) (Guard.choose (guard, source ())) "guarded"
-            let ucb = Ucb1.observe (Ucb1.init (menu.Stages, range), o, 0)
+            let ucb = Ucb1.observe (Ucb1.init (policyClass.Stages, range), o, 0)
             Expect.equal (Ucb1.choose (back ucb)) (Ucb1.choose ucb) "UCB1"
             let generator = SplitMix64(uint64 seed)
             generator.NextDouble() |> ignore
@@ -357,9 +357,9 @@ let tests =
 
         property 60 "P49 observing changes no earlier state" <| fun (Seed seed) ->
             let random, nest = state seed
-            let menu = nest.Settings.Menu
+            let policyClass = nest.Settings.PolicyClass
             let before = JsonSerializer.Serialize nest
-            Nest.observe (nest, outcome random menu.Stages menu.Bins, random.Next menu.Stages) |> ignore
+            Nest.observe (nest, outcome random policyClass.Stages policyClass.Bins, random.Next policyClass.Stages) |> ignore
             Nest.choose (nest, SplitMix64 1UL) |> ignore
             Expect.equal (JsonSerializer.Serialize nest) before "unchanged"
 

@@ -37,17 +37,17 @@ let tests =
             speeds |> Array.pairwise |> Array.iteri (fun g (x, y) ->
                 if g + 1 <= best then atMost 1e-12 x y "rises before" else atMost 1e-12 y x "falls after")
 
-        property 300 "P34 accept or replace: the output law is p to 1e-12, acceptance = 1 - TV" <| fun (Laws(p, q)) ->
-            allWithin 1e-12 (SpeculativeSampling.outputLaw (p, q)) p "law"
+        property 300 "P34 accept or replace: the output distribution is p to 1e-12, acceptance = 1 - TV" <| fun (Distributions(p, q)) ->
+            allWithin 1e-12 (SpeculativeSampling.outputDistribution (p, q)) p "distribution"
             within 1e-12 (SpeculativeSampling.acceptanceRate (p, q)) (1.0 - SpeculativeSampling.totalVariation (p, q)) "acceptance"
             within 1e-9 (Array.sum (SpeculativeSampling.residual (p, q))) 1.0 "residual"
 
-        property 30 "P34b samples of accept or replace are within the TV radius at confidence 1 - 1e-9, through two levels" <| fun (Laws(p, q)) (Seed seed) ->
+        property 30 "P34b samples of accept or replace are within the TV radius at confidence 1 - 1e-9, through two levels" <| fun (Distributions(p, q)) (Seed seed) ->
             let random, draws = Random seed, 2000
-            let draw (law: float[]) =
+            let draw (distribution: float[]) =
                 let mutable u, i = random.NextDouble(), 0
-                while i < law.Length - 1 && u >= law[i] do
-                    u <- u - law[i]
+                while i < distribution.Length - 1 && u >= distribution[i] do
+                    u <- u - distribution[i]
                     i <- i + 1
                 i
             let step target drafts =
@@ -66,9 +66,9 @@ let tests =
             within 1e-9 rule.Rate (DraftLength.speedup (alpha, DraftLength.optimal (alpha, cost), cost)) "rate"
 
         property 60 "P35b seeing the drafter's confidence never loses against its mean" <| fun (Seed seed) (Unit c) ->
-            let law = randomLaw (Random seed) 3
-            let mean, cost = Array.map2 (*) law.Values law.Probabilities |> Array.sum, 0.05 + c
-            let rule = DraftStopping.optimal (law, cost, 12)
+            let distribution = randomDistribution (Random seed) 3
+            let mean, cost = Array.map2 (*) distribution.Values distribution.Probabilities |> Array.sum, 0.05 + c
+            let rule = DraftStopping.optimal (distribution, cost, 12)
             let fixedBest = Seq.max (seq { for g in 0 .. 12 -> DraftLength.speedup (mean, g, cost) })
             atMost 1e-9 fixedBest rule.Rate "rate"
 
@@ -89,7 +89,7 @@ let tests =
             let turned = Array.rev some
             within 1e-12 (PairedTests.signFlip (turned, 100, 1UL)).PValue (PairedTests.signFlip (some, 100, 1UL)).PValue "sign flip"
 
-        property 300 "P36c p <= BH <= Holm <= Bonferroni, and none exceeds 1" <| fun (Laws(p, _)) ->
+        property 300 "P36c p <= BH <= Holm <= Bonferroni, and none exceeds 1" <| fun (Distributions(p, _)) ->
             let holm, bonferroni, bh = MultipleTesting.holm p, MultipleTesting.bonferroni p, MultipleTesting.benjaminiHochberg p
             for i in 0 .. p.Length - 1 do
                 atMost 1e-12 p[i] bh[i] "p, BH"
@@ -149,9 +149,9 @@ let tests =
                 Expect.isTrue (abs e.HedgesGz < abs e.Dz) "shrinks"
                 within 1e-12 (e.HedgesGz / e.Dz) (1.0 - 3.0 / (4.0 * float (xs.Length - 1) - 1.0)) "J"
 
-        property 100 "P67 a law is carried through two levels of speculation unchanged" <| fun (Laws(p, q)) (Seed seed) ->
+        property 100 "P67 a distribution is carried through two levels of speculation unchanged" <| fun (Distributions(p, q)) (Seed seed) ->
             let draft = ChainTests.randomSimplex (Random seed) p.Length
-            // Level 1 drafts for level 2, whose output (law q) drafts for level 3.
-            let middle = SpeculativeSampling.outputLaw (q, draft)
-            allWithin 1e-12 (SpeculativeSampling.outputLaw (p, middle)) p "law"
+            // Level 1 drafts for level 2, whose output (distribution q) drafts for level 3.
+            let middle = SpeculativeSampling.outputDistribution (q, draft)
+            allWithin 1e-12 (SpeculativeSampling.outputDistribution (p, middle)) p "distribution"
     ]

@@ -18,7 +18,7 @@ let private allReactive n m =
 
 let private nondecreasing (xs: float[]) = xs |> Array.pairwise |> Array.forall (fun (a, b) -> a <= b + 1e-12)
 
-let private ofLadder (costs: float[], means: float[][], initial: float[], steps: float[][][]) lambda : ChainModel =
+let private ofCascade (costs: float[], means: float[][], initial: float[], steps: float[][][]) lambda : ChainModel =
     { Initial = initial; Kernels = steps; Means = means; ContinueCosts = costs[1..] |> Array.map (fun c -> lambda * c) }
 
 let tests =
@@ -54,16 +54,16 @@ let tests =
                   ContinueCosts = [| 0.03 + 0.36 * x |] }
             let best = ChainModel.optimalValue model
             Expect.isFalse (ThresholdForm.isThresholdOptimal model) "two-sided"
-            Expect.isTrue ((ChainMenus.bestThreshold model).Value < best - 1e-4) "threshold loses"
-            within 1e-12 (ChainMenus.bestInterval model).Value best "interval does not"
+            Expect.isTrue ((ChainPolicyClasses.bestThreshold model).Value < best - 1e-4) "threshold loses"
+            within 1e-12 (ChainPolicyClasses.bestInterval model).Value best "interval does not"
 
         property 300 "P06 best threshold <= best interval <= V*" <| fun (Chain model) ->
-            let threshold, interval = (ChainMenus.bestThreshold model).Value, (ChainMenus.bestInterval model).Value
+            let threshold, interval = (ChainPolicyClasses.bestThreshold model).Value, (ChainPolicyClasses.bestInterval model).Value
             atMost 1e-12 threshold interval "threshold, interval"
             atMost 1e-12 interval (ChainModel.optimalValue model) "interval, V*"
 
         property 300 "P06b under T1 and T2 the best threshold policy attains V*" <| fun (RegularChain model) ->
-            within 1e-12 (ChainMenus.bestThreshold model).Value (ChainModel.optimalValue model) "V*"
+            within 1e-12 (ChainPolicyClasses.bestThreshold model).Value (ChainModel.optimalValue model) "V*"
             within 1e-12 (ChainModel.value (model, Reactive.ofThresholds ((ChainModel.plan model).Thresholds, model.Initial.Length))) (ChainModel.optimalValue model) "the plan's thresholds"
 
         property 300 "P07 stop sets are nested and thresholds nonincreasing in lambda" <| fun (Chain model) (Unit low) (Unit more) ->
@@ -103,10 +103,10 @@ let tests =
                                        if stop[k].[s] <> (plan.D[k].[s] >= 0.0) then reached[k].[s] * abs plan.D[k].[s] })
             within 1e-12 loss byAdvantage "sum of |D|"
 
-        property 300 "P11 a reservation value solves E (X - z)^+ = cost, and falls with the cost" <| fun (Boxes(laws, costs)) ->
-            Array.iter2 (fun law cost ->
-                within 1e-12 (Pandora.expectedExcess (law, Pandora.reservation (law, cost))) cost "excess"
-                atMost 1e-12 (Pandora.reservation (law, 1.5 * cost)) (Pandora.reservation (law, cost)) "falls") laws costs
+        property 300 "P11 a reservation value solves E (X - z)^+ = cost, and falls with the cost" <| fun (Boxes(distributions, costs)) ->
+            Array.iter2 (fun distribution cost ->
+                within 1e-12 (Pandora.expectedExcess (distribution, Pandora.reservation (distribution, cost))) cost "excess"
+                atMost 1e-12 (Pandora.reservation (distribution, 1.5 * cost)) (Pandora.reservation (distribution, cost)) "falls") distributions costs
 
         property 200 "P11b closed forms: uniform and Bernoulli reservation values, Moser's recursion" <| fun (Unit c) (Unit p) ->
             let cost, p = 0.001 + c, 0.01 + 0.99 * p
@@ -116,27 +116,27 @@ let tests =
             within 1e-15 w[1] (0.5 - c) "last"
             within 1e-12 w[0] ((if w[1] >= 0.0 then (1.0 + w[1] * w[1]) / 2.0 else 0.5) - c) "w <- (1 + w^2)/2 - c"
 
-        property 300 "P12 with falling reservation values recall in order earns the Weitzman identity" <| fun (Boxes(laws, costs)) ->
-            let order = Array.zip laws costs |> Array.sortByDescending Pandora.reservation
-            let laws, costs = Array.map fst order, Array.map snd order
-            let inOrder = max 0.0 (Pandora.recallContinuation (laws, costs, 0, 0.0))
-            within 1e-12 (Pandora.weitzmanIdentity (laws, costs, 0.0)) inOrder "identity"
-            within 1e-12 (Pandora.indexPolicyValue (laws, costs, 0.0)) inOrder "index policy"
+        property 300 "P12 with falling reservation values recall in order earns the Weitzman identity" <| fun (Boxes(distributions, costs)) ->
+            let order = Array.zip distributions costs |> Array.sortByDescending Pandora.reservation
+            let distributions, costs = Array.map fst order, Array.map snd order
+            let inOrder = max 0.0 (Pandora.recallContinuation (distributions, costs, 0, 0.0))
+            within 1e-12 (Pandora.weitzmanIdentity (distributions, costs, 0.0)) inOrder "identity"
+            within 1e-12 (Pandora.indexPolicyValue (distributions, costs, 0.0)) inOrder "index policy"
 
-        property 300 "P12b with recall, y - Q_k(y) is nondecreasing: stopping is a threshold in the best answer" <| fun (Boxes(laws, costs)) (Unit a) (Unit b) ->
+        property 300 "P12b with recall, y - Q_k(y) is nondecreasing: stopping is a threshold in the best answer" <| fun (Boxes(distributions, costs)) (Unit a) (Unit b) ->
             let low, high = min a b, max a b
-            for opened in 0 .. laws.Length - 1 do
-                let gap y = y - Pandora.recallContinuation (laws, costs, opened, y)
+            for opened in 0 .. distributions.Length - 1 do
+                let gap y = y - Pandora.recallContinuation (distributions, costs, opened, y)
                 atMost 1e-12 (gap low) (gap high) "gap"
-                let sigma = Pandora.recallThreshold (laws, costs, opened)
+                let sigma = Pandora.recallThreshold (distributions, costs, opened)
                 if low > sigma + 1e-9 then Expect.isTrue (gap low >= 0.0) "stops above sigma"
                 if low < sigma - 1e-9 then Expect.isTrue (gap low <= 0.0) "goes on below sigma"
 
-        property 300 "P13 sigma_k >= z_{k+1}, with equality if sigma_{k+1} <= z_{k+1}" <| fun (Boxes(laws, costs)) ->
-            for opened in 0 .. laws.Length - 1 do
-                let sigma, z = Pandora.recallThreshold (laws, costs, opened), Pandora.reservation (laws[opened], costs[opened])
+        property 300 "P13 sigma_k >= z_{k+1}, with equality if sigma_{k+1} <= z_{k+1}" <| fun (Boxes(distributions, costs)) ->
+            for opened in 0 .. distributions.Length - 1 do
+                let sigma, z = Pandora.recallThreshold (distributions, costs, opened), Pandora.reservation (distributions[opened], costs[opened])
                 atMost 1e-9 z sigma "sigma >= z"
-                if opened = laws.Length - 1 || Pandora.recallThreshold (laws, costs, opened + 1) <= z then within 1e-9 sigma z "equal"
+                if opened = distributions.Length - 1 || Pandora.recallThreshold (distributions, costs, opened + 1) <= z then within 1e-9 sigma z "equal"
 
         property 200 "P14 two bins with the same mean and row are as good as one" <| fun (Chain model) (Unit share) ->
             let last = model.Initial.Length - 1
@@ -149,36 +149,36 @@ let tests =
                     Means = model.Means |> Array.map twice }
             within 1e-12 (ChainModel.optimalValue wider) (ChainModel.optimalValue model) "V*"
 
-        property 300 "P37 chain <= jump <= recall <= oracle, and value = quality - lambda cost" <| fun (AnyLaw(law, lambda)) ->
-            let solve actions = JointLaw.solve (law, lambda, actions)
+        property 300 "P37 chain <= jump <= recall <= oracle, and value = quality - lambda cost" <| fun (AnyDistribution(distribution, lambda)) ->
+            let solve actions = JointDistribution.solve (distribution, lambda, actions)
             let values = [ for a in [ ActionSet.Chain; ActionSet.Jump; ActionSet.Recall ] -> solve a ]
             for v in values do
                 within 1e-12 v.Value (v.Quality - lambda * v.Cost) "parts"
-            for a, b in List.pairwise ([ for v in values -> v.Value ] @ [ JointLaw.oracle (law, lambda) ]) do
+            for a, b in List.pairwise ([ for v in values -> v.Value ] @ [ JointDistribution.oracle (distribution, lambda) ]) do
                 atMost 1e-12 a b "nested"
 
-        property 200 "P38 every action set: value convex and nonincreasing, cost and quality nonincreasing in lambda" <| fun (AnyLaw(law, lambda)) ->
+        property 200 "P38 every action set: value convex and nonincreasing, cost and quality nonincreasing in lambda" <| fun (AnyDistribution(distribution, lambda)) ->
             for actions in [ ActionSet.Chain; ActionSet.Jump; ActionSet.Recall ] do
-                let at = [| for i in 0 .. 2 -> JointLaw.solve (law, lambda + 0.1 * float i, actions) |]
+                let at = [| for i in 0 .. 2 -> JointDistribution.solve (distribution, lambda + 0.1 * float i, actions) |]
                 for a, b in Array.pairwise at do
                     atMost 1e-12 b.Value a.Value "value"
                     atMost 1e-9 b.Cost a.Cost "cost"
                     atMost 1e-9 b.Quality a.Quality "quality"
                 atMost 1e-12 (2.0 * at[1].Value) (at[0].Value + at[2].Value) "convex"
 
-        property 200 "P39 the jump planner = the exact solver on Markov laws" <| fun (MarkovLadder(parts, lambda)) ->
-            let exact = JointLaw.solve (JumpTests.asJointLaw parts, lambda, ActionSet.Jump)
+        property 200 "P39 the jump planner = the exact solver on Markov distributions" <| fun (MarkovCascade(parts, lambda)) ->
+            let exact = JointDistribution.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Jump)
             let planned = (JumpModel.plan (JumpModel.ofChain parts, lambda)).Outcome
             within 1e-12 planned.Value exact.Value "value"
             within 1e-12 planned.Value (planned.Quality - lambda * planned.Cost) "parts"
 
-        property 200 "P40 the recall planner = the exact solver on Markov laws" <| fun (MarkovLadder(parts, lambda)) ->
-            let exact = JointLaw.solve (JumpTests.asJointLaw parts, lambda, ActionSet.Recall)
+        property 200 "P40 the recall planner = the exact solver on Markov distributions" <| fun (MarkovCascade(parts, lambda)) ->
+            let exact = JointDistribution.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Recall)
             within 1e-12 (Recall.plan (JumpModel.ofChain parts, lambda)).Outcome.Value exact.Value "value"
 
-        property 200 "P41 the chain planner = the exact solver on Markov laws" <| fun (MarkovLadder((costs, _, _, _) as parts, lambda)) ->
-            let exact = JointLaw.solve (JumpTests.asJointLaw parts, lambda, ActionSet.Chain)
-            within 1e-12 (ChainModel.optimalValue (ofLadder parts lambda) - lambda * costs[0]) exact.Value "value"
+        property 200 "P41 the chain planner = the exact solver on Markov distributions" <| fun (MarkovCascade((costs, _, _, _) as parts, lambda)) ->
+            let exact = JointDistribution.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Chain)
+            within 1e-12 (ChainModel.optimalValue (ofCascade parts lambda) - lambda * costs[0]) exact.Value "value"
 
         property 300 "P42 where D crosses once at every stage, the thresholds are the plan" <| fun (Chain model) ->
             let plan = ChainModel.plan model
@@ -186,16 +186,16 @@ let tests =
             if ThresholdForm.isThresholdOptimal model then within 1e-12 thresholds (ChainModel.optimalValue model) "V*"
             atMost 1e-12 thresholds (ChainModel.optimalValue model) "never above"
 
-        property 200 "P43 Weitzman's index = backward induction over every order of opening" <| fun (Boxes(laws, costs)) (Unit outside) ->
+        property 200 "P43 Weitzman's index = backward induction over every order of opening" <| fun (Boxes(distributions, costs)) (Unit outside) ->
             let rec value unopened best =
                 unopened
                 |> List.map (fun k ->
                     let rest = List.except [ k ] unopened
-                    Array.fold2 (fun sum x p -> sum + p * value rest (max best x)) -costs[k] laws[k].Values laws[k].Probabilities)
+                    Array.fold2 (fun sum x p -> sum + p * value rest (max best x)) -costs[k] distributions[k].Values distributions[k].Probabilities)
                 |> List.fold max best
-            let exact = value [ 0 .. laws.Length - 1 ] outside
-            within 1e-12 (Pandora.indexPolicyValue (laws, costs, outside)) exact "index"
-            within 1e-12 (Pandora.weitzmanIdentity (laws, costs, outside)) exact "identity"
+            let exact = value [ 0 .. distributions.Length - 1 ] outside
+            within 1e-12 (Pandora.indexPolicyValue (distributions, costs, outside)) exact "index"
+            within 1e-12 (Pandora.weitzmanIdentity (distributions, costs, outside)) exact "identity"
 
         property 300 "P44 looking one stage ahead: optimal in the monotone case, never better than V*" <| fun (Chain model) (Unit scale) ->
             let model = priced (3.0 * scale) model

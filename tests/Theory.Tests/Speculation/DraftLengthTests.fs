@@ -7,14 +7,14 @@ open Theory.Tests.Close
 
 let tests =
     testList "DraftLength" [
-        testCase "expected tokens: closed form, mean of their law, and the end alpha = 1" <| fun () ->
+        testCase "expected tokens: closed form, mean of their distribution, and the end alpha = 1" <| fun () ->
             for alpha in [ 0.0; 0.3; 0.8; 0.999 ] do
                 for g in [ 0; 1; 4; 20 ] do
                     let tokens = DraftLength.expectedTokens (alpha, g)
                     within 1e-10 tokens ((1.0 - alpha ** float (g + 1)) / (1.0 - alpha)) "closed form"
-                    let law = DraftLength.tokenLaw (alpha, g)
-                    within 1e-12 (Array.sum law) 1.0 "law"
-                    within 1e-12 (law |> Array.mapi (fun i p -> float (i + 1) * p) |> Array.sum) tokens "mean"
+                    let distribution = DraftLength.tokenDistribution (alpha, g)
+                    within 1e-12 (Array.sum distribution) 1.0 "distribution"
+                    within 1e-12 (distribution |> Array.mapi (fun i p -> float (i + 1) * p) |> Array.sum) tokens "mean"
             Expect.equal (DraftLength.expectedTokens (1.0, 7)) 8.0 "alpha = 1"
 
         testCase "property 33, Thm 12: optimal = argmax by scan, >= 1 iff alpha > c; the speed-up is unimodal" <| fun () ->

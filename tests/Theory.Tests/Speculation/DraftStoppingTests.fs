@@ -7,13 +7,13 @@ open Theory.Tests.Close
 
 /// What drafting one more token and then stopping optimally nets, E[tokens - rho cost], when the draft so far survives
 /// with probability `survival` and at most `left` more may be drafted: dynamic programming on histories.
-let rec private goOn (law: DiscreteLaw) c rho survival left =
+let rec private goOn (distribution: DiscreteDistribution) c rho survival left =
     Array.fold2 (fun sum a p ->
         let next = survival * a
-        sum + p * (next + (if left = 1 then 0.0 else max 0.0 (goOn law c rho next (left - 1)))))
-        (-rho * c) law.Values law.Probabilities
+        sum + p * (next + (if left = 1 then 0.0 else max 0.0 (goOn distribution c rho next (left - 1)))))
+        (-rho * c) distribution.Values distribution.Probabilities
 
-let private randomLaw (random: Random) size =
+let private randomDistribution (random: Random) size =
     { Values = Array.init size (fun _ -> 0.2 + 0.79 * random.NextDouble())
       Probabilities = ChainTests.randomSimplex random size }
 
@@ -22,17 +22,17 @@ let tests =
         testCase "property 35: the rate is the Dinkelbach root of the dynamic programme over all stopping rules" <| fun () ->
             let random = Random 111
             for _ in 1 .. 100 do
-                let law, c = randomLaw random 2, 0.05 + 0.4 * random.NextDouble()
-                let rule = DraftStopping.optimal (law, c, 10)
-                within 1e-9 (1.0 - rule.Rate + max 0.0 (goOn law c rule.Rate 1.0 10)) 0.0 "root"
+                let distribution, c = randomDistribution random 2, 0.05 + 0.4 * random.NextDouble()
+                let rule = DraftStopping.optimal (distribution, c, 10)
+                within 1e-9 (1.0 - rule.Rate + max 0.0 (goOn distribution c rule.Rate 1.0 10)) 0.0 "root"
 
         testCase "property 35: the threshold makes the decisions of the truncated dynamic programme" <| fun () ->
             let random = Random 112
             for _ in 1 .. 100 do
-                let law, c = randomLaw random 3, 0.05 + 0.3 * random.NextDouble()
-                let rule = DraftStopping.optimal (law, c, 6)
+                let distribution, c = randomDistribution random 3, 0.05 + 0.3 * random.NextDouble()
+                let rule = DraftStopping.optimal (distribution, c, 6)
                 for survival in 0.05 .. 0.1 .. 0.95 do
-                    let net = goOn law c rule.Rate survival 5
+                    let net = goOn distribution c rule.Rate survival 5
                     if abs net > 1e-9 then Expect.equal (survival > rule.Threshold) (net > 0.0) $"A = {survival}"
 
         testCase "constant acceptance: the rate is the best fixed length's speed-up, and its length" <| fun () ->
@@ -45,10 +45,10 @@ let tests =
         testCase "looking at the drafter's confidence never loses, and gains when it varies" <| fun () ->
             let random = Random 113
             for _ in 1 .. 50 do
-                let law, c = randomLaw random 3, 0.05 + 0.2 * random.NextDouble()
-                let mean = Pandora.expectedMaximum (law, 0.0)
+                let distribution, c = randomDistribution random 3, 0.05 + 0.2 * random.NextDouble()
+                let mean = Pandora.expectedMaximum (distribution, 0.0)
                 let fixedLength = DraftLength.speedup (mean, DraftLength.optimal (mean, c), c)
-                Expect.isTrue ((DraftStopping.optimal (law, c, 100)).Rate >= fixedLength - 1e-12) "at least"
+                Expect.isTrue ((DraftStopping.optimal (distribution, c, 100)).Rate >= fixedLength - 1e-12) "at least"
             let sharp = { Values = [| 0.1; 0.99 |]; Probabilities = [| 0.3; 0.7 |] }
             let mean = 0.3 * 0.1 + 0.7 * 0.99
             let blind = DraftLength.speedup (mean, DraftLength.optimal (mean, 0.1), 0.1)

@@ -22,15 +22,15 @@ let private step random p q = verify random p q (draw random q)
 
 let tests =
     testList "SpeculativeSampling" [
-        testCase "property 34 (i): the output law is p to 1e-12, acceptance = 1 - TV" <| fun () ->
+        testCase "property 34 (i): the output distribution is p to 1e-12, acceptance = 1 - TV" <| fun () ->
             let random = Random 131
             for _ in 1 .. 300 do
                 let size = 1 + random.Next 12
                 let p, q = ChainTests.randomSimplex random size, ChainTests.randomSimplex random size
-                allWithin 1e-12 (SpeculativeSampling.outputLaw (p, q)) p "identity"
+                allWithin 1e-12 (SpeculativeSampling.outputDistribution (p, q)) p "identity"
                 let distance = SpeculativeSampling.totalVariation (p, q)
                 within 1e-12 (SpeculativeSampling.acceptanceRate (p, q)) (1.0 - distance) "acceptance"
-                within 1e-12 (Array.sum (SpeculativeSampling.residual (p, q))) 1.0 "residual is a law"
+                within 1e-12 (Array.sum (SpeculativeSampling.residual (p, q))) 1.0 "residual is a distribution"
             Expect.equal (SpeculativeSampling.residual ([| 0.5; 0.5 |], [| 0.5; 0.5 |])) [| 0.5; 0.5 |] "p = q"
 
         testCase "property 34 (ii): sampled frequencies pass TV and Pearson's chi-square at 1e-6, two levels too" <| fun () ->

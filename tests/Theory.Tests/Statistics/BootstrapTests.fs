@@ -37,7 +37,7 @@ let tests =
             let point = Bootstrap.bcaMean (Array.create 9 0.5, 200, 0.95, 1UL)
             Expect.equal (point.Low, point.High) (0.5, 0.5) "interval"
 
-        testCase "coverage of the mean of a skewed law near its level" <| fun () ->
+        testCase "coverage of the mean of a skewed distribution near its level" <| fun () ->
             // 1,000 samples of 40 exponentials at nominal 95 %. BCa undercovers somewhat at this size and skewness; the bars,
             // five standard errors and more away, catch an interval of the wrong width or centre.
             let random = Random 17

@@ -1,4 +1,4 @@
-/// The promises of intervals and tests, tried by simulation or enumeration where no other test does: how often an
+/// The guarantees of intervals and tests, tried by simulation or enumeration where no other test does: how often an
 /// interval covers, how often a test rejects a true null. docs/self-checks.md says which check covers which function.
 module Theory.Tests.ErrorRatesTests
 

@@ -6,7 +6,7 @@ open Theory.Tests.Close
 
 let tests =
     testList "Power" [
-        testCase "d_z = 0.5 at level .05 and power .8 needs 32 pairs (R 4.2.2, power.t.test: 33.4 with the t law)" <| fun () ->
+        testCase "d_z = 0.5 at level .05 and power .8 needs 32 pairs (R 4.2.2, power.t.test: 33.4 with the t distribution)" <| fun () ->
             Expect.equal (Power.requiredPairs (0.5, 0.05, 0.8)) 32L "pairs"
             // scipy 1.10.1: norm.ppf(.975) + norm.ppf(.8) = 2.8015852181129683
             within 1e-9 (Power.minimalDetectableEffect (1.0, 1, 0.05, 0.8)) 2.8015852181129683 "sum of quantiles"

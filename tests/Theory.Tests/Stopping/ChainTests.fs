@@ -114,8 +114,8 @@ let tests =
 
         testCase "property 5: hopeless queries have value .600, the best threshold .570, the best interval .600" <| fun () ->
             within 1e-12 (ChainModel.optimalValue hopeless) 0.6 "V*"
-            within 1e-12 (ChainMenus.bestThreshold hopeless).Value 0.57 "threshold"
-            within 1e-12 (ChainMenus.bestInterval hopeless).Value 0.6 "interval"
+            within 1e-12 (ChainPolicyClasses.bestThreshold hopeless).Value 0.57 "threshold"
+            within 1e-12 (ChainPolicyClasses.bestInterval hopeless).Value 0.6 "interval"
             Expect.equal (ChainModel.policy (ChainModel.plan hopeless)) [| [| true; false; true |] |] "stop, continue, stop"
             Expect.isFalse (ThresholdForm.isThresholdOptimal hopeless) "not a threshold"
 
@@ -137,7 +137,7 @@ let tests =
             for i in 1 .. 1000 do
                 let n, m = random.Next(1, 4), random.Next(2, 5)
                 let model = if i % 2 = 0 then randomChain random n m else regularChain random n m
-                let threshold, interval = ChainMenus.bestThreshold model, ChainMenus.bestInterval model
+                let threshold, interval = ChainPolicyClasses.bestThreshold model, ChainPolicyClasses.bestInterval model
                 let optimum = ChainModel.optimalValue model
                 Expect.isTrue (threshold.Value <= interval.Value + 1e-12 && interval.Value <= optimum + 1e-12) "nested"
                 within 1e-12 (valueByPaths model threshold.Stop) threshold.Value "the policy returned attains its value"

@@ -12,8 +12,8 @@ let internal randomChain (random: Random) n m =
     ChainTests.randomSimplex random m,
     Array.init (n - 1) (fun _ -> Array.init m (fun _ -> ChainTests.randomSimplex random m))
 
-/// The same chain as a joint law: one atom per path.
-let internal asJointLaw (costs: float[], means: float[][], initial: float[], steps: float[][][]) =
+/// The same chain as a joint distribution: one atom per path.
+let internal asJointDistribution (costs: float[], means: float[][], initial: float[], steps: float[][][]) =
     let n, m = costs.Length, initial.Length
     let paths = Array.init (int (float m ** float n)) (fun a -> Array.init n (fun k -> (a / int (float m ** float k)) % m))
     let probability (s: int[]) = [ 1 .. n - 1 ] |> List.fold (fun p k -> p * steps[k - 1].[s[k - 1]].[s[k]]) initial[s[0]]
@@ -24,13 +24,13 @@ let internal asJointLaw (costs: float[], means: float[][], initial: float[], ste
 
 let tests =
     testList "Jump" [
-        testCase "the planner equals the exact solver on 1,000 Markov laws" <| fun () ->
+        testCase "the planner equals the exact solver on 1,000 Markov distributions" <| fun () ->
             let random = Random 21
             for i in 1 .. 1000 do
                 let chain = randomChain random (2 + i % 3) (2 + i % 2)
                 let lambda = 0.5 * random.NextDouble()
                 let planned = (JumpModel.plan (JumpModel.ofChain chain, lambda)).Outcome
-                let exact = JointLaw.solve (asJointLaw chain, lambda, ActionSet.Jump)
+                let exact = JointDistribution.solve (asJointDistribution chain, lambda, ActionSet.Jump)
                 within 1e-12 planned.Value exact.Value "value"
                 within 1e-9 planned.Quality exact.Quality "quality"
                 within 1e-9 planned.Cost exact.Cost "cost"
@@ -45,7 +45,7 @@ let tests =
                       Kernels = steps
                       Means = means
                       ContinueCosts = costs[1..] |> Array.map (fun c -> lambda * c) }
-                let exact = JointLaw.solve (asJointLaw (costs, means, initial, steps), lambda, ActionSet.Chain)
+                let exact = JointDistribution.solve (asJointDistribution (costs, means, initial, steps), lambda, ActionSet.Chain)
                 within 1e-12 (ChainModel.optimalValue model - lambda * costs[0]) exact.Value "value"
 
         testCase "tables: W = max(mu, Q) >= mu, actions follow the sign of D, last stage stops" <| fun () ->
@@ -86,7 +86,7 @@ let tests =
 
         testCase "bad models are rejected" <| fun () ->
             let costs, means, initial, steps = randomChain (Random 1) 3 2
-            rejects (fun () -> JumpModel.ofChain (costs, means, [| 0.5; 0.6 |], steps) |> ignore) "initial law"
+            rejects (fun () -> JumpModel.ofChain (costs, means, [| 0.5; 0.6 |], steps) |> ignore) "initial distribution"
             rejects (fun () -> JumpModel.ofChain (costs, means, initial, steps[..0]) |> ignore) "missing kernel"
             let model = JumpModel.ofChain (costs, means, initial, steps)
             rejects (fun () -> JumpModel.plan ({ model with Costs = [| 1.0; nan; 1.0 |] }, 0.1) |> ignore) "NaN cost"

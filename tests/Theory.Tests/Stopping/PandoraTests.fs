@@ -5,31 +5,31 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
-let private randomLaw (random: Random) size =
+let private randomDistribution (random: Random) size =
     { Values = Array.init size (fun _ -> random.NextDouble()); Probabilities = ChainTests.randomSimplex random size }
 
 /// Best value over all policies that may open the boxes in any order: backward induction over sets of unopened boxes.
-let private freeOrder (laws: DiscreteLaw[]) (costs: float[]) outside =
+let private freeOrder (distributions: DiscreteDistribution[]) (costs: float[]) outside =
     let rec value unopened best =
         unopened
         |> List.map (fun k ->
             let rest = List.except [ k ] unopened
-            Array.fold2 (fun sum x p -> sum + p * value rest (max best x)) -costs[k] laws[k].Values laws[k].Probabilities)
+            Array.fold2 (fun sum x p -> sum + p * value rest (max best x)) -costs[k] distributions[k].Values distributions[k].Probabilities)
         |> List.fold max best
-    value [ 0 .. laws.Length - 1 ] outside
+    value [ 0 .. distributions.Length - 1 ] outside
 
 let tests =
     testList "Pandora" [
         testCase "property 11: reservation values solve their equation; uniform and Bernoulli closed forms" <| fun () ->
             let random = Random 41
             for _ in 1 .. 500 do
-                let law, cost = randomLaw random (1 + random.Next 5), 0.001 + random.NextDouble()
-                within 1e-12 (Pandora.expectedExcess (law, Pandora.reservation (law, cost))) cost "E (X - z)^+ = cost"
+                let distribution, cost = randomDistribution random (1 + random.Next 5), 0.001 + random.NextDouble()
+                within 1e-12 (Pandora.expectedExcess (distribution, Pandora.reservation (distribution, cost))) cost "E (X - z)^+ = cost"
             for cost in [ 0.01; 0.125; 0.5; 0.8 ] do
                 within 1e-12 (Pandora.uniformExcess (Pandora.reservationUniform cost)) cost "uniform"
                 for p in [ 0.3; 1.0 ] do
-                    let law = { Values = [| 0.0; 1.0 |]; Probabilities = [| 1.0 - p; p |] }
-                    within 1e-12 (Pandora.reservationBernoulli (p, cost)) (Pandora.reservation (law, cost)) "Bernoulli"
+                    let distribution = { Values = [| 0.0; 1.0 |]; Probabilities = [| 1.0 - p; p |] }
+                    within 1e-12 (Pandora.reservationBernoulli (p, cost)) (Pandora.reservation (distribution, cost)) "Bernoulli"
 
         testCase "property 11: Moser 1/2, 5/8, 89/128 (and 1 - 2/n for large n)" <| fun () ->
             let uniform = Func<_, _> Pandora.uniformExcess
@@ -41,65 +41,65 @@ let tests =
         testCase "offers without recall are a jump-free chain: thresholds agree with the exact solver" <| fun () ->
             let random = Random 42
             for _ in 1 .. 200 do
-                let laws = Array.init 3 (fun _ -> randomLaw random 2)
+                let distributions = Array.init 3 (fun _ -> randomDistribution random 2)
                 let costs = Array.init 3 (fun _ -> 0.2 * random.NextDouble())
-                let means = laws |> Array.map (fun law -> Pandora.expectedMaximum (law, 0.0))
-                let excess = laws |> Array.map (fun law -> Func<_, _>(fun z -> Pandora.expectedExcess (law, z)))
+                let means = distributions |> Array.map (fun distribution -> Pandora.expectedMaximum (distribution, 0.0))
+                let excess = distributions |> Array.map (fun distribution -> Func<_, _>(fun z -> Pandora.expectedExcess (distribution, z)))
                 let w = Pandora.noRecallThresholds (means, excess, costs)
                 let chain =
-                    costs, laws |> Array.map (fun law -> law.Values), laws[0].Probabilities,
-                    Array.init 2 (fun k -> Array.create 2 laws[k + 1].Probabilities)
-                let exact = (JointLaw.solve (JumpTests.asJointLaw chain, 1.0, ActionSet.Chain)).Value
-                within 1e-12 (Pandora.expectedMaximum (laws[0], w[0]) - costs[0]) exact "value"
+                    costs, distributions |> Array.map (fun distribution -> distribution.Values), distributions[0].Probabilities,
+                    Array.init 2 (fun k -> Array.create 2 distributions[k + 1].Probabilities)
+                let exact = (JointDistribution.solve (JumpTests.asJointDistribution chain, 1.0, ActionSet.Chain)).Value
+                within 1e-12 (Pandora.expectedMaximum (distributions[0], w[0]) - costs[0]) exact "value"
 
         testCase "Weitzman 1979: index policy = identity = backward induction over all opening orders" <| fun () ->
             let random = Random 43
             for _ in 1 .. 300 do
                 let n = 1 + random.Next 4
-                let laws = Array.init n (fun _ -> randomLaw random (1 + random.Next 3))
+                let distributions = Array.init n (fun _ -> randomDistribution random (1 + random.Next 3))
                 let costs = Array.init n (fun _ -> 0.02 + 0.3 * random.NextDouble())
                 let outside = 0.4 * random.NextDouble()
-                let index = Pandora.indexPolicyValue (laws, costs, outside)
-                within 1e-12 index (freeOrder laws costs outside) "optimal"
-                within 1e-12 index (Pandora.weitzmanIdentity (laws, costs, outside)) "identity"
+                let index = Pandora.indexPolicyValue (distributions, costs, outside)
+                within 1e-12 index (freeOrder distributions costs outside) "optimal"
+                within 1e-12 index (Pandora.weitzmanIdentity (distributions, costs, outside)) "identity"
 
         testCase "property 12: with z decreasing, recall in order = the Weitzman identity" <| fun () ->
             let random = Random 44
             for _ in 1 .. 200 do
                 let boxes =
-                    Array.init 3 (fun _ -> let law = randomLaw random 3 in law, 0.02 + 0.2 * random.NextDouble())
+                    Array.init 3 (fun _ -> let distribution = randomDistribution random 3 in distribution, 0.02 + 0.2 * random.NextDouble())
                     |> Array.sortByDescending Pandora.reservation
-                let laws, costs = Array.map fst boxes, Array.map snd boxes
-                let ordered = max 0.1 (Pandora.recallContinuation (laws, costs, 0, 0.1))
-                within 1e-12 ordered (Pandora.weitzmanIdentity (laws, costs, 0.1)) "identity"
+                let distributions, costs = Array.map fst boxes, Array.map snd boxes
+                let ordered = max 0.1 (Pandora.recallContinuation (distributions, costs, 0, 0.1))
+                within 1e-12 ordered (Pandora.weitzmanIdentity (distributions, costs, 0.1)) "identity"
 
         testCase "independent signals: jump with recall as a planner = the exact solver, and >= no recall" <| fun () ->
             let random = Random 45
             for _ in 1 .. 100 do
-                let laws = Array.init 3 (fun _ -> randomLaw random 3)
+                let distributions = Array.init 3 (fun _ -> randomDistribution random 3)
                 let costs = Array.init 3 (fun _ -> 0.2 * random.NextDouble())
                 let chain =
-                    costs, laws |> Array.map (fun law -> law.Values), laws[0].Probabilities,
-                    Array.init 2 (fun k -> Array.create 3 laws[k + 1].Probabilities)
-                let value actions = (JointLaw.solve (JumpTests.asJointLaw chain, 1.0, actions)).Value
+                    costs, distributions |> Array.map (fun distribution -> distribution.Values), distributions[0].Probabilities,
+                    Array.init 2 (fun k -> Array.create 3 distributions[k + 1].Probabilities)
+                let value actions = (JointDistribution.solve (JumpTests.asJointDistribution chain, 1.0, actions)).Value
                 within 1e-12 (Recall.plan (JumpModel.ofChain chain, 1.0)).Outcome.Value (value ActionSet.Recall) "planner"
                 Expect.isTrue (value ActionSet.Recall >= value ActionSet.Chain - 1e-12) "recall helps"
 
         testCase "property 13: sigma_k >= z_{k+1}, equal when sigma_{k+1} <= z_{k+1}; y - Q_k(y) non-decreasing" <| fun () ->
             let random = Random 46
             for _ in 1 .. 100 do
-                let laws = Array.init 4 (fun _ -> randomLaw random 2)
+                let distributions = Array.init 4 (fun _ -> randomDistribution random 2)
                 let costs = Array.init 4 (fun _ -> 0.02 + 0.2 * random.NextDouble())
-                let sigma = Array.init 4 (fun k -> Pandora.recallThreshold (laws, costs, k))
-                let z = Array.init 4 (fun k -> Pandora.reservation (laws[k], costs[k]))
+                let sigma = Array.init 4 (fun k -> Pandora.recallThreshold (distributions, costs, k))
+                let z = Array.init 4 (fun k -> Pandora.reservation (distributions[k], costs[k]))
                 for k in 0 .. 3 do
                     Expect.isTrue (sigma[k] >= z[k] - 1e-9) "sigma >= z of the next box"
                     if k = 3 || sigma[k + 1] <= z[k] then within 1e-9 sigma[k] z[k] "equality"
-                    let gaps = [| for y in 0.0 .. 0.1 .. 1.0 -> y - Pandora.recallContinuation (laws, costs, k, y) |]
+                    let gaps = [| for y in 0.0 .. 0.1 .. 1.0 -> y - Pandora.recallContinuation (distributions, costs, k, y) |]
                     Expect.isTrue (Array.pairwise gaps |> Array.forall (fun (a, b) -> a <= b + 1e-12)) "monotone"
 
         testCase "bad boxes are rejected" <| fun () ->
-            let law = { Values = [| 1.0 |]; Probabilities = [| 1.0 |] }
-            rejects (fun () -> Pandora.reservation (law, 0.0) |> ignore) "free box"
-            rejects (fun () -> Pandora.reservation ({ law with Probabilities = [| 0.9 |] }, 0.1) |> ignore) "mass"
+            let distribution = { Values = [| 1.0 |]; Probabilities = [| 1.0 |] }
+            rejects (fun () -> Pandora.reservation (distribution, 0.0) |> ignore) "free box"
+            rejects (fun () -> Pandora.reservation ({ distribution with Probabilities = [| 0.9 |] }, 0.1) |> ignore) "mass"
     ]

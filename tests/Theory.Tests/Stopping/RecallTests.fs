@@ -8,13 +8,13 @@ open Theory.Tests.JumpTests
 
 let tests =
     testList "Recall" [
-        testCase "the planner equals the exact solver with all signals in its state, on 1,000 Markov laws" <| fun () ->
+        testCase "the planner equals the exact solver with all signals in its state, on 1,000 Markov distributions" <| fun () ->
             let random = Random 31
             for i in 1 .. 1000 do
                 let chain = randomChain random (2 + i % 3) (2 + i % 2)
                 let lambda = 0.5 * random.NextDouble()
                 let planned = (Recall.plan (JumpModel.ofChain chain, lambda)).Outcome
-                let exact = JointLaw.solve (asJointLaw chain, lambda, ActionSet.Recall)
+                let exact = JointDistribution.solve (asJointDistribution chain, lambda, ActionSet.Recall)
                 within 1e-12 planned.Value exact.Value "value"
                 within 1e-9 planned.Cost exact.Cost "cost"
 

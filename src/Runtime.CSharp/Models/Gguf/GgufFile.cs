@@ -54,13 +54,13 @@ internal sealed partial class GgufFile : ITensorFile
     }
 
     /// <summary>A text of the header.</summary>
-    public string Text(string key) => Get(key, "a text") as string ?? throw Fault(key, "a text", "another value");
+    public string Text(string key) => Get(key, "a text") as string ?? throw Error(key, "a text", "another value");
 
     /// <summary>A whole number of the header, in a range.</summary>
     public long Integer(string key, long min, long max)
     {
         string expected = $"a whole number from {min} to {max}";
-        return Get(key, expected) is long value && value >= min && value <= max ? value : throw Fault(key, expected, Show(_metadata[key]));
+        return Get(key, expected) is long value && value >= min && value <= max ? value : throw Error(key, expected, Show(_metadata[key]));
     }
 
     /// <summary>A number of the header, in a range.</summary>
@@ -68,19 +68,19 @@ internal sealed partial class GgufFile : ITensorFile
     {
         string expected = FormattableString.Invariant($"a number from {min} to {max}");
         double value = Get(key, expected) switch { long whole => whole, double real => real, _ => double.NaN };
-        return value >= min && value <= max ? value : throw Fault(key, expected, Show(_metadata[key]));
+        return value >= min && value <= max ? value : throw Error(key, expected, Show(_metadata[key]));
     }
 
     /// <summary>An array of the header whose elements are all of one kind.</summary>
     public T[] Array<T>(string key)
     {
         string expected = typeof(T) == typeof(string) ? "an array of texts" : "an array of whole numbers";
-        return Get(key, expected) is object[] values && values.All(value => value is T) ? [.. values.Cast<T>()] : throw Fault(key, expected, Show(_metadata[key]));
+        return Get(key, expected) is object[] values && values.All(value => value is T) ? [.. values.Cast<T>()] : throw Error(key, expected, Show(_metadata[key]));
     }
 
     public bool Has(string key) => _metadata.ContainsKey(key);
 
-    public ToolkitException Fault(string key, string expected, string got) => new($"{_file}: {key}: expected {expected}, got {got}");
+    public ToolkitException Error(string key, string expected, string got) => new($"{_file}: {key}: expected {expected}, got {got}");
 
     public float[] ReadFloats(TensorEntry entry)
     {
@@ -169,34 +169,34 @@ internal sealed partial class GgufFile : ITensorFile
         return bytes;
     }
 
-    private object Get(string key, string expected) => _metadata.TryGetValue(key, out object? value) ? value : throw Fault(key, expected, "nothing");
+    private object Get(string key, string expected) => _metadata.TryGetValue(key, out object? value) ? value : throw Error(key, expected, "nothing");
 
     private static string Show(object value) => value is object[] list ? $"an array of {list.Length}" : Convert.ToString(value, CultureInfo.InvariantCulture)!;
 
     private void ReadHeader(GgufReader reader)
     {
-        if (reader.UInt32("magic") != 0x46554747) throw reader.Fault("magic", "GGUF", "something else");
+        if (reader.UInt32("magic") != 0x46554747) throw reader.Error("magic", "GGUF", "something else");
         uint version = reader.UInt32("version");
-        if (version is not (2 or 3)) throw reader.Fault("version", "2 or 3", $"{version}");
+        if (version is not (2 or 3)) throw reader.Error("version", "2 or 3", $"{version}");
         int tensors = reader.Count("tensor count", 8, MostTensors), keys = reader.Count("key count", 8, MostKeys);
         for (int i = 0; i < keys; i++)
         {
             string key = reader.Text("key");
-            if (!_metadata.TryAdd(key, reader.Value(key))) throw reader.Fault(key, "each key once", "it twice");
+            if (!_metadata.TryAdd(key, reader.Value(key))) throw reader.Error(key, "each key once", "it twice");
         }
-        if (Text("general.architecture") is not "qwen3" and var other) throw Fault("general.architecture", "qwen3", $"'{other}'");
+        if (Text("general.architecture") is not "qwen3" and var other) throw Error("general.architecture", "qwen3", $"'{other}'");
         long alignment = Has("general.alignment") ? Integer("general.alignment", 8, 1 << 16) : 32;
         var found = new List<(string Name, uint Type, long[] Shape, ulong Offset)>();
         for (int i = 0; i < tensors; i++)
         {
             string name = reader.Text("tensor name");
             uint dimensions = reader.UInt32(name);
-            if (dimensions is 0 or > 4) throw reader.Fault(name, "1 to 4 dimensions", $"{dimensions}");
+            if (dimensions is 0 or > 4) throw reader.Error(name, "1 to 4 dimensions", $"{dimensions}");
             var shape = new long[dimensions];
             for (int d = shape.Length - 1; d >= 0; d--) // the fastest-varying extent comes first here
             {
                 ulong extent = reader.UInt64(name);
-                if (extent is 0 or > int.MaxValue) throw reader.Fault(name, $"an extent of 1 to {int.MaxValue}", $"{extent}");
+                if (extent is 0 or > int.MaxValue) throw reader.Error(name, $"an extent of 1 to {int.MaxValue}", $"{extent}");
                 shape[d] = (long)extent;
             }
             found.Add((name, reader.UInt32(name), shape, reader.UInt64(name)));
@@ -210,13 +210,13 @@ internal sealed partial class GgufFile : ITensorFile
                 0 => 4 * count,
                 1 or 30 => 2 * count,
                 8 when shape[^1] % BlockValues == 0 => count / BlockValues * BlockBytes,
-                8 => throw Fault(name, $"rows of a multiple of {BlockValues} values in Q8_0", $"{shape[^1]}"),
-                _ => throw Fault(name, "F32 (0), F16 (1), Q8_0 (8) or BF16 (30)", $"type {type}"),
+                8 => throw Error(name, $"rows of a multiple of {BlockValues} values in Q8_0", $"{shape[^1]}"),
+                _ => throw Error(name, "F32 (0), F16 (1), Q8_0 (8) or BF16 (30)", $"type {type}"),
             };
-            if (offset % (ulong)alignment != 0) throw Fault(name, $"an offset that is a multiple of {alignment}", $"{offset}");
+            if (offset % (ulong)alignment != 0) throw Error(name, $"an offset that is a multiple of {alignment}", $"{offset}");
             if ((UInt128)offset + bytes > (UInt128)Math.Max(0, reader.Length - start))
-                throw Fault(name, $"{bytes} bytes at offset {offset} of {Math.Max(0, reader.Length - start)}", "the end of the file");
-            if (start + (long)offset < end) throw Fault(name, $"a tensor from offset {end - start} on", $"one that overlaps at {offset}");
+                throw Error(name, $"{bytes} bytes at offset {offset} of {Math.Max(0, reader.Length - start)}", "the end of the file");
+            if (start + (long)offset < end) throw Error(name, $"a tensor from offset {end - start} on", $"one that overlaps at {offset}");
             end = start + (long)offset + (long)bytes;
             AddEntry(name, type, shape, start + (long)offset, (long)count);
         }
@@ -226,11 +226,11 @@ internal sealed partial class GgufFile : ITensorFile
     {
         string name = HuggingFaceName(ggufName);
         // These names are this reader's own, for the scales of Q8_0 tensors.
-        if (name.EndsWith("_scale", StringComparison.Ordinal)) throw Fault(ggufName, "a name that does not end in _scale", "one that does");
+        if (name.EndsWith("_scale", StringComparison.Ordinal)) throw Error(ggufName, "a name that does not end in _scale", "one that does");
         bool blocks = type == 8, matrix = blocks && shape.Length == 2 && name != "model.embed_tokens.weight";
         TensorType kept = matrix ? TensorType.I8 : type switch { 1 => TensorType.F16, 30 => TensorType.BF16, _ => TensorType.F32 };
         if (blocks) _blocks.Add(name);
-        if (!_entries.TryAdd(name, new TensorEntry(_file, name, kept, shape, offset, count * SafeTensors.SizeOf(kept)))) throw Fault(ggufName, "each tensor once", "it twice");
+        if (!_entries.TryAdd(name, new TensorEntry(_file, name, kept, shape, offset, count * SafeTensors.SizeOf(kept)))) throw Error(ggufName, "each tensor once", "it twice");
         if (matrix) _entries.Add(name + "_scale", new TensorEntry(_file, name + "_scale", TensorType.F32, [shape[0], 1], offset, 4 * shape[0]));
     }
 

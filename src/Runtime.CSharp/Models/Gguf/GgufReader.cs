@@ -18,7 +18,7 @@ internal sealed class GgufReader(string file, Stream stream)
 
     public long Length { get; } = stream.Length;
 
-    public ToolkitException Fault(string what, string expected, string got) =>
+    public ToolkitException Error(string what, string expected, string got) =>
         new($"{file}: offset {Position}: {what}: expected {expected}, got {got}");
 
     public uint UInt32(string what)
@@ -37,7 +37,7 @@ internal sealed class GgufReader(string file, Stream stream)
     public int Count(string what, int bytesEach, int most)
     {
         ulong count = UInt64(what), room = (ulong)Math.Min((Length - Position) / bytesEach, most);
-        return count <= room ? (int)count : throw Fault(what, $"at most {room}", $"{count}");
+        return count <= room ? (int)count : throw Error(what, $"at most {room}", $"{count}");
     }
 
     public string Text(string what)
@@ -53,7 +53,7 @@ internal sealed class GgufReader(string file, Stream stream)
         uint type = UInt32(key);
         if (type != 9) return Scalar(key, type);
         uint element = UInt32(key);
-        if (element == 9) throw Fault(key, "an array of plain values", "an array of arrays");
+        if (element == 9) throw Error(key, "an array of plain values", "an array of arrays");
         var values = new object[Count(key, Size(key, element), LongestArray)];
         for (int i = 0; i < values.Length; i++) values[i] = Scalar(key, element);
         return values;
@@ -86,13 +86,13 @@ internal sealed class GgufReader(string file, Stream stream)
         2 or 3 => 2,
         4 or 5 or 6 => 4,
         8 or 10 or 11 or 12 => 8,
-        _ => throw Fault(key, "a value type of 0 to 12", $"{type}"),
+        _ => throw Error(key, "a value type of 0 to 12", $"{type}"),
     };
 
     private void Read(string what, Span<byte> target)
     {
         int got = stream.ReadAtLeast(target, target.Length, throwOnEndOfStream: false);
         Position += got;
-        if (got < target.Length) throw Fault(what, $"{target.Length - got} more bytes", "the end of the file");
+        if (got < target.Length) throw Error(what, $"{target.Length - got} more bytes", "the end of the file");
     }
 }

@@ -1,0 +1,93 @@
+namespace OptimalStopping.Reports
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Text
+open System.Text.RegularExpressions
+open OptimalStopping.Runtime
+open OxyPlot
+open global.SkiaSharp
+
+/// A finished figure: its size in points (1/72 inch) and how to draw it. Title and description are for readers who
+/// cannot see it; they go into the SVG and PDF files.
+type Drawing =
+    { Title: string
+      Description: string
+      Width: float
+      Height: float
+      Draw: IRenderContext -> unit }
+
+/// Writes figures as SVG, PDF and PNG. The same drawing gives the same bytes: no dates, no random names.
+module Export =
+
+    /// Pixels per point of the PNG: 4 is 288 pixels to the inch.
+    let private pngScale = 4.0f
+
+    let private paint (drawing: Drawing) (textAsOutlines: bool) (canvas: SKCanvas) =
+        canvas.DrawColor SKColors.White
+        use painter = new Painter(canvas, textAsOutlines)
+        drawing.Draw painter
+
+    /// The figure as a raster image.
+    let png (drawing: Drawing) : byte[] =
+        let pixels size = int (ceil (size * float pngScale))
+        use surface = SKSurface.Create(SKImageInfo(pixels drawing.Width, pixels drawing.Height))
+        surface.Canvas.Scale pngScale
+        paint drawing false surface.Canvas
+        use image = surface.Snapshot()
+        use data = image.Encode(SKEncodedImageFormat.Png, 100)
+        data.ToArray()
+
+    /// The figure as a one-page PDF with its fonts embedded.
+    let pdf (drawing: Drawing) : byte[] =
+        use stream = new MemoryStream()
+        let mutable metadata = SKDocumentPdfMetadata.Default
+        metadata.Title <- drawing.Title
+        metadata.Subject <- drawing.Description
+        metadata.Creator <- "Optimal Stopping Toolkit"
+        // Skia writes the present time unless the dates stay empty.
+        metadata.Creation <- Nullable()
+        metadata.Modified <- Nullable()
+        do
+            use document = SKDocument.CreatePdf(stream, metadata)
+            use canvas = document.BeginPage(float32 drawing.Width, float32 drawing.Height)
+            paint drawing false canvas
+            document.EndPage()
+            document.Close()
+        stream.ToArray()
+
+    /// Skia numbers its clip paths over the life of the process; here they are numbered in the order of the file.
+    let private renumber (svg: string) =
+        let numbers = Dictionary<string, int>()
+        Regex.Replace(svg, "\\bcl_[0-9a-f]+\\b", fun (found: Match) ->
+            numbers.TryAdd(found.Value, numbers.Count + 1) |> ignore
+            $"clip{numbers[found.Value]}")
+
+    let private escapeXml (text: string) = System.Security.SecurityElement.Escape text
+
+    /// The figure as SVG, its text as outlines, with a title and a description for screen readers.
+    let svg (drawing: Drawing) : byte[] =
+        use stream = new MemoryStream()
+        do
+            use canvas = SKSvgCanvas.Create(SKRect(0.0f, 0.0f, float32 drawing.Width, float32 drawing.Height), stream)
+            paint drawing true canvas
+        let text = Encoding.UTF8.GetString(stream.ToArray())
+        let start = text.IndexOf "<svg"
+        let body = text.IndexOf('>', start) + 1
+        let width, height = drawing.Width.ToString "0.##", drawing.Height.ToString "0.##"
+        let head =
+            $"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" """
+            + $"""width="{width}pt" height="{height}pt" viewBox="0 0 {width} {height}" role="img">"""
+            + $"\n<title>{escapeXml drawing.Title}</title>\n<desc>{escapeXml drawing.Description}</desc>"
+        Encoding.UTF8.GetBytes(text[.. start - 1] + head + renumber text[body..])
+
+    /// Writes a file whole or not at all.
+    let write (path: string, bytes: byte[]) : string =
+        AtomicFile.Write(path, ReadOnlySpan bytes)
+        path
+
+    /// Writes NAME.svg, NAME.pdf and NAME.png into a folder and returns their paths.
+    let writeAll (dir: string, name: string, drawing: Drawing) : string[] =
+        [| for extension, render in [ "svg", svg; "pdf", pdf; "png", png ] ->
+               write (Path.Combine(dir, $"{name}.{extension}"), render drawing) |]

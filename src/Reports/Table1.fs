@@ -1,0 +1,146 @@
+namespace OptimalStopping.Reports
+
+open System
+
+/// Table 1: our policy against each baseline, as a LaTeX fragment that needs the package booktabs.
+module Table1 =
+
+    /// The level below which a Holm-adjusted p-value is called significant.
+    let level = 0.05
+
+    /// Whether the row competes. The oracle is an upper bound, and a jump policy that ours equals (cross-validation
+    /// dropped recall) is no rival: neither is in the family of tests.
+    let tested (row: Comparison) : bool = not (System.Double.IsNaN row.PHolm)
+
+    /// +1 where ours is significantly better after Holm's correction, -1 where it is significantly worse, 0 otherwise.
+    let verdict (row: Comparison) : int = if row.PHolm < level then sign row.Difference else 0
+
+    /// Rows in the order of the policies, one group for each lambda, small lambdas first.
+    let groups (rows: Comparison[]) : struct (float * Comparison[])[] =
+        rows
+        |> Array.groupBy (fun row -> BitConverter.DoubleToInt64Bits row.Lambda)
+        |> Array.map (fun (_, rows) -> struct (rows[0].Lambda, rows |> Array.sortBy (fun r -> Style.policyRank r.Baseline)))
+        |> Array.sortBy (fun (struct (lambda, _)) -> lambda)
+
+    /// "2000", or "1800 to 2000" where the comparisons differ in their number of pairs.
+    let pairs (rows: Comparison[]) : string =
+        let low, high = rows |> Array.map _.Pairs |> Array.min, rows |> Array.map _.Pairs |> Array.max
+        if low = high then string low else $"{low} to {high}"
+
+    /// The name of a baseline in tables; single models are named where the run names them.
+    let baseline (data: RunData) (name: string) : string =
+        if Style.isFixed name then $"{RunData.modelName data (Style.fixedStage name)} alone"
+        else (Style.policy name).Label
+
+    /// Escapes the ten characters that LaTeX treats specially.
+    let escape (text: string) : string =
+        text
+        |> String.collect (function
+            | '\\' -> @"\textbackslash{}"
+            | '~' -> @"\textasciitilde{}"
+            | '^' -> @"\textasciicircum{}"
+            | '&' | '%' | '$' | '#' | '_' | '{' | '}' as c -> $"\\{c}"
+            | '<' -> @"\textless{}"
+            | '>' -> @"\textgreater{}"
+            | '–' -> "--"
+            | c -> string c)
+
+    let private math (text: string) =
+        match text with
+        | "–" -> "--"
+        | "<1e-4" -> "$<10^{-4}$"
+        | text -> $"${text}$"
+
+    let private interval digits low high =
+        if Double.IsNaN low || Double.IsNaN high then ""
+        else $" $[{Numbers.signed (digits, low)}, {Numbers.signed (digits, high)}]$"
+
+    let private line (data: RunData) (row: Comparison) =
+        let mark =
+            match verdict row with
+            | 1 -> "$^{+}$"
+            | -1 -> "$^{-}$"
+            | _ -> ""
+        [| escape (baseline data row.Baseline)
+           math (Numbers.signed (4, row.Difference)) + mark + interval 4 row.CiLow row.CiHigh
+           math (Numbers.pValue row.PHolm)
+           math (Numbers.signed (2, row.Dz)) + interval 2 row.DzLow row.DzHigh
+           math (Numbers.signed (2, row.CliffDelta))
+           $"{math (Numbers.decimals (3, row.QualityOurs))} / {math (Numbers.decimals (3, row.QualityBaseline))}"
+           $"{math (Numbers.decimals (2, row.CostOurs))} / {math (Numbers.decimals (2, row.CostBaseline))}" |]
+        |> String.concat " & "
+        |> fun cells -> "    " + cells + @" \\"
+
+    let private point lambda quality cost =
+        $"lambda = {Numbers.parameter lambda}: quality {Numbers.decimals (3, quality)} at cost {Numbers.decimals (2, cost)}"
+
+    /// One sentence that says by which rule a run chooses an operating point, and which numbers belong to which rule: two
+    /// points of one policy on one page look like a contradiction otherwise. None where the run has chosen no point.
+    let rules (data: RunData) : string option =
+        let headline = RunData.headline data
+        let kept = Numbers.decimals (0, 100.0 * OptimalStopping.Experiments.Headline.Kept)
+        let cheapest =
+            match headline "chosen lambda", headline "chosen accuracy", headline "chosen cost" with
+            | Some lambda, Some quality, Some cost ->
+                $"the cheapest point that keeps {kept}%% of the largest model's quality there (the best one if none does) "
+                + $"is the headline ({point lambda.Value quality.Value cost.Value})"
+                |> Some
+            | _ -> None
+        let best =
+            match groups data.Comparisons with
+            | [||] -> None
+            | groups ->
+                let points = [| for struct (lambda, rows) in groups -> point lambda rows[0].QualityOurs rows[0].CostOurs |]
+                let points = String.Join("; ", points)
+                Some $"the point of best utility at lambda is compared with the baselines ({points})"
+        match cheapest, best with
+        | Some cheapest, Some best -> Some $"Two rules choose a point of ours on the calibration queries: {cheapest}, and {best}."
+        | Some rule, None | None, Some rule -> Some $"One rule chooses a point of ours on the calibration queries: {rule}."
+        | None, None -> None
+
+    /// What the table shows and what it does not, in words, with the numbers of the rows themselves (plain text).
+    let caption (data: RunData) : string =
+        let rows = data.Comparisons
+        let lambdas = groups rows |> Array.map (fun (struct (lambda, _)) -> Numbers.parameter lambda) |> String.concat ", "
+        let tested = rows |> Array.filter tested
+        let count verdictWanted = tested |> Array.filter (fun row -> verdict row = verdictWanted) |> Array.length
+        let better, worse, neither = count 1, count -1, count 0
+        $"Jump with recall (ours) against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
+        + "Difference of mean utility (ours minus baseline) with its 95% interval; p-values of the paired permutation test "
+        + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost "
+        + $"per query{RunData.costUnit data} of ours / baseline. "
+        + $"Of {tested.Length} comparisons ours is significantly better (+) in {better}, significantly worse (-) in {worse}, "
+        + $"and {neither} are not significant at {Numbers.parameter level}."
+        + (rules data |> Option.map (fun text -> " " + text) |> Option.defaultValue "")
+
+    /// The LaTeX fragment, or None where the run has no comparisons.
+    let latex (data: RunData) : string option =
+        if data.Comparisons.Length = 0 then None
+        else
+            let groups = groups data.Comparisons
+            let texCaption =
+                (escape (caption data))
+                    .Replace("lambda", @"$\lambda$").Replace(@"d\_z", "$d_z$")
+                    .Replace("Cliff's delta", @"Cliff's $\delta$")
+                    .Replace("p-values", "$p$-values").Replace("(+)", "($^{+}$)").Replace("(-)", "($^{-}$)")
+            [| "% Needs \\usepackage{booktabs}. Written by toolkit figure; do not edit."
+               @"\begin{table*}"
+               @"  \centering\footnotesize\setlength{\tabcolsep}{4pt}"
+               $"  \\caption{{{texCaption}}}"
+               @"  \label{tab:comparison}"
+               @"  \vspace{3pt}"
+               @"  \begin{tabular}{@{}llrlrcc@{}}"
+               @"    \toprule"
+               @"    Baseline & Utility difference & $p$ (Holm) & $d_z$ & Cliff's $\delta$ & Quality & Cost \\"
+               for struct (lambda, rows) in groups do
+                   @"    \midrule"
+                   if groups.Length > 1 then
+                       $"    \\multicolumn{{7}}{{@{{}}l}}{{$\\lambda = {Numbers.parameter lambda}$, {pairs rows} pairs}} \\\\"
+                       @"    \addlinespace[2pt]"
+                   for row in rows do line data row
+               @"    \bottomrule"
+               @"  \end{tabular}"
+               @"\end{table*}"
+               "" |]
+            |> String.concat "\n"
+            |> Some

@@ -1,0 +1,149 @@
+using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Theory.Policies;
+
+namespace OptimalStopping.Runtime.Cascades;
+
+/// <summary>
+/// Answers prompts with a stopping policy: after each stage its calibrated confidence decides whether to stop, or which
+/// later stage to ask. May be used from several threads at once.
+/// </summary>
+/// <remarks>
+/// A stage that fails is passed over as <see cref="Replay.query"/> passes over one without a record: the next later stage
+/// that works is asked instead. When none is left, the most confident answer so far is returned; when there is none
+/// either, earlier stages that were not asked yet are, the largest first.
+/// </remarks>
+/// <param name="confidence">From a stage and the signals of its answer to the probability that the answer is right, as the policy expects it.</param>
+public sealed class AdaptiveCascade(StageCascade cascade, Func<int, ConfidenceFeatures, double> confidence, IStoppingPolicy policy)
+{
+    public StageCascade Cascade => cascade;
+
+    public IStoppingPolicy Policy => policy;
+
+    /// <summary>Answers with the policy of a file that `toolkit calibrate` wrote.</summary>
+    /// <exception cref="ToolkitException">The file is of another cascade, or needs what a live cascade does not have.</exception>
+    public static AdaptiveCascade Of(StageCascade cascade, PolicyFile policy)
+    {
+        policy.RequireModels([.. cascade.File.Stages.Select(stage => stage.Name)], cascade.File.File);
+        policy.RequireNoFeatures();
+        return new AdaptiveCascade(cascade, policy.Confidence, policy.Policy);
+    }
+
+    /// <summary>As above, for models that are loaded already.</summary>
+    public static AdaptiveCascade Of(ModelCascade cascade, PolicyFile policy) => Of(StageCascade.For(cascade), policy);
+
+    /// <summary>
+    /// Fits calibration and the plan (jump, or jump with recall, as the cascade file says) on the calibration records of a file that `toolkit collect` wrote.
+    /// </summary>
+    /// <param name="records">At least 100 of the calibration split; records of other splits are not looked at.</param>
+    /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
+    public static AdaptiveCascade Fit(StageCascade cascade, CascadeRecords records, double lambda)
+    {
+        var plans = new CascadePlans(cascade.File, records);
+        return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy);
+    }
+
+    /// <summary>As above, for models that are loaded already.</summary>
+    public static AdaptiveCascade Fit(ModelCascade cascade, CascadeRecords records, double lambda) => Fit(StageCascade.For(cascade), records, lambda);
+
+    /// <summary>Answers a prompt on the caller's thread.</summary>
+    /// <param name="onStage">Told the stage that starts to write.</param>
+    /// <param name="onText">Told each piece of text as it is written.</param>
+    public AdaptiveAnswer Answer(string prompt, Action<int>? onStage = null, Action<string>? onText = null, CancellationToken cancel = default) =>
+        AnswerAsync(new StageRequest(StagePrompt.Of(prompt)), new CascadeEvents
+        {
+            StageStarted = onStage,
+            TokenWritten = onText is null ? null : (_, token) => onText(token.Text),
+        }, cancel).AsTask().GetAwaiter().GetResult();
+
+    /// <summary>Answers a request.</summary>
+    /// <exception cref="ToolkitException">The request is at fault.</exception>
+    /// <exception cref="StageException">Every stage failed; the exception is the last one's.</exception>
+    public async ValueTask<AdaptiveAnswer> AnswerAsync(StageRequest request, CascadeEvents? events = null, CancellationToken cancel = default)
+    {
+        int stages = cascade.Stages.Count;
+        var confidences = new double[stages];
+        var labels = new int[stages];
+        var turns = new List<StageAnswer>();
+        var failures = new List<StageException>();
+        Array.Fill(confidences, double.NaN);
+        Array.Fill(labels, -1);
+        uint ran = 0, failed = 0;
+        while (true)
+        {
+            Decision decision = policy.Decide(new Observation(ran, confidences, labels, []));
+            if (decision.Stop) return Result(turns.First(turn => turn.Stage == decision.Stage));
+            int stage = FirstWorking(decision.Stage);
+            if (stage < 0 && turns.Count > 0) return Result(turns.MaxBy(turn => turn.Confidence)!);
+            for (int k = stages - 1; stage < 0 && k >= 0; k--)
+                if ((failed >> k & 1) == 0) stage = k;
+            if (stage < 0) throw failures[^1];
+            events?.StageStarted?.Invoke(stage);
+            StageReply reply;
+            try
+            {
+                // What the last stage wrote is this one's draft: it verifies it instead of writing from nothing.
+                StageRequest asked = turns.Count > 0 && request.Draft.Count == 0 && cascade.Stages[stage].CanVerify
+                    ? request with { Draft = turns[^1].Reply.Tokens } : request;
+                reply = await cascade.Stages[stage].AnswerAsync(asked,
+                    events?.TokenWritten is { } told ? token => told(stage, token) : null, cancel).ConfigureAwait(false);
+            }
+            catch (StageException failure)
+            {
+                failed |= 1u << stage;
+                failures.Add(failure);
+                events?.StageFailed?.Invoke(stage, failure);
+                continue;
+            }
+            confidences[stage] = confidence(stage, reply.Features);
+            string answer = cascade.File.Tasks.ExtractAnswer(reply.Text) ?? "";
+            StageAnswer? same = turns.FirstOrDefault(turn => (cascade.File.Tasks.ExtractAnswer(turn.Text) ?? "") == answer);
+            labels[stage] = same is null ? stage : labels[same.Stage];
+            var turn = new StageAnswer(stage, reply, confidences[stage]) { Label = labels[stage] };
+            turns.Add(turn);
+            ran |= 1u << stage;
+            events?.StageAnswered?.Invoke(turn);
+        }
+
+        AdaptiveAnswer Result(StageAnswer chosen) => new(turns, chosen, turns.Sum(turn => turn.Reply.Cost)) { Failures = failures };
+
+        int FirstWorking(int from)
+        {
+            while (from < stages && ((failed | ran) >> from & 1) != 0) from++;
+            return from < stages ? from : -1;
+        }
+    }
+}
+
+/// <summary>One stage's turn at a prompt.</summary>
+/// <param name="Confidence">Calibrated probability that the answer is right.</param>
+public sealed record StageAnswer(int Stage, StageReply Reply, double Confidence)
+{
+    /// <summary>The first stage that gave the same answer.</summary>
+    public int Label { get; init; } = Stage;
+
+    public string Text => Reply.Text;
+
+    public double Seconds => Reply.Seconds;
+
+    /// <summary>Tokens written, the one that ended the answer included.</summary>
+    public int Tokens => Reply.CompletionTokens;
+}
+
+/// <summary>How a prompt was answered.</summary>
+/// <param name="Turns">The stages that ran, in order.</param>
+/// <param name="Chosen">The turn whose answer is returned; under recall it may be an earlier one.</param>
+/// <param name="Cost">Sum of what the stages that ran cost, in the cascade's units; one that verified a draft costs less.</param>
+public sealed record AdaptiveAnswer(IReadOnlyList<StageAnswer> Turns, StageAnswer Chosen, double Cost)
+{
+    /// <summary>What went wrong on the way; empty when every stage that was asked answered.</summary>
+    public IReadOnlyList<StageException> Failures { get; init; } = [];
+}
+
+/// <summary>What a watcher of one answer is told, on the thread that computes it.</summary>
+public sealed record CascadeEvents
+{
+    public Action<int>? StageStarted { get; init; }
+    public Action<int, StageToken>? TokenWritten { get; init; }
+    public Action<StageAnswer>? StageAnswered { get; init; }
+    public Action<int, StageException>? StageFailed { get; init; }
+}

@@ -1,0 +1,93 @@
+using System.Text.Json;
+using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Traces;
+using OptimalStopping.Theory.Policies;
+
+namespace OptimalStopping.Runtime.Cascades;
+
+/// <summary>One recorded query with the signals of every stage.</summary>
+public sealed record CascadeRecord(string Split, string Family, int Level, double[] Quality, string[] Answer, ConfidenceFeatures[] Features);
+
+/// <summary>The records that <see cref="Collector"/> wrote, in memory, and their form for the stopping policies.</summary>
+public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<double> Costs, IReadOnlyList<CascadeRecord> Records)
+{
+    public const string Calibration = "calibration", Test = "test";
+
+    /// <summary>Lines whose id an earlier line has; see <see cref="TraceTable.RepeatedIds"/>.</summary>
+    public int RepeatedIds { get; init; }
+
+    /// <summary>Reads a file of records with signals.</summary>
+    /// <exception cref="ToolkitException">A line is malformed, or lacks the fields that a collected record has.</exception>
+    public static CascadeRecords Load(string path)
+    {
+        var records = new List<CascadeRecord>();
+        string[] models = [];
+        double[] costs = [];
+        int line = 0, repeated = 0;
+        var ids = new HashSet<string>();
+        foreach (TraceRecord trace in TraceReader.ReadRecords(path))
+        {
+            line++;
+            if (!ids.Add(trace.Id)) repeated++;
+            if (records.Count == 0)
+            {
+                models = [.. trace.Stages.Select(stage => stage.Model)];
+                costs = [.. trace.Stages.Select(stage => stage.Cost)];
+            }
+            string[] own = [.. trace.Stages.Select(stage => stage.Model)];
+            if (!own.SequenceEqual(models))
+                throw new ToolkitException($"{path}:{line}: key 'stages': expected {string.Join(", ", models)} as on the first line, got {string.Join(", ", own)}");
+            records.Add(new CascadeRecord(trace.Split, Text(trace.Extra, "family"), (int)Number(trace.Extra, "level"),
+                [.. trace.Stages.Select(stage => stage.Quality)],
+                [.. trace.Stages.Select(stage => Text(stage.Extra, "answer"))],
+                [.. trace.Stages.Select(stage => Features(stage.Extra))]));
+        }
+        if (records.Count == 0) throw new ToolkitException($"{path}: expected at least one record, got none");
+        if (models.Length < 2) throw new ToolkitException($"{path}: expected at least 2 models, got {models.Length} ({string.Join(", ", models)})");
+        return new CascadeRecords(models, costs, records) { RepeatedIds = repeated };
+
+        JsonElement Field(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key, JsonValueKind kind)
+        {
+            foreach (var (name, value) in extra)
+                if (name == key && value.ValueKind == kind) return value;
+            throw new ToolkitException($"{path}:{line}: key '{key}': expected a {kind.ToString().ToLowerInvariant()} as 'toolkit collect' writes it, got none");
+        }
+        string Text(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key) => Field(extra, key, JsonValueKind.String).GetString()!;
+        double Number(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key) => Field(extra, key, JsonValueKind.Number).GetDouble();
+        ConfidenceFeatures Features(IReadOnlyList<KeyValuePair<string, JsonElement>> extra)
+        {
+            List<KeyValuePair<string, JsonElement>> signals = [.. Field(extra, "signals", JsonValueKind.Object).EnumerateObject().Select(p => KeyValuePair.Create(p.Name, p.Value))];
+            return ConfidenceFeatures.FromVector([.. ConfidenceFeatures.Names.Select(name => Number(signals, name))]);
+        }
+    }
+
+    /// <summary>Whether the first line of a trace file holds what `toolkit collect` writes: signals of every stage.</summary>
+    public static bool AreIn(string path) => TraceReader.ReadRecords(path).FirstOrDefault() is { } first
+        && first.Extra.Any(field => field.Key == "family")
+        && first.Stages.All(stage => stage.Extra.Any(field => field.Key == "signals"));
+
+    /// <summary>The records of one split, in their order.</summary>
+    public CascadeRecords Of(string split) => this with { Records = [.. Records.Where(record => record.Split == split)] };
+
+    /// <summary>The arrays that policies are fitted on and replayed on, with calibrated confidences and answer labels.</summary>
+    public RecordedCascade ToRecordedCascade(ConfidenceCalibration calibration) => ToRecordedCascade(calibration.Confidence);
+
+    /// <summary>The same with any rule that turns a stage's signals into a confidence in [0,1].</summary>
+    public RecordedCascade ToRecordedCascade(Func<int, ConfidenceFeatures, double> confidenceOf)
+    {
+        int stages = Models.Count;
+        double[] cost = new double[Records.Count * stages], confidence = new double[cost.Length], quality = new double[cost.Length];
+        var answer = new int[cost.Length];
+        for (int q = 0; q < Records.Count; q++)
+            for (int k = 0; k < stages; k++)
+            {
+                int i = q * stages + k;
+                cost[i] = Costs[k];
+                confidence[i] = confidenceOf(k, Records[q].Features[k]);
+                quality[i] = Records[q].Quality[k];
+                // The label of an answer is the first stage that gave it.
+                answer[i] = Array.IndexOf(Records[q].Answer, Records[q].Answer[k]);
+            }
+        return RecordedCascade.Create(Records.Count, stages, cost, confidence, quality, answer, 0, []);
+    }
+}

@@ -1,0 +1,137 @@
+using System.Text;
+using System.Text.Json;
+using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Tasks;
+using OptimalStopping.Runtime.Traces;
+
+namespace OptimalStopping.Runtime.Cascades;
+
+/// <summary>
+/// Asks every model of a cascade every query and appends what they did to a trace file, one line per query, in the
+/// order of the queries. A file that an interrupted run left is gone on with: whole lines stay, a torn last line is
+/// asked again. The lines depend on the queries and the models only, not on batches, threads or interruptions.
+/// </summary>
+public static class Collector
+{
+    private const int ChunkSize = 256;
+
+    /// <summary>
+    /// Collects until the file holds every query. The file is held from the first look at it to the last record, so two
+    /// processes never add to it at once; each chunk of records reaches the disk before the next is asked for.
+    /// </summary>
+    /// <param name="progress">Told how many queries are done.</param>
+    /// <exception cref="ToolkitException">
+    /// The file holds something else than these queries' records (it is left as it is), is held by another process, or
+    /// cannot be written to (what it holds is kept, and the same call goes on with it).
+    /// </exception>
+    public static void Run(ModelCascade cascade, IReadOnlyList<(Query Query, string Split)> queries, string path,
+        IProgress<int>? progress = null, CancellationToken cancel = default)
+    {
+        try
+        {
+            using var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1);
+            int done = Resume(file, path, queries, cascade);
+            progress?.Report(done);
+            using var writer = new TraceWriter(file);
+            while (done < queries.Count)
+            {
+                int count = Math.Min(ChunkSize, queries.Count - done);
+                foreach (TraceRecord record in Ask(cascade, queries, done, count, cancel)) writer.Write(record);
+                file.Flush(flushToDisk: true);
+                done += count;
+                progress?.Report(done);
+            }
+        }
+        catch (Exception fault) when (AtomicFile.IsWriteError(fault))
+        {
+            throw AtomicFile.Error(path, fault);
+        }
+    }
+
+    private static IEnumerable<TraceRecord> Ask(ModelCascade cascade, IReadOnlyList<(Query Query, string Split)> queries, int from, int count, CancellationToken cancel)
+    {
+        int[][] prompts = [.. Enumerable.Range(from, count).Select(i => cascade.EncodePrompt(queries[i].Query.Prompt))];
+        var answers = new Generation[cascade.Models.Count][];
+        // The largest model takes about half of the work, so it starts first.
+        Parallel.For(0, cascade.Models.Count, new ParallelOptions { CancellationToken = cancel }, i =>
+        {
+            int stage = cascade.Models.Count - 1 - i;
+            answers[stage] = cascade.Decoder(stage).DecodeAll(prompts, cancel: cancel);
+        });
+        return Enumerable.Range(0, count).Select(i => Record(cascade, queries[from + i], [.. answers.Select(stage => stage[i])]));
+    }
+
+    private static TraceRecord Record(ModelCascade cascade, (Query Query, string Split) asked, Generation[] answers)
+    {
+        var (query, split) = asked;
+        var stages = answers.Select((answer, k) =>
+        {
+            string text = cascade.Tokenizer.Decode(answer.Tokens);
+            var signals = ConfidenceFeatures.Names.Zip(answer.Features.ToVector(), (name, value) => KeyValuePair.Create(name, (float)value)).ToDictionary();
+            return new TraceStage(cascade.File.Stages[k].Name, cascade.File.Stages[k].Cost,
+                Math.Round(Math.Clamp(answer.Features.RawConfidence, 0, 1), 6), answer.Ended ? Grader.Grade(query, text) : 0)
+            {
+                Extra = [Field("answer", cascade.File.Tasks.ExtractAnswer(text) ?? ""), Field("text", text), Field("tokens", answer.Features.Length), Field("signals", signals)],
+            };
+        });
+        return new TraceRecord(query.Id, cascade.File.Name, split, [.. stages])
+        {
+            Extra = [Field("family", query.Family), Field("level", query.Level), Field("prompt", query.Prompt), Field("reference", query.Answer)],
+        };
+    }
+
+    private static KeyValuePair<string, JsonElement> Field<T>(string name, T value) => new(name, JsonSerializer.SerializeToElement(value));
+
+    // Checks that the whole lines are these queries of this cascade, and cuts a torn last line off. Nothing is cut from a
+    // file of something else: the torn line must begin as the next record does. Leaves the file at its end.
+    private static int Resume(FileStream file, string path, IReadOnlyList<(Query Query, string Split)> queries, ModelCascade cascade)
+    {
+        var (end, torn) = WholeLines(file);
+        string models = Models(cascade.File.Stages.Select(stage => (stage.Name, stage.Cost)));
+        int done = 0;
+        file.Position = 0;
+        foreach (TraceRecord record in TraceReader.ReadRecords(file, end, path))
+        {
+            if (done == queries.Count) throw TooMany();
+            var (query, split) = queries[done++];
+            string recorded = Models(record.Stages.Select(stage => (stage.Model, stage.Cost)));
+            bool same = record.Id == query.Id && record.Split == split && recorded == models
+                && record.Extra.Any(field => field.Key == "prompt" && field.Value.ValueKind == JsonValueKind.String && field.Value.ValueEquals(query.Prompt));
+            if (!same)
+                throw new ToolkitException($"{path}:{done}: expected query '{query.Id}' ({query.Prompt}) of {models}, got '{record.Id}' of {recorded}; it is of another run, choose another folder or remove it");
+        }
+        if (torn.Length > 0)
+        {
+            if (done == queries.Count) throw TooMany();
+            byte[] start = Encoding.UTF8.GetBytes($"{{\"id\":\"{queries[done].Query.Id}\",");
+            int known = Math.Min(torn.Length, start.Length);
+            if (!torn.AsSpan(0, known).SequenceEqual(start.AsSpan(0, known)))
+                throw new ToolkitException($"{path}:{done + 1}: expected query '{queries[done].Query.Id}', got a line that no run wrote; it is of something else, choose another file or remove it");
+            file.SetLength(end);
+        }
+        file.Position = end;
+        return done;
+
+        ToolkitException TooMany() =>
+            new($"{path}:{queries.Count + 1}: expected {queries.Count} records, got more; it is of another run, choose another folder or remove it");
+    }
+
+    private static string Models(IEnumerable<(string Name, double Cost)> stages) =>
+        string.Join(", ", stages.Select(stage => FormattableString.Invariant($"{stage.Name} (cost {stage.Cost})")));
+
+    // Where the last line that ends does so, and the first bytes of what comes after. A device has no length and no lines.
+    private static (long End, byte[] Torn) WholeLines(FileStream file)
+    {
+        var block = new byte[1 << 16];
+        long end = 0, position = 0, length = file.Length;
+        while (position < length && file.Read(block) is > 0 and int read)
+        {
+            if (block.AsSpan(0, read).LastIndexOf((byte)'\n') is >= 0 and int last) end = position + last + 1;
+            position += read;
+        }
+        var torn = new byte[Math.Min(256, position - end)];
+        file.Position = end;
+        file.ReadExactly(torn);
+        return (end, torn);
+    }
+}

@@ -1,0 +1,99 @@
+using OptimalStopping.Runtime.Configuration;
+
+namespace OptimalStopping.Runtime.Cascades;
+
+/// <summary>Which of the protocol's two ways of asking a stage uses.</summary>
+public enum RemoteApi
+{
+    /// <summary><c>/chat/completions</c>: the server puts the model's chat template around the messages.</summary>
+    Chat,
+
+    /// <summary><c>/completions</c>: the text as it is.</summary>
+    Completions,
+}
+
+/// <summary>How a server tells the log-probabilities of a text that it was given, which is what verifying a draft needs.</summary>
+public enum RemoteVerification
+{
+    /// <summary>It does not; drafts are not verified there.</summary>
+    None,
+
+    /// <summary>vLLM: the request's <c>prompt_logprobs</c>.</summary>
+    PromptLogprobs,
+
+    /// <summary>llama.cpp, SGLang and others: <c>echo</c> with <c>logprobs</c> on <c>/completions</c>.</summary>
+    Echo,
+}
+
+/// <summary>A model behind an OpenAI-compatible server, as the cascade file describes it.</summary>
+/// <param name="Url">Base URL, with the version: <c>http://host:8000/v1</c>.</param>
+/// <param name="Model">The model's name there.</param>
+public sealed record RemoteStage(Uri Url, string Model)
+{
+    /// <summary>Environment variable that holds the API key; null for a server without one.</summary>
+    public string? KeyVariable { get; init; }
+
+    public RemoteApi Api { get; init; } = RemoteApi.Chat;
+
+    public RemoteVerification Verification { get; init; } = RemoteVerification.None;
+
+    /// <summary>Likeliest tokens to ask for; margin and entropy are computed from them. OpenAI allows 20, vLLM 20 unless told otherwise.</summary>
+    public int TopLogprobs { get; init; } = 20;
+
+    /// <summary>Longest wait for one attempt, in seconds.</summary>
+    public double TimeoutSeconds { get; init; } = 60;
+
+    /// <summary>Attempts after the first.</summary>
+    public int Retries { get; init; } = 2;
+
+    /// <summary>Most requests under way at once; more wait, in order.</summary>
+    public int Concurrency { get; init; } = 32;
+
+    /// <summary>Seconds for which a stage that keeps failing is left alone.</summary>
+    public double BreakSeconds { get; init; } = 10;
+
+    /// <summary>Cost of a million tokens read and written, in the cascade's units; null where every answer costs the stage's cost.</summary>
+    public (double Input, double Output)? TokenCosts { get; init; }
+
+    /// <summary>Cost of an answer from the server's own count of tokens.</summary>
+    public double CostOf(int promptTokens, int completionTokens, double perAnswer) =>
+        TokenCosts is var (input, output) ? (promptTokens * input + completionTokens * output) / 1e6 : perAnswer;
+
+    /// <summary>Reads the keys of a stage with <c>backend: openai</c>.</summary>
+    internal static RemoteStage Read(YamlMap stage)
+    {
+        string url = stage.Text("url");
+        if (!Uri.TryCreate(url.TrimEnd('/') + "/", UriKind.Absolute, out Uri? address) || address.Scheme is not ("http" or "https"))
+            throw stage.Error("url", "an address that begins with http:// or https://", $"'{url}'");
+        if (stage.Has("input_cost") != stage.Has("output_cost"))
+            throw stage.Error(stage.Has("input_cost") ? "input_cost" : "output_cost", "input_cost and output_cost together", "one of them");
+        var remote = new RemoteStage(address, stage.Text("model"))
+        {
+            KeyVariable = stage.Has("key_env") ? stage.Text("key_env") : null,
+            Api = Choice(stage, "api", "chat", ("chat", RemoteApi.Chat), ("completions", RemoteApi.Completions)),
+            Verification = Choice(stage, "verify", "none", ("none", RemoteVerification.None),
+                ("prompt_logprobs", RemoteVerification.PromptLogprobs), ("echo", RemoteVerification.Echo)),
+            TopLogprobs = stage.IntegerOr("top_logprobs", 2, 1000, 20),
+            TimeoutSeconds = stage.NumberOr("timeout_seconds", 0.01, 86_400, 60),
+            Retries = stage.IntegerOr("retries", 0, 10, 2),
+            Concurrency = stage.IntegerOr("concurrency", 1, 100_000, 32),
+            BreakSeconds = stage.NumberOr("break_seconds", 0.5, 3600, 10),
+            TokenCosts = stage.Has("input_cost") ? (stage.Number("input_cost", 0, 1e9), stage.Number("output_cost", 0, 1e9)) : null,
+        };
+        if (remote is { Verification: RemoteVerification.Echo, Api: RemoteApi.Chat })
+            throw stage.Error("verify", "echo only with api: completions (a chat cannot be echoed)", "'echo'");
+        return remote;
+    }
+
+    private static T Choice<T>(YamlMap stage, string key, string otherwise, params ReadOnlySpan<(string Name, T Value)> choices)
+    {
+        string text = stage.TextOr(key, otherwise);
+        var names = new List<string>();
+        foreach (var (name, value) in choices)
+        {
+            if (name == text) return value;
+            names.Add(name);
+        }
+        throw stage.Error(key, string.Join(" or ", names), $"'{text}'");
+    }
+}

@@ -1,0 +1,86 @@
+using OptimalStopping.Runtime.Decoding;
+
+namespace OptimalStopping.Runtime.Cascades;
+
+/// <summary>One message of a conversation.</summary>
+/// <param name="Role"><c>system</c>, <c>user</c> or <c>assistant</c>.</param>
+public sealed record StageMessage(string Role, string Content);
+
+/// <summary>What a stage is asked: a text to go on with, or a conversation to answer.</summary>
+public sealed class StagePrompt
+{
+    private StagePrompt(string? text, IReadOnlyList<StageMessage> messages) => (Text, Messages) = (text, messages);
+
+    /// <summary>The text to go on with; null for a conversation.</summary>
+    public string? Text { get; }
+
+    /// <summary>The conversation, oldest message first; empty for a text.</summary>
+    public IReadOnlyList<StageMessage> Messages { get; }
+
+    /// <summary>A text, as it is, without a template around it.</summary>
+    public static StagePrompt Of(string text) => new(text, []);
+
+    /// <summary>A conversation; each model puts its own chat template around it.</summary>
+    public static StagePrompt Of(IReadOnlyList<StageMessage> messages) => new(null, messages);
+}
+
+/// <summary>A request to one stage.</summary>
+public sealed record StageRequest(StagePrompt Prompt)
+{
+    /// <summary>Most tokens to write; null for the cascade's own limit, which also bounds it.</summary>
+    public int? MaxTokens { get; init; }
+
+    /// <summary>Texts that end the answer; they are not part of it.</summary>
+    public IReadOnlyList<string> Stop { get; init; } = [];
+
+    /// <summary>How many likeliest tokens each <see cref="StageToken"/> lists; 0 for none.</summary>
+    public int Alternatives { get; init; }
+
+    /// <summary>
+    /// What an earlier stage wrote: a stage that can verify it goes on from the part that it agrees with. The answer is
+    /// the same with and without a draft. Empty for none.
+    /// </summary>
+    public IReadOnlyList<StageToken> Draft { get; init; } = [];
+}
+
+/// <summary>One token of an answer.</summary>
+/// <param name="Id">Its number in the stage's vocabulary; -1 where the stage does not tell.</param>
+/// <param name="Text">What it adds to the text.</param>
+/// <param name="LogProbability">Natural logarithm of its probability under the stage that wrote it; NaN where unknown.</param>
+public readonly record struct StageToken(int Id, string Text, double LogProbability)
+{
+    /// <summary>The likeliest tokens at this place, likeliest first, as many as were asked for.</summary>
+    public IReadOnlyList<StageToken> Alternatives { get; init; } = [];
+}
+
+/// <summary>An answer as a stage wrote it.</summary>
+/// <param name="Text">The answer, without the text that ended it.</param>
+/// <param name="Tokens">Its tokens, without the one that ended it.</param>
+/// <param name="Features">What the model's own probabilities say of it.</param>
+/// <param name="Ended">False where the limit of tokens came before the end.</param>
+/// <param name="PromptTokens">Tokens read.</param>
+/// <param name="CompletionTokens">Tokens written, the one that ended the answer included.</param>
+/// <param name="Cost">What the answer cost, in the cascade's units.</param>
+/// <param name="Seconds">Time that the stage took, waiting for its turn not counted.</param>
+public sealed record StageReply(
+    string Text, IReadOnlyList<StageToken> Tokens, ConfidenceFeatures Features, bool Ended,
+    int PromptTokens, int CompletionTokens, double Cost, double Seconds)
+{
+    /// <summary>What became of the request's draft; null where there was none or the stage did not look at it.</summary>
+    public DraftVerdict? Draft { get; init; }
+
+    /// <summary>Forwards of the model that the answer took, the prompt's among them; 0 where the stage does not tell.</summary>
+    public int Forwards { get; init; }
+}
+
+/// <summary>How a stage judges a draft.</summary>
+/// <param name="LogProbabilities">Of each token of the draft under this stage, given the prompt and the draft before it.</param>
+/// <param name="Accepted">How many tokens from the start are the ones that this stage would have written, greedily.</param>
+public sealed record DraftVerdict(IReadOnlyList<double> LogProbabilities, int Accepted)
+{
+    /// <summary>The draft in tokens of this stage, each with its log-probability, and with as many alternatives as were asked for.</summary>
+    public IReadOnlyList<StageToken> Tokens { get; init; } = [];
+
+    /// <summary>Length of the draft in tokens of this stage.</summary>
+    public int Drafted => LogProbabilities.Count;
+}

@@ -1,0 +1,108 @@
+using OptimalStopping.Runtime.Cascades;
+
+namespace OptimalStopping.Server;
+
+/// <summary>
+/// Answers checked requests: picks the policy that a request asks for, climbs the cascade, counts what happened and
+/// remembers the answer for its grade. A request that names a stage instead of the cascade is answered by that stage alone.
+/// </summary>
+internal sealed class CascadeService(StageCascade cascade, PolicyStore book, FeedbackService feedback, ServerMetrics metrics)
+{
+    public CascadeFile File => cascade.File;
+
+    /// <summary>The stage that a request names, or -1 for the whole cascade.</summary>
+    /// <exception cref="ApiError">404: neither.</exception>
+    public int StageOf(OpenAiRequest request)
+    {
+        if (request.Model == File.Name) return -1;
+        for (int k = 0; k < File.Stages.Count; k++)
+            if (File.Stages[k].Name == request.Model) return k;
+        throw new ApiError(404, "invalid_request_error",
+            $"expected the cascade '{File.Name}' or one of its stages {string.Join(", ", File.Stages.Select(stage => stage.Name))}, got '{(request.Model.Length <= 60 ? request.Model : request.Model[..57] + "...")}'", "model", "model_not_found");
+    }
+
+    /// <summary>The policy for a request to the cascade.</summary>
+    public (ServedPolicy Policy, bool IsDefault) PolicyFor(OpenAiRequest request)
+    {
+        if (book.Chosen(request) is { } chosen) return (chosen, false);
+        if (feedback.Learner is not { } learner) return (book.Default, true);
+        var (policy, version) = learner.Choose();
+        return (book.Default with { Kind = "learner", Policy = policy, Version = version, LastIsFinal = true }, true);
+    }
+
+    /// <summary>Answers with the whole cascade.</summary>
+    public async ValueTask<ServedAnswer> Climb(string id, long created, OpenAiRequest request, ServedPolicy policy, bool isDefault, CascadeEvents events, CancellationToken cancel)
+    {
+        if (request.Echo || request.PromptLogprobs is not null)
+            throw ApiError.BadRequest("expected a stage of the cascade as model (a cascade has no tokens of its own)", request.Echo ? "echo" : "prompt_logprobs");
+        var adaptive = new AdaptiveCascade(cascade, policy.Confidence, policy.Policy);
+        AdaptiveAnswer answer = await adaptive.AnswerAsync(request.Stage, Counting(events), cancel).ConfigureAwait(false);
+        double largest = CostOfLargest(answer);
+        metrics.Answer(answer, largest);
+        feedback.Expect(id, policy, isDefault, answer);
+        return new ServedAnswer(id, created, answer, policy) { CostOfLargest = largest };
+    }
+
+    /// <summary>Answers with one stage.</summary>
+    public async ValueTask<ServedAnswer> Ask(string id, long created, OpenAiRequest request, int stage, CascadeEvents events, CancellationToken cancel)
+    {
+        CascadeEvents counting = Counting(events);
+        try
+        {
+            IReadOnlyList<StageToken> prompt = request.Echo || request.PromptLogprobs is not null ? await Score(request, stage, cancel).ConfigureAwait(false) : [];
+            // A request may ask for nothing but the score of its prompt.
+            StageReply reply = request.Stage.MaxTokens == 0
+                ? new StageReply("", [], default, false, prompt.Count, 0, 0, 0)
+                : await cascade.Stages[stage].AnswerAsync(request.Stage, counting.TokenWritten is { } told ? token => told(stage, token) : null, cancel).ConfigureAwait(false);
+            var turn = new StageAnswer(stage, reply, double.NaN);
+            var answer = new AdaptiveAnswer([turn], turn, reply.Cost);
+            counting.StageAnswered!(turn);
+            double largest = CostOfLargest(answer);
+            metrics.Answer(answer, largest);
+            return new ServedAnswer(id, created, answer, null) { CostOfLargest = largest, Prompt = prompt };
+        }
+        catch (StageException failure)
+        {
+            counting.StageFailed!(stage, failure);
+            throw;
+        }
+    }
+
+    // The first token of a text stands after nothing and has no probability.
+    private async ValueTask<IReadOnlyList<StageToken>> Score(OpenAiRequest request, int stage, CancellationToken cancel)
+    {
+        IStageBackend backend = cascade.Stages[stage];
+        string text = request.Stage.Prompt.Text!;
+        if (!backend.CanVerify) throw ApiError.BadRequest($"the stage '{backend.Name}' does not score prompts", request.Echo ? "echo" : "prompt_logprobs", "unsupported_parameter");
+        if (text.Length < 2) return [new StageToken(-1, text, double.NaN)];
+        int first = char.IsHighSurrogate(text[0]) ? 2 : 1;
+        // Ranks need the whole list.
+        StageRequest asked = request.Stage with { Prompt = StagePrompt.Of(text[..first]), Alternatives = request.PromptLogprobs is null ? request.Stage.Alternatives : int.MaxValue };
+        DraftVerdict verdict = await backend.VerifyAsync(asked, [new StageToken(-1, text[first..], double.NaN)], cancel).ConfigureAwait(false);
+        return [new StageToken(-1, text[..first], double.NaN), .. verdict.Tokens];
+    }
+
+    // What asking the largest model alone would have cost. A local stage that verified a draft charged less than that; a
+    // remote one says what it took, or its price for the answer's tokens is taken.
+    private double CostOfLargest(AdaptiveAnswer answer)
+    {
+        CascadeStage largest = File.Stages[^1];
+        if (largest.Remote is not { } remote) return largest.Cost;
+        return answer.Turns.FirstOrDefault(turn => turn.Stage == File.Stages.Count - 1)?.Reply.Cost
+            ?? remote.CostOf(answer.Chosen.Reply.PromptTokens, answer.Chosen.Reply.CompletionTokens, largest.Cost);
+    }
+
+    private CascadeEvents Counting(CascadeEvents events) => events with
+    {
+        StageAnswered = turn =>
+        {
+            metrics.Turn(turn);
+            events.StageAnswered?.Invoke(turn);
+        },
+        StageFailed = (stage, failure) =>
+        {
+            metrics.Failure(stage, failure);
+            events.StageFailed?.Invoke(stage, failure);
+        },
+    };
+}

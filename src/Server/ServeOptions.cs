@@ -1,0 +1,43 @@
+namespace OptimalStopping.Server;
+
+/// <summary>How the server runs: everything that `toolkit serve` takes besides the cascade and its policy.</summary>
+public sealed record ServeOptions
+{
+    public string Host { get; init; } = "127.0.0.1";
+
+    /// <summary>0 for any free port.</summary>
+    public int Port { get; init; } = 8080;
+
+    /// <summary>API keys that are accepted; empty for a server that asks for none.</summary>
+    public IReadOnlyList<string> Keys { get; init; } = [];
+
+    /// <summary>Requests that are answered at once. One processor is left to the connections, which keeps their delay short.</summary>
+    public int Concurrency { get; init; } = Math.Max(1, Environment.ProcessorCount - 1);
+
+    /// <summary>Requests that may wait; one more is refused with 429.</summary>
+    public int Queue { get; init; } = 256;
+
+    /// <summary>Largest request body, in bytes.</summary>
+    public long BodyLimit { get; init; } = 1 << 20;
+
+    /// <summary>Silence after which a stream gets a comment, so that nothing on its way closes the connection.</summary>
+    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Time that requests under way get when the server is told to stop.</summary>
+    public TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Folder of what the server remembers: the log of graded answers. Null to keep it in memory only.</summary>
+    public string? State { get; init; }
+
+    /// <summary>Whether requests without a price of cost of their own are answered by the online learner.</summary>
+    public bool Learn { get; init; }
+
+    /// <summary>Mean quality that the service guarantees; an alarm is raised when live grades contradict it. NaN for the policy's own expectation less <see cref="GuaranteeSlack"/>.</summary>
+    public double Guarantee { get; init; } = double.NaN;
+
+    /// <summary>What the default guarantee gives away of the quality that calibration expects.</summary>
+    public const double GuaranteeSlack = 0.02;
+
+    /// <summary>Chance that an interval of the monitors ever misses, and that the alarm is ever false.</summary>
+    public double Delta { get; init; } = 0.05;
+}
