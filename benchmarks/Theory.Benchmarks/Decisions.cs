@@ -9,7 +9,9 @@ namespace OptimalStopping.Theory.Benchmarks;
 [MemoryDiagnoser]
 public class Decisions
 {
-    private const int Queries = 1024, Stages = 4, Bins = 64;
+    private const int Queries = 1024,
+        Stages = 4,
+        Bins = 64;
     private static readonly double[] Costs = [1, 2, 4.5, 10];
 
     private double[] _confidences = [];
@@ -41,7 +43,8 @@ public class Decisions
     public int Chain()
     {
         int sum = 0;
-        for (int q = 0; q < Queries; q++) sum += _rule.StopStage(_confidences.AsSpan(q * Stages, Stages));
+        for (int q = 0; q < Queries; q++)
+            sum += _rule.StopStage(_confidences.AsSpan(q * Stages, Stages));
         return sum;
     }
 
@@ -56,7 +59,8 @@ public class Decisions
             while (true)
             {
                 int next = _jump.Actions[stage][Bin(_confidences[q * Stages + stage])];
-                if (next == stage) break;
+                if (next == stage)
+                    break;
                 stage = next;
             }
             sum += stage;
@@ -77,7 +81,8 @@ public class Decisions
         int sum = 0;
         for (int q = 0; q < Queries; q++)
         {
-            int stage = _recall.Entry, best = -1;
+            int stage = _recall.Entry,
+                best = -1;
             while (true)
             {
                 double confidence = _confidences[q * Stages + stage];
@@ -87,10 +92,12 @@ public class Decisions
                     int at = Array.BinarySearch(_edges, confidence);
                     bin = at >= 0 ? at + 1 : ~at;
                 }
-                else bin = Bin(confidence);
+                else
+                    bin = Bin(confidence);
                 best = _recall.Raise(best, stage, bin);
                 int next = _recall.Next(stage, bin, best);
-                if (next == stage) break;
+                if (next == stage)
+                    break;
                 stage = next;
             }
             sum += best;

@@ -49,8 +49,19 @@ public class Learning
     {
         ChainModel chain = Instances.structured(4, 10, 1);
         _environment = new ChainMixture(chain);
-        _nest = Nest.run(Nest.init(new NestSettings(PolicyClassModule.thresholds(4, 10), Feedback.StagesRun, Side, 100_000,
-            ChainModelModule.range(chain), chain.ContinueCosts, 1)));
+        _nest = Nest.run(
+            Nest.init(
+                new NestSettings(
+                    PolicyClassModule.thresholds(4, 10),
+                    Feedback.StagesRun,
+                    Side,
+                    100_000,
+                    ChainModelModule.range(chain),
+                    chain.ContinueCosts,
+                    1
+                )
+            )
+        );
     }
 
     /// <summary>Draw a query, decide, learn.</summary>
@@ -60,7 +71,8 @@ public class Learning
         _nest.Begin(_random);
         _environment.Draw(_random, _outcome);
         int stop = 0;
-        while (stop < 3 && !_nest.Stops(stop, _outcome.Bins[stop], _random)) stop++;
+        while (stop < 3 && !_nest.Stops(stop, _outcome.Bins[stop], _random))
+            stop++;
         _nest.Observe(_outcome, stop);
         return stop;
     }

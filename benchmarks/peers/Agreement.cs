@@ -18,14 +18,18 @@ internal static class Agreement
         try
         {
             using CpuModel model = CpuModel.Load(folder);
-            int vocabulary = model.VocabularySize, most = Math.Min(model.MaxPositions, 256);
+            int vocabulary = model.VocabularySize,
+                most = Math.Min(model.MaxPositions, 256);
             CharacterTokenizer tokenizer = CharacterTokenizer.Load(Path.Combine(folder, "tokenizer.json"));
             var theirs = new LlamaModel(file, vocabulary, most, threads);
             using ITokenSequence ours = model.NewSequence(most);
             var logits = new float[vocabulary];
-            int tokens = 0, same = 0, identical = 0;
+            int tokens = 0,
+                same = 0,
+                identical = 0;
             var gaps = new List<(string Place, float Gap)>();
-            double squares = 0, differences = 0;
+            double squares = 0,
+                differences = 0;
             foreach (Query query in new QueryGenerator(99, QuerySplit.Test).Distinct(prompts))
             {
                 ours.Truncate(0);
@@ -36,31 +40,46 @@ internal static class Agreement
                 {
                     ours.Forward(feed, logits);
                     ReadOnlySpan<float> other = theirs.Forward(feed);
-                    int own = Greedy.Choose(logits), choice = Greedy.Choose(other);
+                    int own = Greedy.Choose(logits),
+                        choice = Greedy.Choose(other);
                     tokens++;
                     for (int i = 0; i < vocabulary; i++)
                     {
                         squares += logits[i] * logits[i];
                         differences += (logits[i] - other[i]) * (logits[i] - other[i]);
                     }
-                    if (own == choice) same++;
+                    if (own == choice)
+                        same++;
                     else
                     {
                         all = false;
                         gaps.Add(($"{query.Id}, token {length}: {own} or {choice}", logits[own] - logits[choice]));
                     }
-                    if (own == tokenizer.EndOfText || ours.Length == most) break;
+                    if (own == tokenizer.EndOfText || ours.Length == most)
+                        break;
                     feed = [own];
                 }
-                if (all) identical++;
+                if (all)
+                    identical++;
             }
             // Two engines that round differently turn two logits around when these are nearer than the rounding's error.
-            double error = Math.Sqrt(differences / ((double)tokens * vocabulary)), within = 3 * Math.Sqrt(2) * error;
-            Console.WriteLine($"{folder}: {prompts} prompts, {tokens} tokens: {100.0 * same / tokens:F2} % the same choice, {identical} answers the same throughout");
-            Console.WriteLine($"logits differ by {error:F4} (root mean square), {100 * Math.Sqrt(differences / squares):F2} % of their size");
-            Console.WriteLine($"{gaps.Count} other choices, {gaps.Count(g => g.Gap <= within)} of them between logits within {within:F4}, three standard errors of a difference:");
-            foreach ((string place, float gap) in gaps) Console.WriteLine($"  {place}, {gap:F4} apart");
+            double error = Math.Sqrt(differences / ((double)tokens * vocabulary)),
+                within = 3 * Math.Sqrt(2) * error;
+            Console.WriteLine(
+                $"{folder}: {prompts} prompts, {tokens} tokens: {100.0 * same / tokens:F2} % the same choice, {identical} answers the same throughout"
+            );
+            Console.WriteLine(
+                $"logits differ by {error:F4} (root mean square), {100 * Math.Sqrt(differences / squares):F2} % of their size"
+            );
+            Console.WriteLine(
+                $"{gaps.Count} other choices, {gaps.Count(g => g.Gap <= within)} of them between logits within {within:F4}, three standard errors of a difference:"
+            );
+            foreach ((string place, float gap) in gaps)
+                Console.WriteLine($"  {place}, {gap:F4} apart");
         }
-        finally { File.Delete(file); }
+        finally
+        {
+            File.Delete(file);
+        }
     }
 }

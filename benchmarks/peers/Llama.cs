@@ -18,7 +18,10 @@ internal static unsafe partial class Llama
     [StructLayout(LayoutKind.Sequential, Size = 512)]
     internal struct ContextParameters
     {
-        public uint Context, Batch, MicroBatch, Sequences;
+        public uint Context,
+            Batch,
+            MicroBatch,
+            Sequences;
         private fixed byte _rest[496];
     }
 
@@ -51,21 +54,51 @@ internal static unsafe partial class Llama
     [UnmanagedCallersOnly]
     private static void Ignore(int level, byte* text, void* user) { }
 
-    [LibraryImport("llama")] internal static partial void llama_backend_init();
-    [LibraryImport("llama")] internal static partial void llama_log_set(delegate* unmanaged<int, byte*, void*, void> log, void* user);
-    [LibraryImport("ggml", StringMarshalling = StringMarshalling.Utf8)] internal static partial void ggml_backend_load_all_from_path(string folder);
-    [LibraryImport("llama")] internal static partial ModelParameters llama_model_default_params();
-    [LibraryImport("llama", StringMarshalling = StringMarshalling.Utf8)] internal static partial nint llama_model_load_from_file(string file, ModelParameters parameters);
-    [LibraryImport("llama")] internal static partial ContextParameters llama_context_default_params();
-    [LibraryImport("llama")] internal static partial nint llama_init_from_model(nint model, ContextParameters parameters);
-    [LibraryImport("llama")] internal static partial void llama_set_n_threads(nint context, int decode, int prefill);
-    [LibraryImport("llama")] internal static partial Batch llama_batch_get_one(int* tokens, int count);
-    [LibraryImport("llama")] internal static partial int llama_decode(nint context, Batch batch);
-    [LibraryImport("llama")] internal static partial float* llama_get_logits_ith(nint context, int index);
-    [LibraryImport("llama")] internal static partial nint llama_get_memory(nint context);
-    [LibraryImport("llama")] internal static partial void llama_memory_clear(nint memory, [MarshalAs(UnmanagedType.U1)] bool data);
-    [LibraryImport("llama")] [return: MarshalAs(UnmanagedType.U1)] internal static partial bool llama_memory_seq_rm(nint memory, int sequence, int first, int end);
-    [LibraryImport("llama")] internal static partial byte* llama_print_system_info();
+    [LibraryImport("llama")]
+    internal static partial void llama_backend_init();
+
+    [LibraryImport("llama")]
+    internal static partial void llama_log_set(delegate* unmanaged<int, byte*, void*, void> log, void* user);
+
+    [LibraryImport("ggml", StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial void ggml_backend_load_all_from_path(string folder);
+
+    [LibraryImport("llama")]
+    internal static partial ModelParameters llama_model_default_params();
+
+    [LibraryImport("llama", StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial nint llama_model_load_from_file(string file, ModelParameters parameters);
+
+    [LibraryImport("llama")]
+    internal static partial ContextParameters llama_context_default_params();
+
+    [LibraryImport("llama")]
+    internal static partial nint llama_init_from_model(nint model, ContextParameters parameters);
+
+    [LibraryImport("llama")]
+    internal static partial void llama_set_n_threads(nint context, int decode, int prefill);
+
+    [LibraryImport("llama")]
+    internal static partial Batch llama_batch_get_one(int* tokens, int count);
+
+    [LibraryImport("llama")]
+    internal static partial int llama_decode(nint context, Batch batch);
+
+    [LibraryImport("llama")]
+    internal static partial float* llama_get_logits_ith(nint context, int index);
+
+    [LibraryImport("llama")]
+    internal static partial nint llama_get_memory(nint context);
+
+    [LibraryImport("llama")]
+    internal static partial void llama_memory_clear(nint memory, [MarshalAs(UnmanagedType.U1)] bool data);
+
+    [LibraryImport("llama")]
+    [return: MarshalAs(UnmanagedType.U1)]
+    internal static partial bool llama_memory_seq_rm(nint memory, int sequence, int first, int end);
+
+    [LibraryImport("llama")]
+    internal static partial byte* llama_print_system_info();
 }
 
 /// <summary>A model in llama.cpp with one sequence.</summary>
@@ -78,11 +111,13 @@ internal sealed unsafe class LlamaModel
     {
         _vocabulary = vocabulary;
         nint model = Llama.llama_model_load_from_file(file, Llama.llama_model_default_params());
-        if (model == 0) throw new InvalidOperationException($"{file}: llama.cpp does not load it");
+        if (model == 0)
+            throw new InvalidOperationException($"{file}: llama.cpp does not load it");
         Llama.ContextParameters parameters = Llama.llama_context_default_params();
         parameters.Context = (uint)capacity;
         _context = Llama.llama_init_from_model(model, parameters);
-        if (_context == 0) throw new InvalidOperationException($"{file}: llama.cpp gives no context of {capacity}");
+        if (_context == 0)
+            throw new InvalidOperationException($"{file}: llama.cpp gives no context of {capacity}");
         Llama.llama_set_n_threads(_context, threads, threads);
     }
 
@@ -90,8 +125,10 @@ internal sealed unsafe class LlamaModel
     public void Truncate(int length)
     {
         nint memory = Llama.llama_get_memory(_context);
-        if (length == 0) Llama.llama_memory_clear(memory, false);
-        else Llama.llama_memory_seq_rm(memory, 0, length, -1);
+        if (length == 0)
+            Llama.llama_memory_clear(memory, false);
+        else
+            Llama.llama_memory_seq_rm(memory, 0, length, -1);
     }
 
     /// <summary>Appends tokens; the logits after the last of them.</summary>
@@ -100,7 +137,8 @@ internal sealed unsafe class LlamaModel
         fixed (int* first = tokens)
         {
             int code = Llama.llama_decode(_context, Llama.llama_batch_get_one(first, tokens.Length));
-            if (code != 0) throw new InvalidOperationException($"llama_decode gave {code}");
+            if (code != 0)
+                throw new InvalidOperationException($"llama_decode gave {code}");
         }
         return new ReadOnlySpan<float>(Llama.llama_get_logits_ith(_context, -1), _vocabulary);
     }

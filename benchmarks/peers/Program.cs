@@ -33,6 +33,8 @@ if (!Directory.Exists(libraries))
     return 1;
 }
 Llama.UseFolder(libraries);
-if (args[0] == "speed") Speed.Run(At(1, "qwen3-0.6b"), int.Parse(At(2, "5")), threads, Numbers(At(3, "8,64,512")), Numbers(At(4, "0,1024")));
-else Agreement.Run(At(1, "models/nano/4"), int.Parse(At(2, "200")), threads);
+if (args[0] == "speed")
+    Speed.Run(At(1, "qwen3-0.6b"), int.Parse(At(2, "5")), threads, Numbers(At(3, "8,64,512")), Numbers(At(4, "0,1024")));
+else
+    Agreement.Run(At(1, "models/nano/4"), int.Parse(At(2, "200")), threads);
 return 0;

@@ -21,19 +21,26 @@ internal static class TorchPeer
         using TorchModel torch = TorchModel.Load(folder, ["cpu"]);
         CharacterTokenizer tokenizer = CharacterTokenizer.Load(Path.Combine(folder, "tokenizer.json"));
         int[][] queries = [.. new QueryGenerator(99, QuerySplit.Test).Distinct(prompts).Select(query => tokenizer.Encode(query.Prompt))];
-        Console.WriteLine($"{folder}: {prompts} prompts, {rounds} alternating rounds after one to warm up; tokens/s; ratio of medians, least and most of the rounds' ratios");
+        Console.WriteLine(
+            $"{folder}: {prompts} prompts, {rounds} alternating rounds after one to warm up; tokens/s; ratio of medians, least and most of the rounds' ratios"
+        );
         foreach (int batch in (int[])[1, 32])
         {
             var ours = new GreedyDecoder(model, tokenizer.EndOfText, 64);
             var theirs = new GreedyDecoder(torch, tokenizer.EndOfText, 64);
-            double[] a = new double[rounds], b = new double[rounds];
+            double[] a = new double[rounds],
+                b = new double[rounds];
             for (int round = -1; round < rounds; round++)
             {
-                double first = TokensPerSecond(ours, queries, batch), second = TokensPerSecond(theirs, queries, batch);
-                if (round >= 0) (a[round], b[round]) = (first, second);
+                double first = TokensPerSecond(ours, queries, batch),
+                    second = TokensPerSecond(theirs, queries, batch);
+                if (round >= 0)
+                    (a[round], b[round]) = (first, second);
             }
             double[] ratios = [.. a.Zip(b, (x, y) => x / y).Order()];
-            Console.WriteLine($"batch {batch,2}: ours {a.Median():F0}, TorchSharp {b.Median():F0}, ratio {a.Median() / b.Median():F1} ({ratios[0]:F1} to {ratios[^1]:F1})");
+            Console.WriteLine(
+                $"batch {batch, 2}: ours {a.Median():F0}, TorchSharp {b.Median():F0}, ratio {a.Median() / b.Median():F1} ({ratios[0]:F1} to {ratios[^1]:F1})"
+            );
         }
     }
 

@@ -23,8 +23,7 @@ let private nearest (word: string) (names: string list) =
     let name = names |> List.minBy (distance word)
     if distance word name <= max 1 (word.Length / 3) then Some name else None
 
-let private unrecognized (word: string) hint =
-    raise (UsageException $"unrecognized argument: '{word}'{hint}")
+let private unrecognized (word: string) hint = raise (UsageException $"unrecognized argument: '{word}'{hint}")
 
 let private didYouMean word names =
     match nearest word names with
@@ -43,7 +42,8 @@ let private checkNumber (option: string) (kind: Type) (value: string) =
 
 /// The options of a command by name, with the types of the values that follow each.
 let private options (cases: ArgumentCaseInfo list) =
-    Map [ for case in cases do
+    Map
+        [ for case in cases do
               if not case.IsMainCommand then
                   for name in case.CommandLineNames.Value do
                       name, [ for field in case.UnionCaseInfo.GetFields() -> field.PropertyType ] ]
@@ -55,13 +55,15 @@ let private checkCommand (cases: ArgumentCaseInfo list) (words: string list) =
     let isFlag (word: string) = word.StartsWith("--", StringComparison.Ordinal)
     // Options of other tools (-h, -o); a text may begin with a dash, as in "-3+5=".
     let isLetters (word: string) = word.Length > 1 && word[0] = '-' && Seq.forall Char.IsAsciiLetter word[1..]
-    let rec check texts = function
+    let rec check texts =
+        function
         | [] -> ()
         | word :: rest when options.ContainsKey word ->
             match options[word] with
             | [ kind ] when kind.IsGenericType -> // a list: all words up to the next option
                 let values = rest |> List.takeWhile (isFlag >> not)
-                for value in values do checkNumber word (kind.GetGenericArguments()[0]) value
+                for value in values do
+                    checkNumber word (kind.GetGenericArguments()[0]) value
                 check texts (List.skip values.Length rest)
             | [ kind ] when not rest.IsEmpty && not (options.ContainsKey rest.Head) ->
                 checkNumber word kind rest.Head
@@ -82,7 +84,10 @@ let private checkCommand (cases: ArgumentCaseInfo list) (words: string list) =
 /// Raises UsageException at the first word that cannot be right. Argu reports the rest, such as values that are missing.
 let check (parser: ArgumentParser) (argv: string[]) =
     let subcommands = parser.GetSubCommandParsers()
-    let name (sub: ArgumentParser) = match sub.ParentInfo with Some info -> List.head info.CommandLineNames.Value | None -> ""
+    let name (sub: ArgumentParser) =
+        match sub.ParentInfo with
+        | Some info -> List.head info.CommandLineNames.Value
+        | None -> ""
     match List.ofArray argv with
     | words when List.contains "--help" words -> ()
     | command :: words ->

@@ -12,21 +12,23 @@ open OptimalStopping.Cli.Arguments
 open OptimalStopping.Cli.Commands
 
 let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
-    if arguments.Contains Version then printfn "%s" RunManifest.ThisBuild else
-    match arguments.GetSubCommand() with
-    | Version -> () // no command
-    | Run a -> Run.execute a cancel
-    | Evaluate a -> Evaluate.execute a
-    | Calibrate a -> Calibrate.execute a cancel
-    | Figure a -> Figure.execute a
-    | Decode a -> Decode.execute a cancel
-    | Collect a -> Collect.execute a cancel
-    | Train a -> Train.execute a cancel
-    | Serve a -> Serve.execute a cancel
-    | Info a -> Info.execute a
-    | Bench a -> Bench.execute a
-    | Doctor a -> Doctor.execute a
-    | Theory a -> Theory.execute a cancel
+    if arguments.Contains Version then
+        printfn "%s" RunManifest.ThisBuild
+    else
+        match arguments.GetSubCommand() with
+        | Version -> () // no command
+        | Run a -> Run.execute a cancel
+        | Evaluate a -> Evaluate.execute a
+        | Calibrate a -> Calibrate.execute a cancel
+        | Figure a -> Figure.execute a
+        | Decode a -> Decode.execute a cancel
+        | Collect a -> Collect.execute a cancel
+        | Train a -> Train.execute a cancel
+        | Serve a -> Serve.execute a cancel
+        | Info a -> Info.execute a
+        | Bench a -> Bench.execute a
+        | Doctor a -> Doctor.execute a
+        | Theory a -> Theory.execute a cancel
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
 let execute (argv: string[]) (cancel: CancellationToken) : int =
@@ -49,7 +51,7 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
     | :? ArguParseException as e when e.ErrorCode = ErrorCode.HelpText ->
         printfn "%s" e.Message
         0
-    | :? ArguParseException as e -> 
+    | :? ArguParseException as e ->
         let firstLine = e.Message.Split('\n')[0]
         fail 2 (firstLine.Replace("ERROR: ", ""))
     | Shared.UsageException text -> fail 2 text
@@ -60,7 +62,9 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
     | :? UnauthorizedAccessException as e -> fail 1 e.Message
     | e when isNull (Environment.GetEnvironmentVariable "TOOLKIT_STACK_TRACE") ->
         let message = e.GetBaseException().Message.ReplaceLineEndings " "
-        fail 1 $"a fault of the toolkit itself, {e.GetBaseException().GetType().Name}: {message}; with TOOLKIT_STACK_TRACE=1 it says where, please report that"
+        fail
+            1
+            $"a fault of the toolkit itself, {e.GetBaseException().GetType().Name}: {message}; with TOOLKIT_STACK_TRACE=1 it says where, please report that"
 
 [<EntryPoint>]
 let main argv =
@@ -71,7 +75,10 @@ let main argv =
         interrupt.Cancel())
     // What ends a service or a container (kill, systemd, docker stop) ends it as cleanly.
     use _ =
-        PosixSignalRegistration.Create(PosixSignal.SIGTERM, fun context ->
-            context.Cancel <- not interrupt.IsCancellationRequested
-            interrupt.Cancel())
+        PosixSignalRegistration.Create(
+            PosixSignal.SIGTERM,
+            fun context ->
+                context.Cancel <- not interrupt.IsCancellationRequested
+                interrupt.Cancel()
+        )
     execute argv interrupt.Token

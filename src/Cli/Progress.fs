@@ -10,17 +10,19 @@ let show (work: Action<string, float> -> unit) : unit =
         work (Action<string, float>(fun _ _ -> ()))
     else
         let console = AnsiConsole.Create(AnsiConsoleSettings(Out = AnsiConsoleOutput Console.Error))
-        let columns: ProgressColumn[] =
-            [| TaskDescriptionColumn(); ProgressBarColumn(); PercentageColumn(); ElapsedTimeColumn() |]
-        console.Progress().Columns(columns).Start(fun context ->
-            let tasks = System.Collections.Generic.Dictionary<string, ProgressTask>()
-            let report (step: string) (share: float) =
-                lock tasks (fun () ->
-                    if not (tasks.ContainsKey step) then
-                        for earlier in tasks.Values do
-                            earlier.Value <- 100.0
-                        tasks[step] <- context.AddTask(Markup.Escape step)
-                    tasks[step].Value <- 100.0 * share)
-            work (Action<string, float>(report))
-            for task in tasks.Values do
-                task.Value <- 100.0)
+        let columns: ProgressColumn[] = [| TaskDescriptionColumn(); ProgressBarColumn(); PercentageColumn(); ElapsedTimeColumn() |]
+        console
+            .Progress()
+            .Columns(columns)
+            .Start(fun context ->
+                let tasks = System.Collections.Generic.Dictionary<string, ProgressTask>()
+                let report (step: string) (share: float) =
+                    lock tasks (fun () ->
+                        if not (tasks.ContainsKey step) then
+                            for earlier in tasks.Values do
+                                earlier.Value <- 100.0
+                            tasks[step] <- context.AddTask(Markup.Escape step)
+                        tasks[step].Value <- 100.0 * share)
+                work (Action<string, float>(report))
+                for task in tasks.Values do
+                    task.Value <- 100.0)

@@ -1,5 +1,5 @@
-using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Theory;
 
 namespace OptimalStopping.Experiments;
@@ -17,16 +17,28 @@ public static class CascadeReport
     {
         CsvFile.Write(Path.Combine(folder, "stages.csv"), "stage,model,family,level,queries,accuracy,mean_tokens", Stages(test));
         CsvFile.Write(Path.Combine(folder, "calibration.csv"), "stage,model,signal,auroc,ece,brier", Features(test, calibration));
-        CsvFile.Write(Path.Combine(folder, "reliability.csv"), "stage,model,bin_low,bin_high,count,confidence,accuracy", Reliability(test, calibration));
+        CsvFile.Write(
+            Path.Combine(folder, "reliability.csv"),
+            "stage,model,bin_low,bin_high,count,confidence,accuracy",
+            Reliability(test, calibration)
+        );
     }
 
     private static IEnumerable<object?[]> Stages(CascadeRecords test) =>
         from k in Enumerable.Range(0, test.Models.Count)
-        from cell in test.Records.GroupBy(r => (r.Family, r.Level)).OrderBy(g => g.Key.Family, StringComparer.Ordinal).ThenBy(g => g.Key.Level)
+        from cell in test
+            .Records.GroupBy(r => (r.Family, r.Level))
+            .OrderBy(g => g.Key.Family, StringComparer.Ordinal)
+            .ThenBy(g => g.Key.Level)
         select new object?[]
         {
-            k + 1, test.Models[k], cell.Key.Family, cell.Key.Level, cell.Count(),
-            cell.Average(r => r.Quality[k]), cell.Average(r => (double)r.Features[k].Length),
+            k + 1,
+            test.Models[k],
+            cell.Key.Family,
+            cell.Key.Level,
+            cell.Count(),
+            cell.Average(r => r.Quality[k]),
+            cell.Average(r => (double)r.Features[k].Length),
         };
 
     // ECE and Brier score belong to probabilities; a log-probability, margin, entropy or length is only ranked (AUROC).
@@ -45,10 +57,14 @@ public static class CascadeReport
             yield return Row(k, "calibrated", [.. test.Records.Select(r => calibration.Confidence(k, r.Features[k]))], labels);
         }
         object?[] Row(int k, string name, double[] confidence, double[] labels) =>
-        [
-            k + 1, test.Models[k], name, CalibrationMetrics.auroc(confidence, labels),
-            CalibrationMetrics.eceEqualMass(confidence, labels, 15), CalibrationMetrics.brier(confidence, labels),
-        ];
+            [
+                k + 1,
+                test.Models[k],
+                name,
+                CalibrationMetrics.auroc(confidence, labels),
+                CalibrationMetrics.eceEqualMass(confidence, labels, 15),
+                CalibrationMetrics.brier(confidence, labels),
+            ];
     }
 
     private static IEnumerable<object?[]> Reliability(CascadeRecords test, ConfidenceCalibration calibration)

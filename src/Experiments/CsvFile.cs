@@ -10,15 +10,19 @@ internal static class CsvFile
     public static void Write(string path, string header, IEnumerable<object?[]> rows)
     {
         var text = new StringBuilder().Append(header).Append('\n');
-        foreach (object?[] row in rows) text.AppendJoin(',', row.Select(Cell)).Append('\n');
+        foreach (object?[] row in rows)
+            text.AppendJoin(',', row.Select(Cell)).Append('\n');
         AtomicFile.Write(path, text.ToString());
     }
 
-    private static string Cell(object? value) => value switch
-    {
-        null => "",
-        double number => !double.IsFinite(number) ? "" : number.ToString("R", CultureInfo.InvariantCulture),
-        IFormattable formattable => formattable.ToString(null, CultureInfo.InvariantCulture),
-        _ => value.ToString() is { } text && text.AsSpan().IndexOfAny(",\"\n") >= 0 ? $"\"{text.Replace("\"", "\"\"")}\"" : value.ToString()!,
-    };
+    private static string Cell(object? value) =>
+        value switch
+        {
+            null => "",
+            double number => !double.IsFinite(number) ? "" : number.ToString("R", CultureInfo.InvariantCulture),
+            IFormattable formattable => formattable.ToString(null, CultureInfo.InvariantCulture),
+            _ => value.ToString() is { } text && text.AsSpan().IndexOfAny(",\"\n") >= 0
+                ? $"\"{text.Replace("\"", "\"\"")}\""
+                : value.ToString()!,
+        };
 }

@@ -37,14 +37,17 @@ public static class Evaluation
         var train = split.Train;
         if (options.TrainQueries is { } most)
         {
-            if (most < 2) throw new ToolkitException($"train queries: expected at least 2, got {most}");
-            if (most < train.Length) train = train[..most];
+            if (most < 2)
+                throw new ToolkitException($"train queries: expected at least 2, got {most}");
+            if (most < train.Length)
+                train = train[..most];
         }
         var test = split.Test;
         var groups = Math.Min(EvaluationBootstrap.Groups, test.Length);
 
-        var models = Replay(Enumerable.Range(0, data.Stages)
-            .Select(k => (IStoppingPolicy)ThresholdCascade.Fixed(data.Stages, k)).ToArray());
+        var models = Replay(
+            Enumerable.Range(0, data.Stages).Select(k => (IStoppingPolicy)ThresholdCascade.Fixed(data.Stages, k)).ToArray()
+        );
         IReadOnlyList<ExplainedPoint> explained = [];
         var families = new List<(string Name, double[] Parameter, GroupedOutcome[] Points, string Estimator)>();
         foreach (var actions in new[] { ActionSet.Recall, ActionSet.Jump, ActionSet.Chain })
@@ -52,7 +55,8 @@ public static class Evaluation
             progress?.Report($"fitting {actions.ToString().ToLowerInvariant()} on {train.Length} queries");
             var plan = PlannedFamily.fit(data, train, actions);
             families.Add((plan.Family.Name, plan.Family.Parameter, Replay(plan.Family.Policies), Describe(plan.Settings)));
-            if (actions == ActionSet.Recall && options.Explain) explained = EvaluationExplanation.Make(plan.Family, data, test);
+            if (actions == ActionSet.Recall && options.Explain)
+                explained = EvaluationExplanation.Make(plan.Family, data, test);
         }
         if (options.Ceiling)
         {
@@ -63,7 +67,8 @@ public static class Evaluation
         progress?.Report("fitting the baselines");
         var prices = PlannedFamily.prices(data, train, 40);
         var baselines = new List<FittedFamily> { Baselines.pairEnvelope(data, train) };
-        if (data.Stages <= RouterEstimates.MaxStages) baselines.Add(CascadeRouting.fit(data, train, prices));
+        if (data.Stages <= RouterEstimates.MaxStages)
+            baselines.Add(CascadeRouting.fit(data, train, prices));
         baselines.Add(Baselines.chainThresholds(data, train, prices));
         baselines.Add(Baselines.commonThreshold(data, train));
         baselines.Add(Baselines.mixtures(data, train));
@@ -76,13 +81,23 @@ public static class Evaluation
         progress?.Report($"resampling {options.Resamples} times");
         var reference = families.FindIndex(f => f.Name == Reference);
         var metrics = EvaluationBootstrap.Estimate(
-            families.Select(f => f.Points).ToArray(), models, reference, options.Resamples, options.Seed);
+            families.Select(f => f.Points).ToArray(),
+            models,
+            reference,
+            options.Resamples,
+            options.Seed
+        );
         return new(
             table.Models,
             Array.ConvertAll(models, m => m.MeanCost),
             Array.ConvertAll(models, m => m.MeanQuality),
-            train.Length, test.Length,
-            families.Select((f, i) => new PolicyEvaluation(f.Name, Points(f.Parameter, f.Points), metrics[i], f.Estimator)).ToArray()) { Explained = explained };
+            train.Length,
+            test.Length,
+            families.Select((f, i) => new PolicyEvaluation(f.Name, Points(f.Parameter, f.Points), metrics[i], f.Estimator)).ToArray()
+        )
+        {
+            Explained = explained,
+        };
 
         GroupedOutcome[] Replay(IStoppingPolicy[] policies) => FamilyReplay.run(policies, data, test, groups);
 
@@ -94,10 +109,15 @@ public static class Evaluation
         }
     }
 
-    private static CurvePoint[] Points(double[] parameter, GroupedOutcome[] outcomes) => outcomes
-        .Select((o, i) => new CurvePoint(parameter[i], o.MeanCost, o.MeanQuality, Array.ConvertAll(o.Stops, s => s / o.Queries)))
-        .OrderBy(p => p.Cost).ThenBy(p => p.Quality).ToArray();
+    private static CurvePoint[] Points(double[] parameter, GroupedOutcome[] outcomes) =>
+        outcomes
+            .Select((o, i) => new CurvePoint(parameter[i], o.MeanCost, o.MeanQuality, Array.ConvertAll(o.Stops, s => s / o.Queries)))
+            .OrderBy(p => p.Cost)
+            .ThenBy(p => p.Quality)
+            .ToArray();
 
-    private static string Describe(EstimatorSettings s) => FormattableString.Invariant(
-        $"knots {s.Shape.Knots}, products {(s.Shape.Products ? "yes" : "no")}, penalty {s.Penalty}, realised {s.Realised}, window {s.Window}");
+    private static string Describe(EstimatorSettings s) =>
+        FormattableString.Invariant(
+            $"knots {s.Shape.Knots}, products {(s.Shape.Products ? "yes" : "no")}, penalty {s.Penalty}, realised {s.Realised}, window {s.Window}"
+        );
 }

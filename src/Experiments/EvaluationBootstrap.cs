@@ -20,7 +20,12 @@ internal static class EvaluationBootstrap
     /// <param name="resamples">Resamples; 0 for no intervals (NaN).</param>
     /// <param name="seed">Seed of the resamples.</param>
     public static MetricEstimate[][] Estimate(
-        IReadOnlyList<GroupedOutcome[]> families, GroupedOutcome[] models, int reference, int resamples, int seed)
+        IReadOnlyList<GroupedOutcome[]> families,
+        GroupedOutcome[] models,
+        int reference,
+        int resamples,
+        int seed
+    )
     {
         var groups = models[0].Cost.Length;
         var ones = Enumerable.Repeat(1, groups).ToArray();
@@ -33,18 +38,35 @@ internal static class EvaluationBootstrap
         for (var b = 0; b < resamples; b++)
         {
             draws[b] = new int[groups];
-            for (var g = 0; g < groups; g++) draws[b][random.Next(groups)]++;
+            for (var g = 0; g < groups; g++)
+                draws[b][random.Next(groups)]++;
         }
         var samples = new double[resamples][][];
         Parallel.For(0, resamples, b => samples[b] = Metrics(families, models, draws[b]));
 
-        return families.Select((_, f) => names.Select((name, m) =>
-        {
-            var (low, high) = Interval(samples.Select(s => s[f][m]));
-            var (lowDifference, highDifference) = Interval(samples.Select(s => s[f][m] - s[reference][m]));
-            return new MetricEstimate(
-                name, point[f][m], low, high, point[f][m] - point[reference][m], lowDifference, highDifference);
-        }).ToArray()).ToArray();
+        return families
+            .Select(
+                (_, f) =>
+                    names
+                        .Select(
+                            (name, m) =>
+                            {
+                                var (low, high) = Interval(samples.Select(s => s[f][m]));
+                                var (lowDifference, highDifference) = Interval(samples.Select(s => s[f][m] - s[reference][m]));
+                                return new MetricEstimate(
+                                    name,
+                                    point[f][m],
+                                    low,
+                                    high,
+                                    point[f][m] - point[reference][m],
+                                    lowDifference,
+                                    highDifference
+                                );
+                            }
+                        )
+                        .ToArray()
+            )
+            .ToArray();
     }
 
     /// <summary>Per family, the metrics when group g counts weight[g] times.</summary>
@@ -56,16 +78,25 @@ internal static class EvaluationBootstrap
             queries += (double)weight[g] * ((total - g + weight.Length - 1) / weight.Length);
         var modelCost = Array.ConvertAll(models, m => Dot(m.Cost, weight) / queries);
         var modelQuality = Array.ConvertAll(models, m => Dot(m.Quality, weight) / queries);
-        return families.Select(points => CurveMetrics.Compute(
-            Array.ConvertAll(points, p => Dot(p.Cost, weight) / queries),
-            Array.ConvertAll(points, p => Dot(p.Quality, weight) / queries),
-            modelCost, modelQuality).Values()).ToArray();
+        return families
+            .Select(points =>
+                CurveMetrics
+                    .Compute(
+                        Array.ConvertAll(points, p => Dot(p.Cost, weight) / queries),
+                        Array.ConvertAll(points, p => Dot(p.Quality, weight) / queries),
+                        modelCost,
+                        modelQuality
+                    )
+                    .Values()
+            )
+            .ToArray();
     }
 
     private static double Dot(double[] sums, int[] weight)
     {
         var s = 0.0;
-        for (var g = 0; g < sums.Length; g++) s += sums[g] * weight[g];
+        for (var g = 0; g < sums.Length; g++)
+            s += sums[g] * weight[g];
         return s;
     }
 
@@ -73,7 +104,8 @@ internal static class EvaluationBootstrap
     private static (double Low, double High) Interval(IEnumerable<double> values)
     {
         var sorted = values.ToArray();
-        if (sorted.Length == 0 || sorted.Any(double.IsNaN)) return (double.NaN, double.NaN);
+        if (sorted.Length == 0 || sorted.Any(double.IsNaN))
+            return (double.NaN, double.NaN);
         Array.Sort(sorted);
         var k = (int)(Tail * (sorted.Length - 1));
         return (sorted[k], sorted[sorted.Length - 1 - k]);

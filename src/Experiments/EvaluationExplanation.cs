@@ -23,10 +23,22 @@ public sealed record PolicyBand(double From, double To, int? Next);
 /// <param name="ThresholdConfidence">Least recorded confidence from which on it stops; null when it does not stop even at the largest.</param>
 /// <param name="ThresholdQuality">The predicted quality there.</param>
 public sealed record StageRule(
-    int Stage, IReadOnlyList<int> After, double Share, IReadOnlyList<PolicyBand> Bands, double? ThresholdConfidence, double? ThresholdQuality);
+    int Stage,
+    IReadOnlyList<int> After,
+    double Share,
+    IReadOnlyList<PolicyBand> Bands,
+    double? ThresholdConfidence,
+    double? ThresholdQuality
+);
 
 /// <summary>One operating point of the default policy, taken apart.</summary>
-public sealed record ExplainedPoint(double Lambda, double Cost, double Quality, IReadOnlyList<PolicyPath> Paths, IReadOnlyList<StageRule> Rules);
+public sealed record ExplainedPoint(
+    double Lambda,
+    double Cost,
+    double Quality,
+    IReadOnlyList<PolicyPath> Paths,
+    IReadOnlyList<StageRule> Rules
+);
 
 /// <summary>Takes a fitted plan apart for people: where queries stop, and from which calibrated confidence on.</summary>
 public static class EvaluationExplanation
@@ -48,7 +60,8 @@ public static class EvaluationExplanation
         int n = data.Stages;
         var visits = new Dictionary<uint, List<int>>();
         var paths = new Dictionary<(uint Ran, int Answer), int>();
-        double cost = 0, quality = 0;
+        double cost = 0,
+            quality = 0;
         var watched = new Watched(policy);
         foreach (int q in rows)
         {
@@ -59,27 +72,39 @@ public static class EvaluationExplanation
             // The last state is not asked about when a fail-over ran out of stages.
             uint last = watched.States[^1];
             foreach (uint ran in watched.States)
-                if (ran != 0) (visits.TryGetValue(ran, out var list) ? list : visits[ran] = []).Add(q);
+                if (ran != 0)
+                    (visits.TryGetValue(ran, out var list) ? list : visits[ran] = []).Add(q);
             paths[(last, answer)] = paths.GetValueOrDefault((last, answer)) + 1;
         }
-        var rules = visits.GroupBy(pair => LastStage(pair.Key))
+        var rules = visits
+            .GroupBy(pair => LastStage(pair.Key))
             .Select(group => group.MaxBy(pair => pair.Value.Count))
             .OrderBy(pair => LastStage(pair.Key))
             .Select(pair => Rule(policy, data, pair.Key, pair.Value, rows.Length));
-        return new ExplainedPoint(lambda, cost / rows.Length, quality / rows.Length,
-            [.. paths.OrderByDescending(p => p.Value).Select(p => new PolicyPath(Stages(p.Key.Ran), p.Key.Answer, p.Value / (double)rows.Length))],
-            [.. rules]);
+        return new ExplainedPoint(
+            lambda,
+            cost / rows.Length,
+            quality / rows.Length,
+            [
+                .. paths
+                    .OrderByDescending(p => p.Value)
+                    .Select(p => new PolicyPath(Stages(p.Key.Ran), p.Key.Answer, p.Value / (double)rows.Length)),
+            ],
+            [.. rules]
+        );
     }
 
     private static StageRule Rule(PlannedPolicy policy, RecordedCascade data, uint ran, List<int> visitors, int all)
     {
-        int n = data.Stages, stage = LastStage(ran);
+        int n = data.Stages,
+            stage = LastStage(ran);
         double Predict(int q) => policy.PredictedQuality(At(data, ran, q, data.Confidence.AsSpan(q * n, n)), stage);
         int typical = visitors.OrderBy(Predict).ElementAt(visitors.Count / 2);
         double[] confidence = data.Confidence.AsSpan(typical * n, n).ToArray();
         ConfidenceScale scale = policy.Inputs.Scales[stage];
         var bands = new List<PolicyBand>();
-        double? thresholdConfidence = null, thresholdQuality = null;
+        double? thresholdConfidence = null,
+            thresholdQuality = null;
         if (scale.Knots.Length > 0)
         {
             double before = double.NaN;
@@ -92,7 +117,8 @@ public static class EvaluationExplanation
                 double at = double.IsNaN(before) ? value : Math.Max(before, value);
                 Decision decision = ((IStoppingPolicy)policy).Decide(seen);
                 int? next = decision.Stop ? null : decision.Stage;
-                if (bands.Count > 0 && bands[^1].Next == next) bands[^1] = bands[^1] with { To = at };
+                if (bands.Count > 0 && bands[^1].Next == next)
+                    bands[^1] = bands[^1] with { To = at };
                 else
                 {
                     bands.Add(new PolicyBand(double.IsNaN(before) ? at : before, at, next));
@@ -101,13 +127,23 @@ public static class EvaluationExplanation
                 before = at;
             }
         }
-        return new StageRule(stage, [.. Stages(ran).Where(k => k != stage)], visitors.Count / (double)all, bands, thresholdConfidence, thresholdQuality);
+        return new StageRule(
+            stage,
+            [.. Stages(ran).Where(k => k != stage)],
+            visitors.Count / (double)all,
+            bands,
+            thresholdConfidence,
+            thresholdQuality
+        );
     }
 
-    private static Observation At(RecordedCascade data, uint ran, int q, ReadOnlySpan<double> confidence) => new(
-        ran, confidence,
-        data.HasAnswers ? data.Answer.AsSpan(q * data.Stages, data.Stages) : [],
-        data.Context.AsSpan(q * data.ContextWidth, data.ContextWidth));
+    private static Observation At(RecordedCascade data, uint ran, int q, ReadOnlySpan<double> confidence) =>
+        new(
+            ran,
+            confidence,
+            data.HasAnswers ? data.Answer.AsSpan(q * data.Stages, data.Stages) : [],
+            data.Context.AsSpan(q * data.ContextWidth, data.ContextWidth)
+        );
 
     private static int LastStage(uint ran) => 31 - BitOperations.LeadingZeroCount(ran);
 

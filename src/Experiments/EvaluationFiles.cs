@@ -18,8 +18,7 @@ public static class EvaluationFiles
         var curve = new StringBuilder("policy,lambda,cost,quality\n");
         var stops = new StringBuilder("policy,lambda,model,share\n");
         var summary = new StringBuilder("policy,auc,cost_at_98pct,quality_max\n");
-        var metrics = new StringBuilder(
-            "policy,metric,value,low,high,difference,difference_low,difference_high\n");
+        var metrics = new StringBuilder("policy,metric,value,low,high,difference,difference_low,difference_high\n");
         foreach (var policy in report.Policies)
         {
             foreach (var p in policy.Points)
@@ -53,7 +52,8 @@ public static class EvaluationFiles
         try
         {
             Directory.CreateDirectory(folder);
-            foreach (var (name, text) in files) File.WriteAllText(Path.Combine(folder, name + ".part"), text.ToString());
+            foreach (var (name, text) in files)
+                File.WriteAllText(Path.Combine(folder, name + ".part"), text.ToString());
             foreach (var (name, _) in files)
                 File.Move(Path.Combine(folder, name + ".part"), Path.Combine(folder, name), overwrite: true);
         }
@@ -65,14 +65,19 @@ public static class EvaluationFiles
 
     /// <summary>Numbers in the shortest form that reads back exactly; infinities as inf, so that other languages read them.</summary>
     private static void Row(StringBuilder to, params object[] cells) =>
-        to.AppendJoin(',', cells.Select(cell => cell switch
-        {
-            double.PositiveInfinity => "inf",
-            double.NegativeInfinity => "-inf",
-            double x => x.ToString("R", CultureInfo.InvariantCulture),
-            _ => cell.ToString(),
-        })).Append('\n');
+        to.AppendJoin(
+                ',',
+                cells.Select(cell =>
+                    cell switch
+                    {
+                        double.PositiveInfinity => "inf",
+                        double.NegativeInfinity => "-inf",
+                        double x => x.ToString("R", CultureInfo.InvariantCulture),
+                        _ => cell.ToString(),
+                    }
+                )
+            )
+            .Append('\n');
 
-    private static string Quote(string text) =>
-        text.AsSpan().IndexOfAny(",\"\r\n") < 0 ? text : $"\"{text.Replace("\"", "\"\"")}\"";
+    private static string Quote(string text) => text.AsSpan().IndexOfAny(",\"\r\n") < 0 ? text : $"\"{text.Replace("\"", "\"\"")}\"";
 }

@@ -9,7 +9,14 @@ public sealed record CurvePoint(double Lambda, double Cost, double Quality, doub
 
 /// <summary>A figure with its 95 % bootstrap intervals; the difference is to the pair envelope, paired by query.</summary>
 public sealed record MetricEstimate(
-    string Name, double Value, double Low, double High, double Difference, double DifferenceLow, double DifferenceHigh);
+    string Name,
+    double Value,
+    double Low,
+    double High,
+    double Difference,
+    double DifferenceLow,
+    double DifferenceHigh
+);
 
 /// <summary>A policy family on the test part.</summary>
 /// <param name="Policy">Name of the family.</param>
@@ -17,7 +24,11 @@ public sealed record MetricEstimate(
 /// <param name="Metrics">Figures in the order of CurveMetrics.Names.</param>
 /// <param name="Estimator">How the estimator that cross-validation chose is set; empty for the baselines.</param>
 public sealed record PolicyEvaluation(
-    string Policy, IReadOnlyList<CurvePoint> Points, IReadOnlyList<MetricEstimate> Metrics, string Estimator)
+    string Policy,
+    IReadOnlyList<CurvePoint> Points,
+    IReadOnlyList<MetricEstimate> Metrics,
+    string Estimator
+)
 {
     /// <summary>A figure by name; see CurveMetrics.Names.</summary>
     public MetricEstimate this[string metric] => Metrics.First(m => m.Name == metric);
@@ -36,7 +47,8 @@ public sealed record EvaluationReport(
     double[] ModelQuality,
     int TrainQueries,
     int TestQueries,
-    IReadOnlyList<PolicyEvaluation> Policies)
+    IReadOnlyList<PolicyEvaluation> Policies
+)
 {
     /// <summary>Lines whose id an earlier line has; see <see cref="OptimalStopping.Runtime.Traces.TraceTable.RepeatedIds"/>.</summary>
     public int RepeatedIds { get; init; }

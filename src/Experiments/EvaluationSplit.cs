@@ -12,7 +12,8 @@ public sealed record EvaluationSplit(int[] Train, int[] Test)
     {
         if (!(trainFraction > 0 && trainFraction < 1))
             throw new ToolkitException($"train fraction: expected a number strictly between 0 and 1, got {trainFraction}");
-        if (queries < 4) throw new ToolkitException($"{source}: expected at least 4 queries to split, got {queries}");
+        if (queries < 4)
+            throw new ToolkitException($"{source}: expected at least 4 queries to split, got {queries}");
         var order = Enumerable.Range(0, queries).ToArray();
         new Random(seed).Shuffle(order);
         var train = Math.Clamp((int)Math.Round(trainFraction * queries), 2, queries - 2);

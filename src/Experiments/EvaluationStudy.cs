@@ -28,7 +28,11 @@ public static class EvaluationStudy
     /// <param name="sizes">Train queries at most, one study each; null for the whole train part.</param>
     /// <exception cref="ToolkitException">A fault in the file or the options; nothing has been written then.</exception>
     public static IReadOnlyList<StudyRow> Run(
-        EvaluationOptions options, int seeds, IReadOnlyList<int?> sizes, IProgress<string>? progress = null)
+        EvaluationOptions options,
+        int seeds,
+        IReadOnlyList<int?> sizes,
+        IProgress<string>? progress = null
+    )
     {
         progress?.Report($"reading {options.Traces}");
         IReadOnlyList<StudyRow> rows = Run(TraceReader.ReadTable(options.Traces), options, seeds, sizes, progress);
@@ -38,9 +42,15 @@ public static class EvaluationStudy
 
     /// <summary>The same for traces in memory; writes nothing.</summary>
     public static IReadOnlyList<StudyRow> Run(
-        TraceTable table, EvaluationOptions options, int seeds, IReadOnlyList<int?> sizes, IProgress<string>? progress = null)
+        TraceTable table,
+        EvaluationOptions options,
+        int seeds,
+        IReadOnlyList<int?> sizes,
+        IProgress<string>? progress = null
+    )
     {
-        if (seeds < 1) throw new ToolkitException($"seeds: expected at least 1, got {seeds}");
+        if (seeds < 1)
+            throw new ToolkitException($"seeds: expected at least 1, got {seeds}");
         var rows = new List<StudyRow>();
         foreach (int? size in sizes)
         {
@@ -51,8 +61,15 @@ public static class EvaluationStudy
                 reports[s] = Evaluation.Run(table, options with { Seed = options.Seed + s, Resamples = 0, TrainQueries = size });
             }
             double[] best = Array.ConvertAll(reports, r => r.ModelCost[Array.IndexOf(r.ModelQuality, r.ModelQuality.Max())]);
-            rows.AddRange(reports[0].Policies.Select(p => new StudyRow(p.Policy, reports[0].TrainQueries,
-                Array.ConvertAll(reports, r => r[p.Policy].Metrics.Select(m => m.Value).ToArray()), best)));
+            rows.AddRange(
+                reports[0]
+                    .Policies.Select(p => new StudyRow(
+                        p.Policy,
+                        reports[0].TrainQueries,
+                        Array.ConvertAll(reports, r => r[p.Policy].Metrics.Select(m => m.Value).ToArray()),
+                        best
+                    ))
+            );
         }
         return rows;
     }

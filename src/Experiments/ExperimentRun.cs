@@ -25,8 +25,10 @@ public static class ExperimentRun
     {
         if (!ExperimentSuite.Names.Contains(request.Experiments))
             throw new ToolkitException($"--experiments: expected {string.Join(", ", ExperimentSuite.Names)}, got '{request.Experiments}'");
-        if (request.Traces is null) RunCascade(request, progress, cancel);
-        else RunTraces(request, progress, cancel);
+        if (request.Traces is null)
+            RunCascade(request, progress, cancel);
+        else
+            RunTraces(request, progress, cancel);
     }
 
     private static void RunCascade(RunRequest request, Action<string, double> progress, CancellationToken cancel)
@@ -38,7 +40,9 @@ public static class ExperimentRun
         using RunFolder folder = RunFolder.Claim(request.Out);
         string records = Path.Combine(request.Out, "records.jsonl");
         if (File.Exists(records) && !request.Resume)
-            throw new ToolkitException($"{records}: expected a new folder, got the records of an earlier run; give --resume to go on with them, or another --out");
+            throw new ToolkitException(
+                $"{records}: expected a new folder, got the records of an earlier run; give --resume to go on with them, or another --out"
+            );
         folder.Admit(request);
         if (request.Experiments == ExperimentSuite.Speculative)
         {
@@ -52,14 +56,21 @@ public static class ExperimentRun
         using (ModelCascade cascade = ModelCascade.Load(file))
         {
             var queries = Queries(file, request.Options.Seed);
-            Collector.Run(cascade, queries, records, new Relay(done => progress("asking the models", done / (double)queries.Count)), cancel);
+            Collector.Run(
+                cascade,
+                queries,
+                records,
+                new Relay(done => progress("asking the models", done / (double)queries.Count)),
+                cancel
+            );
         }
         folder.Open();
         CascadeRecords all = CascadeRecords.Load(records);
         ConfidenceCalibration calibration = ConfidenceCalibration.Fit(all.Of(CascadeRecords.Calibration));
         CascadeReport.Write(all.Of(CascadeRecords.Test), calibration, request.Out);
         RecordedOutcomes outcomes = RecordedOutcomes.Of(all, calibration);
-        if (policy is not null) outcomes = outcomes with { Given = GivenPolicy.On(all, policy) };
+        if (policy is not null)
+            outcomes = outcomes with { Given = GivenPolicy.On(all, policy) };
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
         RunManifest.Write(folder, request, file.Name, [.. RunManifest.InputFiles(file), .. PolicyInput(request)]);
     }
@@ -72,7 +83,10 @@ public static class ExperimentRun
         TraceTable table = TraceReader.ReadTable(request.Traces!);
         RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed, request.Traces!);
         if (request.Policy is not null)
-            outcomes = outcomes with { Given = GivenPolicy.On(request.Traces!, table.Models, outcomes, PolicyFile.Load(request.Policy), request.Options.Seed) };
+            outcomes = outcomes with
+            {
+                Given = GivenPolicy.On(request.Traces!, table.Models, outcomes, PolicyFile.Load(request.Policy), request.Options.Seed),
+            };
         using RunFolder folder = RunFolder.Claim(request.Out);
         folder.Admit(request);
         folder.Open();
@@ -83,9 +97,13 @@ public static class ExperimentRun
     /// <summary>The queries of a run: first the calibration split, then the test split; every prompt once.</summary>
     public static IReadOnlyList<(Query Query, string Split)> Queries(CascadeFile file, int seed)
     {
-        var (calibration, test) = file.Tasks.Kind == "nano"
-            ? (new QueryGenerator(seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries), new QueryGenerator(seed, QuerySplit.Test).Distinct(file.TestQueries))
-            : QueryFiles.Draw(file.Tasks, seed, file.CalibrationQueries, file.TestQueries);
+        var (calibration, test) =
+            file.Tasks.Kind == "nano"
+                ? (
+                    new QueryGenerator(seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries),
+                    new QueryGenerator(seed, QuerySplit.Test).Distinct(file.TestQueries)
+                )
+                : QueryFiles.Draw(file.Tasks, seed, file.CalibrationQueries, file.TestQueries);
         return [.. calibration.Select(query => (query, CascadeRecords.Calibration)), .. test.Select(query => (query, CascadeRecords.Test))];
     }
 

@@ -11,19 +11,28 @@ public static class ExperimentSuite
 
     /// <summary>Runs one experiment, or all.</summary>
     /// <param name="progress">Told the step and the share of it that is done.</param>
-    public static void Run(string which, RecordedOutcomes outcomes, ExperimentOptions options, string folder,
-        Action<string, double> progress, CancellationToken cancel)
+    public static void Run(
+        string which,
+        RecordedOutcomes outcomes,
+        ExperimentOptions options,
+        string folder,
+        Action<string, double> progress,
+        CancellationToken cancel
+    )
     {
         if (!Names.Contains(which))
             throw new ToolkitException($"experiments: expected {string.Join(", ", Names)}, got '{which}'");
-        if (which == Speculative) throw new ToolkitException("experiments: speculative: expected models to run, got recorded outcomes");
+        if (which == Speculative)
+            throw new ToolkitException("experiments: speculative: expected models to run, got recorded outcomes");
         if (which is "all" or "tradeoff" or "statistical")
         {
             PolicyBench bench = PolicyBench.Fit(outcomes, progress, cancel);
             progress("intervals and tests", 0);
-            if (which != "statistical") TradeoffExperiment.Run(bench, options, folder);
+            if (which != "statistical")
+                TradeoffExperiment.Run(bench, options, folder);
             cancel.ThrowIfCancellationRequested();
-            if (which != "tradeoff") StatisticalExperiment.Run(bench, options, folder);
+            if (which != "tradeoff")
+                StatisticalExperiment.Run(bench, options, folder);
         }
         if (which is "all" or "regret")
             RegretExperiment.Run(outcomes, options, folder, share => progress("regret", share), cancel);

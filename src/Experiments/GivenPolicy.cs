@@ -8,9 +8,13 @@ namespace OptimalStopping.Experiments;
 public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, RecordedCascade Calibration, RecordedCascade Test)
 {
     /// <summary>On a cascade's own records.</summary>
-    public static GivenPolicy On(CascadeRecords records, PolicyFile policy) => new(
-        policy.Policy, policy.Lambda,
-        Confidences(records.Of(CascadeRecords.Calibration), policy), Confidences(records.Of(CascadeRecords.Test), policy));
+    public static GivenPolicy On(CascadeRecords records, PolicyFile policy) =>
+        new(
+            policy.Policy,
+            policy.Lambda,
+            Confidences(records.Of(CascadeRecords.Calibration), policy),
+            Confidences(records.Of(CascadeRecords.Test), policy)
+        );
 
     /// <summary>On a trace file that was split with the seed.</summary>
     /// <exception cref="ToolkitException">The traces are of other models, or lack what the policy needs.</exception>
@@ -18,15 +22,24 @@ public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, Recorded
     {
         policy.RequireModels(models, traces);
         if (policy.QueryFeatures != outcomes.Test.ContextWidth)
-            throw new ToolkitException($"{traces}: expected {policy.QueryFeatures} features of each query as the policy wants, got {outcomes.Test.ContextWidth}");
-        if (policy.Calibration is null) return new GivenPolicy(policy.Policy, policy.Lambda, outcomes.Calibration, outcomes.Test);
+            throw new ToolkitException(
+                $"{traces}: expected {policy.QueryFeatures} features of each query as the policy wants, got {outcomes.Test.ContextWidth}"
+            );
+        if (policy.Calibration is null)
+            return new GivenPolicy(policy.Policy, policy.Lambda, outcomes.Calibration, outcomes.Test);
         if (!CascadeRecords.AreIn(traces))
-            throw new ToolkitException($"{traces}: expected signals of every stage as 'toolkit collect' writes them, since the policy makes its confidences from signals, got none");
+            throw new ToolkitException(
+                $"{traces}: expected signals of every stage as 'toolkit collect' writes them, since the policy makes its confidences from signals, got none"
+            );
         RecordedCascade all = Confidences(CascadeRecords.Load(traces), policy);
         EvaluationSplit split = EvaluationSplit.Make(all.Queries, 0.5, seed, traces);
-        return new GivenPolicy(policy.Policy, policy.Lambda, RecordedOutcomes.Select(all, split.Train), RecordedOutcomes.Select(all, split.Test));
+        return new GivenPolicy(
+            policy.Policy,
+            policy.Lambda,
+            RecordedOutcomes.Select(all, split.Train),
+            RecordedOutcomes.Select(all, split.Test)
+        );
     }
 
-    private static RecordedCascade Confidences(CascadeRecords records, PolicyFile policy) =>
-        records.ToRecordedCascade(policy.Confidence);
+    private static RecordedCascade Confidences(CascadeRecords records, PolicyFile policy) => records.ToRecordedCascade(policy.Confidence);
 }

@@ -25,30 +25,62 @@ public sealed record GuaranteeCheck(int Resamples, int Sample, int Broken, int W
 
     /// <summary>Runs the check. Deterministic in the options' seed; the confidences are those that the traces record.</summary>
     /// <exception cref="ToolkitException">A number out of range.</exception>
-    public static GuaranteeCheck Run(TraceTable table, CalibrationOptions options, int resamples, int sample,
-        Action<double>? progress = null, CancellationToken cancel = default)
+    public static GuaranteeCheck Run(
+        TraceTable table,
+        CalibrationOptions options,
+        int resamples,
+        int sample,
+        Action<double>? progress = null,
+        CancellationToken cancel = default
+    )
     {
-        if (resamples < 1) throw new ToolkitException($"resamples: expected at least 1, got {resamples}");
-        if (sample < 4) throw new ToolkitException($"sample: expected at least 4 queries, got {sample}");
+        if (resamples < 1)
+            throw new ToolkitException($"resamples: expected at least 1, got {resamples}");
+        if (sample < 4)
+            throw new ToolkitException($"sample: expected at least 4 queries, got {sample}");
         RecordedCascade world = table.Cascade;
         int[] all = RecordedOutcomes.AllRows(world);
         var results = new (double Loss, double Saved, bool None)[resamples];
         int done = 0;
-        Parallel.For(0, resamples, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Environment.ProcessorCount }, i =>
-        {
-            int seed = unchecked(options.Seed * 1_000_003 + i);
-            var random = new Random(seed);
-            int[] rows = [.. Enumerable.Range(0, sample).Select(_ => random.Next(world.Queries))];
-            PolicyFile policy = PolicyCalibration.Run(table with { Cascade = RecordedOutcomes.Select(world, rows) }, options with { Seed = seed });
-            int reference = policy.Models.ToList().IndexOf(policy.Guarantee.Reference);
-            int[] comparable = [.. all.Where(q => world.IsRecorded(q, reference))];
-            ReplayOutcome own = Replay.run(policy.Policy, world, comparable);
-            ReplayOutcome always = Replay.run(ThresholdCascade.Fixed(world.Stages, reference), world, comparable);
-            double fullCost = always.Cost.Average();
-            results[i] = (always.Quality.Average() - own.Quality.Average(), fullCost > 0 ? 1 - own.Cost.Average() / fullCost : 0, policy.Guarantee.Passed == 0);
-            progress?.Invoke(Interlocked.Increment(ref done) / (double)resamples);
-        });
-        return new GuaranteeCheck(resamples, sample, results.Count(r => r.Loss > options.MaxLoss + 1e-12), results.Count(r => r.None),
-            results.Average(r => r.Saved), results.Average(r => r.Loss));
+        Parallel.For(
+            0,
+            resamples,
+            new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Environment.ProcessorCount },
+            i =>
+            {
+                int seed = unchecked(options.Seed * 1_000_003 + i);
+                var random = new Random(seed);
+                int[] rows = [.. Enumerable.Range(0, sample).Select(_ => random.Next(world.Queries))];
+                PolicyFile policy = PolicyCalibration.Run(
+                    table with
+                    {
+                        Cascade = RecordedOutcomes.Select(world, rows),
+                    },
+                    options with
+                    {
+                        Seed = seed,
+                    }
+                );
+                int reference = policy.Models.ToList().IndexOf(policy.Guarantee.Reference);
+                int[] comparable = [.. all.Where(q => world.IsRecorded(q, reference))];
+                ReplayOutcome own = Replay.run(policy.Policy, world, comparable);
+                ReplayOutcome always = Replay.run(ThresholdCascade.Fixed(world.Stages, reference), world, comparable);
+                double fullCost = always.Cost.Average();
+                results[i] = (
+                    always.Quality.Average() - own.Quality.Average(),
+                    fullCost > 0 ? 1 - own.Cost.Average() / fullCost : 0,
+                    policy.Guarantee.Passed == 0
+                );
+                progress?.Invoke(Interlocked.Increment(ref done) / (double)resamples);
+            }
+        );
+        return new GuaranteeCheck(
+            resamples,
+            sample,
+            results.Count(r => r.Loss > options.MaxLoss + 1e-12),
+            results.Count(r => r.None),
+            results.Average(r => r.Saved),
+            results.Average(r => r.Loss)
+        );
     }
 }

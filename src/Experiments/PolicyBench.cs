@@ -47,7 +47,8 @@ public sealed class PolicyBench
     public static PolicyBench Fit(RecordedOutcomes outcomes, Action<string, double> progress, CancellationToken cancel)
     {
         RecordedCascade data = outcomes.Calibration;
-        int[] rows = RecordedOutcomes.AllRows(data), testRows = RecordedOutcomes.AllRows(outcomes.Test);
+        int[] rows = RecordedOutcomes.AllRows(data),
+            testRows = RecordedOutcomes.AllRows(outcomes.Test);
         var families = new List<BenchFamily>();
         progress("fitting the plans", 0);
         FittedPlan recall = PlannedFamily.fit(data, rows, ActionSet.Recall);
@@ -67,18 +68,51 @@ public sealed class PolicyBench
         families.Add(Replayed("threshold-per-stage", Baselines.chainThresholds(data, rows, prices)));
         families.Add(Replayed("pair-envelope", Baselines.pairEnvelope(data, rows)));
         double[] tilts = [-40, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 40];
-        families.Add(new BenchFamily("random",
-            [.. tilts.Select(t => new BenchPoint(t, Baselines.randomStop(data, rows, t), Baselines.randomStop(outcomes.Test, testRows, t), null))]));
+        families.Add(
+            new BenchFamily(
+                "random",
+                [
+                    .. tilts.Select(t => new BenchPoint(
+                        t,
+                        Baselines.randomStop(data, rows, t),
+                        Baselines.randomStop(outcomes.Test, testRows, t),
+                        null
+                    )),
+                ]
+            )
+        );
         for (int k = 0; k < data.Stages; k++)
             families.Add(new BenchFamily($"fixed-{k + 1}", [Point(double.NaN, ThresholdCascade.Fixed(data.Stages, k))]));
-        families.Add(new BenchFamily("oracle",
-            [.. prices.Select(l => new BenchPoint(l, Baselines.oracle(data, rows, l), Baselines.oracle(outcomes.Test, testRows, l), null))]));
+        families.Add(
+            new BenchFamily(
+                "oracle",
+                [
+                    .. prices.Select(l => new BenchPoint(
+                        l,
+                        Baselines.oracle(data, rows, l),
+                        Baselines.oracle(outcomes.Test, testRows, l),
+                        null
+                    )),
+                ]
+            )
+        );
         if (outcomes.Given is { } given)
         {
-            BenchPoint point = new(given.Lambda, Replay.run(given.Policy, given.Calibration, rows), Replay.run(given.Policy, given.Test, testRows), given.Policy);
+            BenchPoint point = new(
+                given.Lambda,
+                Replay.run(given.Policy, given.Calibration, rows),
+                Replay.run(given.Policy, given.Test, testRows),
+                given.Policy
+            );
             families.Add(new BenchFamily(Given, [point]));
         }
-        return new PolicyBench { Outcomes = outcomes, Families = families, Plan = ours, Recalls = ours == recall };
+        return new PolicyBench
+        {
+            Outcomes = outcomes,
+            Families = families,
+            Plan = ours,
+            Recalls = ours == recall,
+        };
 
         BenchPoint Point(double parameter, IStoppingPolicy policy) =>
             new(parameter, Replay.run(policy, data, rows), Replay.run(policy, outcomes.Test, testRows), policy);
@@ -95,10 +129,20 @@ public sealed class PolicyBench
     public static IReadOnlyList<BenchPoint> Curve(BenchFamily family)
     {
         BenchPoint[] ordered = [.. family.Points.OrderBy(point => point.Calibration.Cost.Average())];
-        if (ordered.Length <= CurvePoints) return [.. ordered.OrderBy(point => point.TestCost)];
-        double low = ordered[0].Calibration.Cost.Average(), high = ordered[^1].Calibration.Cost.Average();
-        return [.. Enumerable.Range(0, CurvePoints)
-            .Select(i => ordered.MinBy(point => Math.Abs(point.Calibration.Cost.Average() - (low + (high - low) * i / (CurvePoints - 1)))))
-            .Distinct().Select(point => point!).OrderBy(point => point.TestCost)];
+        if (ordered.Length <= CurvePoints)
+            return [.. ordered.OrderBy(point => point.TestCost)];
+        double low = ordered[0].Calibration.Cost.Average(),
+            high = ordered[^1].Calibration.Cost.Average();
+        return
+        [
+            .. Enumerable
+                .Range(0, CurvePoints)
+                .Select(i =>
+                    ordered.MinBy(point => Math.Abs(point.Calibration.Cost.Average() - (low + (high - low) * i / (CurvePoints - 1))))
+                )
+                .Distinct()
+                .Select(point => point!)
+                .OrderBy(point => point.TestCost),
+        ];
     }
 }

@@ -43,14 +43,28 @@ public static class PolicyCalibration
         CascadeRecords records = CascadeRecords.Load(traces);
         CheckIndependent(traces, records.RepeatedIds);
         EvaluationSplit split = EvaluationSplit.Make(records.Records.Count, options.FitFraction, options.Seed, traces);
-        ConfidenceCalibration signals = ConfidenceCalibration.Fit(records with { Records = [.. split.Train.Select(q => records.Records[q])] });
-        return Run(new TraceTable(records.Models, records.ToRecordedCascade(signals)), signals, Path.GetFileName(traces), hash, options, progress);
+        ConfidenceCalibration signals = ConfidenceCalibration.Fit(
+            records with
+            {
+                Records = [.. split.Train.Select(q => records.Records[q])],
+            }
+        );
+        return Run(
+            new TraceTable(records.Models, records.ToRecordedCascade(signals)),
+            signals,
+            Path.GetFileName(traces),
+            hash,
+            options,
+            progress
+        );
     }
 
     private static void CheckIndependent(string traces, int repeated)
     {
         if (repeated > 0)
-            throw new ToolkitException($"{traces}: expected each id once, since a guarantee rests on independent queries, got {repeated} lines with the id of an earlier line");
+            throw new ToolkitException(
+                $"{traces}: expected each id once, since a guarantee rests on independent queries, got {repeated} lines with the id of an earlier line"
+            );
     }
 
     /// <summary>Calibrates on traces in memory, with the confidences that they record.</summary>
@@ -68,8 +82,14 @@ public static class PolicyCalibration
             throw new ToolkitException($"delta: expected a number strictly between 0 and 1, got {options.Delta}");
     }
 
-    private static PolicyFile Run(TraceTable table, ConfidenceCalibration? signals, string name, string hash,
-        CalibrationOptions options, IProgress<string>? progress)
+    private static PolicyFile Run(
+        TraceTable table,
+        ConfidenceCalibration? signals,
+        string name,
+        string hash,
+        CalibrationOptions options,
+        IProgress<string>? progress
+    )
     {
         RecordedCascade data = table.Cascade;
         EvaluationSplit split = EvaluationSplit.Make(data.Queries, options.FitFraction, options.Seed, name == "" ? "traces" : name);
@@ -79,12 +99,19 @@ public static class PolicyCalibration
         // The guarantee is about queries on which the reference model can be asked.
         int[] rows = [.. split.Test.Where(q => data.IsRecorded(q, reference))];
         if (rows.Length == 0)
-            throw new ToolkitException($"{name}: expected queries with a record of {table.Models[reference]} to test the guarantee on, got none");
+            throw new ToolkitException(
+                $"{name}: expected queries with a record of {table.Models[reference]} to test the guarantee on, got none"
+            );
 
         progress?.Report($"testing the guarantee on {rows.Length} queries");
         ReplayOutcome always = Replay.run(ThresholdCascade.Fixed(data.Stages, reference), data, rows);
-        int[] order = [.. Enumerable.Range(0, plan.Family.Policies.Length)
-            .OrderByDescending(i => plan.HeldOutQuality[i]).ThenBy(i => plan.HeldOutCost[i])];
+        int[] order =
+        [
+            .. Enumerable
+                .Range(0, plan.Family.Policies.Length)
+                .OrderByDescending(i => plan.HeldOutQuality[i])
+                .ThenBy(i => plan.HeldOutCost[i]),
+        ];
         var outcomes = new ReplayOutcome[order.Length];
         Parallel.For(0, order.Length, i => outcomes[i] = Replay.run(plan.Family.Policies[order[i]], data, rows));
         double[][] losses = [.. outcomes.Select(o => always.Quality.Zip(o.Quality, (best, own) => best - own).ToArray())];
@@ -99,11 +126,16 @@ public static class PolicyCalibration
             signals,
             new PolicyGuarantee(options.MaxLoss, options.Delta, table.Models[reference], rows.Length, order.Length, passed),
             new PolicyMeasurement(own.Quality.Average(), own.Cost.Average(), always.Quality.Average(), always.Cost.Average()),
-            new PolicyOrigin(RunManifest.Version, name, hash, options.Seed, split.Train.Length));
+            new PolicyOrigin(RunManifest.Version, name, hash, options.Seed, split.Train.Length)
+        );
     }
 
     /// <summary>The model with the best mean quality on the fitted part; the cheaper one on ties.</summary>
-    private static int Reference(RecordedCascade data, int[] rows) => Enumerable.Range(0, data.Stages)
-        .Where(k => !double.IsNaN(data.MeanQuality(rows, k)))
-        .OrderByDescending(k => data.MeanQuality(rows, k)).ThenBy(k => data.MeanCost(rows, k)).First();
+    private static int Reference(RecordedCascade data, int[] rows) =>
+        Enumerable
+            .Range(0, data.Stages)
+            .Where(k => !double.IsNaN(data.MeanQuality(rows, k)))
+            .OrderByDescending(k => data.MeanQuality(rows, k))
+            .ThenBy(k => data.MeanCost(rows, k))
+            .First();
 }

@@ -14,10 +14,12 @@ public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedCasc
     public GivenPolicy? Given { get; init; }
 
     /// <summary>From a cascade's own records: confidences calibrated on the calibration split.</summary>
-    public static RecordedOutcomes Of(CascadeRecords records, ConfidenceCalibration calibration) => new(
-        records.Models,
-        records.Of(CascadeRecords.Calibration).ToRecordedCascade(calibration),
-        records.Of(CascadeRecords.Test).ToRecordedCascade(calibration));
+    public static RecordedOutcomes Of(CascadeRecords records, ConfidenceCalibration calibration) =>
+        new(
+            records.Models,
+            records.Of(CascadeRecords.Calibration).ToRecordedCascade(calibration),
+            records.Of(CascadeRecords.Test).ToRecordedCascade(calibration)
+        );
 
     /// <summary>From a trace file: half of its lines, drawn with the seed, calibrate and the other half test.</summary>
     public static RecordedOutcomes Of(TraceTable table, int seed, string source = "traces")
@@ -29,9 +31,16 @@ public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedCasc
     internal static RecordedCascade Select(RecordedCascade cascade, int[] rows)
     {
         T[] Pick<T>(T[] source, int width) => [.. rows.SelectMany(row => source.AsSpan(row * width, width).ToArray())];
-        return RecordedCascade.Create(rows.Length, cascade.Stages, Pick(cascade.Cost, cascade.Stages), Pick(cascade.Confidence, cascade.Stages),
-            Pick(cascade.Quality, cascade.Stages), cascade.HasAnswers ? Pick(cascade.Answer, cascade.Stages) : [],
-            cascade.ContextWidth, Pick(cascade.Context, cascade.ContextWidth));
+        return RecordedCascade.Create(
+            rows.Length,
+            cascade.Stages,
+            Pick(cascade.Cost, cascade.Stages),
+            Pick(cascade.Confidence, cascade.Stages),
+            Pick(cascade.Quality, cascade.Stages),
+            cascade.HasAnswers ? Pick(cascade.Answer, cascade.Stages) : [],
+            cascade.ContextWidth,
+            Pick(cascade.Context, cascade.ContextWidth)
+        );
     }
 
     internal static int[] AllRows(RecordedCascade cascade) => [.. Enumerable.Range(0, cascade.Queries)];

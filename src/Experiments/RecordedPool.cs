@@ -24,7 +24,9 @@ internal static class RecordedPool
     internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options, int[] chosen)
     {
         (RecordedCascade Part, int Query)[] all =
-            [.. new[] { outcomes.Calibration, outcomes.Test }.SelectMany(part => Enumerable.Range(0, part.Queries).Select(q => (part, q)))];
+        [
+            .. new[] { outcomes.Calibration, outcomes.Test }.SelectMany(part => Enumerable.Range(0, part.Queries).Select(q => (part, q))),
+        ];
         int stages = outcomes.Calibration.Stages;
         var complete = all.Where(row => chosen.All(k => row.Part.IsRecorded(row.Query, k))).ToArray();
         if (complete.Length == 0)
@@ -32,12 +34,20 @@ internal static class RecordedPool
 
         double[][] Rows(Func<RecordedCascade, double[]> values) =>
             [.. complete.Select(row => chosen.Select(k => values(row.Part)[row.Query * stages + k]).ToArray())];
-        double[][] confidence = Rows(part => part.Confidence), cost = Rows(part => part.Cost);
-        int[][] bin = [.. Enumerable.Range(0, chosen.Length).Select(k => EqualMassBins([.. confidence.Select(row => row[k])], options.ConfidenceBins))];
+        double[][] confidence = Rows(part => part.Confidence),
+            cost = Rows(part => part.Cost);
+        int[][] bin =
+        [
+            .. Enumerable.Range(0, chosen.Length).Select(k => EqualMassBins([.. confidence.Select(row => row[k])], options.ConfidenceBins)),
+        ];
         double whole = cost.Average(row => row.Sum());
         Pool pool = Pool.Create(
             [.. Enumerable.Range(0, complete.Length).Select(q => bin.Select(column => column[q]).ToArray())],
-            Rows(part => part.Quality), cost, whole > 0 ? options.RegretPrice / whole : 0, options.ConfidenceBins);
+            Rows(part => part.Quality),
+            cost,
+            whole > 0 ? options.RegretPrice / whole : 0,
+            options.ConfidenceBins
+        );
         return (complete.Length == all.Length ? "recorded" : $"{complete.Length} of {all.Length} queries with every stage", pool);
     }
 
@@ -49,9 +59,12 @@ internal static class RecordedPool
     internal static PolicyClass PolicyClassFor(int stages, int bins)
     {
         int levels = bins + 1;
-        while (levels > 1 && Math.Pow(levels, stages - 1) > LargestPolicyClass) levels--;
-        if (levels == bins + 1) return PolicyClassModule.thresholds(stages, bins);
-        if (levels < 2) throw new ToolkitException($"regret: expected at most 13 stages, got {stages}");
+        while (levels > 1 && Math.Pow(levels, stages - 1) > LargestPolicyClass)
+            levels--;
+        if (levels == bins + 1)
+            return PolicyClassModule.thresholds(stages, bins);
+        if (levels < 2)
+            throw new ToolkitException($"regret: expected at most 13 stages, got {stages}");
         return PolicyClassModule.thresholdsAt(stages, bins, [.. Enumerable.Range(0, levels).Select(i => i * bins / (levels - 1))]);
     }
 
@@ -59,7 +72,8 @@ internal static class RecordedPool
     private static int[] EqualMassBins(double[] values, int bins)
     {
         double[] sorted = [.. values.Where(v => !double.IsNaN(v)).Order()];
-        if (sorted.Length == 0) return new int[values.Length];
+        if (sorted.Length == 0)
+            return new int[values.Length];
         double[] edges = [.. Enumerable.Range(1, bins - 1).Select(b => sorted[(int)((long)b * sorted.Length / bins)])];
         return [.. values.Select(v => double.IsNaN(v) ? 0 : edges.Count(edge => v >= edge))];
     }

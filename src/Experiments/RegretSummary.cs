@@ -7,7 +7,14 @@ internal sealed record RegretLearner(string Name, LearnerKind Kind, Feedback Fee
 
 /// <summary>An instance of the regret experiment, the policy class that regret is against, and who learns on it how often.</summary>
 /// <param name="Drawn">Whether figure 1a shows it; the others only stand in regret_sizes.csv and regret_claims.csv.</param>
-internal sealed record RegretInstance(string Name, IEnvironment Environment, PolicyClass PolicyClass, int Runs, RegretLearner[] Learners, bool Drawn);
+internal sealed record RegretInstance(
+    string Name,
+    IEnvironment Environment,
+    PolicyClass PolicyClass,
+    int Runs,
+    RegretLearner[] Learners,
+    bool Drawn
+);
 
 /// <summary>All runs of one learner on one instance, checkpoint by checkpoint.</summary>
 internal sealed record RegretSummary(RegretInstance Instance, RegretLearner Learner, SimulationResult[] Runs)
@@ -21,8 +28,11 @@ internal sealed record RegretSummary(RegretInstance Instance, RegretLearner Lear
     public double[] Regrets(int i) => [.. Runs.Select(run => run.RegretToClass[i])];
 
     public double Mean(int i) => Regrets(i).Average();
+
     public double Certificate(int i) => Runs.Average(run => run.CertificateA[i]);
+
     public double Realised(int i) => Runs.Average(run => run.RealisedRegret[i]);
+
     public double FinalMean => Mean(Checkpoints.Length - 1);
 
     /// <summary>The learner's own theorem; UCB1's speaks of another comparator than the curve does.</summary>
@@ -35,8 +45,10 @@ internal sealed record RegretSummary(RegretInstance Instance, RegretLearner Lear
     public double WorstShareOfBound => Enumerable.Range(0, Checkpoints.Length).Max(i => Mean(i) / Bound(i));
 
     /// <summary>How many of all runs and checkpoints have a certificate below the realised regret.</summary>
-    public int CertificateMisses => Runs.Sum(run =>
-        Enumerable.Range(0, Checkpoints.Length).Count(i => run.CertificateA[i] < run.RealisedRegret[i] - RoundOff * Checkpoints[i]));
+    public int CertificateMisses =>
+        Runs.Sum(run =>
+            Enumerable.Range(0, Checkpoints.Length).Count(i => run.CertificateA[i] < run.RealisedRegret[i] - RoundOff * Checkpoints[i])
+        );
 
     /// <summary>Mean certificate over mean realised regret, at the horizon.</summary>
     public double CertificateRatio => Certificate(Checkpoints.Length - 1) / Realised(Checkpoints.Length - 1);
@@ -50,7 +62,12 @@ internal sealed record RegretSummary(RegretInstance Instance, RegretLearner Lear
         int[] inside = [.. Enumerable.Range(0, Checkpoints.Length).Where(i => Checkpoints[i] >= from && Checkpoints[i] <= to)];
         return inside.Length < 2
             ? new Interval(double.NaN, double.NaN, double.NaN, 0.95)
-            : RegretSlope.logLog([.. inside.Select(i => Checkpoints[i])],
-                [.. Runs.Select(run => inside.Select(i => run.RegretToClass[i]).ToArray())], 0.95, 1000, (ulong)seed);
+            : RegretSlope.logLog(
+                [.. inside.Select(i => Checkpoints[i])],
+                [.. Runs.Select(run => inside.Select(i => run.RegretToClass[i]).ToArray())],
+                0.95,
+                1000,
+                (ulong)seed
+            );
     }
 }

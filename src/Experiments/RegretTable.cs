@@ -9,8 +9,15 @@ namespace OptimalStopping.Experiments;
 public static class RegretTable
 {
     private static readonly LearnerKind[] Partial =
-        [LearnerKind.ExploreThenCommit, LearnerKind.EpsilonGreedy, LearnerKind.Greedy, LearnerKind.PosteriorSampling,
-         LearnerKind.OptStop, LearnerKind.NestAlone, LearnerKind.Nest];
+    [
+        LearnerKind.ExploreThenCommit,
+        LearnerKind.EpsilonGreedy,
+        LearnerKind.Greedy,
+        LearnerKind.PosteriorSampling,
+        LearnerKind.OptStop,
+        LearnerKind.NestAlone,
+        LearnerKind.Nest,
+    ];
 
     private static readonly LearnerKind[] Full = [LearnerKind.Hedge, LearnerKind.HedgeWithSide, LearnerKind.Greedy];
 
@@ -26,7 +33,12 @@ public static class RegretTable
             ("structured n=2 m=10", seed => new ChainMixture(Instances.structured(2, 10, seed)), All, false),
             ("structured n=4 m=5", seed => new ChainMixture(Instances.structured(4, 5, seed)), All, false),
             ("structured n=4 m=10", seed => new ChainMixture(Instances.structured(4, 10, seed)), All, false),
-            ("structured n=8 m=5", seed => new ChainMixture(Instances.structured(8, 5, seed)), e => PolicyClassModule.thresholdsAt(8, 5, [0, 2, 4, 5]), false),
+            (
+                "structured n=8 m=5",
+                seed => new ChainMixture(Instances.structured(8, 5, seed)),
+                e => PolicyClassModule.thresholdsAt(8, 5, [0, 2, 4, 5]),
+                false
+            ),
             ("unstructured n=4 m=10", seed => new ChainMixture(Instances.unstructured(4, 10, seed)), All, false),
             // One instance; its optimum is a threshold policy, so regret to the policy class is regret to the optimum.
             ("aliased n=3", _ => Instances.aliased(3), All, true),
@@ -38,26 +50,57 @@ public static class RegretTable
             .. Partial.Select(kind => (kind, Feedback.StagesRun)),
             .. Full.Select(kind => (kind, Feedback.Full)),
         ];
-        var jobs = (from kind in kinds from instance in Enumerable.Range(1, InstancesOfAKind) from learner in learners from run in Enumerable.Range(0, runs)
-                    select (kind, instance, learner, run)).ToArray();
+        var jobs = (
+            from kind in kinds
+            from instance in Enumerable.Range(1, InstancesOfAKind)
+            from learner in learners
+            from run in Enumerable.Range(0, runs)
+            select (kind, instance, learner, run)
+        ).ToArray();
         var regrets = new double[jobs.Length];
         int done = 0;
-        Parallel.For(0, jobs.Length, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Environment.ProcessorCount }, i =>
-        {
-            var (kind, instance, learner, run) = jobs[i];
-            IEnvironment environment = kind.Make((ulong)(options.Seed * 100 + instance));
-            SimulationResult result = Simulation.run(environment, kind.PolicyClass(environment), learner.Kind, learner.Feedback, options.Horizon,
-                [options.Horizon], options.Seed * 1000 + run);
-            regrets[i] = kind.AgainstClass ? result.RegretToClass[0] : result.RegretToOptimal[0];
-            progress(Interlocked.Increment(ref done) / (double)jobs.Length);
-        });
-        var rows = jobs.Select((job, i) => (job, Regret: regrets[i])).GroupBy(pair => (pair.job.kind.Name, pair.job.learner)).Select(group =>
-        {
-            double[] values = [.. group.Select(pair => pair.Regret)];
-            double mean = values.Average();
-            double error = values.Length < 2 ? double.NaN : Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / (values.Length - 1.0) / values.Length);
-            return new object?[] { group.Key.Name, group.Key.learner.Kind.ToString(), group.Key.learner.Feedback.ToString(), values.Length, options.Horizon, mean, error };
-        });
+        Parallel.For(
+            0,
+            jobs.Length,
+            new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Environment.ProcessorCount },
+            i =>
+            {
+                var (kind, instance, learner, run) = jobs[i];
+                IEnvironment environment = kind.Make((ulong)(options.Seed * 100 + instance));
+                SimulationResult result = Simulation.run(
+                    environment,
+                    kind.PolicyClass(environment),
+                    learner.Kind,
+                    learner.Feedback,
+                    options.Horizon,
+                    [options.Horizon],
+                    options.Seed * 1000 + run
+                );
+                regrets[i] = kind.AgainstClass ? result.RegretToClass[0] : result.RegretToOptimal[0];
+                progress(Interlocked.Increment(ref done) / (double)jobs.Length);
+            }
+        );
+        var rows = jobs.Select((job, i) => (job, Regret: regrets[i]))
+            .GroupBy(pair => (pair.job.kind.Name, pair.job.learner))
+            .Select(group =>
+            {
+                double[] values = [.. group.Select(pair => pair.Regret)];
+                double mean = values.Average();
+                double error =
+                    values.Length < 2
+                        ? double.NaN
+                        : Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / (values.Length - 1.0) / values.Length);
+                return new object?[]
+                {
+                    group.Key.Name,
+                    group.Key.learner.Kind.ToString(),
+                    group.Key.learner.Feedback.ToString(),
+                    values.Length,
+                    options.Horizon,
+                    mean,
+                    error,
+                };
+            });
         CsvFile.Write(Path.Combine(folder, "regret_table.csv"), "instance,learner,feedback,runs,t,regret,standard_error", rows);
     }
 

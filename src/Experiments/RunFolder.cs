@@ -29,19 +29,36 @@ public sealed class RunFolder : IDisposable
         try
         {
             Directory.CreateDirectory(path);
-            return new RunFolder(path, new FileStream(System.IO.Path.Combine(path, ".lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1));
+            return new RunFolder(
+                path,
+                new FileStream(System.IO.Path.Combine(path, ".lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1)
+            );
         }
         catch (Exception fault) when (AtomicFile.IsWriteError(fault))
         {
-            throw new ToolkitException($"{path}: expected a folder that can be written to and that no other run uses, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
+            throw new ToolkitException(
+                $"{path}: expected a folder that can be written to and that no other run uses, got: {fault.Message.ReplaceLineEndings(" ")}",
+                fault
+            );
         }
     }
 
     /// <summary>The result files (records and tables; those of times, whose bytes no second run gives, are left out) that were written since the folder was taken, and the records, in the order of their names.</summary>
     public IReadOnlyList<string> Results() =>
-        [.. Directory.EnumerateFiles(Path).Select(file => System.IO.Path.GetFileName(file)!)
-            .Where(name => name == "records.jsonl" || (name.EndsWith(".csv", StringComparison.Ordinal) && !name.EndsWith("_times.csv", StringComparison.Ordinal) && File.GetLastWriteTimeUtc(System.IO.Path.Combine(Path, name)) >= _since))
-            .Order(StringComparer.Ordinal)];
+        [
+            .. Directory
+                .EnumerateFiles(Path)
+                .Select(file => System.IO.Path.GetFileName(file)!)
+                .Where(name =>
+                    name == "records.jsonl"
+                    || (
+                        name.EndsWith(".csv", StringComparison.Ordinal)
+                        && !name.EndsWith("_times.csv", StringComparison.Ordinal)
+                        && File.GetLastWriteTimeUtc(System.IO.Path.Combine(Path, name)) >= _since
+                    )
+                )
+                .Order(StringComparer.Ordinal),
+        ];
 
     /// <summary>
     /// Sees to it that the folder is empty of other runs' results, or, with --resume, holds those of this same run: figures
@@ -51,12 +68,19 @@ public sealed class RunFolder : IDisposable
     public void Admit(RunRequest request)
     {
         string manifest = System.IO.Path.Combine(Path, RunManifest.FileName);
-        string? table = Directory.EnumerateFiles(Path, "*.csv").Select(System.IO.Path.GetFileName).Order(StringComparer.Ordinal).FirstOrDefault();
+        string? table = Directory
+            .EnumerateFiles(Path, "*.csv")
+            .Select(System.IO.Path.GetFileName)
+            .Order(StringComparer.Ordinal)
+            .FirstOrDefault();
         bool whole = File.Exists(manifest);
         if (!request.Resume && (whole || table is not null))
-            throw new ToolkitException($"{Path}: expected a new folder, got the results of an earlier run ({(whole ? RunManifest.FileName : table)}); "
-                + "give --resume to write them anew, or another --out");
-        if (!whole) return;
+            throw new ToolkitException(
+                $"{Path}: expected a new folder, got the results of an earlier run ({(whole ? RunManifest.FileName : table)}); "
+                    + "give --resume to write them anew, or another --out"
+            );
+        if (!whole)
+            return;
         RunRequest earlier = RunManifest.Read(manifest).Request;
         if (earlier.Experiments != request.Experiments || earlier.Traces is null != request.Traces is null)
             throw new ToolkitException($"{Path}: expected {Words(request)}, got a run of {Words(earlier)}; give another --out");

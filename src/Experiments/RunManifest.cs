@@ -19,11 +19,19 @@ namespace OptimalStopping.Experiments;
 /// <param name="Results">SHA-256 of each file of records and tables that the run wrote, by name.</param>
 /// <param name="Build">Version, commit, .NET runtime and kernels of the run, in words.</param>
 public sealed record RunManifest(
-    RunRequest Request, IReadOnlyList<KeyValuePair<string, string>> Inputs, IReadOnlyList<KeyValuePair<string, string>> Results, string Build)
+    RunRequest Request,
+    IReadOnlyList<KeyValuePair<string, string>> Inputs,
+    IReadOnlyList<KeyValuePair<string, string>> Results,
+    string Build
+)
 {
     public const string FileName = "manifest.json";
 
-    private static readonly JsonSerializerOptions Layout = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions Layout = new()
+    {
+        WriteIndented = true,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
 
     /// <summary>Version of the toolkit; the part after + is the commit it was built from.</summary>
     public static string Version { get; } =
@@ -41,9 +49,13 @@ public sealed record RunManifest(
         return
         [
             cascade.File,
-            .. cascade.Stages.Select(stage => stage.Path).SelectMany(path => Directory.Exists(path)
-                ? kinds.SelectMany(kind => Directory.GetFiles(path, kind)).Order(StringComparer.Ordinal)
-                : File.Exists(path) ? [path] : (IEnumerable<string>)[]),
+            .. cascade
+                .Stages.Select(stage => stage.Path)
+                .SelectMany(path =>
+                    Directory.Exists(path) ? kinds.SelectMany(kind => Directory.GetFiles(path, kind)).Order(StringComparer.Ordinal)
+                    : File.Exists(path) ? [path]
+                    : (IEnumerable<string>)[]
+                ),
             .. ((string?[])[cascade.Tasks.Path, cascade.Tasks.CalibrationPath]).OfType<string>().Where(File.Exists),
         ];
     }
@@ -93,21 +105,28 @@ public sealed record RunManifest(
     public static RunManifest Read(string file)
     {
         using JsonDocument document = Json.Open(file);
-        JsonElement root = document.RootElement, settings = Object("settings");
+        JsonElement root = document.RootElement,
+            settings = Object("settings");
         string Text(JsonElement from, string key) => Optional(from, key) ?? throw Json.Error(file, key, "text", "null");
-        string? Optional(JsonElement from, string key) => Json.Get(file, from, key, "text") switch
-        {
-            { ValueKind: JsonValueKind.String } value => value.GetString()!,
-            { ValueKind: JsonValueKind.Null } => null,
-            var value => throw Json.Error(file, key, "text", Json.Show(value)),
-        };
-        JsonElement Object(string key) => Json.Get(file, root, key, "an object") is { ValueKind: JsonValueKind.Object } value
-            ? value : throw Json.Error(file, key, "an object", Json.Show(root.GetProperty(key)));
+        string? Optional(JsonElement from, string key) =>
+            Json.Get(file, from, key, "text") switch
+            {
+                { ValueKind: JsonValueKind.String } value => value.GetString()!,
+                { ValueKind: JsonValueKind.Null } => null,
+                var value => throw Json.Error(file, key, "text", Json.Show(value)),
+            };
+        JsonElement Object(string key) =>
+            Json.Get(file, root, key, "an object") is { ValueKind: JsonValueKind.Object } value
+                ? value
+                : throw Json.Error(file, key, "an object", Json.Show(root.GetProperty(key)));
         int Whole(string key, int min) => (int)Json.Integer(file, settings, key, min, int.MaxValue);
-        List<KeyValuePair<string, string>> Hashes(string key) => [.. Object(key).EnumerateObject().Select(item => KeyValuePair.Create(item.Name, Text(Object(key), item.Name)))];
+        List<KeyValuePair<string, string>> Hashes(string key) =>
+            [.. Object(key).EnumerateObject().Select(item => KeyValuePair.Create(item.Name, Text(Object(key), item.Name)))];
 
-        string? traces = Optional(settings, "traces"), config = Optional(settings, "config");
-        if (traces is null && config is null) throw Json.Error(file, "settings.config", "a cascade file where there are no traces", "null");
+        string? traces = Optional(settings, "traces"),
+            config = Optional(settings, "config");
+        if (traces is null && config is null)
+            throw Json.Error(file, "settings.config", "a cascade file where there are no traces", "null");
         var options = new ExperimentOptions
         {
             Seed = Whole("seed", int.MinValue),
@@ -119,9 +138,14 @@ public sealed record RunManifest(
             TablePrice = Json.Number(file, settings, "table_price", 0, double.MaxValue),
         };
         return new RunManifest(
-            new RunRequest(Text(settings, "experiments"), config ?? "", traces, "", false, options) { Policy = Optional(settings, "policy") },
-            Hashes("inputs_sha256"), Hashes("results_sha256"),
-            Words(Text(root, "toolkit"), Text(root, "commit"), Text(root, "runtime"), Text(Object("machine"), "kernels")));
+            new RunRequest(Text(settings, "experiments"), config ?? "", traces, "", false, options)
+            {
+                Policy = Optional(settings, "policy"),
+            },
+            Hashes("inputs_sha256"),
+            Hashes("results_sha256"),
+            Words(Text(root, "toolkit"), Text(root, "commit"), Text(root, "runtime"), Text(Object("machine"), "kernels"))
+        );
     }
 
     /// <summary>SHA-256 of a file, in lower-case hexadecimal.</summary>
@@ -142,7 +166,8 @@ public sealed record RunManifest(
     private static JsonObject Digests(IEnumerable<KeyValuePair<string, string>> files)
     {
         var digests = new JsonObject();
-        foreach (var (name, path) in files) digests[name] = Digest(path);
+        foreach (var (name, path) in files)
+            digests[name] = Digest(path);
         return digests;
     }
 

@@ -22,7 +22,14 @@ public static class RunReproduction
     /// <param name="folder">The folder for the new run; an interrupted reproduction there is gone on with.</param>
     /// <exception cref="ToolkitException">The manifest is faulty, an input is not the one of the run, or the run fails.</exception>
     public static IReadOnlyList<ReproducedFile> Run(
-        string manifestFile, string? config, string? traces, string? policy, string folder, Action<string, double> progress, CancellationToken cancel)
+        string manifestFile,
+        string? config,
+        string? traces,
+        string? policy,
+        string folder,
+        Action<string, double> progress,
+        CancellationToken cancel
+    )
     {
         RunManifest manifest = RunManifest.Read(manifestFile);
         if (Path.GetFullPath(folder) == Path.GetDirectoryName(Path.GetFullPath(manifestFile)))
@@ -44,10 +51,14 @@ public static class RunReproduction
     private static void CheckInputs(string manifestFile, RunManifest manifest, IReadOnlyList<string> inputs)
     {
         if (inputs.Count != manifest.Inputs.Count)
-            throw new ToolkitException($"{manifestFile}: inputs_sha256: expected the {manifest.Inputs.Count} files of the run, got {inputs.Count}: {string.Join(", ", inputs)}");
+            throw new ToolkitException(
+                $"{manifestFile}: inputs_sha256: expected the {manifest.Inputs.Count} files of the run, got {inputs.Count}: {string.Join(", ", inputs)}"
+            );
         for (int i = 0; i < inputs.Count; i++)
             if (RunManifest.Digest(inputs[i]) is var digest && digest != manifest.Inputs[i].Value)
-                throw new ToolkitException($"{inputs[i]}: expected the file of the run ({manifest.Inputs[i].Key}, SHA-256 {manifest.Inputs[i].Value}), got {digest}");
+                throw new ToolkitException(
+                    $"{inputs[i]}: expected the file of the run ({manifest.Inputs[i].Key}, SHA-256 {manifest.Inputs[i].Value}), got {digest}"
+                );
     }
 
     private static ReproducedFile Compare(string name, string expected, string path) =>

@@ -10,7 +10,13 @@ namespace OptimalStopping.Experiments;
 /// <param name="Seconds">Per way, prompt and round.</param>
 /// <param name="Different">Per way: tokens that are not the target's own, over all rounds. Has to be 0.</param>
 /// <param name="AnswerLengths">Tokens of each answer, end token included.</param>
-internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, SpeculationMetrics[] Metrics, double[][][] Seconds, long[] Different, int[] AnswerLengths)
+internal sealed record SpeculativeRuns(
+    IReadOnlyList<SpeculativeSetup> Ways,
+    SpeculationMetrics[] Metrics,
+    double[][][] Seconds,
+    long[] Different,
+    int[] AnswerLengths
+)
 {
     /// <summary>Index of the adaptive way.</summary>
     public int Adaptive => Ways.Count - 3;
@@ -29,14 +35,29 @@ internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, Spe
     /// same way. Controllers learn on throughout, as in a server.
     /// </summary>
     /// <param name="rounds">Rounds that are timed; two more come first, in which the runtime compiles and controllers learn.</param>
-    public static SpeculativeRuns[] Measure(IReadOnlyList<SpeculativeSetup[]> chains, int[][] prompts, int rounds, int seed, Action<double> progress, CancellationToken cancel)
+    public static SpeculativeRuns[] Measure(
+        IReadOnlyList<SpeculativeSetup[]> chains,
+        int[][] prompts,
+        int rounds,
+        int seed,
+        Action<double> progress,
+        CancellationToken cancel
+    )
     {
         const int warmUp = 2;
         using SpeculativeDecoder plain = chains[0][0].NewDecoder();
         Generation[] own = [.. prompts.Select(prompt => plain.Decode(prompt).Generation)];
         int[] lengths = [.. own.Select(answer => answer.Features.Length)];
-        SpeculativeRuns[] runs = [.. chains.Select(ways => new SpeculativeRuns(ways, new SpeculationMetrics[ways.Length],
-            [.. ways.Select(_ => prompts.Select(_ => new double[rounds]).ToArray())], new long[ways.Length], lengths))];
+        SpeculativeRuns[] runs =
+        [
+            .. chains.Select(ways => new SpeculativeRuns(
+                ways,
+                new SpeculationMetrics[ways.Length],
+                [.. ways.Select(_ => prompts.Select(_ => new double[rounds]).ToArray())],
+                new long[ways.Length],
+                lengths
+            )),
+        ];
         var random = new Random(seed);
         int steps = 0;
         for (int round = -warmUp; round < rounds; round++)
@@ -69,7 +90,8 @@ internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, Spe
                 {
                     long start = Stopwatch.GetTimestamp();
                     SpeculativeGeneration answer = decoders[w].Decode(prompts[i]);
-                    if (round >= 0) Seconds[w][i][round] = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                    if (round >= 0)
+                        Seconds[w][i][round] = Stopwatch.GetElapsedTime(start).TotalSeconds;
                     Different[w] += Differences(answer.Generation.Tokens, own[i].Tokens);
                     metrics[w][i] = answer.Metrics;
                 }
@@ -77,10 +99,13 @@ internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, Spe
         }
         finally
         {
-            foreach (SpeculativeDecoder? decoder in decoders) decoder?.Dispose();
+            foreach (SpeculativeDecoder? decoder in decoders)
+                decoder?.Dispose();
         }
-        if (!last) return;
-        for (int w = 0; w < Ways.Count; w++) Metrics[w] = SpeculationMetrics.Sum(metrics[w]);
+        if (!last)
+            return;
+        for (int w = 0; w < Ways.Count; w++)
+            Metrics[w] = SpeculationMetrics.Sum(metrics[w]);
     }
 
     /// <summary>Positions at which two answers differ; those that only one has count.</summary>
@@ -88,7 +113,8 @@ internal sealed record SpeculativeRuns(IReadOnlyList<SpeculativeSetup> Ways, Spe
     {
         int differences = Math.Abs(a.Length - b.Length);
         for (int i = 0; i < Math.Min(a.Length, b.Length); i++)
-            if (a[i] != b[i]) differences++;
+            if (a[i] != b[i])
+                differences++;
         return differences;
     }
 }

@@ -13,7 +13,14 @@ namespace OptimalStopping.Experiments;
 /// seldom, on planning and on looking again, counts, and so does what else the machine did.</param>
 /// <param name="Worst">Slowest fixed way on the even rounds, and on the odd ones.</param>
 /// <param name="AgainstWorst">As <paramref name="AgainstBest"/>, for the slowest.</param>
-internal sealed record AdaptiveComparison(int[] Best, Interval AgainstBest, double Naive, Interval Total, int[] Worst, Interval AgainstWorst);
+internal sealed record AdaptiveComparison(
+    int[] Best,
+    Interval AgainstBest,
+    double Naive,
+    Interval Total,
+    int[] Worst,
+    Interval AgainstWorst
+);
 
 /// <summary>
 /// Compares ways to decode by the sum over prompts of each prompt's median time over rounds: a median, because other work
@@ -26,7 +33,8 @@ internal sealed class SpeculativeTimes(double[][][] seconds, int resamples, ulon
     private const double Level = 0.95;
 
     private readonly double[][] _all = Of(seconds, _ => true, Statistics.Median);
-    private readonly double[][][] _halves = Halves(seconds, Statistics.Median), _means = Halves(seconds, Statistics.Mean);
+    private readonly double[][][] _halves = Halves(seconds, Statistics.Median),
+        _means = Halves(seconds, Statistics.Mean);
 
     /// <summary>Seconds that a way takes for all prompts.</summary>
     public double Seconds(int way) => _all[way].Sum();
@@ -39,24 +47,33 @@ internal sealed class SpeculativeTimes(double[][][] seconds, int resamples, ulon
     {
         double[] everything = [.. Enumerable.Range(0, _all[0].Length)];
         return new AdaptiveComparison(
-            [.. _halves.Select(half => Fastest(others, half, everything))], HeldOut(adaptive, (times, prompts) => Fastest(others, times, prompts), _halves),
-            Timed(_all, Fastest(others, _all, everything), adaptive, everything), Total(adaptive, others),
-            [.. _halves.Select(half => Slowest(half, everything))], HeldOut(adaptive, Slowest, _halves));
+            [.. _halves.Select(half => Fastest(others, half, everything))],
+            HeldOut(adaptive, (times, prompts) => Fastest(others, times, prompts), _halves),
+            Timed(_all, Fastest(others, _all, everything), adaptive, everything),
+            Total(adaptive, others),
+            [.. _halves.Select(half => Slowest(half, everything))],
+            HeldOut(adaptive, Slowest, _halves)
+        );
 
         int Slowest(double[][] times, double[] prompts) => others.MaxBy(way => Sum(times[way], prompts));
     }
 
     /// <summary>The <see cref="AdaptiveComparison.Total"/> alone.</summary>
-    public Interval Total(int adaptive, int[] others) =>
-        HeldOut(adaptive, (times, prompts) => Fastest(others, times, prompts), _means);
+    public Interval Total(int adaptive, int[] others) => HeldOut(adaptive, (times, prompts) => Fastest(others, times, prompts), _means);
 
     private static int Fastest(int[] ways, double[][] times, double[] prompts) => ways.MinBy(way => Sum(times[way], prompts));
 
     // The way chosen by medians on one half of the rounds, timed on the other.
-    private Interval HeldOut(int adaptive, Func<double[][], double[], int> choice, double[][][] timed) => Bootstrapped(prompts =>
-        (Timed(timed[1], choice(_halves[0], prompts), adaptive, prompts) + Timed(timed[0], choice(_halves[1], prompts), adaptive, prompts)) / 2);
+    private Interval HeldOut(int adaptive, Func<double[][], double[], int> choice, double[][][] timed) =>
+        Bootstrapped(prompts =>
+            (
+                Timed(timed[1], choice(_halves[0], prompts), adaptive, prompts)
+                + Timed(timed[0], choice(_halves[1], prompts), adaptive, prompts)
+            ) / 2
+        );
 
-    private static double Timed(double[][] times, int way, int adaptive, double[] prompts) => Sum(times[way], prompts) / Sum(times[adaptive], prompts);
+    private static double Timed(double[][] times, int way, int adaptive, double[] prompts) =>
+        Sum(times[way], prompts) / Sum(times[adaptive], prompts);
 
     // The bootstrap draws numbers; here they are the prompts' own.
     private Interval Bootstrapped(Func<double[], double> statistic) =>
@@ -65,7 +82,8 @@ internal sealed class SpeculativeTimes(double[][][] seconds, int resamples, ulon
     private static double Sum(double[] values, double[] prompts)
     {
         double sum = 0;
-        foreach (double prompt in prompts) sum += values[(int)prompt];
+        foreach (double prompt in prompts)
+            sum += values[(int)prompt];
         return sum;
     }
 

@@ -40,18 +40,44 @@ public static class StatisticalExperiment
         bool[] competes = [.. baselines.Select(family => family.Name != "oracle" && (family.Name != "jump" || bench.Recalls))];
         FamilyMember[] family = ComparisonModule.family([.. comparisons.Where((_, i) => competes[i])]);
         int member = 0;
-        CsvFile.Write(Path.Combine(folder, "table1.csv"), Header, baselines.Select((baseline, i) =>
-        {
-            Comparison c = comparisons[i];
-            FamilyMember? adjusted = competes[i] ? family[member++] : null;
-            return new object?[]
-            {
-                baseline.Name, lambda, c.Pairs, c.MeanMethod, c.MeanBaseline, c.Effect.MeanDifference, c.Interval.Low, c.Interval.High,
-                c.Permutation.PValue, adjusted?.Holm, adjusted?.BenjaminiHochberg, c.Wilcoxon.PValue, c.PairedT.PValue,
-                equal[i] ? effects[i].Estimate : c.Effect.Dz, equal[i] ? effects[i].Estimate : c.Effect.HedgesGz, c.Effect.PairedDelta, effects[i].Low, effects[i].High,
-                ours.TestQuality, points[i].TestQuality, ours.TestCost, points[i].TestCost,
-            };
-        }).ToArray());
+        CsvFile.Write(
+            Path.Combine(folder, "table1.csv"),
+            Header,
+            baselines
+                .Select(
+                    (baseline, i) =>
+                    {
+                        Comparison c = comparisons[i];
+                        FamilyMember? adjusted = competes[i] ? family[member++] : null;
+                        return new object?[]
+                        {
+                            baseline.Name,
+                            lambda,
+                            c.Pairs,
+                            c.MeanMethod,
+                            c.MeanBaseline,
+                            c.Effect.MeanDifference,
+                            c.Interval.Low,
+                            c.Interval.High,
+                            c.Permutation.PValue,
+                            adjusted?.Holm,
+                            adjusted?.BenjaminiHochberg,
+                            c.Wilcoxon.PValue,
+                            c.PairedT.PValue,
+                            equal[i] ? effects[i].Estimate : c.Effect.Dz,
+                            equal[i] ? effects[i].Estimate : c.Effect.HedgesGz,
+                            c.Effect.PairedDelta,
+                            effects[i].Low,
+                            effects[i].High,
+                            ours.TestQuality,
+                            points[i].TestQuality,
+                            ours.TestCost,
+                            points[i].TestCost,
+                        };
+                    }
+                )
+                .ToArray()
+        );
     }
 
     private static double[] Utility(BenchPoint point, double lambda) =>
@@ -68,12 +94,14 @@ public static class StatisticalExperiment
     // Percentile interval of d_z from sums over resampled queries.
     private static Interval StandardisedInterval(double[] differences, ExperimentOptions options)
     {
-        int n = differences.Length, resamples = Math.Min(options.Resamples, 2000);
+        int n = differences.Length,
+            resamples = Math.Min(options.Resamples, 2000);
         var random = new SplitMix64((ulong)options.Seed);
         var values = new double[resamples];
         for (int r = 0; r < resamples; r++)
         {
-            double sum = 0, squares = 0;
+            double sum = 0,
+                squares = 0;
             for (int i = 0; i < n; i++)
             {
                 double d = differences[random.NextIndex(n)];
@@ -84,6 +112,11 @@ public static class StatisticalExperiment
             values[r] = variance > 0 ? sum / n / Math.Sqrt(variance) : 0;
         }
         Array.Sort(values);
-        return new Interval(values[resamples / 2], values[(int)(0.025 * (resamples - 1))], values[(int)Math.Ceiling(0.975 * (resamples - 1))], 0.95);
+        return new Interval(
+            values[resamples / 2],
+            values[(int)(0.025 * (resamples - 1))],
+            values[(int)Math.Ceiling(0.975 * (resamples - 1))],
+            0.95
+        );
     }
 }

@@ -19,24 +19,51 @@ public static class TradeoffExperiment
         Parallel.For(0, points.Length, i =>
         {
             var (name, point) = points[i];
-            Interval cost = MeanInterval(point.Test.Cost, options), quality = MeanInterval(point.Test.Quality, options);
-            bool beaten = name == "oracle" || points.Any(other => other.Name != "oracle"
-                && other.Point.TestCost <= point.TestCost && other.Point.TestQuality >= point.TestQuality
-                && (other.Point.TestCost < point.TestCost || other.Point.TestQuality > point.TestQuality));
-            rows[i] = [name, point.Parameter, cost.Estimate, cost.Low, cost.High, quality.Estimate, quality.Low, quality.High, beaten ? 0 : 1];
+            Interval cost = MeanInterval(point.Test.Cost, options),
+                quality = MeanInterval(point.Test.Quality, options);
+            bool beaten =
+                name == "oracle"
+                || points.Any(other =>
+                    other.Name != "oracle"
+                    && other.Point.TestCost <= point.TestCost
+                    && other.Point.TestQuality >= point.TestQuality
+                    && (other.Point.TestCost < point.TestCost || other.Point.TestQuality > point.TestQuality)
+                );
+            rows[i] =
+            [
+                name,
+                point.Parameter,
+                cost.Estimate,
+                cost.Low,
+                cost.High,
+                quality.Estimate,
+                quality.Low,
+                quality.High,
+                beaten ? 0 : 1,
+            ];
         });
-        CsvFile.Write(Path.Combine(folder, "figure1b.csv"), "policy,lambda,cost,cost_low,cost_high,quality,quality_low,quality_high,pareto", rows);
+        CsvFile.Write(
+            Path.Combine(folder, "figure1b.csv"),
+            "policy,lambda,cost,cost_low,cost_high,quality,quality_low,quality_high,pareto",
+            rows
+        );
 
         IReadOnlyList<BenchPoint> ours = PolicyBench.Curve(bench[PolicyBench.Ours]);
         int stages = bench.Outcomes.Models.Count;
-        CsvFile.Write(Path.Combine(folder, "stops.csv"), "lambda,stage,share",
+        CsvFile.Write(
+            Path.Combine(folder, "stops.csv"),
+            "lambda,stage,share",
             from point in ours
             from k in Enumerable.Range(0, stages)
-            select new object?[] { point.Parameter, k + 1, point.Test.Stage.Count(stage => stage == k) / (double)point.Test.Stage.Length });
-        CsvFile.Write(Path.Combine(folder, "thresholds.csv"), "lambda,stage,threshold",
+            select new object?[] { point.Parameter, k + 1, point.Test.Stage.Count(stage => stage == k) / (double)point.Test.Stage.Length }
+        );
+        CsvFile.Write(
+            Path.Combine(folder, "thresholds.csv"),
+            "lambda,stage,threshold",
             from point in ours
             from k in Enumerable.Range(0, stages - 1)
-            select new object?[] { point.Parameter, k + 1, Threshold(point.Policy!, k, stages) });
+            select new object?[] { point.Parameter, k + 1, Threshold(point.Policy!, k, stages) }
+        );
         Headline.Write(bench, options, Path.Combine(folder, "headline.csv"));
     }
 
@@ -55,7 +82,8 @@ public static class TradeoffExperiment
         for (int i = 1000; i >= 0; i--)
         {
             confidence[stage] = i / 1000.0;
-            if (!policy.Decide(new Observation(1u << stage, confidence)).Stop) break;
+            if (!policy.Decide(new Observation(1u << stage, confidence)).Stop)
+                break;
             threshold = confidence[stage];
         }
         return threshold;

@@ -66,7 +66,8 @@ module ConceptFigures =
                   Height = height
                   Draw =
                     fun rc ->
-                        shown |> Array.iteri (fun i stage ->
+                        shown
+                        |> Array.iteri (fun i stage ->
                             Panel.draw (rc, stoppingPanel data lambda stage (i = 0), w * float i, 0.0, w, height)) }
         | _ -> None
 
@@ -75,7 +76,8 @@ module ConceptFigures =
     let price (data: RunData) : Drawing option =
         let prices = data.Stops |> Array.map _.Lambda |> Array.filter (fun l -> l > 0.0) |> Array.distinct |> Array.sort
         let all = data.Stops |> Array.map _.Stage |> Array.distinct |> Array.sort
-        if prices.Length < 2 then None
+        if prices.Length < 2 then
+            None
         else
             let low, high = Array.head prices, Array.last prices
             let style i (stage: int) = Style.line (RunData.modelName data stage, inks[i % inks.Length], LineStyle.Solid, 1.4)
@@ -83,7 +85,8 @@ module ConceptFigures =
                 let model = Panel.create "thresholds"
                 Panel.addLogarithmic (model, AxisPosition.Bottom, "lambda (quality per unit of cost)", low, high, 160.0)
                 Panel.addLinear (model, AxisPosition.Left, "stop at this confidence and above", -0.02, 1.03, 0.5)
-                all |> Array.iteri (fun i stage ->
+                all
+                |> Array.iteri (fun i stage ->
                     let rows =
                         data.Thresholds
                         |> Array.filter (fun t -> t.Stage = stage && t.Lambda > 0.0 && Double.IsFinite t.Threshold)
@@ -98,11 +101,20 @@ module ConceptFigures =
                 Panel.addLogarithmic (model, AxisPosition.Bottom, "lambda (quality per unit of cost)", low, high, 160.0)
                 Panel.addLinear (model, AxisPosition.Left, "share of queries", 0.0, 1.0, 0.5)
                 let share lambda stage =
-                    data.Stops |> Array.tryFind (fun s -> s.Lambda = lambda && s.Stage = stage) |> Option.map _.Share |> Option.defaultValue 0.0
+                    data.Stops
+                    |> Array.tryFind (fun s -> s.Lambda = lambda && s.Stage = stage)
+                    |> Option.map _.Share
+                    |> Option.defaultValue 0.0
                 let mutable floor = Array.zeroCreate prices.Length
-                all |> Array.iteri (fun i stage ->
+                all
+                |> Array.iteri (fun i stage ->
                     let top = Array.map2 (fun below lambda -> below + share lambda stage) floor prices
-                    let area = AreaSeries(Color = OxyColors.White, Fill = OxyColor.FromAColor(200uy, (style i stage).Color), StrokeThickness = 0.6)
+                    let area =
+                        AreaSeries(
+                            Color = OxyColors.White,
+                            Fill = OxyColor.FromAColor(200uy, (style i stage).Color),
+                            StrokeThickness = 0.6
+                        )
                     area.Points.AddRange(Array.map2 (fun x y -> DataPoint(x, y)) prices floor)
                     area.Points2.AddRange(Array.map2 (fun x y -> DataPoint(x, y)) prices top)
                     model.Series.Add area

@@ -51,8 +51,7 @@ type CsvRow(file: string, line: int, columns: IReadOnlyDictionary<string, int>, 
     member this.UnitOrNaN(column: string) : float = if cell column = "" then nan else this.Unit column
 
     /// A whole number from 0 on.
-    member _.Count(column: string) : int =
-        int (number column "a whole number" (fun x -> x >= 0.0 && x <= 2147483647.0 && x = floor x))
+    member _.Count(column: string) : int = int (number column "a whole number" (fun x -> x >= 0.0 && x <= 2147483647.0 && x = floor x))
 
     /// 1 is true and 0 is false.
     member _.Flag(column: string) : bool = number column "0 or 1" (fun x -> x = 0.0 || x = 1.0) = 1.0
@@ -112,7 +111,6 @@ module Csv =
         [| for struct (line, cells) in records[1..] do
                if cells.Length <> header.Length then
                    let column =
-                       if cells.Length < header.Length then $"column '{header[cells.Length].Trim()}': "
-                       else $"column {header.Length + 1}: "
+                       if cells.Length < header.Length then $"column '{header[cells.Length].Trim()}': " else $"column {header.Length + 1}: "
                    fault path line $"{column}expected {header.Length} cells in the line, got {cells.Length}"
                CsvRow(path, line, columns, cells) |]

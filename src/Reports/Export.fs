@@ -11,12 +11,7 @@ open global.SkiaSharp
 
 /// A finished figure: its size in points (1/72 inch) and how to draw it. Title and description are for readers who
 /// cannot see it; they go into the SVG and PDF files.
-type Drawing =
-    { Title: string
-      Description: string
-      Width: float
-      Height: float
-      Draw: IRenderContext -> unit }
+type Drawing = { Title: string; Description: string; Width: float; Height: float; Draw: IRenderContext -> unit }
 
 /// Writes figures as SVG, PDF and PNG. The same drawing gives the same bytes: no dates, no random names.
 module Export =
@@ -60,9 +55,13 @@ module Export =
     /// Skia numbers its clip paths over the life of the process; here they are numbered in the order of the file.
     let private renumber (svg: string) =
         let numbers = Dictionary<string, int>()
-        Regex.Replace(svg, "\\bcl_[0-9a-f]+\\b", fun (found: Match) ->
-            numbers.TryAdd(found.Value, numbers.Count + 1) |> ignore
-            $"clip{numbers[found.Value]}")
+        Regex.Replace(
+            svg,
+            "\\bcl_[0-9a-f]+\\b",
+            fun (found: Match) ->
+                numbers.TryAdd(found.Value, numbers.Count + 1) |> ignore
+                $"clip{numbers[found.Value]}"
+        )
 
     let private escapeXml (text: string) = System.Security.SecurityElement.Escape text
 

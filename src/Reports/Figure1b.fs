@@ -51,14 +51,14 @@ module Figure1b =
 
     /// Names the single models, each where it covers the fewest curves and points. The plot must have been drawn.
     let private nameModels (data: RunData) (rc: IRenderContext) (model: PlotModel) =
-        let screen (p: OperatingPoint) =
-            ScreenPoint(model.DefaultXAxis.Transform p.Cost, model.DefaultYAxis.Transform p.Quality)
+        let screen (p: OperatingPoint) = ScreenPoint(model.DefaultXAxis.Transform p.Cost, model.DefaultYAxis.Transform p.Quality)
         let curves = curves data
         let mutable obstacles =
             [| for struct (policy, points) in curves do
                    let corners = points |> Array.map screen
                    // A marker hides more than a piece of a line.
-                   for _ in 1..3 do yield! corners
+                   for _ in 1..3 do
+                       yield! corners
                    if not (Style.isFixed policy) then yield! Labels.sample (corners, 2.0) |]
         for struct (policy, points) in curves do
             if Style.isFixed policy then
@@ -72,10 +72,21 @@ module Figure1b =
                         rc.DrawLine(line, color, 0.4, EdgeRenderingMode.Automatic, null, LineJoin.Miter)
                     let write (dx, dy) color =
                         let at = ScreenPoint(box.Center.X + dx, box.Center.Y + dy)
-                        rc.DrawText(at, name, color, "", labelSize, 400.0, 0.0,
-                                    HorizontalAlignment.Center, VerticalAlignment.Middle, Nullable())
+                        rc.DrawText(
+                            at,
+                            name,
+                            color,
+                            "",
+                            labelSize,
+                            400.0,
+                            0.0,
+                            HorizontalAlignment.Center,
+                            VerticalAlignment.Middle,
+                            Nullable()
+                        )
                     // A white rim keeps the name readable where it crosses a line.
-                    for rim in [ -0.7, 0.0; 0.7, 0.0; 0.0, -0.7; 0.0, 0.7 ] do write rim OxyColors.White
+                    for rim in [ -0.7, 0.0; 0.7, 0.0; 0.0, -0.7; 0.0, 0.7 ] do
+                        write rim OxyColors.White
                     write (0.0, 0.0) (Style.policy policy).Color
                     obstacles <- Array.append obstacles (Labels.outline box)
 
@@ -83,27 +94,33 @@ module Figure1b =
         let points = data.Tradeoff
         let model = Panel.create ""
         // A random mixture may cost twice the largest model; the axis ends where every other policy does.
-        let inside = match points |> Array.filter (fun p -> p.Policy <> "random") with [||] -> points | others -> others
+        let inside =
+            match points |> Array.filter (fun p -> p.Policy <> "random") with
+            | [||] -> points
+            | others -> others
         let costs, qualities = padded (xs inside), padded (ys points)
-        Panel.addLinear (
-            model, AxisPosition.Bottom, $"mean cost per query{RunData.costUnit data}", max 0.0 (fst costs), snd costs, nan)
-        Panel.addLinear (
-            model, AxisPosition.Left, "mean quality on test queries", max 0.0 (fst qualities), min 1.0 (snd qualities), nan)
+        Panel.addLinear (model, AxisPosition.Bottom, $"mean cost per query{RunData.costUnit data}", max 0.0 (fst costs), snd costs, nan)
+        Panel.addLinear (model, AxisPosition.Left, "mean quality on test queries", max 0.0 (fst qualities), min 1.0 (snd qualities), nan)
         let ours = points |> Array.filter (fun p -> p.Policy = Style.ours) |> Array.sortBy _.Cost
         let known = ours |> Array.filter (fun p -> Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh)
-        Panel.addBand (
-            model, Style.policy Style.ours, xs known, known |> Array.map _.QualityLow, known |> Array.map _.QualityHigh)
+        Panel.addBand (model, Style.policy Style.ours, xs known, known |> Array.map _.QualityLow, known |> Array.map _.QualityHigh)
         // The baselines over the band, then the single models, and ours on top.
-        let layer policy = if policy = Style.ours then 2 elif Style.isFixed policy then 1 else 0
+        let layer policy =
+            if policy = Style.ours then 2
+            elif Style.isFixed policy then 1
+            else 0
         let layered = curves data |> Array.rev |> Array.sortBy (fun (struct (policy, _)) -> layer policy)
         for struct (policy, points) in layered do
             let style = Style.policy policy
-            if Style.isFixed policy then points |> Array.iter (singleModel model style)
+            if Style.isFixed policy then
+                points |> Array.iter (singleModel model style)
             else
                 Panel.addLine (model, style, style.Dash, style.Width, xs points, ys points)
                 if style.Marker <> MarkerType.None then
-                    if policy = Style.ours then markers model style 2.6 (thin data 6.0 points)
-                    else markers model style 1.9 (thin data 9.0 points)
+                    if policy = Style.ours then
+                        markers model style 2.6 (thin data 6.0 points)
+                    else
+                        markers model style 1.9 (thin data 9.0 points)
         model
 
     let private legend (data: RunData) : LegendEntry[] =
@@ -111,14 +128,14 @@ module Figure1b =
         [| for policy in named do
                if not (Style.isFixed policy) then
                    { Style = Style.policy policy; Filled = (policy = Style.ours); Band = (policy = Style.ours) }
-           if named |> Array.exists Style.isFixed then
-               { Style = Style.policy "fixed-1"; Filled = false; Band = false }
+           if named |> Array.exists Style.isFixed then { Style = Style.policy "fixed-1"; Filled = false; Band = false }
            let bare = Style.line ("filled: on the Pareto front", Style.grey, LineStyle.None, 0.0)
            { Style = { bare with Marker = MarkerType.Circle }; Filled = true; Band = false } |]
 
     /// The figure, or None where the run has no trade-off experiment.
     let drawing (data: RunData) : Drawing option =
-        if data.Tradeoff.Length = 0 then None
+        if data.Tradeoff.Length = 0 then
+            None
         else
             let entries = legend data
             let width = Panel.oneColumn

@@ -16,8 +16,7 @@ let drawAll (dir: string) : string[] =
     if RunData.isEmpty data then
         let expected = "result files (figure1b.csv, figure1a.csv, table1.csv, ...)"
         raise (ToolkitException $"{dir}: expected {expected}, got none with a data line")
-    let figure name (drawing: Drawing option) =
-        drawing |> Option.map (fun d -> Export.writeAll (dir, name, d)) |> Option.defaultValue [||]
+    let figure name (drawing: Drawing option) = drawing |> Option.map (fun d -> Export.writeAll (dir, name, d)) |> Option.defaultValue [||]
     let text name (content: string) = Export.write (Path.Combine(dir, name), Encoding.UTF8.GetBytes content)
     [| yield! figure "figure1a" (Figure1a.drawing data)
        yield! figure "figure1b" (Figure1b.drawing data)

@@ -19,8 +19,10 @@ module Headlines =
         match number accuracy, number cost, number "chosen accuracy", number "chosen cost" with
         | Some share, Some price, Some quality, Some spent ->
             let interval (n: HeadlineNumber) =
-                if Double.IsNaN n.Low || Double.IsNaN n.High then ""
-                else $" [{Numbers.decimals (1, 100.0 * n.Low)}, {Numbers.decimals (1, 100.0 * n.High)}]"
+                if Double.IsNaN n.Low || Double.IsNaN n.High then
+                    ""
+                else
+                    $" [{Numbers.decimals (1, 100.0 * n.Low)}, {Numbers.decimals (1, 100.0 * n.High)}]"
             let largest = RunData.modelName data (RunData.headlineModels data).Length
             Some
                 { Value = percent price.Value
@@ -32,7 +34,8 @@ module Headlines =
         | _ -> None
 
     let private comparisons (data: RunData) =
-        if data.Comparisons.Length = 0 then None
+        if data.Comparisons.Length = 0 then
+            None
         else
             let tested = data.Comparisons |> Array.filter Table1.tested
             let count wanted = tested |> Array.filter (fun row -> Table1.verdict row = wanted) |> Array.length
@@ -50,10 +53,13 @@ module Headlines =
         |> Array.tryHead
         |> Option.map (fun s ->
             let bound =
-                if Double.IsNaN s.BoundFinal then ""
-                else $"; bound {Numbers.decimals (0, s.BoundFinal)}" + (if s.Theorem = "" then "" else $" ({s.Theorem})")
+                if Double.IsNaN s.BoundFinal then
+                    ""
+                else
+                    $"; bound {Numbers.decimals (0, s.BoundFinal)}" + (if s.Theorem = "" then "" else $" ({s.Theorem})")
             let slope =
-                if Double.IsNaN s.Slope then ""
+                if Double.IsNaN s.Slope then
+                    ""
                 else
                     $"; log-log slope {Numbers.decimals (2, s.Slope)} "
                     + $"[{Numbers.decimals (2, s.SlopeLow)}, {Numbers.decimals (2, s.SlopeHigh)}]"
@@ -62,5 +68,4 @@ module Headlines =
               Detail = $"cumulative regret {Numbers.decimals (1, s.RegretFinal)}{bound}{slope}" })
 
     /// All headlines that the run allows.
-    let all (data: RunData) : Headline[] =
-        [| saving data; comparisons data; regret data |] |> Array.choose id
+    let all (data: RunData) : Headline[] = [| saving data; comparisons data; regret data |] |> Array.choose id

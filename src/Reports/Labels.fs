@@ -16,8 +16,7 @@ module Labels =
                    ScreenPoint(a.X + share * (b.X - a.X), a.Y + share * (b.Y - a.Y)) |]
 
     // Right of the point and below it first: curves of quality against cost rise to the upper left.
-    let private directions =
-        [| 1.0, 1.0; 1.0, 0.0; 0.0, 1.0; 1.0, -1.0; -1.0, 1.0; 0.0, -1.0; -1.0, -1.0; -1.0, 0.0 |]
+    let private directions = [| 1.0, 1.0; 1.0, 0.0; 0.0, 1.0; 1.0, -1.0; -1.0, 1.0; 0.0, -1.0; -1.0, -1.0; -1.0, 0.0 |]
 
     /// The box, of the given size, beside an anchor: inside the area where that is possible, covering few obstacles and
     /// close to its anchor (a point of distance weighs as much as one obstacle), else in the first direction.
@@ -28,12 +27,10 @@ module Labels =
                        let x = anchor.X + dx * (distance + size.Width / 2.0)
                        let y = anchor.Y + dy * (distance - 2.0 + size.Height / 2.0)
                        distance, OxyRect(x - size.Width / 2.0, y - size.Height / 2.0, size.Width, size.Height) |]
-        let inside (box: OxyRect) =
-            box.Left >= area.Left && box.Right <= area.Right && box.Top >= area.Top && box.Bottom <= area.Bottom
+        let inside (box: OxyRect) = box.Left >= area.Left && box.Right <= area.Right && box.Top >= area.Top && box.Bottom <= area.Bottom
         let covered (box: OxyRect) =
             obstacles
-            |> Array.filter (fun p ->
-                p.X > box.Left - 1.5 && p.X < box.Right + 1.5 && p.Y > box.Top - 0.5 && p.Y < box.Bottom + 0.5)
+            |> Array.filter (fun p -> p.X > box.Left - 1.5 && p.X < box.Right + 1.5 && p.Y > box.Top - 0.5 && p.Y < box.Bottom + 0.5)
             |> Array.length
         match candidates |> Array.filter (fun (_, box) -> inside box) with
         | [||] -> snd candidates[0]
@@ -44,7 +41,8 @@ module Labels =
     let leader (anchor: ScreenPoint, box: OxyRect) : ScreenPoint[] =
         let nearest = ScreenPoint(Math.Clamp(anchor.X, box.Left, box.Right), Math.Clamp(anchor.Y, box.Top, box.Bottom))
         let distance = anchor.DistanceTo nearest
-        if distance < 8.0 then [||]
+        if distance < 8.0 then
+            [||]
         else
             let start = 3.5 / distance
             [| ScreenPoint(anchor.X + start * (nearest.X - anchor.X), anchor.Y + start * (nearest.Y - anchor.Y)); nearest |]
@@ -52,5 +50,11 @@ module Labels =
     /// The corners and the middle of a box, as obstacles for the labels that follow.
     let outline (box: OxyRect) : ScreenPoint[] =
         sample (
-            [| ScreenPoint(box.Left, box.Top); ScreenPoint(box.Right, box.Top); ScreenPoint(box.Right, box.Bottom)
-               ScreenPoint(box.Left, box.Bottom); ScreenPoint(box.Left, box.Top); box.Center |], 2.0)
+            [| ScreenPoint(box.Left, box.Top)
+               ScreenPoint(box.Right, box.Top)
+               ScreenPoint(box.Right, box.Bottom)
+               ScreenPoint(box.Left, box.Bottom)
+               ScreenPoint(box.Left, box.Top)
+               box.Center |],
+            2.0
+        )

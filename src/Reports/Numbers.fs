@@ -10,7 +10,8 @@ module Numbers =
 
     /// With a fixed number of decimals; a dash where the value is not available.
     let decimals (digits: int, x: float) : string =
-        if Double.IsNaN x then "–"
+        if Double.IsNaN x then
+            "–"
         else
             let text = format ("F" + string digits) x
             // -0.000 reads as a sign that the data do not have.
@@ -26,8 +27,10 @@ module Numbers =
 
     /// A probability with three significant digits, "<1e-4" below one in ten thousand (in that very spelling), or a dash.
     let pValue (p: float) : string =
-        if Double.IsNaN p then "–"
-        elif p < 1e-4 then "<1e-4"
+        if Double.IsNaN p then
+            "–"
+        elif p < 1e-4 then
+            "<1e-4"
         else
             // Digits after the point that leave three significant ones.
             let exponent = int (floor (log10 p))
@@ -36,8 +39,10 @@ module Numbers =
 
     /// A parameter with up to four significant digits, never in exponent notation; nothing where it is not available.
     let parameter (x: float) : string =
-        if Double.IsNaN x then ""
-        elif x = 0.0 then "0"
+        if Double.IsNaN x then
+            ""
+        elif x = 0.0 then
+            "0"
         else
             let digits = 3 - int (floor (log10 (abs x)))
             format "0.###############" (Math.Round(x, Math.Clamp(digits, 0, 15)))

@@ -23,9 +23,14 @@ module internal Font =
     /// nor snapped to pixels, so that a text has the same width in every output format.
     let brush (size: float, weight: float, fill: OxyColor) : SKPaint =
         new SKPaint(
-            Typeface = (if weight >= 600.0 then bold.Value else regular.Value), TextSize = float32 size,
-            Color = SKColor(fill.R, fill.G, fill.B, fill.A), IsAntialias = true,
-            SubpixelText = true, IsLinearText = true, HintingLevel = SKPaintHinting.NoHinting)
+            Typeface = (if weight >= 600.0 then bold.Value else regular.Value),
+            TextSize = float32 size,
+            Color = SKColor(fill.R, fill.G, fill.B, fill.A),
+            IsAntialias = true,
+            SubpixelText = true,
+            IsLinearText = true,
+            HintingLevel = SKPaintHinting.NoHinting
+        )
 
 /// Draws OxyPlot models on a Skia canvas in points (1/72 inch). Shapes come from OxyPlot's own Skia renderer; text is
 /// drawn here, in the shipped font, either as text (PDF embeds and subsets the font) or as outlines (SVG, where a
@@ -45,7 +50,8 @@ type Painter(canvas: SKCanvas, textAsOutlines: bool) as this =
         if textAsOutlines then
             use path = brush.GetTextPath(line, x, y)
             canvas.DrawPath(path, brush)
-        else canvas.DrawText(line, x, y, brush)
+        else
+            canvas.DrawText(line, x, y, brush)
 
     let draw (p: ScreenPoint) (text: string) fill size weight rotation horizontal vertical =
         use brush = Font.brush (size, weight, fill)

@@ -7,11 +7,13 @@ open OxyPlot.Series
 
 /// One line of a legend: a sample of the curve and its name.
 type LegendEntry =
-    { Style: CurveStyle
-      /// Draws the sample's marker filled (true) or open.
-      Filled: bool
-      /// Draws the interval's band behind the sample.
-      Band: bool }
+    {
+        Style: CurveStyle
+        /// Draws the sample's marker filled (true) or open.
+        Filled: bool
+        /// Draws the interval's band behind the sample.
+        Band: bool
+    }
 
 /// What all static figures share: type sizes, axes, series, legends, and panels side by side on one sheet.
 module Panel =
@@ -27,10 +29,17 @@ module Panel =
     /// An empty plot with a frame on the left and at the bottom only.
     let create (title: string) : PlotModel =
         PlotModel(
-            Title = title, TitleFontSize = titleSize, TitleFontWeight = 700.0, TitlePadding = 2.0,
-            DefaultFontSize = textSize, TextColor = ink,
-            PlotAreaBorderThickness = OxyThickness(0.7, 0.0, 0.0, 0.7), PlotAreaBorderColor = ink,
-            Padding = OxyThickness(2.0, 2.0, 4.0, 2.0), PlotMargins = OxyThickness(34.0, nan, nan, nan))
+            Title = title,
+            TitleFontSize = titleSize,
+            TitleFontWeight = 700.0,
+            TitlePadding = 2.0,
+            DefaultFontSize = textSize,
+            TextColor = ink,
+            PlotAreaBorderThickness = OxyThickness(0.7, 0.0, 0.0, 0.7),
+            PlotAreaBorderColor = ink,
+            Padding = OxyThickness(2.0, 2.0, 4.0, 2.0),
+            PlotMargins = OxyThickness(34.0, nan, nan, nan)
+        )
 
     let private dress (axis: Axis) position (title: string) =
         axis.Position <- position
@@ -67,8 +76,7 @@ module Panel =
         axis.IntervalLength <- max 20.0 (length / max 1.0 (log10 (high / low)))
         model.Axes.Add axis
 
-    let private points (xs: float[]) (ys: float[]) =
-        Array.map2 (fun x y -> DataPoint(x, y)) xs ys
+    let private points (xs: float[]) (ys: float[]) = Array.map2 (fun x y -> DataPoint(x, y)) xs ys
 
     let addLine (model: PlotModel, style: CurveStyle, dash: LineStyle, width: float, xs: float[], ys: float[]) =
         let series = LineSeries(Color = style.Color, LineStyle = dash, StrokeThickness = width)
@@ -86,8 +94,13 @@ module Panel =
     let addMarkers (model: PlotModel, style: CurveStyle, size: float, filled: bool, xs: float[], ys: float[]) =
         let series =
             ScatterSeries(
-                MarkerType = style.Marker, MarkerSize = size, MarkerStroke = style.Color, MarkerStrokeThickness = 0.8,
-                MarkerOutline = style.Outline, MarkerFill = if filled then style.Color else OxyColors.White)
+                MarkerType = style.Marker,
+                MarkerSize = size,
+                MarkerStroke = style.Color,
+                MarkerStrokeThickness = 0.8,
+                MarkerOutline = style.Outline,
+                MarkerFill = if filled then style.Color else OxyColors.White
+            )
         series.Points.AddRange(Array.map2 (fun (x: float) (y: float) -> ScatterPoint(x, y)) xs ys)
         model.Series.Add series
 
@@ -96,7 +109,8 @@ module Panel =
         let order = wanted |> Array.indexed |> Array.sortBy snd |> Array.map fst
         // Subtracting the gaps turns the problem into monotone least squares, solved by pooling neighbours.
         let blocks = Collections.Generic.List<struct (float * int)>()
-        order |> Array.iteri (fun rank index ->
+        order
+        |> Array.iteri (fun rank index ->
             blocks.Add(struct (wanted[index] - gap * float rank, 1))
             let mutable merging = true
             while merging && blocks.Count > 1 do
@@ -104,7 +118,8 @@ module Panel =
                 if below > above then
                     blocks.RemoveAt(blocks.Count - 1)
                     blocks[blocks.Count - 1] <- struct ((below * float n + above * float m) / float (n + m), n + m)
-                else merging <- false)
+                else
+                    merging <- false)
         let placed = Array.zeroCreate wanted.Length
         let mutable rank = 0
         for struct (mean, count) in blocks do
@@ -124,8 +139,7 @@ module Panel =
         max 1 (min entries.Length (int ((width + 8.0) / (widest rc entries + sampleWidth + 12.0))))
 
     /// Height that `drawLegend` needs at most, for entries in the given number of columns.
-    let legendHeight (entries: int, columns: int) : float =
-        legendLine * ceil (float entries / float columns) + 2.0
+    let legendHeight (entries: int, columns: int) : float = legendLine * ceil (float entries / float columns) + 2.0
 
     /// Draws a legend, row by row, centred in the given width, with y at its top.
     let drawLegend (rc: IRenderContext, entries: LegendEntry[], x: float, y: float, width: float) =
@@ -136,7 +150,8 @@ module Panel =
                    let inColumn = entries |> Array.skip (column * rows |> min entries.Length) |> Array.truncate rows
                    if inColumn.Length = 0 then 0.0 else sampleWidth + 14.0 + widest rc inColumn |]
         let left = x + max 0.0 ((width - (Array.sum widths - 10.0)) / 2.0)
-        entries |> Array.iteri (fun i entry ->
+        entries
+        |> Array.iteri (fun i entry ->
             let column, row = i / rows, i % rows
             let x0 = left + Array.sum widths[.. column - 1]
             let yc = y + legendLine * (float row + 0.5)
@@ -145,20 +160,42 @@ module Panel =
                 let box = OxyRect(x0, yc - 3.0, sampleWidth, 6.0)
                 rc.DrawRectangle(box, entry.Style.BandColor, OxyColors.Undefined, 0.0, EdgeRenderingMode.Automatic)
             if entry.Style.Dash <> LineStyle.None then
-                rc.DrawLine([| ScreenPoint(x0, yc); ScreenPoint(x0 + sampleWidth, yc) |], entry.Style.Color,
-                            entry.Style.Width, EdgeRenderingMode.Automatic, entry.Style.Dash.GetDashArray(), LineJoin.Miter)
+                rc.DrawLine(
+                    [| ScreenPoint(x0, yc); ScreenPoint(x0 + sampleWidth, yc) |],
+                    entry.Style.Color,
+                    entry.Style.Width,
+                    EdgeRenderingMode.Automatic,
+                    entry.Style.Dash.GetDashArray(),
+                    LineJoin.Miter
+                )
             if entry.Style.Marker <> MarkerType.None then
-                rc.DrawMarker(middle, entry.Style.Marker, entry.Style.Outline, 2.6,
-                              (if entry.Filled then entry.Style.Color else OxyColors.White), entry.Style.Color, 0.8,
-                              EdgeRenderingMode.Automatic)
-            rc.DrawText(ScreenPoint(x0 + sampleWidth + 4.0, yc), entry.Style.Label, ink, "", textSize, 400.0, 0.0,
-                        HorizontalAlignment.Left, VerticalAlignment.Middle, Nullable()))
+                rc.DrawMarker(
+                    middle,
+                    entry.Style.Marker,
+                    entry.Style.Outline,
+                    2.6,
+                    (if entry.Filled then entry.Style.Color else OxyColors.White),
+                    entry.Style.Color,
+                    0.8,
+                    EdgeRenderingMode.Automatic
+                )
+            rc.DrawText(
+                ScreenPoint(x0 + sampleWidth + 4.0, yc),
+                entry.Style.Label,
+                ink,
+                "",
+                textSize,
+                400.0,
+                0.0,
+                HorizontalAlignment.Left,
+                VerticalAlignment.Middle,
+                Nullable()
+            ))
 
     /// Writes a text at a point of a plot that was drawn, moved dx points to the right; it may lie outside the axes.
     let write (rc: IRenderContext, model: PlotModel, style: CurveStyle, text: string, x: float, y: float, dx: float) =
         let at = ScreenPoint(model.DefaultXAxis.Transform x + dx, model.DefaultYAxis.Transform y)
-        rc.DrawText(at, text, style.Color, "", textSize - 0.5, 400.0, 0.0,
-                    HorizontalAlignment.Left, VerticalAlignment.Middle, Nullable())
+        rc.DrawText(at, text, style.Color, "", textSize - 0.5, 400.0, 0.0, HorizontalAlignment.Left, VerticalAlignment.Middle, Nullable())
 
     /// Draws a plot into a rectangle of the sheet.
     let draw (rc: IRenderContext, model: PlotModel, x: float, y: float, width: float, height: float) =

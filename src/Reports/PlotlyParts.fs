@@ -20,7 +20,8 @@ module internal PlotlyParts =
         function
         | LineStyle.Solid -> StyleParam.DrawingStyle.Solid
         | LineStyle.Dot -> StyleParam.DrawingStyle.Dot
-        | LineStyle.Dash | LineStyle.LongDash -> StyleParam.DrawingStyle.Dash
+        | LineStyle.Dash
+        | LineStyle.LongDash -> StyleParam.DrawingStyle.Dash
         | _ -> StyleParam.DrawingStyle.DashDot
 
     let symbol (style: CurveStyle) =
@@ -33,8 +34,7 @@ module internal PlotlyParts =
         | _, 6 -> StyleParam.MarkerSymbol.Hexagon
         | _ -> StyleParam.MarkerSymbol.Circle
 
-    let axis (title: string) (kind: StyleParam.AxisType) =
-        LinearAxis.init(Title = Title.init title, AxisType = kind, ZeroLine = false)
+    let axis (title: string) (kind: StyleParam.AxisType) = LinearAxis.init (Title = Title.init title, AxisType = kind, ZeroLine = false)
 
     /// Curves in one frame of a height in pixels, with the legend below.
     let finish height (charts: GenericChart seq) =
@@ -43,27 +43,45 @@ module internal PlotlyParts =
         let nothing = Chart.Scatter(x = none, y = none, mode = StyleParam.Mode.Lines, UseDefaults = false)
         Chart.combine (if Seq.isEmpty charts then Seq.singleton nothing else charts)
         |> Chart.withLayout (
-            Layout.init(
-                Height = height, HoverMode = StyleParam.HoverMode.Closest,
-                Margin = Margin.init(Left = 56, Right = 12, Top = 12, Bottom = 48)))
+            Layout.init (
+                Height = height,
+                HoverMode = StyleParam.HoverMode.Closest,
+                Margin = Margin.init (Left = 56, Right = 12, Top = 12, Bottom = 48)
+            )
+        )
         |> Chart.withLegend (
-            Legend.init(
-                Orientation = StyleParam.Orientation.Horizontal, Y = -0.2, YAnchor = StyleParam.YAnchorPosition.Top))
+            Legend.init (Orientation = StyleParam.Orientation.Horizontal, Y = -0.2, YAnchor = StyleParam.YAnchorPosition.Top)
+        )
 
     /// One curve. Curves, bands and bounds of one name share a legend group, so that they are hidden together.
     let line (style: CurveStyle) dashStyle width mode name (xs: float[]) (ys: float[]) (hover: string[]) =
         Chart.Scatter(
-            x = xs, y = ys, mode = mode, Name = name, MultiText = hover,
-            Line = Line.init(Color = color style.Hex, Dash = dashStyle, Width = width),
-            Marker = Marker.init(Color = color style.Hex, Symbol = symbol style, Size = 7), UseDefaults = false)
+            x = xs,
+            y = ys,
+            mode = mode,
+            Name = name,
+            MultiText = hover,
+            Line = Line.init (Color = color style.Hex, Dash = dashStyle, Width = width),
+            Marker = Marker.init (Color = color style.Hex, Symbol = symbol style, Size = 7),
+            UseDefaults = false
+        )
         |> GenericChart.mapTrace (Trace2DStyle.Scatter(HoverInfo = StyleParam.HoverInfo.Text, LegendGroup = style.Label))
 
     /// The area between two curves, as a closed outline without a legend entry.
     let band (style: CurveStyle) (xs: float[]) (lows: float[]) (highs: float[]) =
         Chart.Scatter(
-            x = Array.append xs (Array.rev xs), y = Array.append lows (Array.rev highs), mode = StyleParam.Mode.Lines,
-            ShowLegend = false, Line = Line.init(Width = 0.0), UseDefaults = false)
+            x = Array.append xs (Array.rev xs),
+            y = Array.append lows (Array.rev highs),
+            mode = StyleParam.Mode.Lines,
+            ShowLegend = false,
+            Line = Line.init (Width = 0.0),
+            UseDefaults = false
+        )
         |> GenericChart.mapTrace (
             Trace2DStyle.Scatter(
-                Fill = StyleParam.Fill.ToSelf, FillColor = faded style.Hex, HoverInfo = StyleParam.HoverInfo.Skip,
-                LegendGroup = style.Label))
+                Fill = StyleParam.Fill.ToSelf,
+                FillColor = faded style.Hex,
+                HoverInfo = StyleParam.HoverInfo.Skip,
+                LegendGroup = style.Label
+            )
+        )

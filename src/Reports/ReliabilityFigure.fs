@@ -22,20 +22,19 @@ module ReliabilityFigure =
     /// (Naeini, Cooper and Hauskrecht 2015). NaN where all bins are empty.
     let calibrationError (bins: ReliabilityBin[]) : float =
         let total = bins |> Array.sumBy _.Count
-        if total = 0 then nan
+        if total = 0 then
+            nan
         else
             bins
             |> Array.filter (fun b -> b.Count > 0)
             |> Array.sumBy (fun b -> float b.Count / float total * abs (b.Confidence - b.Accuracy))
 
     /// Whether a bin has queries, and so a place in the diagram.
-    let isFull (b: ReliabilityBin) : bool =
-        b.Count > 0 && Double.IsFinite b.Confidence && Double.IsFinite b.Accuracy
+    let isFull (b: ReliabilityBin) : bool = b.Count > 0 && Double.IsFinite b.Confidence && Double.IsFinite b.Accuracy
 
     let private height = 142.0
 
-    let private share (bins: ReliabilityBin[]) (b: ReliabilityBin) =
-        float b.Count / float (max 1 (bins |> Array.sumBy _.Count))
+    let private share (bins: ReliabilityBin[]) (b: ReliabilityBin) = float b.Count / float (max 1 (bins |> Array.sumBy _.Count))
 
     /// The largest share of a stage's queries in one bin, over all stages.
     let private tallest (data: RunData) =
@@ -71,15 +70,21 @@ module ReliabilityFigure =
             | None -> (calibrationError bins).ToString "0.000"
         model.Annotations.Add(
             TextAnnotation(
-                Text = $"ECE {error}\nn = {total}", TextPosition = DataPoint(0.04, 0.97), StrokeThickness = 0.0,
-                FontSize = 6.5, TextHorizontalAlignment = HorizontalAlignment.Left,
-                TextVerticalAlignment = VerticalAlignment.Top))
+                Text = $"ECE {error}\nn = {total}",
+                TextPosition = DataPoint(0.04, 0.97),
+                StrokeThickness = 0.0,
+                FontSize = 6.5,
+                TextHorizontalAlignment = HorizontalAlignment.Left,
+                TextVerticalAlignment = VerticalAlignment.Top
+            )
+        )
         model
 
     /// The figure, or None where the run has no reliability table.
     let drawing (data: RunData) : Drawing option =
         let stages = stages data
-        if stages.Length = 0 then None
+        if stages.Length = 0 then
+            None
         else
             let columns = if stages.Length <= 2 then stages.Length else min 4 stages.Length
             let rows = (stages.Length + columns - 1) / columns
@@ -95,6 +100,7 @@ module ReliabilityFigure =
                   Height = height * float rows
                   Draw =
                     fun rc ->
-                        stages |> Array.iteri (fun i (struct (stage, bins)) ->
+                        stages
+                        |> Array.iteri (fun i (struct (stage, bins)) ->
                             let x, y = w * float (i % columns), height * float (i / columns)
                             Panel.draw (rc, panel data stage bins tallest (i % columns = 0), x, y, w, height)) }

@@ -23,17 +23,26 @@ module ReportCharts =
         let curves = Figure1b.curves data
         let draw (policy: string) (points: OperatingPoint[]) mode name =
             let style = Style.policy policy
-            line style (dash style.Dash) (style.Width * 1.6) mode name
-                (points |> Array.map _.Cost) (points |> Array.map _.Quality) (points |> Array.map hover)
+            line
+                style
+                (dash style.Dash)
+                (style.Width * 1.6)
+                mode
+                name
+                (points |> Array.map _.Cost)
+                (points |> Array.map _.Quality)
+                (points |> Array.map hover)
         let ring = StyleParam.MarkerSymbol.Modified(StyleParam.MarkerSymbol.Circle, StyleParam.SymbolStyle.Open)
         let chosen =
             Chart.Scatter(
-                x = [||], y = [||], mode = StyleParam.Mode.Markers, Name = "chosen lambda", ShowLegend = false,
-                Marker =
-                    Marker.init(
-                        Size = 18, Symbol = ring, Color = color Style.black,
-                        Outline = Line.init(Width = 3.0)),
-                UseDefaults = false)
+                x = [||],
+                y = [||],
+                mode = StyleParam.Mode.Markers,
+                Name = "chosen lambda",
+                ShowLegend = false,
+                Marker = Marker.init (Size = 18, Symbol = ring, Color = color Style.black, Outline = Line.init (Width = 3.0)),
+                UseDefaults = false
+            )
             |> GenericChart.mapTrace (Trace2DStyle.Scatter(HoverInfo = StyleParam.HoverInfo.Skip))
         let singles = data.Tradeoff |> Array.filter (fun p -> Style.isFixed p.Policy) |> Array.sortBy _.Cost
         seq {
@@ -41,8 +50,11 @@ module ReportCharts =
             for struct (policy, points) in Array.rev curves do
                 if policy = Style.ours then
                     let known = points |> Array.filter (fun p -> Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh)
-                    band (Style.policy policy) (known |> Array.map _.Cost)
-                        (known |> Array.map _.QualityLow) (known |> Array.map _.QualityHigh)
+                    band
+                        (Style.policy policy)
+                        (known |> Array.map _.Cost)
+                        (known |> Array.map _.QualityLow)
+                        (known |> Array.map _.QualityHigh)
                 if not (Style.isFixed policy) then
                     let mode = if policy = Style.oracle then StyleParam.Mode.Lines else StyleParam.Mode.Lines_Markers
                     draw policy points mode (Style.policy policy).Label
@@ -66,14 +78,12 @@ module ReportCharts =
             for struct (learner, feedback, style) in Figure1a.learners data do
                 let rows =
                     data.Regret
-                    |> Array.filter (fun p ->
-                        p.Instance = instance && p.Learner = learner && p.Feedback = feedback && p.Mean > 0.0)
+                    |> Array.filter (fun p -> p.Instance = instance && p.Learner = learner && p.Feedback = feedback && p.Mean > 0.0)
                     |> Array.sortBy _.T
                 let ts = rows |> Array.map _.T
                 let draw (value: RegretPoint -> float) dashStyle width mode name what =
                     let kept = rows |> Array.filter (fun p -> value p > 0.0)
-                    let hover =
-                        kept |> Array.map (fun p -> $"{style.Label}<br>{what} {number (1, value p)} at T = {number (0, p.T)}")
+                    let hover = kept |> Array.map (fun p -> $"{style.Label}<br>{what} {number (1, value p)} at T = {number (0, p.T)}")
                     line style dashStyle width mode name (kept |> Array.map _.T) (kept |> Array.map value) hover
                 if rows.Length > 0 then
                     let lows = rows |> Array.map (fun p -> if p.Lower > low / 10.0 then p.Lower else low / 10.0)
@@ -81,8 +91,7 @@ module ReportCharts =
                     let width = style.Width * 1.6
                     draw _.Mean StyleParam.DrawingStyle.Solid width StyleParam.Mode.Lines_Markers style.Label "regret"
                     for value, dashStyle, what in
-                        [ _.Bound, StyleParam.DrawingStyle.Dash, "bound"
-                          _.Certificate, StyleParam.DrawingStyle.Dot, "certificate" ] do
+                        [ _.Bound, StyleParam.DrawingStyle.Dash, "bound"; _.Certificate, StyleParam.DrawingStyle.Dot, "certificate" ] do
                         if rows |> Array.exists (fun p -> value p > 0.0) then
                             draw value dashStyle 1.2 StyleParam.Mode.Lines $"{what}, {style.Label}" what
                             |> GenericChart.mapTrace (Trace2DStyle.Scatter(ShowLegend = false))
@@ -90,16 +99,16 @@ module ReportCharts =
         |> finish 520
         |> Chart.withXAxis (axis "rounds T (queries)" StyleParam.AxisType.Log)
         |> Chart.withYAxis (
-            LinearAxis.init(
-                Title = Title.init "cumulative regret (utility)", AxisType = StyleParam.AxisType.Log,
-                Range = StyleParam.Range.MinMax(log10 low, log10 high)))
+            LinearAxis.init (
+                Title = Title.init "cumulative regret (utility)",
+                AxisType = StyleParam.AxisType.Log,
+                Range = StyleParam.Range.MinMax(log10 low, log10 high)
+            )
+        )
 
     /// Reliability diagram of one stage.
     let reliability (data: RunData, stage: int) : GenericChart =
-        let bins =
-            data.Reliability
-            |> Array.filter (fun b -> b.Stage = stage && ReliabilityFigure.isFull b)
-            |> Array.sortBy _.BinLow
+        let bins = data.Reliability |> Array.filter (fun b -> b.Stage = stage && ReliabilityFigure.isFull b) |> Array.sortBy _.BinLow
         let style = Style.policy Style.ours
         let hover (b: ReliabilityBin) =
             $"{b.Count} queries in [{number (2, b.BinLow)}, {number (2, b.BinHigh)}]"
@@ -107,8 +116,15 @@ module ReportCharts =
         let diagonal = Style.line ("calibrated", Style.grey, LineStyle.Dash, 1.0)
         let ends = [| 0.0; 1.0 |]
         [ line diagonal StyleParam.DrawingStyle.Dash 1.0 StyleParam.Mode.Lines "calibrated" ends ends [| ""; "" |]
-          line style StyleParam.DrawingStyle.Solid 2.0 StyleParam.Mode.Lines_Markers "stage" (bins |> Array.map _.Confidence)
-              (bins |> Array.map _.Accuracy) (bins |> Array.map hover) ]
+          line
+              style
+              StyleParam.DrawingStyle.Solid
+              2.0
+              StyleParam.Mode.Lines_Markers
+              "stage"
+              (bins |> Array.map _.Confidence)
+              (bins |> Array.map _.Accuracy)
+              (bins |> Array.map hover) ]
         |> finish 300
         |> Chart.withLayoutStyle (ShowLegend = false)
         |> Chart.withXAxis (axis "confidence" StyleParam.AxisType.Linear)
@@ -134,18 +150,17 @@ module ReportCharts =
         // Every shade is light enough for the same dark figures.
         let shades = StyleParam.Colorscale.Custom [ 0.0, Color.fromHex "#eef2f6"; 1.0, Color.fromHex "#4f9fdc" ]
         let table cell = [| for family in families -> [| for level in levels -> cell family level |] |]
-        Chart.Heatmap(
-            zData = table value, X = levels, Y = families, ColorScale = shades, ShowScale = false,
-            UseDefaults = false)
+        Chart.Heatmap(zData = table value, X = levels, Y = families, ColorScale = shades, ShowScale = false, UseDefaults = false)
         |> GenericChart.mapTrace (
             Trace2DStyle.Heatmap(XGap = 1, YGap = 1, ZMin = 0.0, ZMax = 1.0, HoverInfo = StyleParam.HoverInfo.Text)
             >> fun trace ->
                 // Plotly.NET has no arguments for these.
                 trace.SetProperty("hovertext", table hover)
                 trace.SetProperty("texttemplate", "%{z:.0%}")
-                trace.SetProperty("textfont", Font.init(Color = Color.fromHex "#10141a"))
-                trace)
+                trace.SetProperty("textfont", Font.init (Color = Color.fromHex "#10141a"))
+                trace
+        )
         |> List.singleton
         |> finish (70 + 20 * families.Length)
-        |> Chart.withXAxis (LinearAxis.init(Title = Title.init "level", AxisType = StyleParam.AxisType.Category))
-        |> Chart.withYAxis (LinearAxis.init(AxisType = StyleParam.AxisType.Category))
+        |> Chart.withXAxis (LinearAxis.init (Title = Title.init "level", AxisType = StyleParam.AxisType.Category))
+        |> Chart.withYAxis (LinearAxis.init (AxisType = StyleParam.AxisType.Category))

@@ -7,8 +7,7 @@ module ReportSections =
 
     let private escape = ReportTables.escape
 
-    let private figure id (label: string) =
-        $"<div class=\"chart\" id=\"{id}\" role=\"img\" aria-label=\"{escape label}\"></div>\n"
+    let private figure id (label: string) = $"<div class=\"chart\" id=\"{id}\" role=\"img\" aria-label=\"{escape label}\"></div>\n"
 
     let private grid kind (items: seq<string>) = $"<div class=\"grid {kind}\">\n" + String.Concat items + "</div>\n"
 
@@ -17,8 +16,7 @@ module ReportSections =
     let private hasCalibration (data: RunData) = data.Reliability.Length + data.Signals.Length > 0
 
     /// Stages that have a reliability diagram, in order.
-    let reliabilityStages (data: RunData) : int[] =
-        ReliabilityFigure.stages data |> Array.map (fun (struct (stage, _)) -> stage)
+    let reliabilityStages (data: RunData) : int[] = ReliabilityFigure.stages data |> Array.map (fun (struct (stage, _)) -> stage)
 
     /// Stages that have a map of accuracies, in order.
     let mapStages (data: RunData) : int[] = data.Stages |> Array.map _.Stage |> Array.distinct |> Array.sort
@@ -43,7 +41,8 @@ module ReportSections =
                if data.Comparisons.Length > 0 then "the comparisons"
                if hasCalibration data then "calibration"
                if data.Stages.Length > 0 then "accuracy by task"
-               for instance in recorded do $"regret on {italic instance}" |]
+               for instance in recorded do
+                   $"regret on {italic instance}" |]
         let unit =
             match RunData.costUnit data with
             | "" -> "Costs are per query, in the unit of the recorded costs."
@@ -55,7 +54,8 @@ module ReportSections =
            if simulated.Length > 0 then
                "<p><strong>Simulated</strong>, with queries drawn from a known distribution by a seeded generator: regret on "
                + $"{list (Array.map italic simulated)}. These check the theory and say nothing about real models.</p>"
-           else "<p>Nothing on this page is simulated.</p>" |]
+           else
+               "<p>Nothing on this page is simulated.</p>" |]
         |> String.concat "\n"
 
     let private slider =
@@ -67,25 +67,26 @@ module ReportSections =
     let private tradeoff =
         "<p>Up and to the left is better. Move the slider: a larger λ makes cost count more. Tap a name in the legend to "
         + "hide its curve; the oracle looks at the qualities before it chooses, so no policy can reach it.</p>\n"
-        + slider + figure "tradeoff" "Quality against cost for each policy"
+        + slider
+        + figure "tradeoff" "Quality against cost for each policy"
 
     let private regret (data: RunData) =
         let chart i instance =
             let heading = Figure1a.heading instance
             let kind, word = if RunData.isSimulated instance then "badge", "simulated" else "badge measured", "recorded"
-            titled
-                $"{escape heading} <span class=\"{kind}\">{word}</span>"
-                (figure $"regret-{i}" $"Cumulative regret, {heading}")
+            titled $"{escape heading} <span class=\"{kind}\">{word}</span>" (figure $"regret-{i}" $"Cumulative regret, {heading}")
         "<p>Both axes are logarithmic. Solid lines are means over seeds with 95 % bands, dashed lines the a-priori bounds, "
         + "dotted lines certificates computed from the run itself.</p>\n"
         + grid "wide" (Figure1a.instances data |> Seq.mapi chart)
         + (if data.Slopes.Length > 0 then ReportTables.slopes data else "")
 
     let private perStage (data: RunData) prefix label (stages: int[]) =
-        grid "narrow" (
-            stages |> Seq.map (fun stage ->
-                let name = RunData.modelName data stage
-                titled $"{stage}: {escape name}" (figure $"{prefix}-{stage}" $"{label} of {name}")))
+        grid
+            "narrow"
+            (stages
+             |> Seq.map (fun stage ->
+                 let name = RunData.modelName data stage
+                 titled $"{stage}: {escape name}" (figure $"{prefix}-{stage}" $"{label} of {name}")))
 
     let private calibration (data: RunData) =
         "<p>On the dashed diagonal a confidence of 0.8 is right 80 times in 100.</p>\n"

@@ -6,8 +6,7 @@ open System
 module ReportTables =
 
     /// Text as HTML; characters outside ASCII stay as they are.
-    let escape (text: string) : string =
-        text.Replace("&", "&amp;").Replace("<", "&lt;").Replace(">", "&gt;").Replace("\"", "&quot;")
+    let escape (text: string) : string = text.Replace("&", "&amp;").Replace("<", "&lt;").Replace(">", "&gt;").Replace("\"", "&quot;")
 
     let private minus (text: string) = text.Replace('-', '−')
 
@@ -30,8 +29,7 @@ module ReportTables =
         $"<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>\n"
 
     /// A sentence that Table 1 may hold too, as HTML, with its symbols.
-    let prose (text: string) : string =
-        (escape text).Replace("lambda", "λ").Replace("%", "&nbsp;%").Replace("d_z", "d<sub>z</sub>")
+    let prose (text: string) : string = (escape text).Replace("lambda", "λ").Replace("%", "&nbsp;%").Replace("d_z", "d<sub>z</sub>")
 
     /// The caption of Table 1 as HTML.
     let caption (data: RunData) : string = prose (Table1.caption data)

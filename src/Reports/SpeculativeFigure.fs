@@ -10,7 +10,8 @@ open OxyPlot.Axes
 module SpeculativeFigure =
 
     let private palette = [| Style.blue; Style.vermillion; Style.green; Style.purple; Style.orange; Style.sky |]
-    let private shapes = [| MarkerType.Circle; MarkerType.Square; MarkerType.Triangle; MarkerType.Diamond; MarkerType.Cross; MarkerType.Plus |]
+    let private shapes =
+        [| MarkerType.Circle; MarkerType.Square; MarkerType.Triangle; MarkerType.Diamond; MarkerType.Cross; MarkerType.Plus |]
 
     let private style index label =
         { Style.line (label, palette[index % palette.Length], LineStyle.Solid, 1.0) with Marker = shapes[index % 4] }
@@ -26,7 +27,8 @@ module SpeculativeFigure =
 
     let private span (values: float[]) =
         let finite = values |> Array.filter Double.IsFinite
-        if finite.Length = 0 then 0.0, 1.0
+        if finite.Length = 0 then
+            0.0, 1.0
         else
             let low, high = Array.min finite, Array.max finite
             let pad = max 1e-3 (0.06 * (high - low))
@@ -51,7 +53,11 @@ module SpeculativeFigure =
     let private tokens (data: RunData) =
         let rows = data.SpeculationCounts |> Array.filter (fun c -> c.Target = target data)
         let model =
-            plot "tokens per forward" "draft length" "tokens" (rows |> Array.map (fun r -> float r.Length))
+            plot
+                "tokens per forward"
+                "draft length"
+                "tokens"
+                (rows |> Array.map (fun r -> float r.Length))
                 (Array.append (rows |> Array.map _.TokensPerForward) (rows |> Array.map _.FormulaFinite))
         for i, chain in Array.indexed (chains data) do
             let own = rows |> Array.filter (fun r -> r.Chain = chain)
@@ -64,7 +70,8 @@ module SpeculativeFigure =
         let longest = data.SpeculationPositions |> Array.filter (fun p -> p.Target = target data && p.Tested >= 30)
         let of' chain =
             let own = longest |> Array.filter (fun p -> p.Chain = chain)
-            if own.Length = 0 then [||]
+            if own.Length = 0 then
+                [||]
             else
                 let most = own |> Array.map _.Length |> Array.max
                 own |> Array.filter (fun p -> p.Length = most) |> Array.map (fun p -> float p.Position, p.Acceptance)
@@ -79,7 +86,13 @@ module SpeculativeFigure =
         let rows = data.SpeculationTimes |> Array.filter (fun t -> t.Target = target data && t.Length <> "none")
         let fixedOnly = rows |> Array.filter (fun t -> t.Length <> "adaptive")
         let lengths = fixedOnly |> Array.map (fun t -> float t.Length)
-        let model = plot "speed-up (dashed: adaptive)" "draft length" "times plain decoding" lengths (Array.append [| 1.0 |] (rows |> Array.map _.Speedup))
+        let model =
+            plot
+                "speed-up (dashed: adaptive)"
+                "draft length"
+                "times plain decoding"
+                lengths
+                (Array.append [| 1.0 |] (rows |> Array.map _.Speedup))
         for i, chain in Array.indexed (chains data) do
             let s = style i chain
             let own = fixedOnly |> Array.filter (fun t -> t.Chain = chain) |> Array.map (fun t -> float t.Length, t.Speedup)
@@ -91,7 +104,12 @@ module SpeculativeFigure =
 
     let private reuse (data: RunData) =
         let model =
-            plot "cascade (open: drafts not reused)" "mean cost per query" "quality" (data.Reuse |> Array.map _.Cost) (data.Reuse |> Array.map _.Quality)
+            plot
+                "cascade (open: drafts not reused)"
+                "mean cost per query"
+                "quality"
+                (data.Reuse |> Array.map _.Cost)
+                (data.Reuse |> Array.map _.Quality)
         for reused in [ false; true ] do
             let points = data.Reuse |> Array.filter (fun p -> p.Reuse = reused) |> Array.sortBy _.Cost
             let s = { Style.line ("", (if reused then Style.blue else Style.grey), LineStyle.Solid, 1.0) with Marker = MarkerType.Circle }
@@ -110,11 +128,12 @@ module SpeculativeFigure =
                if data.SpeculationPositions.Length > 0 then positions
                if data.SpeculationTimes.Length > 0 then speedups
                if data.Reuse.Length > 0 then reuse |]
-        if panels.Length = 0 then None
+        if panels.Length = 0 then
+            None
         else
             let entries =
                 chains data
-                |> Array.mapi (fun i chain -> { Style = style i (chain.Replace(">", " > ")); Filled = true; Band = false } : LegendEntry)
+                |> Array.mapi (fun i chain -> { Style = style i (chain.Replace(">", " > ")); Filled = true; Band = false }: LegendEntry)
             let rows = (panels.Length + 1) / 2
             let wide = width / 2.0
             Some
@@ -126,6 +145,7 @@ module SpeculativeFigure =
                   Height = height * float rows + 8.0 + Panel.legendHeight (entries.Length, 3)
                   Draw =
                     fun rc ->
-                        panels |> Array.iteri (fun i panel ->
+                        panels
+                        |> Array.iteri (fun i panel ->
                             Panel.draw (rc, panel data, wide * float (i % 2), height * float (i / 2), wide, height))
                         Panel.drawLegend (rc, entries, 4.0, height * float rows + 4.0, width - 8.0) }

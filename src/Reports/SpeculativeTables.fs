@@ -15,16 +15,32 @@ module SpeculativeTables =
         let rows =
             data.SpeculationCounts
             |> Array.map (fun c ->
-                [| escape c.Target; escape c.Chain; string c.Length; number 3 c.Acceptance; number 3 c.TokensPerForward
-                   number 3 c.FormulaFinite; number 3 c.Formula; Numbers.pValue c.IndependenceP; string c.Different |])
-        ReportTables.table (heads "target|chain|draft length|acceptance|tokens per forward|formula, answers end|formula, endless|p of independence|tokens that differ", rows)
+                [| escape c.Target
+                   escape c.Chain
+                   string c.Length
+                   number 3 c.Acceptance
+                   number 3 c.TokensPerForward
+                   number 3 c.FormulaFinite
+                   number 3 c.Formula
+                   Numbers.pValue c.IndependenceP
+                   string c.Different |])
+        ReportTables.table (
+            heads
+                "target|chain|draft length|acceptance|tokens per forward|formula, answers end|formula, endless|p of independence|tokens that differ",
+            rows
+        )
 
     let private times (data: RunData) =
         let rows =
             data.SpeculationTimes
             |> Array.map (fun t ->
-                [| escape t.Target; escape t.Chain; escape t.Length; number 2 t.TokensPerForward; number 1 (1e6 * t.SecondsPerToken)
-                   interval 2 t.Speedup t.SpeedupLow t.SpeedupHigh; number 2 t.Formula |])
+                [| escape t.Target
+                   escape t.Chain
+                   escape t.Length
+                   number 2 t.TokensPerForward
+                   number 1 (1e6 * t.SecondsPerToken)
+                   interval 2 t.Speedup t.SpeedupLow t.SpeedupHigh
+                   number 2 t.Formula |])
         ReportTables.table (heads "target|chain|draft length|tokens per forward|µs per token|speed-up|by the formula", rows)
 
     let private adaptive (data: RunData) =
@@ -32,20 +48,37 @@ module SpeculativeTables =
         let rows =
             data.SpeculationAdaptive
             |> Array.map (fun a ->
-                [| escape a.Target; escape a.Chain; lengths a.BestEven a.BestOdd
-                   interval 3 a.AgainstBest a.AgainstBestLow a.AgainstBestHigh; interval 3 a.Total a.TotalLow a.TotalHigh
+                [| escape a.Target
+                   escape a.Chain
+                   lengths a.BestEven a.BestOdd
+                   interval 3 a.AgainstBest a.AgainstBestLow a.AgainstBestHigh
+                   interval 3 a.Total a.TotalLow a.TotalHigh
                    interval 3 a.Fresh a.FreshLow a.FreshHigh
-                   lengths a.WorstEven a.WorstOdd; interval 2 a.AgainstWorst a.AgainstWorstLow a.AgainstWorstHigh
+                   lengths a.WorstEven a.WorstOdd
+                   interval 2 a.AgainstWorst a.AgainstWorstLow a.AgainstWorstHigh
                    interval 3 a.Twin a.TwinLow a.TwinHigh |])
-        ReportTables.table (heads "target|chain|best length|its time over adaptive's|by means|from nothing|worst length|its time over adaptive's|length 3 over itself", rows)
+        ReportTables.table (
+            heads
+                "target|chain|best length|its time over adaptive's|by means|from nothing|worst length|its time over adaptive's|length 3 over itself",
+            rows
+        )
 
     let private signals (data: RunData) =
         let rows =
             data.DraftFeatures
             |> Array.map (fun s ->
-                [| escape s.Drafter; escape s.Verifier; number 3 s.AcceptedFraction; number 3 s.ForwardsShare
-                   number 4 s.AurocWithout; number 4 s.AurocWith; number 4 s.BrierWithout; number 4 s.BrierWith |])
-        ReportTables.table (heads "drafter|verifier|accepted|forwards, share|AUROC without|with the verdict|Brier without|with the verdict", rows)
+                [| escape s.Drafter
+                   escape s.Verifier
+                   number 3 s.AcceptedFraction
+                   number 3 s.ForwardsShare
+                   number 4 s.AurocWithout
+                   number 4 s.AurocWith
+                   number 4 s.BrierWithout
+                   number 4 s.BrierWith |])
+        ReportTables.table (
+            heads "drafter|verifier|accepted|forwards, share|AUROC without|with the verdict|Brier without|with the verdict",
+            rows
+        )
 
     /// All of them, with what they mean.
     let all (data: RunData) : string =

@@ -5,20 +5,22 @@ open OxyPlot
 /// How one curve looks in every figure. Colour is never the only difference: dash and marker differ too, so that the
 /// figures survive a black-and-white printer and a colour-blind reader.
 type CurveStyle =
-    { Label: string
-      /// Colour as #RRGGBB, from the palette of Okabe and Ito (2008), which colour-blind readers can tell apart.
-      Hex: string
-      Dash: LineStyle
-      Marker: MarkerType
-      /// Corners of the marker around (0, 0) where Marker is Custom; empty otherwise.
-      Outline: ScreenPoint[]
-      /// Line width in points; what the figure is about is drawn thicker than what it is compared with.
-      Width: float }
+    {
+        Label: string
+        /// Colour as #RRGGBB, from the palette of Okabe and Ito (2008), which colour-blind readers can tell apart.
+        Hex: string
+        Dash: LineStyle
+        Marker: MarkerType
+        /// Corners of the marker around (0, 0) where Marker is Custom; empty otherwise.
+        Outline: ScreenPoint[]
+        /// Line width in points; what the figure is about is drawn thicker than what it is compared with.
+        Width: float
+    }
 
-    member this.Color : OxyColor = OxyColor.Parse this.Hex
+    member this.Color: OxyColor = OxyColor.Parse this.Hex
 
     /// The same with its interval's transparency.
-    member this.BandColor : OxyColor = OxyColor.FromAColor(44uy, this.Color)
+    member this.BandColor: OxyColor = OxyColor.FromAColor(44uy, this.Color)
 
 module Style =
 
@@ -45,8 +47,7 @@ module Style =
         { Label = label; Hex = hex; Dash = dash; Marker = MarkerType.Custom; Outline = outline; Width = width }
 
     /// A bare line, as legends need for what all curves share.
-    let line (label: string, hex: string, dash: LineStyle, width: float) : CurveStyle =
-        style label hex dash MarkerType.None width
+    let line (label: string, hex: string, dash: LineStyle, width: float) : CurveStyle = style label hex dash MarkerType.None width
 
     /// The policy that the project proposes.
     let ours = "jump-recall"
@@ -64,8 +65,7 @@ module Style =
         | _ -> 0
 
     /// Order in which policies are listed: ours, its variants, baselines, references, then unknown names.
-    let policyOrder : string[] =
-        [| ours; "jump"; "chain"; "pair-envelope"; "threshold-per-stage"; "threshold"; "random"; oracle |]
+    let policyOrder: string[] = [| ours; "jump"; "chain"; "pair-envelope"; "threshold-per-stage"; "threshold"; "random"; oracle |]
 
     /// Rank of a policy in listings; fixed models come before the oracle, names not known here come last.
     let policyRank (policy: string) : int =
@@ -83,7 +83,8 @@ module Style =
         | "jump" -> style "jump, no recall" sky LineStyle.Dash MarkerType.Triangle 0.9
         | "chain" -> style "full chain" green LineStyle.DashDot MarkerType.Square 0.9
         | "pair-envelope" -> style "best pairs of models" vermillion LineStyle.LongDash MarkerType.Diamond 0.9
-        | "threshold-per-stage" | "chain-thresholds" -> shaped "threshold per stage" purple LineStyle.DashDashDot downTriangle 0.9
+        | "threshold-per-stage"
+        | "chain-thresholds" -> shaped "threshold per stage" purple LineStyle.DashDashDot downTriangle 0.9
         | "threshold" -> shaped "one threshold" orange LineStyle.LongDashDot pentagon 0.9
         | "random" -> shaped "random mixture" grey LineStyle.Dot hexagon 0.9
         | "oracle" -> style "oracle (not attainable)" black LineStyle.Dot MarkerType.None 0.9
@@ -108,5 +109,5 @@ module Style =
     let learner (index: int, learner: string, feedback: string) : CurveStyle =
         let ours = isOurLearner learner
         let name = if feedback = "" then learner else $"{learner}, {feedback}"
-        { learnerStyles[index % learnerStyles.Length] (if ours then 1.8 else 1.1) with
+        { learnerStyles[index % learnerStyles.Length](if ours then 1.8 else 1.1) with
             Label = if ours then name + " (ours)" else name }

@@ -29,8 +29,7 @@ module Table1 =
 
     /// The name of a baseline in tables; single models are named where the run names them.
     let baseline (data: RunData) (name: string) : string =
-        if Style.isFixed name then $"{RunData.modelName data (Style.fixedStage name)} alone"
-        else (Style.policy name).Label
+        if Style.isFixed name then $"{RunData.modelName data (Style.fixedStage name)} alone" else (Style.policy name).Label
 
     /// Escapes the ten characters that LaTeX treats specially.
     let escape (text: string) : string =
@@ -39,7 +38,13 @@ module Table1 =
             | '\\' -> @"\textbackslash{}"
             | '~' -> @"\textasciitilde{}"
             | '^' -> @"\textasciicircum{}"
-            | '&' | '%' | '$' | '#' | '_' | '{' | '}' as c -> $"\\{c}"
+            | '&'
+            | '%'
+            | '$'
+            | '#'
+            | '_'
+            | '{'
+            | '}' as c -> $"\\{c}"
             | '<' -> @"\textless{}"
             | '>' -> @"\textgreater{}"
             | '–' -> "--"
@@ -52,8 +57,10 @@ module Table1 =
         | text -> $"${text}$"
 
     let private interval digits low high =
-        if Double.IsNaN low || Double.IsNaN high then ""
-        else $" $[{Numbers.signed (digits, low)}, {Numbers.signed (digits, high)}]$"
+        if Double.IsNaN low || Double.IsNaN high then
+            ""
+        else
+            $" $[{Numbers.signed (digits, low)}, {Numbers.signed (digits, high)}]$"
 
     let private line (data: RunData) (row: Comparison) =
         let mark =
@@ -95,7 +102,8 @@ module Table1 =
                 Some $"the point of best utility at lambda is compared with the baselines ({points})"
         match cheapest, best with
         | Some cheapest, Some best -> Some $"Two rules choose a point of ours on the calibration queries: {cheapest}, and {best}."
-        | Some rule, None | None, Some rule -> Some $"One rule chooses a point of ours on the calibration queries: {rule}."
+        | Some rule, None
+        | None, Some rule -> Some $"One rule chooses a point of ours on the calibration queries: {rule}."
         | None, None -> None
 
     /// What the table shows and what it does not, in words, with the numbers of the rows themselves (plain text).
@@ -115,14 +123,18 @@ module Table1 =
 
     /// The LaTeX fragment, or None where the run has no comparisons.
     let latex (data: RunData) : string option =
-        if data.Comparisons.Length = 0 then None
+        if data.Comparisons.Length = 0 then
+            None
         else
             let groups = groups data.Comparisons
             let texCaption =
                 (escape (caption data))
-                    .Replace("lambda", @"$\lambda$").Replace(@"d\_z", "$d_z$")
+                    .Replace("lambda", @"$\lambda$")
+                    .Replace(@"d\_z", "$d_z$")
                     .Replace("Cliff's delta", @"Cliff's $\delta$")
-                    .Replace("p-values", "$p$-values").Replace("(+)", "($^{+}$)").Replace("(-)", "($^{-}$)")
+                    .Replace("p-values", "$p$-values")
+                    .Replace("(+)", "($^{+}$)")
+                    .Replace("(-)", "($^{-}$)")
             [| "% Needs \\usepackage{booktabs}. Written by toolkit figure; do not edit."
                @"\begin{table*}"
                @"  \centering\footnotesize\setlength{\tabcolsep}{4pt}"
@@ -137,7 +149,8 @@ module Table1 =
                    if groups.Length > 1 then
                        $"    \\multicolumn{{7}}{{@{{}}l}}{{$\\lambda = {Numbers.parameter lambda}$, {pairs rows} pairs}} \\\\"
                        @"    \addlinespace[2pt]"
-                   for row in rows do line data row
+                   for row in rows do
+                       line data row
                @"    \bottomrule"
                @"  \end{tabular}"
                @"\end{table*}"

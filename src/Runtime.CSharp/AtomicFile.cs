@@ -40,12 +40,18 @@ public static class AtomicFile
 
     /// <summary>The one line for it.</summary>
     public static ToolkitException Error(string path, Exception fault) =>
-        new($"{path}: expected a place to write to, got: {(fault is ArgumentOutOfRangeException ? "the file would be larger than the system allows" : fault.Message.ReplaceLineEndings(" "))}", fault);
+        new(
+            $"{path}: expected a place to write to, got: {(fault is ArgumentOutOfRangeException ? "the file would be larger than the system allows" : fault.Message.ReplaceLineEndings(" "))}",
+            fault
+        );
 
     // The write has failed already; that the rest of it cannot be removed must not hide why.
     private static void Discard(string temporary)
     {
-        try { File.Delete(temporary); }
+        try
+        {
+            File.Delete(temporary);
+        }
         catch (Exception fault) when (IsWriteError(fault)) { }
     }
 }

@@ -10,14 +10,19 @@ namespace OptimalStopping.Runtime;
 /// </remarks>
 public sealed class ToolkitException : Exception
 {
-    private const int Longest = 1000, Beginning = 700;
+    private const int Longest = 1000,
+        Beginning = 700;
 
-    public ToolkitException(string message) : base(Printable(message)) { }
-    public ToolkitException(string message, Exception inner) : base(Printable(message), inner) { }
+    public ToolkitException(string message)
+        : base(Printable(message)) { }
+
+    public ToolkitException(string message, Exception inner)
+        : base(Printable(message), inner) { }
 
     private static string Printable(string text)
     {
-        if (text.Length > Longest) text = $"{text.AsSpan(0, Beginning)} ... {text.AsSpan(text.Length - (Longest - Beginning - 5))}";
+        if (text.Length > Longest)
+            text = $"{text.AsSpan(0, Beginning)} ... {text.AsSpan(text.Length - (Longest - Beginning - 5))}";
         return text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c)) : text;
     }
 }

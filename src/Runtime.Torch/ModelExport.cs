@@ -35,8 +35,17 @@ public static class ModelExport
         CharacterTokenizer tokenizer = CharacterTokenizer.Nano;
         SafeTensorsWriter.Write(Path.Combine(folder, "model.safetensors"), Tensors(model, recipe, precision));
         File.WriteAllText(Path.Combine(folder, "config.json"), Config(recipe, tokenizer, precision));
-        File.WriteAllText(Path.Combine(folder, "generation_config.json"),
-            Text(new JsonObject { ["do_sample"] = false, ["eos_token_id"] = tokenizer.EndOfText, ["pad_token_id"] = tokenizer.EndOfText }));
+        File.WriteAllText(
+            Path.Combine(folder, "generation_config.json"),
+            Text(
+                new JsonObject
+                {
+                    ["do_sample"] = false,
+                    ["eos_token_id"] = tokenizer.EndOfText,
+                    ["pad_token_id"] = tokenizer.EndOfText,
+                }
+            )
+        );
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), tokenizer.ToJson());
     }
 
@@ -48,7 +57,8 @@ public static class ModelExport
     public static float QuantiseRow(ReadOnlySpan<float> weights, Span<sbyte> values)
     {
         float max = 0;
-        foreach (float w in weights) max = MathF.Max(max, MathF.Abs(w));
+        foreach (float w in weights)
+            max = MathF.Max(max, MathF.Abs(w));
         if (max == 0)
         {
             values.Clear();
@@ -65,9 +75,11 @@ public static class ModelExport
                 double rest = w - scale * Round(w, scale);
                 error += rest * rest;
             }
-            if (error < least) (least, best) = (error, scale);
+            if (error < least)
+                (least, best) = (error, scale);
         }
-        for (int i = 0; i < weights.Length; i++) values[i] = Round(weights[i], best);
+        for (int i = 0; i < weights.Length; i++)
+            values[i] = Round(weights[i], best);
         return best;
     }
 
@@ -80,7 +92,8 @@ public static class ModelExport
             tensors.Add(new TensorData(name, TensorType.F32, shape, MemoryMarshal.AsBytes<float>(values).ToArray()));
         void AddMatrix(string name, Tensor stack, int layer)
         {
-            int rows = (int)stack.shape[2], columns = (int)stack.shape[1];
+            int rows = (int)stack.shape[2],
+                columns = (int)stack.shape[1];
             using Tensor matrix = stack.detach()[layer].t().contiguous(); // [in, out] to Hugging Face's [out, in]
             float[] weights = matrix.data<float>().ToArray();
             if (precision == ExportPrecision.Float32)
@@ -134,10 +147,18 @@ public static class ModelExport
     {
         var config = new Qwen3Config
         {
-            HiddenSize = recipe.Hidden, Layers = recipe.Layers, Heads = recipe.Heads, KeyValueHeads = recipe.KeyValueHeads,
-            HeadDimension = recipe.HeadDimension, IntermediateSize = recipe.Intermediate, VocabularySize = tokenizer.VocabularySize,
-            RmsNormEpsilon = (float)TrainingRecipe.NormEpsilon, RopeTheta = TrainingRecipe.RopeTheta, TieWordEmbeddings = true,
-            MaxPositions = MaxPositions, EndTokens = [tokenizer.EndOfText],
+            HiddenSize = recipe.Hidden,
+            Layers = recipe.Layers,
+            Heads = recipe.Heads,
+            KeyValueHeads = recipe.KeyValueHeads,
+            HeadDimension = recipe.HeadDimension,
+            IntermediateSize = recipe.Intermediate,
+            VocabularySize = tokenizer.VocabularySize,
+            RmsNormEpsilon = (float)TrainingRecipe.NormEpsilon,
+            RopeTheta = TrainingRecipe.RopeTheta,
+            TieWordEmbeddings = true,
+            MaxPositions = MaxPositions,
+            EndTokens = [tokenizer.EndOfText],
         };
         JsonObject json = JsonNode.Parse(config.ToJson())!.AsObject();
         json["eos_token_id"] = tokenizer.EndOfText;
@@ -146,24 +167,32 @@ public static class ModelExport
         if (precision == ExportPrecision.Int8)
             json["quantization_config"] = new JsonObject
             {
-                ["quant_method"] = "compressed-tensors", ["format"] = "int-quantized", ["quantization_status"] = "compressed",
+                ["quant_method"] = "compressed-tensors",
+                ["format"] = "int-quantized",
+                ["quantization_status"] = "compressed",
                 ["ignore"] = new JsonArray("lm_head"),
                 ["config_groups"] = new JsonObject
                 {
                     ["group_0"] = new JsonObject
                     {
                         ["targets"] = new JsonArray("Linear"),
-                        ["weights"] = Scheme("channel", dynamic: false), ["input_activations"] = Scheme("token", dynamic: true),
+                        ["weights"] = Scheme("channel", dynamic: false),
+                        ["input_activations"] = Scheme("token", dynamic: true),
                     },
                 },
             };
         return Text(json);
     }
 
-    private static JsonObject Scheme(string strategy, bool dynamic) => new()
-    {
-        ["num_bits"] = 8, ["type"] = "int", ["symmetric"] = true, ["strategy"] = strategy, ["dynamic"] = dynamic,
-    };
+    private static JsonObject Scheme(string strategy, bool dynamic) =>
+        new()
+        {
+            ["num_bits"] = 8,
+            ["type"] = "int",
+            ["symmetric"] = true,
+            ["strategy"] = strategy,
+            ["dynamic"] = dynamic,
+        };
 
     private static string Text(JsonObject json) =>
         json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, NewLine = "\n" }) + "\n";

@@ -19,14 +19,17 @@ public sealed class Muon(IReadOnlyList<Tensor> parameters, double momentum = 0.9
             Tensor gradient = parameters[i].grad!;
             State[i].mul_(Scalars.Of(momentum)).add_(gradient);
             Tensor update = Orthogonalise(gradient + State[i] * Scalars.Of(momentum));
-            double inputs = update.shape[1], outputs = update.shape[2];
+            double inputs = update.shape[1],
+                outputs = update.shape[2];
             parameters[i].add_(update, alpha: Scalars.Of(-rate * Math.Sqrt(Math.Max(1, outputs / inputs))));
         }
     }
 
     private static Tensor Orthogonalise(Tensor g)
     {
-        Scalar a = Scalars.Of(3.4445), b = Scalars.Of(-4.7750), c = Scalars.Of(2.0315);
+        Scalar a = Scalars.Of(3.4445),
+            b = Scalars.Of(-4.7750),
+            c = Scalars.Of(2.0315);
         bool tall = g.shape[1] > g.shape[2];
         Tensor x = tall ? g.transpose(1, 2) : g;
         x = (x / (x.square().sum([1, 2], keepdim: true).sqrt() + Scalars.Of(1e-7))).to(bfloat16);
@@ -43,20 +46,24 @@ public sealed class Muon(IReadOnlyList<Tensor> parameters, double momentum = 0.9
 /// <summary>Adam (Kingma and Ba 2015) with bias correction, beta 0.9 and 0.98.</summary>
 public sealed class Adam(IReadOnlyList<Tensor> parameters)
 {
-    private const double Beta1 = 0.9, Beta2 = 0.98, Epsilon = 1e-9;
+    private const double Beta1 = 0.9,
+        Beta2 = 0.98,
+        Epsilon = 1e-9;
 
     /// <summary>First moments, then second moments, each in the order of the parameters.</summary>
-    public IReadOnlyList<Tensor> State { get; } =
-        [.. parameters.Concat(parameters).Select(p => zeros_like(p).DetachFromDisposeScope())];
+    public IReadOnlyList<Tensor> State { get; } = [.. parameters.Concat(parameters).Select(p => zeros_like(p).DetachFromDisposeScope())];
 
     /// <param name="rate">Learning rate.</param>
     /// <param name="step">Zero-based number of this step, for the bias correction.</param>
     public void Step(double rate, int step)
     {
-        double correction1 = 1 - Math.Pow(Beta1, step + 1), correction2 = 1 - Math.Pow(Beta2, step + 1);
+        double correction1 = 1 - Math.Pow(Beta1, step + 1),
+            correction2 = 1 - Math.Pow(Beta2, step + 1);
         for (int i = 0; i < parameters.Count; i++)
         {
-            Tensor gradient = parameters[i].grad!, mean = State[i], square = State[i + parameters.Count];
+            Tensor gradient = parameters[i].grad!,
+                mean = State[i],
+                square = State[i + parameters.Count];
             mean.mul_(Scalars.Of(Beta1)).add_(gradient, alpha: Scalars.Of(1 - Beta1));
             square.mul_(Scalars.Of(Beta2)).addcmul_(gradient, gradient, value: Scalars.Of(1 - Beta2));
             Tensor scale = (square / Scalars.Of(correction2)).sqrt_().add_(Scalars.Of(Epsilon));

@@ -9,11 +9,11 @@ namespace OptimalStopping.Runtime.Torch;
 /// </summary>
 public sealed class PackedBatch
 {
-    public required long[] Tokens { get; init; }          // rows x length
-    public required float[] Mask { get; init; }           // rows x length x length: 0 where attended, -1e9 elsewhere
-    public required long[] Positions { get; init; }       // flat indices of the positions that predict a solution token
-    public required long[] Targets { get; init; }         // the token each of them should predict
-    public required float[] Weights { get; init; }        // of each prediction in the loss; they sum to 1
+    public required long[] Tokens { get; init; } // rows x length
+    public required float[] Mask { get; init; } // rows x length x length: 0 where attended, -1e9 elsewhere
+    public required long[] Positions { get; init; } // flat indices of the positions that predict a solution token
+    public required long[] Targets { get; init; } // the token each of them should predict
+    public required float[] Weights { get; init; } // of each prediction in the loss; they sum to 1
     public required (Query Query, int First, int Count)[] Spans { get; init; } // each text's range in Positions
 
     /// <summary>Fills rows with queries until the next does not fit. A long solution weighs as the root of its length.</summary>
@@ -22,7 +22,8 @@ public sealed class PackedBatch
         var tokens = new long[rows * length];
         var mask = new float[rows * length * length];
         Array.Fill(mask, -1e9f);
-        List<long> positions = [], targets = [];
+        List<long> positions = [],
+            targets = [];
         List<float> weights = [];
         List<(Query, int, int)> spans = [];
         Array.Fill(tokens, tokenizer.EndOfText);
@@ -33,11 +34,15 @@ public sealed class PackedBatch
             {
                 Query query = next();
                 int[] text = tokenizer.Encode(query.Prompt + query.Solution);
-                int prompt = query.Prompt.Length, needed = text.Length + 1;
-                if (used + needed > length) break;
+                int prompt = query.Prompt.Length,
+                    needed = text.Length + 1;
+                if (used + needed > length)
+                    break;
                 int start = row * length + used;
-                for (int i = 0; i < text.Length; i++) tokens[start + i] = text[i];
-                int first = positions.Count, count = needed - prompt;
+                for (int i = 0; i < text.Length; i++)
+                    tokens[start + i] = text[i];
+                int first = positions.Count,
+                    count = needed - prompt;
                 for (int i = prompt - 1; i < text.Length; i++)
                 {
                     positions.Add(start + i);
@@ -50,13 +55,18 @@ public sealed class PackedBatch
                 used += needed;
             }
             // Padding attends to itself alone, so that no softmax row is empty.
-            for (int i = used; i < length; i++) mask[(row * length + i) * length + i] = 0f;
+            for (int i = used; i < length; i++)
+                mask[(row * length + i) * length + i] = 0f;
         }
         float total = weights.Sum();
         return new PackedBatch
         {
-            Tokens = tokens, Mask = mask, Positions = [.. positions], Targets = [.. targets],
-            Weights = [.. weights.Select(weight => weight / total)], Spans = [.. spans],
+            Tokens = tokens,
+            Mask = mask,
+            Positions = [.. positions],
+            Targets = [.. targets],
+            Weights = [.. weights.Select(weight => weight / total)],
+            Spans = [.. spans],
         };
     }
 }

@@ -10,7 +10,8 @@ namespace OptimalStopping.Runtime.Torch;
 public sealed class TrainableQwen3 : IDisposable
 {
     private readonly TrainingRecipe _recipe;
-    private readonly Tensor _cos, _sin; // [length, head dimension]
+    private readonly Tensor _cos,
+        _sin; // [length, head dimension]
 
     // Matrices, [layers, in, out]; Muon trains them.
     public Tensor Query { get; }
@@ -22,10 +23,10 @@ public sealed class TrainableQwen3 : IDisposable
     public Tensor Down { get; }
 
     // The rest; Adam trains them.
-    public Tensor Embedding { get; }  // [vocabulary, hidden], also the head
-    public Tensor QueryGain { get; }  // [layers, head dimension]
-    public Tensor KeyGain { get; }    // [layers, head dimension]
-    public Tensor FinalGain { get; }  // [hidden]
+    public Tensor Embedding { get; } // [vocabulary, hidden], also the head
+    public Tensor QueryGain { get; } // [layers, head dimension]
+    public Tensor KeyGain { get; } // [layers, head dimension]
+    public Tensor FinalGain { get; } // [hidden]
 
     public IReadOnlyList<Tensor> Matrices => [Query, Key, Value, Output, Gate, Up, Down];
     public IReadOnlyList<Tensor> Others => [Embedding, QueryGain, KeyGain, FinalGain];
@@ -34,7 +35,8 @@ public sealed class TrainableQwen3 : IDisposable
     {
         _recipe = recipe;
         manual_seed(recipe.Seed);
-        int width = recipe.Heads * recipe.HeadDimension, kvWidth = recipe.KeyValueHeads * recipe.HeadDimension;
+        int width = recipe.Heads * recipe.HeadDimension,
+            kvWidth = recipe.KeyValueHeads * recipe.HeadDimension;
         Tensor Matrix(int inputs, int outputs, double scale = 1) =>
             (randn(recipe.Layers, inputs, outputs) * Scalars.Of(scale / Math.Sqrt(inputs))).AsParameter();
         Query = Matrix(recipe.Hidden, width);
@@ -59,22 +61,37 @@ public sealed class TrainableQwen3 : IDisposable
     /// <summary>Logits at the given flat positions of a packed batch: [positions, vocabulary], float32.</summary>
     public Tensor Forward(Tensor tokens, Tensor mask, Tensor positions)
     {
-        long rows = tokens.shape[0], length = tokens.shape[1];
-        int heads = _recipe.Heads, kvHeads = _recipe.KeyValueHeads, d = _recipe.HeadDimension, group = heads / kvHeads;
-        Tensor x = Embedding.index_select(0, tokens.flatten());                     // [rows * length, hidden]
-        Tensor[] attentionIn = cat([Query, Key, Value], 2).to(bfloat16).unbind(0), attentionOut = Output.to(bfloat16).unbind(0);
-        Tensor[] mlpIn = cat([Gate, Up], 2).to(bfloat16).unbind(0), mlpOut = Down.to(bfloat16).unbind(0);
+        long rows = tokens.shape[0],
+            length = tokens.shape[1];
+        int heads = _recipe.Heads,
+            kvHeads = _recipe.KeyValueHeads,
+            d = _recipe.HeadDimension,
+            group = heads / kvHeads;
+        Tensor x = Embedding.index_select(0, tokens.flatten()); // [rows * length, hidden]
+        Tensor[] attentionIn = cat([Query, Key, Value], 2).to(bfloat16).unbind(0),
+            attentionOut = Output.to(bfloat16).unbind(0);
+        Tensor[] mlpIn = cat([Gate, Up], 2).to(bfloat16).unbind(0),
+            mlpOut = Down.to(bfloat16).unbind(0);
         for (int layer = 0; layer < _recipe.Layers; layer++)
         {
-            Tensor qkv = Normalise(x).to(bfloat16).matmul(attentionIn[layer]).to(float32)
-                .view(rows, length, heads + 2 * kvHeads, d).transpose(1, 2);        // [rows, heads + 2 kv, length, d]
+            Tensor qkv = Normalise(x)
+                .to(bfloat16)
+                .matmul(attentionIn[layer])
+                .to(float32)
+                .view(rows, length, heads + 2 * kvHeads, d)
+                .transpose(1, 2); // [rows, heads + 2 kv, length, d]
             Tensor q = Rotate(Normalise(qkv.narrow(1, 0, heads)) * (QueryGain[layer] * Scalars.Of(1 / Math.Sqrt(d))));
             Tensor k = Rotate(Normalise(qkv.narrow(1, heads, kvHeads)) * KeyGain[layer]);
             Tensor v = qkv.narrow(1, heads + kvHeads, kvHeads);
-            Tensor scores = q.reshape(rows, kvHeads, group * length, d).matmul(k.transpose(2, 3))
-                .view(rows, kvHeads, group, length, length) + mask;
-            Tensor mixed = scores.softmax(-1).view(rows, kvHeads, group * length, length).matmul(v)
-                .view(rows, heads, length, d).transpose(1, 2).reshape(rows * length, heads * d);
+            Tensor scores =
+                q.reshape(rows, kvHeads, group * length, d).matmul(k.transpose(2, 3)).view(rows, kvHeads, group, length, length) + mask;
+            Tensor mixed = scores
+                .softmax(-1)
+                .view(rows, kvHeads, group * length, length)
+                .matmul(v)
+                .view(rows, heads, length, d)
+                .transpose(1, 2)
+                .reshape(rows * length, heads * d);
             x = x + mixed.to(bfloat16).matmul(attentionOut[layer]).to(float32);
             Tensor[] gateUp = Normalise(x).to(bfloat16).matmul(mlpIn[layer]).chunk(2, -1);
             x = x + (nn.functional.silu(gateUp[0]) * gateUp[1]).matmul(mlpOut[layer]).to(float32);
@@ -82,7 +99,8 @@ public sealed class TrainableQwen3 : IDisposable
         return (Normalise(x.index_select(0, positions)) * FinalGain).matmul(Embedding.t());
     }
 
-    private static Tensor Normalise(Tensor x) => x * x.square().mean([-1], keepdim: true).add(Scalars.Of(TrainingRecipe.NormEpsilon)).rsqrt();
+    private static Tensor Normalise(Tensor x) =>
+        x * x.square().mean([-1], keepdim: true).add(Scalars.Of(TrainingRecipe.NormEpsilon)).rsqrt();
 
     private Tensor Rotate(Tensor x)
     {
@@ -92,7 +110,8 @@ public sealed class TrainableQwen3 : IDisposable
 
     public void Dispose()
     {
-        foreach (Tensor tensor in Matrices.Concat(Others).Append(_cos).Append(_sin)) tensor.Dispose();
+        foreach (Tensor tensor in Matrices.Concat(Others).Append(_cos).Append(_sin))
+            tensor.Dispose();
     }
 }
 

@@ -8,8 +8,15 @@ namespace OptimalStopping.Runtime.Torch;
 
 /// <summary>What a training run reports every so often.</summary>
 /// <param name="Exact">Share of held-out calibration queries whose whole solution is the model's own greedy choice.</param>
-public sealed record TrainingReport(string Name, int Step, int Steps, double Loss, double? Exact, double TokensPerSecond,
-    IReadOnlyDictionary<string, double>? ExactByFamily);
+public sealed record TrainingReport(
+    string Name,
+    int Step,
+    int Steps,
+    double Loss,
+    double? Exact,
+    double TokensPerSecond,
+    IReadOnlyDictionary<string, double>? ExactByFamily
+);
 
 /// <summary>
 /// Trains one model after its recipe. Batches are a function of seed and step, so a run that was interrupted and
@@ -45,7 +52,8 @@ public sealed class Trainer : IDisposable
         var watch = Stopwatch.StartNew();
         int startedAt = step;
         double loss = 0;
-        if (step == _recipe.Steps) return;
+        if (step == _recipe.Steps)
+            return;
         for (; step < _recipe.Steps; step++)
         {
             if (cancel.IsCancellationRequested)
@@ -53,7 +61,8 @@ public sealed class Trainer : IDisposable
                 TrainingCheckpoint.Write(checkpoint, _recipe, step, Tensors);
                 throw new OperationCanceledException(cancel);
             }
-            if ((step - startedAt) % StepsBetweenCollections == 0) CollectNow();
+            if ((step - startedAt) % StepsBetweenCollections == 0)
+                CollectNow();
             double now = TrainStep(step);
             loss = step == startedAt ? now : 0.98 * loss + 0.02 * now;
             bool last = step + 1 == _recipe.Steps;
@@ -74,7 +83,8 @@ public sealed class Trainer : IDisposable
     // collector runs between steps only.
     private static void CollectNow()
     {
-        if (System.Runtime.GCSettings.LatencyMode == System.Runtime.GCLatencyMode.NoGCRegion) GC.EndNoGCRegion();
+        if (System.Runtime.GCSettings.LatencyMode == System.Runtime.GCLatencyMode.NoGCRegion)
+            GC.EndNoGCRegion();
         GC.Collect();
         GC.WaitForPendingFinalizers();
         GC.TryStartNoGCRegion(200L << 20);
@@ -88,7 +98,8 @@ public sealed class Trainer : IDisposable
         Tensor logits = Logits(batch);
         Tensor losses = nn.functional.cross_entropy(logits, tensor(batch.Targets), reduction: nn.Reduction.None);
         Tensor loss = (losses * tensor(batch.Weights)).sum();
-        foreach (Tensor parameter in Model.Matrices.Concat(Model.Others)) parameter.grad?.zero_();
+        foreach (Tensor parameter in Model.Matrices.Concat(Model.Others))
+            parameter.grad?.zero_();
         loss.backward();
         double rate = _recipe.RateAt(step);
         using (no_grad())
@@ -116,14 +127,18 @@ public sealed class Trainer : IDisposable
             foreach (var (query, first, count) in batch.Spans)
                 results.Add((query.Family, chosen.AsSpan(first, count).SequenceEqual(batch.Targets.AsSpan(first, count))));
         }
-        return (results.Average(r => r.Exact ? 1.0 : 0.0),
-            results.GroupBy(r => r.Family).ToDictionary(g => g.Key, g => g.Average(r => r.Exact ? 1.0 : 0.0)));
+        return (
+            results.Average(r => r.Exact ? 1.0 : 0.0),
+            results.GroupBy(r => r.Family).ToDictionary(g => g.Key, g => g.Average(r => r.Exact ? 1.0 : 0.0))
+        );
     }
 
-    private Tensor Logits(PackedBatch batch) => Model.Forward(
-        tensor(batch.Tokens, [_recipe.Rows, _recipe.RowLength]),
-        tensor(batch.Mask, [_recipe.Rows, 1, 1, _recipe.RowLength, _recipe.RowLength]),
-        tensor(batch.Positions));
+    private Tensor Logits(PackedBatch batch) =>
+        Model.Forward(
+            tensor(batch.Tokens, [_recipe.Rows, _recipe.RowLength]),
+            tensor(batch.Mask, [_recipe.Rows, 1, 1, _recipe.RowLength, _recipe.RowLength]),
+            tensor(batch.Positions)
+        );
 
     public void Dispose() => Model.Dispose();
 }

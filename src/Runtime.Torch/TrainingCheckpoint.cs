@@ -14,7 +14,8 @@ internal static class TrainingCheckpoint
             writer.Write(Describe(recipe));
             writer.Write(step);
             foreach (Tensor tensor in tensors)
-                foreach (float value in tensor.detach().data<float>().ToArray()) writer.Write(value);
+            foreach (float value in tensor.detach().data<float>().ToArray())
+                writer.Write(value);
         }
         File.Move(path + ".new", path, overwrite: true);
     }
@@ -23,18 +24,22 @@ internal static class TrainingCheckpoint
     /// <exception cref="ToolkitException">The checkpoint is of another recipe, or cut short.</exception>
     public static int? TryRead(string path, TrainingRecipe recipe, IEnumerable<Tensor> tensors)
     {
-        if (!File.Exists(path)) return null;
+        if (!File.Exists(path))
+            return null;
         try
         {
             using var reader = new BinaryReader(File.OpenRead(path));
             if (reader.ReadString() is var written && written != Describe(recipe))
-                throw new ToolkitException($"{path}: expected the checkpoint of {Describe(recipe)}, got that of {written}; remove it to start again");
+                throw new ToolkitException(
+                    $"{path}: expected the checkpoint of {Describe(recipe)}, got that of {written}; remove it to start again"
+                );
             int step = reader.ReadInt32();
             using var quiet = no_grad();
             foreach (Tensor target in tensors)
             {
                 var values = new float[target.numel()];
-                for (int i = 0; i < values.Length; i++) values[i] = reader.ReadSingle();
+                for (int i = 0; i < values.Length; i++)
+                    values[i] = reader.ReadSingle();
                 using Tensor source = tensor(values, target.shape);
                 target.copy_(source);
             }

@@ -15,7 +15,8 @@ public static class TrainingCommand
     /// <exception cref="OperationCanceledException">Cancelled, after the checkpoint was written.</exception>
     public static void Run(string configPath, string outFolder, int threads, Action<string> log, CancellationToken cancel = default)
     {
-        if (threads < 1) throw new ToolkitException($"--threads: expected at least 1, got {threads}");
+        if (threads < 1)
+            throw new ToolkitException($"--threads: expected at least 1, got {threads}");
         foreach (TrainingRecipe recipe in TrainingPlan.Load(configPath).Recipes)
         {
             string folder = Path.Combine(outFolder, recipe.Name);
@@ -26,6 +27,9 @@ public static class TrainingCommand
         }
     }
 
-    private static string Line(TrainingReport report) => string.Create(CultureInfo.InvariantCulture,
-        $"{report.Name}: step {report.Step} of {report.Steps}, loss {report.Loss:F4}, exact {100 * report.Exact:F1} %, {report.TokensPerSecond:F0} tokens/s");
+    private static string Line(TrainingReport report) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"{report.Name}: step {report.Step} of {report.Steps}, loss {report.Loss:F4}, exact {100 * report.Exact:F1} %, {report.TokensPerSecond:F0} tokens/s"
+        );
 }

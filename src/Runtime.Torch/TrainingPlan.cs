@@ -15,7 +15,8 @@ public sealed record TrainingPlan(IReadOnlyList<TrainingRecipe> Recipes)
         foreach (YamlMap map in file.List("models"))
         {
             TrainingRecipe recipe = Read(map);
-            if (recipes.Any(other => other.Name == recipe.Name)) throw map.Error("name", "a name of its own", $"'{recipe.Name}' again");
+            if (recipes.Any(other => other.Name == recipe.Name))
+                throw map.Error("name", "a name of its own", $"'{recipe.Name}' again");
             recipes.Add(recipe);
         }
         file.RejectUnknown();
@@ -32,14 +33,26 @@ public sealed record TrainingPlan(IReadOnlyList<TrainingRecipe> Recipes)
             if (TaskFamily.All.All(known => known.Name != family))
                 throw map.Error("families", $"names out of {string.Join(", ", TaskFamily.All.Select(f => f.Name))}", $"'{family}'");
         var recipe = new TrainingRecipe(
-            name, map.Integer("hidden", 8, 4096), map.Integer("layers", 1, 256), map.Integer("heads", 1, 256),
-            map.Integer("key_value_heads", 1, 256), map.Integer("head_dimension", 2, 512), map.Integer("intermediate", 8, 16384),
-            map.Integer("steps", 1, 10_000_000), map.Number("learning_rate", 1e-6, 1), map.Integer("seed", 0, int.MaxValue),
-            map.IntegerOr("rows", 1, 4096, 21), map.IntegerOr("row_length", 96, ModelExport.MaxPositions, 96),
-            map.IntegerOr("warm_up_steps", 1, 1_000_000, 80), map.NumberOr("decay_share", 0, 1, 0.4), families);
+            name,
+            map.Integer("hidden", 8, 4096),
+            map.Integer("layers", 1, 256),
+            map.Integer("heads", 1, 256),
+            map.Integer("key_value_heads", 1, 256),
+            map.Integer("head_dimension", 2, 512),
+            map.Integer("intermediate", 8, 16384),
+            map.Integer("steps", 1, 10_000_000),
+            map.Number("learning_rate", 1e-6, 1),
+            map.Integer("seed", 0, int.MaxValue),
+            map.IntegerOr("rows", 1, 4096, 21),
+            map.IntegerOr("row_length", 96, ModelExport.MaxPositions, 96),
+            map.IntegerOr("warm_up_steps", 1, 1_000_000, 80),
+            map.NumberOr("decay_share", 0, 1, 0.4),
+            families
+        );
         if (recipe.Heads % recipe.KeyValueHeads != 0)
             throw map.Error("key_value_heads", $"a divisor of heads ({recipe.Heads})", $"{recipe.KeyValueHeads}");
-        if (recipe.HeadDimension % 2 != 0) throw map.Error("head_dimension", "an even number", $"{recipe.HeadDimension}");
+        if (recipe.HeadDimension % 2 != 0)
+            throw map.Error("head_dimension", "an even number", $"{recipe.HeadDimension}");
         map.RejectUnknown();
         return recipe;
     }

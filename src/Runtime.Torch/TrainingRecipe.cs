@@ -15,9 +15,22 @@ namespace OptimalStopping.Runtime.Torch;
 /// <param name="LearningRate">Muon's rate; Adam's is 0.7 of it.</param>
 /// <param name="Seed">Of the initial weights and of the queries.</param>
 public sealed record TrainingRecipe(
-    string Name, int Hidden, int Layers, int Heads, int KeyValueHeads, int HeadDimension, int Intermediate,
-    int Steps, double LearningRate, int Seed, int Rows = 21, int RowLength = 96, int WarmUpSteps = 80,
-    double DecayShare = 0.4, IReadOnlyList<string>? Families = null)
+    string Name,
+    int Hidden,
+    int Layers,
+    int Heads,
+    int KeyValueHeads,
+    int HeadDimension,
+    int Intermediate,
+    int Steps,
+    double LearningRate,
+    int Seed,
+    int Rows = 21,
+    int RowLength = 96,
+    int WarmUpSteps = 80,
+    double DecayShare = 0.4,
+    IReadOnlyList<string>? Families = null
+)
 {
     public const double RopeTheta = 10_000;
     public const double NormEpsilon = 1e-6;
@@ -26,7 +39,8 @@ public sealed record TrainingRecipe(
     public double RateAt(int step)
     {
         double decayStart = Steps * (1 - DecayShare);
-        double factor = step < WarmUpSteps ? (step + 1.0) / WarmUpSteps
+        double factor =
+            step < WarmUpSteps ? (step + 1.0) / WarmUpSteps
             : step < decayStart ? 1
             : 1 - 0.99 * (step - decayStart) / (Steps - decayStart);
         return LearningRate * factor;

@@ -9,12 +9,14 @@ namespace OptimalStopping.Server;
 /// </summary>
 internal sealed class AdmissionLimiter(ServeOptions options) : IDisposable
 {
-    private readonly ConcurrencyLimiter _limiter = new(new ConcurrencyLimiterOptions
-    {
-        PermitLimit = options.Concurrency,
-        QueueLimit = options.Queue,
-        QueueProcessingOrder = QueueProcessingOrder.OldestFirst,
-    });
+    private readonly ConcurrencyLimiter _limiter = new(
+        new ConcurrencyLimiterOptions
+        {
+            PermitLimit = options.Concurrency,
+            QueueLimit = options.Queue,
+            QueueProcessingOrder = QueueProcessingOrder.OldestFirst,
+        }
+    );
 
     private long _meanTicks; // of the time that a request holds its place; moving, exponential
 
@@ -27,10 +29,16 @@ internal sealed class AdmissionLimiter(ServeOptions options) : IDisposable
     public async ValueTask<Place> Enter(CancellationToken cancel)
     {
         RateLimitLease lease = await _limiter.AcquireAsync(1, cancel).ConfigureAwait(false);
-        if (lease.IsAcquired) return new Place(this, lease, Stopwatch.GetTimestamp());
+        if (lease.IsAcquired)
+            return new Place(this, lease, Stopwatch.GetTimestamp());
         lease.Dispose();
         double seconds = (options.Queue + 1.0) / options.Concurrency * Interlocked.Read(ref _meanTicks) / Stopwatch.Frequency;
-        throw new ApiError(429, "rate_limit_error", $"expected at most {options.Queue} waiting requests, got more; try again later", code: "rate_limit_exceeded")
+        throw new ApiError(
+            429,
+            "rate_limit_error",
+            $"expected at most {options.Queue} waiting requests, got more; try again later",
+            code: "rate_limit_exceeded"
+        )
         {
             RetryAfter = (int)Math.Clamp(Math.Ceiling(seconds), 1, 60),
         };
@@ -42,7 +50,8 @@ internal sealed class AdmissionLimiter(ServeOptions options) : IDisposable
     {
         public void Dispose()
         {
-            long held = Stopwatch.GetTimestamp() - entered, mean = Interlocked.Read(ref gate._meanTicks);
+            long held = Stopwatch.GetTimestamp() - entered,
+                mean = Interlocked.Read(ref gate._meanTicks);
             Interlocked.Exchange(ref gate._meanTicks, mean == 0 ? held : mean + (held - mean) / 16);
             lease.Dispose();
         }

@@ -17,12 +17,15 @@ internal sealed class AnswerStream
     private readonly OpenAiRequest _request;
     private readonly OpenAiResponse _response;
     private readonly CascadeService _service;
-    private readonly Channel<Chunk> _chunks = Channel.CreateUnbounded<Chunk>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+    private readonly Channel<Chunk> _chunks = Channel.CreateUnbounded<Chunk>(
+        new UnboundedChannelOptions { SingleReader = true, SingleWriter = true }
+    );
     private readonly List<StageAnswer> _turns = [];
     private readonly long _created = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
     private readonly bool _alone;
     private bool _opened;
-    private int _live, _offset; // tokens and characters that are out
+    private int _live,
+        _offset; // tokens and characters that are out
 
     public AnswerStream(OpenAiRequest request, CascadeService service, int stage, string id)
     {
@@ -30,7 +33,8 @@ internal sealed class AnswerStream
         _response = new OpenAiResponse(request, service.File);
         _alone = stage >= 0;
         Events = new CascadeEvents { TokenWritten = Token, StageAnswered = Answered };
-        if (request.Events) Events = Events with { StageStarted = Started, StageFailed = Failed };
+        if (request.Events)
+            Events = Events with { StageStarted = Started, StageFailed = Failed };
     }
 
     public string Id { get; }
@@ -48,11 +52,13 @@ internal sealed class AnswerStream
         IReadOnlyList<StageToken> tokens = answer.Reply.Tokens;
         string rest = _offset <= answer.Reply.Text.Length ? answer.Reply.Text[_offset..] : "";
         if (string.Concat(tokens.Skip(_live).Select(token => token.Text)) == rest)
-            for (int i = _live; i < tokens.Count; i++) Write(tokens[i]);
+            for (int i = _live; i < tokens.Count; i++)
+                Write(tokens[i]);
         else if (rest.Length > 0) // cut inside a token by a stop text
             Put(output => _response.Chunk(output, Id, _created, rest, [.. tokens.Skip(_live)], _offset));
         Put(output => _response.Last(output, answer));
-        if (_request.IncludeUsage) Put(output => _response.UsageChunk(output, answer));
+        if (_request.IncludeUsage)
+            Put(output => _response.UsageChunk(output, answer));
         _chunks.Writer.TryWrite(default);
     }
 
@@ -64,12 +70,13 @@ internal sealed class AnswerStream
     {
         if (_request.Events)
             Put(output => _response.Event(output, Id, _created, "token", stage, json =>
-            {
-                json.WriteString("text", token.Text);
-                OpenAiResponse.Number(json, "logprob", token.LogProbability);
-            }));
+                {
+                    json.WriteString("text", token.Text);
+                    OpenAiResponse.Number(json, "logprob", token.LogProbability);
+                }));
         bool final = _alone || (Policy is { LastIsFinal: true } && stage == _service.File.Stages.Count - 1);
-        if (!final || _request.Stage.Stop.Count > 0) return;
+        if (!final || _request.Stage.Stop.Count > 0)
+            return;
         Open();
         Write(token);
         _live++;
@@ -78,27 +85,31 @@ internal sealed class AnswerStream
     private void Answered(StageAnswer turn)
     {
         _turns.Add(turn);
-        if (!_request.Events) return;
+        if (!_request.Events)
+            return;
         double threshold = Policy is null ? double.NaN : PolicyStore.Threshold(Policy.Policy, _turns);
         Put(output => _response.Event(output, Id, _created, "stage_answered", turn.Stage, json =>
-        {
-            _response.Turn(json, turn, named: false);
-            OpenAiResponse.Number(json, "threshold", threshold);
-            json.WriteString("text", turn.Text);
-        }));
+            {
+                _response.Turn(json, turn, named: false);
+                OpenAiResponse.Number(json, "threshold", threshold);
+                json.WriteString("text", turn.Text);
+            }));
     }
 
-    private void Failed(int stage, StageException failure) => Put(output => _response.Event(output, Id, _created, "stage_failed", stage, json =>
-    {
-        json.WriteString("failure", failure.Kind);
-        json.WriteString("message", failure.Message);
-    }));
+    private void Failed(int stage, StageException failure) =>
+        Put(output => _response.Event(output, Id, _created, "stage_failed", stage, json =>
+            {
+                json.WriteString("failure", failure.Kind);
+                json.WriteString("message", failure.Message);
+            }));
 
     private void Open()
     {
-        if (_opened) return;
+        if (_opened)
+            return;
         _opened = true;
-        if (_request.Chat) Put(output => _response.Chunk(output, Id, _created, null, [], 0));
+        if (_request.Chat)
+            Put(output => _response.Chunk(output, Id, _created, null, [], 0));
     }
 
     private void Write(StageToken token)

@@ -15,7 +15,8 @@ internal sealed class ApiError(int status, string type, string message, string? 
     /// <summary>Seconds after which to try again; 0 for none.</summary>
     public int RetryAfter { get; init; }
 
-    public static ApiError BadRequest(string message, string? parameter = null, string? code = null) => new(400, "invalid_request_error", message, parameter, code);
+    public static ApiError BadRequest(string message, string? parameter = null, string? code = null) =>
+        new(400, "invalid_request_error", message, parameter, code);
 
     public void Write(Utf8JsonWriter json)
     {
@@ -33,21 +34,37 @@ internal sealed class ApiError(int status, string type, string message, string? 
     {
         context.Response.StatusCode = status;
         context.Response.ContentType = "application/json";
-        if (RetryAfter > 0) context.Response.Headers.RetryAfter = RetryAfter.ToString(System.Globalization.CultureInfo.InvariantCulture);
-        using (var json = new Utf8JsonWriter(context.Response.BodyWriter, OpenAiResponse.Options)) Write(json);
+        if (RetryAfter > 0)
+            context.Response.Headers.RetryAfter = RetryAfter.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        using (var json = new Utf8JsonWriter(context.Response.BodyWriter, OpenAiResponse.Options))
+            Write(json);
         await context.Response.BodyWriter.FlushAsync().ConfigureAwait(false);
     }
 
     /// <summary>What a client is told of a fault that came up while its request was answered.</summary>
-    public static ApiError From(Exception fault) => fault switch
-    {
-        ApiError error => error,
-        ToolkitException => BadRequest(fault.Message),
-        StageException { Kind: StageFailures.Rejected } => BadRequest(fault.Message),
-        StageException { Kind: StageFailures.Timeout } failure => new ApiError(504, "server_error", failure.Message, code: failure.Kind),
-        StageException { Kind: StageFailures.Overloaded or StageFailures.OpenCircuit } failure => new ApiError(503, "server_error", failure.Message, code: failure.Kind) { RetryAfter = 5 },
-        StageException failure => new ApiError(502, "server_error", failure.Message, code: failure.Kind),
-        BadHttpRequestException bad => new ApiError(bad.StatusCode, "invalid_request_error", bad.Message),
-        _ => new ApiError(500, "server_error", "the server failed at this request; its log says more"),
-    };
+    public static ApiError From(Exception fault) =>
+        fault switch
+        {
+            ApiError error => error,
+            ToolkitException => BadRequest(fault.Message),
+            StageException { Kind: StageFailures.Rejected } => BadRequest(fault.Message),
+            StageException { Kind: StageFailures.Timeout } failure => new ApiError(
+                504,
+                "server_error",
+                failure.Message,
+                code: failure.Kind
+            ),
+            StageException { Kind: StageFailures.Overloaded or StageFailures.OpenCircuit } failure => new ApiError(
+                503,
+                "server_error",
+                failure.Message,
+                code: failure.Kind
+            )
+            {
+                RetryAfter = 5,
+            },
+            StageException failure => new ApiError(502, "server_error", failure.Message, code: failure.Kind),
+            BadHttpRequestException bad => new ApiError(bad.StatusCode, "invalid_request_error", bad.Message),
+            _ => new ApiError(500, "server_error", "the server failed at this request; its log says more"),
+        };
 }

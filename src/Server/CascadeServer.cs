@@ -25,8 +25,13 @@ public sealed class CascadeServer : IAsyncDisposable
     private readonly AdmissionLimiter _gate;
     private readonly ServerMetrics _metrics;
 
-    private CascadeServer(WebApplication app, StageCascade cascade, FeedbackService feedback, AdmissionLimiter gate, ServerMetrics metrics) =>
-        (_app, _cascade, _feedback, _gate, _metrics) = (app, cascade, feedback, gate, metrics);
+    private CascadeServer(
+        WebApplication app,
+        StageCascade cascade,
+        FeedbackService feedback,
+        AdmissionLimiter gate,
+        ServerMetrics metrics
+    ) => (_app, _cascade, _feedback, _gate, _metrics) = (app, cascade, feedback, gate, metrics);
 
     /// <summary>Where the server listens, once it has started.</summary>
     public Uri Address { get; private set; } = new("http://localhost");
@@ -40,12 +45,25 @@ public sealed class CascadeServer : IAsyncDisposable
     /// <param name="policy">The default policy; null for the plan of <paramref name="lambda"/>.</param>
     /// <param name="lambda">Price of cost of the default policy, and of the online learner.</param>
     /// <exception cref="ToolkitException">Policy, records or state are of another cascade, or the port cannot be had.</exception>
-    public static async Task<CascadeServer> Start(StageCascade cascade, CascadeRecords? records, PolicyFile? policy, double lambda, ServeOptions options, CancellationToken cancel = default)
+    public static async Task<CascadeServer> Start(
+        StageCascade cascade,
+        CascadeRecords? records,
+        PolicyFile? policy,
+        double lambda,
+        ServeOptions options,
+        CancellationToken cancel = default
+    )
     {
         CascadePlans? plans = records is null ? null : new CascadePlans(cascade.File, records);
         var book = new PolicyStore(cascade.File, plans, policy, lambda);
-        OnlineLearner? learner = !options.Learn ? null
-            : new OnlineLearner([.. cascade.File.Stages.Select(stage => stage.Cost)], lambda, plans?.Records ?? throw new ToolkitException("learner: expected a cascade with calibration records, got one without"), seed: 1);
+        OnlineLearner? learner = !options.Learn
+            ? null
+            : new OnlineLearner(
+                [.. cascade.File.Stages.Select(stage => stage.Cost)],
+                lambda,
+                plans?.Records ?? throw new ToolkitException("learner: expected a cascade with calibration records, got one without"),
+                seed: 1
+            );
         string? newFolder = Directory.Exists(options.State) ? null : options.State;
         var feedback = new FeedbackService(cascade.File, options, book, learner);
         var gate = new AdmissionLimiter(options);
@@ -64,7 +82,8 @@ public sealed class CascadeServer : IAsyncDisposable
         {
             await app.DisposeAsync().ConfigureAwait(false);
             await feedback.DisposeAsync().ConfigureAwait(false);
-            if (newFolder is not null) Directory.Delete(newFolder, recursive: true); // holds nothing but the names of an empty log
+            if (newFolder is not null)
+                Directory.Delete(newFolder, recursive: true); // holds nothing but the names of an empty log
             throw new ToolkitException($"port {options.Port}: expected a free port, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
         }
         return new CascadeServer(app, cascade, feedback, gate, metrics)
@@ -93,69 +112,120 @@ public sealed class CascadeServer : IAsyncDisposable
     private static WebApplication Build(ServeOptions options)
     {
         // The slim builder reads no files and no command line: what the server does stands in its options.
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = typeof(CascadeServer).Assembly.GetName().Name });
-        builder.Logging.ClearProviders().AddSimpleConsole(console => console.SingleLine = true).SetMinimumLevel(LogLevel.Warning)
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(
+            new WebApplicationOptions { ApplicationName = typeof(CascadeServer).Assembly.GetName().Name }
+        );
+        builder
+            .Logging.ClearProviders()
+            .AddSimpleConsole(console => console.SingleLine = true)
+            .SetMinimumLevel(LogLevel.Warning)
             .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None); // a start that fails is told in one line by its caller
-        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console =>
+            console.LogToStandardErrorThreshold = LogLevel.Trace
+        );
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = options.BodyLimit;
             kestrel.Limits.MinRequestBodyDataRate = new(240, TimeSpan.FromSeconds(5));
-            if (options.Host == "localhost") kestrel.ListenLocalhost(options.Port);
-            else kestrel.Listen(IPAddress.TryParse(options.Host, out IPAddress? address) ? address : throw new ToolkitException($"host: expected an IP address or localhost, got '{options.Host}'"), options.Port);
+            if (options.Host == "localhost")
+                kestrel.ListenLocalhost(options.Port);
+            else
+                kestrel.Listen(
+                    IPAddress.TryParse(options.Host, out IPAddress? address)
+                        ? address
+                        : throw new ToolkitException($"host: expected an IP address or localhost, got '{options.Host}'"),
+                    options.Port
+                );
         });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.Drain);
-        builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics
-            .AddMeter(ServerMetrics.MeterName, "System.Runtime", "Polly")
-            .AddView(instrument => instrument.Name == "toolkit_confidence" ? new ExplicitBucketHistogramConfiguration { Boundaries = ServerMetrics.ConfidenceBounds }
-                : instrument.Name.StartsWith("toolkit_", StringComparison.Ordinal) && instrument.Unit == "s" ? new ExplicitBucketHistogramConfiguration { Boundaries = ServerMetrics.SecondsBounds } : null)
-            .AddPrometheusExporter());
+        builder
+            .Services.AddOpenTelemetry()
+            .WithMetrics(metrics =>
+                metrics
+                    .AddMeter(ServerMetrics.MeterName, "System.Runtime", "Polly")
+                    .AddView(instrument =>
+                        instrument.Name == "toolkit_confidence"
+                            ? new ExplicitBucketHistogramConfiguration { Boundaries = ServerMetrics.ConfidenceBounds }
+                        : instrument.Name.StartsWith("toolkit_", StringComparison.Ordinal) && instrument.Unit == "s"
+                            ? new ExplicitBucketHistogramConfiguration { Boundaries = ServerMetrics.SecondsBounds }
+                        : null
+                    )
+                    .AddPrometheusExporter()
+            );
         return builder.Build();
     }
 
-    private static void Map(WebApplication app, CascadeService service, PolicyStore book, FeedbackService feedback, ServerMetrics metrics, AdmissionLimiter gate, ServeOptions options)
+    private static void Map(
+        WebApplication app,
+        CascadeService service,
+        PolicyStore book,
+        FeedbackService feedback,
+        ServerMetrics metrics,
+        AdmissionLimiter gate,
+        ServeOptions options
+    )
     {
         var keys = new ApiKeys(options.Keys);
-        var completions = new CompletionEndpoint(service, gate, metrics, options.KeepAlive, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("toolkit"));
+        var completions = new CompletionEndpoint(
+            service,
+            gate,
+            metrics,
+            options.KeepAlive,
+            app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("toolkit")
+        );
         CancellationToken stopping = app.Lifetime.ApplicationStopping;
-        app.Use(async (context, next) =>
-        {
-            IHeaderDictionary headers = context.Response.Headers;
-            headers.XContentTypeOptions = "nosniff";
-            headers["Referrer-Policy"] = "no-referrer";
-            headers.ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-            try
+        app.Use(
+            async (context, next) =>
             {
-                PathString path = context.Request.Path;
-                if (path.StartsWithSegments("/v1") || path == "/metrics")
+                IHeaderDictionary headers = context.Response.Headers;
+                headers.XContentTypeOptions = "nosniff";
+                headers["Referrer-Policy"] = "no-referrer";
+                headers.ContentSecurityPolicy =
+                    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                try
                 {
-                    keys.Check(context.Request);
-                    if (stopping.IsCancellationRequested) throw new ApiError(503, "server_error", "the server is stopping", code: "shutting_down") { RetryAfter = 5 };
+                    PathString path = context.Request.Path;
+                    if (path.StartsWithSegments("/v1") || path == "/metrics")
+                    {
+                        keys.Check(context.Request);
+                        if (stopping.IsCancellationRequested)
+                            throw new ApiError(503, "server_error", "the server is stopping", code: "shutting_down") { RetryAfter = 5 };
+                    }
+                    await next(context).ConfigureAwait(false);
+                    if (context.Response is { StatusCode: 404 or 405, HasStarted: false })
+                        throw new ApiError(
+                            context.Response.StatusCode,
+                            "invalid_request_error",
+                            $"no such place: {context.Request.Method} {path}",
+                            code: "unknown_url"
+                        );
                 }
-                await next(context).ConfigureAwait(false);
-                if (context.Response is { StatusCode: 404 or 405, HasStarted: false }) throw new ApiError(context.Response.StatusCode, "invalid_request_error", $"no such place: {context.Request.Method} {path}", code: "unknown_url");
+                catch (Exception fault) when (!context.Response.HasStarted && !context.RequestAborted.IsCancellationRequested)
+                {
+                    ApiError error = ApiError.From(fault);
+                    if (error.Status == 500)
+                        app.Logger.LogError(fault, "a request failed");
+                    await error.Send(context).ConfigureAwait(false);
+                }
             }
-            catch (Exception fault) when (!context.Response.HasStarted && !context.RequestAborted.IsCancellationRequested)
-            {
-                ApiError error = ApiError.From(fault);
-                if (error.Status == 500) app.Logger.LogError(fault, "a request failed");
-                await error.Send(context).ConfigureAwait(false);
-            }
-        });
+        );
         app.MapPost("/v1/chat/completions", context => completions.Answer(context, chat: true));
         app.MapPost("/v1/completions", context => completions.Answer(context, chat: false));
         app.MapGet("/v1/models", context => Json(context, json => Information.Models(json, service.File)));
-        app.MapGet("/v1/models/{name}", context => Json(context, json => Information.Model(json, service.File, (string)context.Request.RouteValues["name"]!)));
+        app.MapGet("/v1/models/{name}", context =>
+            Json(context, json => Information.Model(json, service.File, (string)context.Request.RouteValues["name"]!))
+        );
         app.MapGet("/v1/toolkit/cascade", context => Json(context, json => Information.Cascade(json, service.File, book, feedback)));
         app.MapPost("/v1/toolkit/feedback", context => FeedbackEndpoint.Take(context, feedback, metrics, service.File));
         app.MapGet("/healthz", context => Json(context, json =>
-        {
-            if (stopping.IsCancellationRequested) context.Response.StatusCode = 503;
-            json.WriteStartObject();
-            json.WriteString("status", stopping.IsCancellationRequested ? "draining" : "ok");
-            json.WriteEndObject();
-        }));
+            {
+                if (stopping.IsCancellationRequested)
+                    context.Response.StatusCode = 503;
+                json.WriteStartObject();
+                json.WriteString("status", stopping.IsCancellationRequested ? "draining" : "ok");
+                json.WriteEndObject();
+            }));
         app.MapPrometheusScrapingEndpoint("/metrics");
         Page.Map(app);
     }
@@ -163,7 +233,8 @@ public sealed class CascadeServer : IAsyncDisposable
     private static async Task Json(HttpContext context, Action<Utf8JsonWriter> write)
     {
         var body = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(body)) write(json);
+        using (var json = new Utf8JsonWriter(body))
+            write(json);
         context.Response.ContentType = "application/json";
         await context.Response.BodyWriter.WriteAsync(body.WrittenMemory).ConfigureAwait(false);
     }

@@ -14,27 +14,47 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
     /// <exception cref="ApiError">404: neither.</exception>
     public int StageOf(OpenAiRequest request)
     {
-        if (request.Model == File.Name) return -1;
+        if (request.Model == File.Name)
+            return -1;
         for (int k = 0; k < File.Stages.Count; k++)
-            if (File.Stages[k].Name == request.Model) return k;
-        throw new ApiError(404, "invalid_request_error",
-            $"expected the cascade '{File.Name}' or one of its stages {string.Join(", ", File.Stages.Select(stage => stage.Name))}, got '{(request.Model.Length <= 60 ? request.Model : request.Model[..57] + "...")}'", "model", "model_not_found");
+            if (File.Stages[k].Name == request.Model)
+                return k;
+        throw new ApiError(
+            404,
+            "invalid_request_error",
+            $"expected the cascade '{File.Name}' or one of its stages {string.Join(", ", File.Stages.Select(stage => stage.Name))}, got '{(request.Model.Length <= 60 ? request.Model : request.Model[..57] + "...")}'",
+            "model",
+            "model_not_found"
+        );
     }
 
     /// <summary>The policy for a request to the cascade.</summary>
     public (ServedPolicy Policy, bool IsDefault) PolicyFor(OpenAiRequest request)
     {
-        if (book.Chosen(request) is { } chosen) return (chosen, false);
-        if (feedback.Learner is not { } learner) return (book.Default, true);
+        if (book.Chosen(request) is { } chosen)
+            return (chosen, false);
+        if (feedback.Learner is not { } learner)
+            return (book.Default, true);
         var (policy, version) = learner.Choose();
         return (book.Default with { Kind = "learner", Policy = policy, Version = version, LastIsFinal = true }, true);
     }
 
     /// <summary>Answers with the whole cascade.</summary>
-    public async ValueTask<ServedAnswer> Climb(string id, long created, OpenAiRequest request, ServedPolicy policy, bool isDefault, CascadeEvents events, CancellationToken cancel)
+    public async ValueTask<ServedAnswer> Climb(
+        string id,
+        long created,
+        OpenAiRequest request,
+        ServedPolicy policy,
+        bool isDefault,
+        CascadeEvents events,
+        CancellationToken cancel
+    )
     {
         if (request.Echo || request.PromptLogprobs is not null)
-            throw ApiError.BadRequest("expected a stage of the cascade as model (a cascade has no tokens of its own)", request.Echo ? "echo" : "prompt_logprobs");
+            throw ApiError.BadRequest(
+                "expected a stage of the cascade as model (a cascade has no tokens of its own)",
+                request.Echo ? "echo" : "prompt_logprobs"
+            );
         var adaptive = new AdaptiveCascade(cascade, policy.Confidence, policy.Policy);
         AdaptiveAnswer answer = await adaptive.AnswerAsync(request.Stage, Counting(events), cancel).ConfigureAwait(false);
         double largest = CostOfLargest(answer);
@@ -44,16 +64,28 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
     }
 
     /// <summary>Answers with one stage.</summary>
-    public async ValueTask<ServedAnswer> Ask(string id, long created, OpenAiRequest request, int stage, CascadeEvents events, CancellationToken cancel)
+    public async ValueTask<ServedAnswer> Ask(
+        string id,
+        long created,
+        OpenAiRequest request,
+        int stage,
+        CascadeEvents events,
+        CancellationToken cancel
+    )
     {
         CascadeEvents counting = Counting(events);
         try
         {
-            IReadOnlyList<StageToken> prompt = request.Echo || request.PromptLogprobs is not null ? await Score(request, stage, cancel).ConfigureAwait(false) : [];
+            IReadOnlyList<StageToken> prompt =
+                request.Echo || request.PromptLogprobs is not null ? await Score(request, stage, cancel).ConfigureAwait(false) : [];
             // A request may ask for nothing but the score of its prompt.
-            StageReply reply = request.Stage.MaxTokens == 0
-                ? new StageReply("", [], default, false, prompt.Count, 0, 0, 0)
-                : await cascade.Stages[stage].AnswerAsync(request.Stage, counting.TokenWritten is { } told ? token => told(stage, token) : null, cancel).ConfigureAwait(false);
+            StageReply reply =
+                request.Stage.MaxTokens == 0
+                    ? new StageReply("", [], default, false, prompt.Count, 0, 0, 0)
+                    : await cascade
+                        .Stages[stage]
+                        .AnswerAsync(request.Stage, counting.TokenWritten is { } told ? token => told(stage, token) : null, cancel)
+                        .ConfigureAwait(false);
             var turn = new StageAnswer(stage, reply, double.NaN);
             var answer = new AdaptiveAnswer([turn], turn, reply.Cost);
             counting.StageAnswered!(turn);
@@ -73,12 +105,24 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
     {
         IStageBackend backend = cascade.Stages[stage];
         string text = request.Stage.Prompt.Text!;
-        if (!backend.CanVerify) throw ApiError.BadRequest($"the stage '{backend.Name}' does not score prompts", request.Echo ? "echo" : "prompt_logprobs", "unsupported_parameter");
-        if (text.Length < 2) return [new StageToken(-1, text, double.NaN)];
+        if (!backend.CanVerify)
+            throw ApiError.BadRequest(
+                $"the stage '{backend.Name}' does not score prompts",
+                request.Echo ? "echo" : "prompt_logprobs",
+                "unsupported_parameter"
+            );
+        if (text.Length < 2)
+            return [new StageToken(-1, text, double.NaN)];
         int first = char.IsHighSurrogate(text[0]) ? 2 : 1;
         // Ranks need the whole list.
-        StageRequest asked = request.Stage with { Prompt = StagePrompt.Of(text[..first]), Alternatives = request.PromptLogprobs is null ? request.Stage.Alternatives : int.MaxValue };
-        DraftVerdict verdict = await backend.VerifyAsync(asked, [new StageToken(-1, text[first..], double.NaN)], cancel).ConfigureAwait(false);
+        StageRequest asked = request.Stage with
+        {
+            Prompt = StagePrompt.Of(text[..first]),
+            Alternatives = request.PromptLogprobs is null ? request.Stage.Alternatives : int.MaxValue,
+        };
+        DraftVerdict verdict = await backend
+            .VerifyAsync(asked, [new StageToken(-1, text[first..], double.NaN)], cancel)
+            .ConfigureAwait(false);
         return [new StageToken(-1, text[..first], double.NaN), .. verdict.Tokens];
     }
 
@@ -87,22 +131,24 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
     private double CostOfLargest(AdaptiveAnswer answer)
     {
         CascadeStage largest = File.Stages[^1];
-        if (largest.Remote is not { } remote) return largest.Cost;
+        if (largest.Remote is not { } remote)
+            return largest.Cost;
         return answer.Turns.FirstOrDefault(turn => turn.Stage == File.Stages.Count - 1)?.Reply.Cost
             ?? remote.CostOf(answer.Chosen.Reply.PromptTokens, answer.Chosen.Reply.CompletionTokens, largest.Cost);
     }
 
-    private CascadeEvents Counting(CascadeEvents events) => events with
-    {
-        StageAnswered = turn =>
+    private CascadeEvents Counting(CascadeEvents events) =>
+        events with
         {
-            metrics.Turn(turn);
-            events.StageAnswered?.Invoke(turn);
-        },
-        StageFailed = (stage, failure) =>
-        {
-            metrics.Failure(stage, failure);
-            events.StageFailed?.Invoke(stage, failure);
-        },
-    };
+            StageAnswered = turn =>
+            {
+                metrics.Turn(turn);
+                events.StageAnswered?.Invoke(turn);
+            },
+            StageFailed = (stage, failure) =>
+            {
+                metrics.Failure(stage, failure);
+                events.StageFailed?.Invoke(stage, failure);
+            },
+        };
 }

@@ -12,7 +12,13 @@ namespace OptimalStopping.Server;
 /// <c>/v1/chat/completions</c> and <c>/v1/completions</c>: reads a request, waits for its turn, answers it whole or as a
 /// stream of server-sent events, and measures what of the time was the toolkit's own.
 /// </summary>
-internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimiter gate, ServerMetrics metrics, TimeSpan keepAlive, ILogger log)
+internal sealed class CompletionEndpoint(
+    CascadeService service,
+    AdmissionLimiter gate,
+    ServerMetrics metrics,
+    TimeSpan keepAlive,
+    ILogger log
+)
 {
     public async Task Answer(HttpContext context, bool chat)
     {
@@ -26,8 +32,10 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
             timer.Queue();
             using AdmissionLimiter.Place place = await gate.Enter(context.RequestAborted).ConfigureAwait(false);
             timer.Begin();
-            if (request.Stream) status = await Stream(context, request, stage, timer).ConfigureAwait(false);
-            else await Whole(context, request, stage, timer).ConfigureAwait(false);
+            if (request.Stream)
+                status = await Stream(context, request, stage, timer).ConfigureAwait(false);
+            else
+                await Whole(context, request, stage, timer).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -37,13 +45,16 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
         {
             ApiError error = ApiError.From(fault);
             status = error.Status;
-            if (status == 500) log.LogError(fault, "a request failed");
-            if (!context.Response.HasStarted) await error.Send(context).ConfigureAwait(false);
+            if (status == 500)
+                log.LogError(fault, "a request failed");
+            if (!context.Response.HasStarted)
+                await error.Send(context).ConfigureAwait(false);
         }
         finally
         {
             metrics.Request(endpoint, status);
-            if (status == 200) metrics.Times(timer.Total, timer.Overhead, timer.Waited);
+            if (status == 200)
+                metrics.Times(timer.Total, timer.Overhead, timer.Waited);
         }
     }
 
@@ -52,10 +63,13 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
     internal static async ValueTask<OpenAiRequest> Read(HttpContext context, bool chat)
     {
         // A browser sends other types across origins without asking; this one it does not.
-        if (!context.Request.HasJsonContentType()) throw new ApiError(415, "invalid_request_error", "expected the content type application/json");
+        if (!context.Request.HasJsonContentType())
+            throw new ApiError(415, "invalid_request_error", "expected the content type application/json");
         try
         {
-            using JsonDocument body = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 32 }, context.RequestAborted).ConfigureAwait(false);
+            using JsonDocument body = await JsonDocument
+                .ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 32 }, context.RequestAborted)
+                .ConfigureAwait(false);
             return OpenAiRequest.Parse(body.RootElement, chat);
         }
         catch (Exception fault) when (fault is JsonException or InvalidOperationException)
@@ -67,7 +81,8 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
 
     private async Task Whole(HttpContext context, OpenAiRequest request, int stage, RequestTimer timer)
     {
-        ServedAnswer answer = await Compute(NewId(request), request, stage, timer, new CascadeEvents(), context.RequestAborted).ConfigureAwait(false);
+        ServedAnswer answer = await Compute(NewId(request), request, stage, timer, new CascadeEvents(), context.RequestAborted)
+            .ConfigureAwait(false);
         context.Response.ContentType = "application/json";
         new OpenAiResponse(request, service.File).Whole(context.Response.BodyWriter, answer);
         await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
@@ -79,8 +94,17 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
         var stream = new AnswerStream(request, service, stage, NewId(request));
         Task compute = Task.Run(async () =>
         {
-            try { stream.End(await Compute(stream.Id, request, stage, timer, stream.Events, context.RequestAborted, policy => stream.Policy = policy).ConfigureAwait(false)); }
-            catch (Exception fault) { stream.Fail(fault); }
+            try
+            {
+                stream.End(
+                    await Compute(stream.Id, request, stage, timer, stream.Events, context.RequestAborted, policy => stream.Policy = policy)
+                        .ConfigureAwait(false)
+                );
+            }
+            catch (Exception fault)
+            {
+                stream.Fail(fault);
+            }
         });
         try
         {
@@ -89,7 +113,8 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
             if (!context.Response.HasStarted)
             {
                 // Until something is out, a fault can still be a plain error with its own status.
-                if (chunks.TryPeek(out Chunk first) && first.Error is { } early) throw early;
+                if (chunks.TryPeek(out Chunk first) && first.Error is { } early)
+                    throw early;
                 Start(context);
             }
             while (await Next(chunks, context).ConfigureAwait(false) is { } chunk)
@@ -97,15 +122,18 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
                 if (chunk.Error is { } fault)
                 {
                     ApiError error = ApiError.From(fault);
-                    if (error.Status == 500) log.LogError(fault, "a request failed inside its stream");
+                    if (error.Status == 500)
+                        log.LogError(fault, "a request failed inside its stream");
                     var body = new ArrayBufferWriter<byte>();
-                    using (var json = new Utf8JsonWriter(body, OpenAiResponse.Options)) error.Write(json);
+                    using (var json = new Utf8JsonWriter(body, OpenAiResponse.Options))
+                        error.Write(json);
                     Data(context, body.WrittenSpan);
                     await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
                     return error.Status;
                 }
                 Data(context, chunk.Json!);
-                if (!chunks.TryPeek(out _)) await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+                if (!chunks.TryPeek(out _))
+                    await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
             }
             Data(context, "[DONE]"u8);
             await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
@@ -117,8 +145,15 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
         }
     }
 
-    private async ValueTask<ServedAnswer> Compute(string id, OpenAiRequest request, int stage, RequestTimer timer, CascadeEvents events, CancellationToken cancel,
-        Action<ServedPolicy>? onPolicy = null)
+    private async ValueTask<ServedAnswer> Compute(
+        string id,
+        OpenAiRequest request,
+        int stage,
+        RequestTimer timer,
+        CascadeEvents events,
+        CancellationToken cancel,
+        Action<ServedPolicy>? onPolicy = null
+    )
     {
         long created = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
         CascadeEvents timed = events with
@@ -129,7 +164,8 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
                 events.StageAnswered?.Invoke(turn);
             },
         };
-        if (stage >= 0) return await service.Ask(id, created, request, stage, timed, cancel).ConfigureAwait(false);
+        if (stage >= 0)
+            return await service.Ask(id, created, request, stage, timed, cancel).ConfigureAwait(false);
         var (policy, isDefault) = service.PolicyFor(request);
         onPolicy?.Invoke(policy);
         return await service.Climb(id, created, request, policy, isDefault, timed, cancel).ConfigureAwait(false);
@@ -165,7 +201,8 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
         {
             // written below
         }
-        if (!context.Response.HasStarted) Start(context);
+        if (!context.Response.HasStarted)
+            Start(context);
         context.Response.BodyWriter.Write(": still at it\n\n"u8);
         await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
         return false;
@@ -175,7 +212,8 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
     {
         while (true)
         {
-            if (chunks.TryRead(out Chunk chunk)) return chunk.Json is null && chunk.Error is null ? null : chunk;
+            if (chunks.TryRead(out Chunk chunk))
+                return chunk.Json is null && chunk.Error is null ? null : chunk;
             await Wait(chunks, context).ConfigureAwait(false);
         }
     }
@@ -185,7 +223,8 @@ internal sealed class CompletionEndpoint(CascadeService service, AdmissionLimite
 internal sealed class RequestTimer
 {
     private readonly long _arrived = Stopwatch.GetTimestamp();
-    private long _queued, _begun;
+    private long _queued,
+        _begun;
     private double _worked;
 
     public void Queue() => _queued = Stopwatch.GetTimestamp();

@@ -15,7 +15,8 @@ internal static class FeedbackEndpoint
         int status = 200;
         try
         {
-            if (!context.Request.HasJsonContentType()) throw new ApiError(415, "invalid_request_error", "expected the content type application/json");
+            if (!context.Request.HasJsonContentType())
+                throw new ApiError(415, "invalid_request_error", "expected the content type application/json");
             var (id, quality) = await Read(context).ConfigureAwait(false);
             (int stage, bool learned) = await feedback.Grade(id, quality).ConfigureAwait(false);
             metrics.Feedback(stage);
@@ -34,7 +35,14 @@ internal static class FeedbackEndpoint
         catch (IOException fault) when (fault is not BadHttpRequestException)
         {
             status = 507;
-            await new ApiError(507, "server_error", $"the grade could not be kept: {fault.Message.ReplaceLineEndings(" ")}", code: "storage_failed").Send(context).ConfigureAwait(false);
+            await new ApiError(
+                507,
+                "server_error",
+                $"the grade could not be kept: {fault.Message.ReplaceLineEndings(" ")}",
+                code: "storage_failed"
+            )
+                .Send(context)
+                .ConfigureAwait(false);
         }
         catch (ApiError error)
         {
@@ -51,11 +59,20 @@ internal static class FeedbackEndpoint
     {
         try
         {
-            using JsonDocument body = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 8 }, context.RequestAborted).ConfigureAwait(false);
+            using JsonDocument body = await JsonDocument
+                .ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 8 }, context.RequestAborted)
+                .ConfigureAwait(false);
             JsonElement root = body.RootElement;
-            if (root.ValueKind != JsonValueKind.Object) throw ApiError.BadRequest("body: expected a JSON object");
-            if (!root.TryGetProperty("id", out JsonElement id) || id.ValueKind != JsonValueKind.String) throw ApiError.BadRequest("expected the id of a response", "id");
-            if (!root.TryGetProperty("quality", out JsonElement quality) || quality.ValueKind != JsonValueKind.Number || !quality.TryGetDouble(out double value) || !(value >= 0 && value <= 1))
+            if (root.ValueKind != JsonValueKind.Object)
+                throw ApiError.BadRequest("body: expected a JSON object");
+            if (!root.TryGetProperty("id", out JsonElement id) || id.ValueKind != JsonValueKind.String)
+                throw ApiError.BadRequest("expected the id of a response", "id");
+            if (
+                !root.TryGetProperty("quality", out JsonElement quality)
+                || quality.ValueKind != JsonValueKind.Number
+                || !quality.TryGetDouble(out double value)
+                || !(value >= 0 && value <= 1)
+            )
                 throw ApiError.BadRequest("expected a number from 0 to 1", "quality");
             return (id.GetString()!, value);
         }

@@ -13,7 +13,16 @@ namespace OptimalStopping.Server;
 /// <param name="Bins">Bins of the confidences of the stages that ran; empty where no learner is concerned.</param>
 /// <param name="Confidence">Calibrated confidence of the answer.</param>
 /// <param name="Quality">The grade, in [0,1].</param>
-internal sealed record GradedAnswer(string Id, string Policy, bool Default, int Version, int Stage, int[] Bins, double Confidence, double Quality);
+internal sealed record GradedAnswer(
+    string Id,
+    string Policy,
+    bool Default,
+    int Version,
+    int Stage,
+    int[] Bins,
+    double Confidence,
+    double Quality
+);
 
 /// <summary>
 /// The log of graded answers: one JSON object per line, only ever appended to. A grade is acknowledged after it is on the
@@ -22,8 +31,13 @@ internal sealed record GradedAnswer(string Id, string Policy, bool Default, int 
 /// </summary>
 internal sealed class FeedbackLog : IAsyncDisposable
 {
-    private readonly FileStream _file, _lock;
-    private readonly Channel<(byte[] Line, Func<bool> Apply, TaskCompletionSource<bool> Done)> _waiting = Channel.CreateUnbounded<(byte[], Func<bool>, TaskCompletionSource<bool>)>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly FileStream _file,
+        _lock;
+    private readonly Channel<(byte[] Line, Func<bool> Apply, TaskCompletionSource<bool> Done)> _waiting = Channel.CreateUnbounded<(
+        byte[],
+        Func<bool>,
+        TaskCompletionSource<bool>
+    )>(new UnboundedChannelOptions { SingleReader = true });
     private readonly Task _writer;
 
     private FeedbackLog(FileStream file, FileStream @lock)
@@ -37,7 +51,8 @@ internal sealed class FeedbackLog : IAsyncDisposable
     /// <exception cref="ToolkitException">The log cannot be opened, is in use, is of another cascade, or holds a line that no server wrote.</exception>
     public static FeedbackLog Open(string path, string header, Action<GradedAnswer> replay)
     {
-        FileStream? file = null, @lock = null;
+        FileStream? file = null,
+            @lock = null;
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
@@ -48,14 +63,18 @@ internal sealed class FeedbackLog : IAsyncDisposable
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
             @lock?.Dispose();
-            throw new ToolkitException($"{path}: expected a file that only this server writes to, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
+            throw new ToolkitException(
+                $"{path}: expected a file that only this server writes to, got: {fault.Message.ReplaceLineEndings(" ")}",
+                fault
+            );
         }
         try
         {
             long end = Replay(path, file, header, replay);
             file.SetLength(end);
             file.Position = end;
-            if (end == 0) file.Write(Encoding.UTF8.GetBytes(header + "\n"));
+            if (end == 0)
+                file.Write(Encoding.UTF8.GetBytes(header + "\n"));
             file.Flush(flushToDisk: true);
             return new FeedbackLog(file, @lock);
         }
@@ -73,7 +92,8 @@ internal sealed class FeedbackLog : IAsyncDisposable
     {
         var done = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
         byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(grade), (byte)'\n'];
-        if (!_waiting.Writer.TryWrite((line, apply, done))) done.SetException(new ObjectDisposedException(nameof(FeedbackLog)));
+        if (!_waiting.Writer.TryWrite((line, apply, done)))
+            done.SetException(new ObjectDisposedException(nameof(FeedbackLog)));
         return done.Task;
     }
 
@@ -99,13 +119,20 @@ internal sealed class FeedbackLog : IAsyncDisposable
                     _file.Write(item.Line);
                 }
                 _file.Flush(flushToDisk: true);
-                foreach (var (apply, done) in batch) done.SetResult(apply());
+                foreach (var (apply, done) in batch)
+                    done.SetResult(apply());
             }
             catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
             {
                 // A full disk: what may be half written is taken back, and nobody is told that it is kept.
-                try { _file.SetLength(before); _file.Position = before; } catch (IOException) { }
-                foreach (var (_, done) in batch) done.TrySetException(fault);
+                try
+                {
+                    _file.SetLength(before);
+                    _file.Position = before;
+                }
+                catch (IOException) { }
+                foreach (var (_, done) in batch)
+                    done.TrySetException(fault);
             }
             batch.Clear();
         }
@@ -119,23 +146,41 @@ internal sealed class FeedbackLog : IAsyncDisposable
         int number = 0;
         var line = new StringBuilder();
         var block = new char[1 << 16];
-        for (int read; (read = reader.Read(block)) > 0;)
+        for (int read; (read = reader.Read(block)) > 0; )
             foreach (char c in block.AsSpan(0, read))
             {
-                if (c != '\n') { line.Append(c); continue; }
+                if (c != '\n')
+                {
+                    line.Append(c);
+                    continue;
+                }
                 string text = line.ToString();
                 line.Clear();
                 end += Encoding.UTF8.GetByteCount(text) + 1;
                 if (++number == 1)
                 {
-                    if (text != header) throw new ToolkitException($"{path}:1: expected the grades of this cascade ({header}), got {Short(text)}; choose another --state folder");
+                    if (text != header)
+                        throw new ToolkitException(
+                            $"{path}:1: expected the grades of this cascade ({header}), got {Short(text)}; choose another --state folder"
+                        );
                     continue;
                 }
                 GradedAnswer? grade;
-                try { grade = JsonSerializer.Deserialize<GradedAnswer>(text); }
-                catch (JsonException) { grade = null; }
-                replay(grade is { Id: not null, Bins: not null, Quality: >= 0 and <= 1 } ? grade
-                    : throw new ToolkitException($"{path}:{number}: expected a graded answer as the server writes it, got {Short(text)}"));
+                try
+                {
+                    grade = JsonSerializer.Deserialize<GradedAnswer>(text);
+                }
+                catch (JsonException)
+                {
+                    grade = null;
+                }
+                replay(
+                    grade is { Id: not null, Bins: not null, Quality: >= 0 and <= 1 }
+                        ? grade
+                        : throw new ToolkitException(
+                            $"{path}:{number}: expected a graded answer as the server writes it, got {Short(text)}"
+                        )
+                );
             }
         return end;
 

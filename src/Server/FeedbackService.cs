@@ -29,20 +29,25 @@ internal sealed class FeedbackService : IAsyncDisposable
     public FeedbackService(CascadeFile cascade, ServeOptions options, PolicyStore book, OnlineLearner? learner)
     {
         Learner = learner;
-        double floor = double.IsNaN(options.Guarantee) ? Math.Clamp(book.Default.ExpectedQuality - ServeOptions.GuaranteeSlack, 0.01, 0.99) : options.Guarantee;
+        double floor = double.IsNaN(options.Guarantee)
+            ? Math.Clamp(book.Default.ExpectedQuality - ServeOptions.GuaranteeSlack, 0.01, 0.99)
+            : options.Guarantee;
         Quality = ConfidenceSequences.start(options.Delta);
         Alarm = ConfidenceSequences.startAlarm(floor, options.Delta);
         _gaps = [.. cascade.Stages.Select(_ => ConfidenceSequences.start(options.Delta))];
         _gapSums = new (long, double)[_gaps.Length];
-        if (options.State is not { } folder) return;
-        string header = JsonSerializer.Serialize(new
-        {
-            toolkit_feedback = 1,
-            models = cascade.Stages.Select(stage => stage.Name),
-            costs = cascade.Stages.Select(stage => stage.Cost),
-            learner = learner is not null,
-            lambda = double.IsNaN(book.Default.Lambda) ? -1 : book.Default.Lambda,
-        });
+        if (options.State is not { } folder)
+            return;
+        string header = JsonSerializer.Serialize(
+            new
+            {
+                toolkit_feedback = 1,
+                models = cascade.Stages.Select(stage => stage.Name),
+                costs = cascade.Stages.Select(stage => stage.Cost),
+                learner = learner is not null,
+                lambda = double.IsNaN(book.Default.Lambda) ? -1 : book.Default.Lambda,
+            }
+        );
         _log = FeedbackLog.Open(Path.Combine(folder, "feedback.jsonl"), header, grade => Take(grade));
     }
 
@@ -71,10 +76,19 @@ internal sealed class FeedbackService : IAsyncDisposable
     {
         // A learner's policy is a path through the stages; one around a failed stage is not of its distribution.
         bool learns = policy.Version >= 0 && answer.Failures.Count == 0;
-        _pending[id] = new GradedAnswer(id, policy.Kind, isDefault, learns ? policy.Version : -1, answer.Chosen.Stage,
-            learns ? [.. answer.Turns.Select(turn => OnlineLearner.Bin(turn.Confidence))] : [], answer.Chosen.Confidence, 0);
+        _pending[id] = new GradedAnswer(
+            id,
+            policy.Kind,
+            isDefault,
+            learns ? policy.Version : -1,
+            answer.Chosen.Stage,
+            learns ? [.. answer.Turns.Select(turn => OnlineLearner.Bin(turn.Confidence))] : [],
+            answer.Chosen.Confidence,
+            0
+        );
         _order.Enqueue(id);
-        while (_order.Count > MostPending && _order.TryDequeue(out string? old)) _pending.TryRemove(old, out _);
+        while (_order.Count > MostPending && _order.TryDequeue(out string? old))
+            _pending.TryRemove(old, out _);
     }
 
     /// <summary>Takes a grade; when the task ends well, it is on the disk and in the monitors.</summary>
@@ -82,7 +96,13 @@ internal sealed class FeedbackService : IAsyncDisposable
     public async Task<(int Stage, bool Learned)> Grade(string id, double quality)
     {
         if (!_pending.TryRemove(id, out GradedAnswer? answer))
-            throw new ApiError(404, "invalid_request_error", $"expected the id of one of the last {MostPending} ungraded responses of this server, got '{(id.Length <= 60 ? id : id[..57] + "...")}'", "id", "response_not_found");
+            throw new ApiError(
+                404,
+                "invalid_request_error",
+                $"expected the id of one of the last {MostPending} ungraded responses of this server, got '{(id.Length <= 60 ? id : id[..57] + "...")}'",
+                "id",
+                "response_not_found"
+            );
         GradedAnswer grade = answer with { Quality = quality };
         try
         {

@@ -13,14 +13,22 @@ internal static class Information
         json.WriteStartObject();
         json.WriteString("object", "list");
         json.WriteStartArray("data");
-        foreach (string name in Names(cascade)) Model(json, cascade, name);
+        foreach (string name in Names(cascade))
+            Model(json, cascade, name);
         json.WriteEndArray();
         json.WriteEndObject();
     }
 
     public static void Model(Utf8JsonWriter json, CascadeFile cascade, string name)
     {
-        if (!Names(cascade).Contains(name)) throw new ApiError(404, "invalid_request_error", $"expected one of {string.Join(", ", Names(cascade))}, got another", "model", "model_not_found");
+        if (!Names(cascade).Contains(name))
+            throw new ApiError(
+                404,
+                "invalid_request_error",
+                $"expected one of {string.Join(", ", Names(cascade))}, got another",
+                "model",
+                "model_not_found"
+            );
         json.WriteStartObject();
         json.WriteString("id", name);
         json.WriteString("object", "model");
@@ -69,7 +77,8 @@ internal static class Information
         json.WriteNumber("quality_high", feedback.Quality.High);
         json.WriteNumber("guarantee", feedback.Alarm.Floor);
         json.WriteBoolean("alarm", feedback.Alarm.Raised);
-        if (feedback.Learner is { } learner) json.WriteNumber("learner_rounds", learner.Rounds);
+        if (feedback.Learner is { } learner)
+            json.WriteNumber("learner_rounds", learner.Rounds);
         json.WriteEndObject();
         json.WriteEndObject();
     }

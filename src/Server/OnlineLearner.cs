@@ -31,29 +31,46 @@ internal sealed class OnlineLearner
     {
         int n = costs.Count;
         _pathCost = new double[n];
-        for (int k = 1; k < n; k++) _pathCost[k] = _pathCost[k - 1] + lambda * costs[k];
-        var settings = new NestSettings(PolicyClassModule.thresholds(n, Edges.Length + 1), Feedback.Returned, SideExpert.None, 0, 1 + _pathCost[^1],
-            [.. costs.Skip(1).Select(cost => lambda * cost)], seed);
+        for (int k = 1; k < n; k++)
+            _pathCost[k] = _pathCost[k - 1] + lambda * costs[k];
+        var settings = new NestSettings(
+            PolicyClassModule.thresholds(n, Edges.Length + 1),
+            Feedback.Returned,
+            SideExpert.None,
+            0,
+            1 + _pathCost[^1],
+            [.. costs.Skip(1).Select(cost => lambda * cost)],
+            seed
+        );
         _state = Warm(settings, calibration);
         _random = new SplitMix64(seed);
         Remember();
     }
 
     /// <summary>Queries learnt from, those of the calibration included.</summary>
-    public int Rounds { get { lock (_lock) return _state.Round; } }
+    public int Rounds
+    {
+        get
+        {
+            lock (_lock)
+                return _state.Round;
+        }
+    }
 
     /// <summary>The bin of a confidence, from 0.</summary>
     public static int Bin(double confidence)
     {
         int bin = 0;
-        while (bin < Edges.Length && confidence >= Edges[bin]) bin++;
+        while (bin < Edges.Length && confidence >= Edges[bin])
+            bin++;
         return bin;
     }
 
     /// <summary>Draws the policy for a query, with the number of the state that drew it.</summary>
     public (IStoppingPolicy Policy, int Version) Choose()
     {
-        lock (_lock) return (new TablePolicy(Nest.choose(_state, _random).Stop), _version);
+        lock (_lock)
+            return (new TablePolicy(Nest.choose(_state, _random).Stop), _version);
     }
 
     /// <summary>Takes the grade of a returned answer.</summary>
@@ -64,17 +81,26 @@ internal sealed class OnlineLearner
     {
         lock (_lock)
         {
-            if (_recent.FirstOrDefault(kept => kept.Version == version).State is not { } drawn) return false;
-            int n = _pathCost.Length, stop = bins.Count - 1;
+            if (_recent.FirstOrDefault(kept => kept.Version == version).State is not { } drawn)
+                return false;
+            int n = _pathCost.Length,
+                stop = bins.Count - 1;
             var path = new int[n];
-            for (int k = 0; k < bins.Count; k++) path[k] = bins[k];
+            for (int k = 0; k < bins.Count; k++)
+                path[k] = bins[k];
             var qualities = new double[n];
             qualities[stop] = quality;
             NestState after = Nest.observe(drawn, new Outcome(path, qualities, _pathCost), stop);
             _state = new NestState(
-                _state.Settings, _state.Round + 1, Grown(_state.Losses, after.Losses, drawn.Losses), 0,
-                [.. _state.BetLosses.Select((losses, j) => Grown(losses, after.BetLosses[j], drawn.BetLosses[j]))], _state.BetSideLosses,
-                _state.Incurred + (after.Incurred - drawn.Incurred), _state.Counts);
+                _state.Settings,
+                _state.Round + 1,
+                Grown(_state.Losses, after.Losses, drawn.Losses),
+                0,
+                [.. _state.BetLosses.Select((losses, j) => Grown(losses, after.BetLosses[j], drawn.BetLosses[j]))],
+                _state.BetSideLosses,
+                _state.Incurred + (after.Incurred - drawn.Incurred),
+                _state.Counts
+            );
             _version++;
             Remember();
             return true;
@@ -86,25 +112,35 @@ internal sealed class OnlineLearner
         [.. present.Select((loss, i) => loss + (after[i] - drawn[i]))];
 
     /// <summary>A digest of what was learnt, for tests: the estimated loss of each policy.</summary>
-    internal double[] Losses { get { lock (_lock) return [.. _state.Losses]; } }
+    internal double[] Losses
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _state.Losses];
+        }
+    }
 
     private void Remember()
     {
         _recent.Enqueue((_version, _state));
-        if (_recent.Count > Remembered) _recent.Dequeue();
+        if (_recent.Count > Remembered)
+            _recent.Dequeue();
     }
 
     // The exact loss of every policy on every calibration query: what the estimates would be if every stage were graded.
     private NestState Warm(NestSettings settings, RecordedCascade data)
     {
-        int n = _pathCost.Length, rounds = 0;
+        int n = _pathCost.Length,
+            rounds = 0;
         var losses = new double[PolicyClassModule.size(settings.PolicyClass)];
         var index = new PolicyIndex(settings.PolicyClass);
         var path = new int[n];
         var loss = new double[n];
         for (int q = 0; q < data.Queries; q++)
         {
-            if (Enumerable.Range(0, n).Any(k => !data.IsRecorded(q, k))) continue;
+            if (Enumerable.Range(0, n).Any(k => !data.IsRecorded(q, k)))
+                continue;
             for (int k = 0; k < n; k++)
             {
                 path[k] = Bin(data.Confidence[q * n + k]);
@@ -114,7 +150,16 @@ internal sealed class OnlineLearner
             rounds++;
         }
         NestState cold = Nest.init(settings);
-        return new NestState(settings, rounds, losses, 0, [.. cold.BetLosses.Select(_ => losses.ToArray())], cold.BetSideLosses, 0, TabularCountsModule.create(n, settings.PolicyClass.Bins));
+        return new NestState(
+            settings,
+            rounds,
+            losses,
+            0,
+            [.. cold.BetLosses.Select(_ => losses.ToArray())],
+            cold.BetSideLosses,
+            0,
+            TabularCountsModule.create(n, settings.PolicyClass.Bins)
+        );
     }
 
     // Stops where the table of the stage says so for the confidence's bin.
@@ -125,7 +170,8 @@ internal sealed class OnlineLearner
         public Decision Decide(Observation observation)
         {
             int last = observation.Last;
-            if (last < 0) return Decision.GoTo(0);
+            if (last < 0)
+                return Decision.GoTo(0);
             return last == stop.Length || stop[last][Bin(observation.Confidence[last])] ? Decision.StopWith(last) : Decision.GoTo(last + 1);
         }
     }

@@ -2,8 +2,8 @@ using System.Buffers;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
-using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Decoding;
 
 namespace OptimalStopping.Server;
 
@@ -15,7 +15,11 @@ namespace OptimalStopping.Server;
 internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
 {
     /// <summary>Text as it is, where JSON allows it: answers are no part of a page.</summary>
-    public static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+    public static readonly JsonWriterOptions Options = new()
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        SkipValidation = true,
+    };
 
     private string Kind => request.Chat ? "chat.completion" : "text_completion";
 
@@ -36,10 +40,14 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
             json.WriteEndObject();
         }
         else
-            json.WriteString("text", request.Echo ? string.Concat(answer.Prompt.Select(token => token.Text)) + answer.Reply.Text : answer.Reply.Text);
+            json.WriteString(
+                "text",
+                request.Echo ? string.Concat(answer.Prompt.Select(token => token.Text)) + answer.Reply.Text : answer.Reply.Text
+            );
         Logprobs(json, request.Echo ? [.. answer.Prompt, .. answer.Reply.Tokens] : answer.Reply.Tokens, 0);
         json.WriteString("finish_reason", Finish(answer.Reply));
-        if (request.PromptLogprobs is { } top) PromptLogprobs(json, answer.Prompt, top);
+        if (request.PromptLogprobs is { } top)
+            PromptLogprobs(json, answer.Prompt, top);
         json.WriteEndObject();
         json.WriteEndArray();
         Usage(json, answer.Answer);
@@ -55,7 +63,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         if (request.Chat)
         {
             json.WriteStartObject("delta");
-            if (text is null) json.WriteString("role", "assistant");
+            if (text is null)
+                json.WriteString("role", "assistant");
             json.WriteString("content", text ?? "");
             json.WriteEndObject();
         }
@@ -64,7 +73,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         Logprobs(json, text is null ? [] : tokens, offset);
         json.WriteNull("finish_reason");
         CloseChunk(json);
-        if (request.IncludeUsage) json.WriteNull("usage");
+        if (request.IncludeUsage)
+            json.WriteNull("usage");
         json.WriteEndObject();
     }
 
@@ -83,7 +93,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         json.WriteNull("logprobs");
         json.WriteString("finish_reason", Finish(answer.Reply));
         CloseChunk(json);
-        if (request.IncludeUsage) json.WriteNull("usage");
+        if (request.IncludeUsage)
+            json.WriteNull("usage");
         Extras(json, answer);
         json.WriteEndObject();
     }
@@ -117,13 +128,15 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     /// <summary>What a turn is told as, in events and in the whole answer.</summary>
     public void Turn(Utf8JsonWriter json, StageAnswer turn, bool named = true)
     {
-        if (named) json.WriteString("stage", cascade.Stages[turn.Stage].Name);
+        if (named)
+            json.WriteString("stage", cascade.Stages[turn.Stage].Name);
         Number(json, "confidence", turn.Confidence);
         json.WriteNumber("cost", turn.Reply.Cost);
         json.WriteNumber("prompt_tokens", turn.Reply.PromptTokens);
         json.WriteNumber("completion_tokens", turn.Reply.CompletionTokens);
         json.WriteNumber("seconds", Math.Round(turn.Seconds, 6));
-        if (turn.Reply.Draft is not { } draft) return;
+        if (turn.Reply.Draft is not { } draft)
+            return;
         json.WriteStartObject("draft");
         json.WriteNumber("drafted", draft.Drafted);
         json.WriteNumber("accepted", draft.Accepted);
@@ -133,8 +146,10 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     /// <summary>A number, or null where it is not finite.</summary>
     public static void Number(Utf8JsonWriter json, string name, double value)
     {
-        if (double.IsFinite(value)) json.WriteNumber(name, value);
-        else json.WriteNull(name);
+        if (double.IsFinite(value))
+            json.WriteNumber(name, value);
+        else
+            json.WriteNull(name);
     }
 
     private static string Finish(StageReply reply) => reply.Ended ? "stop" : "length";
@@ -171,8 +186,10 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
             return;
         }
         json.WriteStartObject("logprobs");
-        if (request.Chat) ChatLogprobs(json, tokens);
-        else LegacyLogprobs(json, tokens, offset);
+        if (request.Chat)
+            ChatLogprobs(json, tokens);
+        else
+            LegacyLogprobs(json, tokens, offset);
         json.WriteEndObject();
     }
 
@@ -202,27 +219,36 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         json.WriteString("token", token.Text);
         json.WriteNumber("logprob", Finite(token.LogProbability));
         json.WriteStartArray("bytes");
-        foreach (byte b in Encoding.UTF8.GetBytes(token.Text)) json.WriteNumberValue(b);
+        foreach (byte b in Encoding.UTF8.GetBytes(token.Text))
+            json.WriteNumberValue(b);
         json.WriteEndArray();
     }
 
     private void LegacyLogprobs(Utf8JsonWriter json, IReadOnlyList<StageToken> tokens, int offset)
     {
         json.WriteStartArray("tokens");
-        foreach (StageToken token in tokens) json.WriteStringValue(token.Text);
+        foreach (StageToken token in tokens)
+            json.WriteStringValue(token.Text);
         json.WriteEndArray();
         json.WriteStartArray("token_logprobs");
         foreach (StageToken token in tokens)
-            if (double.IsNaN(token.LogProbability)) json.WriteNullValue();
-            else json.WriteNumberValue(Finite(token.LogProbability));
+            if (double.IsNaN(token.LogProbability))
+                json.WriteNullValue();
+            else
+                json.WriteNumberValue(Finite(token.LogProbability));
         json.WriteEndArray();
         json.WriteStartArray("top_logprobs");
         foreach (StageToken token in tokens)
         {
-            if (double.IsNaN(token.LogProbability)) { json.WriteNullValue(); continue; }
+            if (double.IsNaN(token.LogProbability))
+            {
+                json.WriteNullValue();
+                continue;
+            }
             json.WriteStartObject();
             // The ranks of a scored prompt needed more of them than were asked for.
-            foreach (StageToken other in token.Alternatives.Take(request.Stage.Alternatives)) json.WriteNumber(other.Text, Finite(other.LogProbability));
+            foreach (StageToken other in token.Alternatives.Take(request.Stage.Alternatives))
+                json.WriteNumber(other.Text, Finite(other.LogProbability));
             json.WriteEndObject();
         }
         json.WriteEndArray();
@@ -241,12 +267,17 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         json.WriteStartArray("prompt_logprobs");
         foreach (StageToken token in prompt)
         {
-            if (double.IsNaN(token.LogProbability)) { json.WriteNullValue(); continue; }
+            if (double.IsNaN(token.LogProbability))
+            {
+                json.WriteNullValue();
+                continue;
+            }
             json.WriteStartObject();
             int rank = 1 + token.Alternatives.Count(other => other.LogProbability > token.LogProbability);
             Ranked(token, rank);
             for (int i = 0; i < Math.Min(top, token.Alternatives.Count); i++)
-                if (token.Alternatives[i].Id != token.Id) Ranked(token.Alternatives[i], i + 1);
+                if (token.Alternatives[i].Id != token.Id)
+                    Ranked(token.Alternatives[i], i + 1);
             json.WriteEndObject();
         }
         json.WriteEndArray();
@@ -267,7 +298,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     // Tokens of all stages that ran: that is what was computed, whoever's text is returned.
     private void Usage(Utf8JsonWriter json, AdaptiveAnswer answer)
     {
-        int prompt = answer.Turns.Sum(turn => turn.Reply.PromptTokens), completion = answer.Turns.Sum(turn => turn.Reply.CompletionTokens);
+        int prompt = answer.Turns.Sum(turn => turn.Reply.PromptTokens),
+            completion = answer.Turns.Sum(turn => turn.Reply.CompletionTokens);
         json.WriteStartObject("usage");
         json.WriteNumber("prompt_tokens", prompt);
         json.WriteNumber("completion_tokens", completion);
@@ -316,13 +348,16 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         }
         json.WriteEndArray();
         json.WriteStartArray("ignored");
-        foreach (string name in request.Ignored) json.WriteStringValue(name);
+        foreach (string name in request.Ignored)
+            json.WriteStringValue(name);
         json.WriteEndArray();
         json.WriteEndObject();
-        if (answer.Policy is not null) return;
+        if (answer.Policy is not null)
+            return;
         json.WriteStartObject("signals");
         double[] values = answer.Reply.Features.ToVector();
-        for (int i = 0; i < values.Length; i++) json.WriteNumber(ConfidenceFeatures.Names[i], values[i]);
+        for (int i = 0; i < values.Length; i++)
+            json.WriteNumber(ConfidenceFeatures.Names[i], values[i]);
         json.WriteEndObject();
     }
 }

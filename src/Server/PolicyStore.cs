@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
-using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Server;
@@ -12,7 +12,13 @@ namespace OptimalStopping.Server;
 /// <param name="ExpectedCost">Mean cost of a query, estimated on queries that did not fit the policy; NaN where unknown.</param>
 /// <param name="ExpectedQuality">Mean quality, likewise.</param>
 internal sealed record ServedPolicy(
-    string Kind, double Lambda, IStoppingPolicy Policy, Func<int, ConfidenceFeatures, double> Confidence, double ExpectedCost, double ExpectedQuality)
+    string Kind,
+    double Lambda,
+    IStoppingPolicy Policy,
+    Func<int, ConfidenceFeatures, double> Confidence,
+    double ExpectedCost,
+    double ExpectedQuality
+)
 {
     /// <summary>Whether the last stage's answer is always returned once it is there, so that it may be streamed as it is written.</summary>
     public bool LastIsFinal { get; init; }
@@ -57,21 +63,50 @@ internal sealed class PolicyStore
     /// <summary>The policy that a request asks for, or null when it asks for none.</summary>
     public ServedPolicy? Chosen(OpenAiRequest request)
     {
-        if (double.IsNaN(request.Lambda) && double.IsNaN(request.QualityTarget)) return null;
+        if (double.IsNaN(request.Lambda) && double.IsNaN(request.QualityTarget))
+            return null;
         string key = double.IsNaN(request.Lambda) ? "quality_target" : "lambda";
-        if (_plans is null) throw ApiError.BadRequest("this server has a policy file and no calibration records, so a request cannot choose", key, "unsupported_parameter");
-        if (key == "lambda") return ForLambda(request.Lambda);
-        return Front.FirstOrDefault(policy => policy.ExpectedQuality >= request.QualityTarget) is { } cheapest ? cheapest with { Kind = key }
-            : throw ApiError.BadRequest(FormattableString.Invariant($"expected at most {Front.Max(policy => policy.ExpectedQuality):0.####} (what calibration expects at any price), got {request.QualityTarget}"), key);
+        if (_plans is null)
+            throw ApiError.BadRequest(
+                "this server has a policy file and no calibration records, so a request cannot choose",
+                key,
+                "unsupported_parameter"
+            );
+        if (key == "lambda")
+            return ForLambda(request.Lambda);
+        return Front.FirstOrDefault(policy => policy.ExpectedQuality >= request.QualityTarget) is { } cheapest
+            ? cheapest with
+            {
+                Kind = key,
+            }
+            : throw ApiError.BadRequest(
+                FormattableString.Invariant(
+                    $"expected at most {Front.Max(policy => policy.ExpectedQuality):0.####} (what calibration expects at any price), got {request.QualityTarget}"
+                ),
+                key
+            );
     }
 
     private ServedPolicy ForLambda(double lambda)
     {
-        if (_plans is null) throw new ToolkitException("lambda: expected a cascade with calibration records, got one without");
-        if (_byLambda.TryGetValue(lambda, out ServedPolicy? known)) return known;
+        if (_plans is null)
+            throw new ToolkitException("lambda: expected a cascade with calibration records, got one without");
+        if (_byLambda.TryGetValue(lambda, out ServedPolicy? known))
+            return known;
         Plan plan = _plans.Plan(lambda);
-        if (_byLambda.Count >= MostCached) _byLambda.Clear(); // the plans of the front are kept in the front
-        return _byLambda[lambda] = new ServedPolicy("lambda", lambda, plan.Policy, _plans.Calibration.Confidence, plan.HeldOutCost, plan.HeldOutQuality) { LastIsFinal = !_recall };
+        if (_byLambda.Count >= MostCached)
+            _byLambda.Clear(); // the plans of the front are kept in the front
+        return _byLambda[lambda] = new ServedPolicy(
+            "lambda",
+            lambda,
+            plan.Policy,
+            _plans.Calibration.Confidence,
+            plan.HeldOutCost,
+            plan.HeldOutQuality
+        )
+        {
+            LastIsFinal = !_recall,
+        };
     }
 
     /// <summary>
@@ -96,7 +131,8 @@ internal sealed class PolicyStore
         for (; i >= 0; i--)
         {
             confidence[turns[^1].Stage] = (double)i / grid;
-            if (!policy.Decide(new Observation(ran, confidence, labels, [])).Stop) break;
+            if (!policy.Decide(new Observation(ran, confidence, labels, [])).Stop)
+                break;
         }
         return i == grid ? double.NaN : (i + 1.0) / grid;
     }

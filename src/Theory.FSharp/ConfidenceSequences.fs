@@ -6,31 +6,35 @@ open System
 /// Low and High hold at all times at once, so that one may look after every query.
 [<Struct>]
 type ConfidenceSequence =
-    { Alpha: float
-      Count: int64
-      /// 1/2 + sum of the observations: the regularised mean is this over Count + 1.
-      Total: float
-      /// 1/4 + sum of squared deviations from the running means.
-      Squares: float
-      Weight: float
-      WeightedTotal: float
-      Variation: float
-      /// Bounds of the mean: the intersection of all intervals so far, within [0,1].
-      Low: float
-      High: float }
+    {
+        Alpha: float
+        Count: int64
+        /// 1/2 + sum of the observations: the regularised mean is this over Count + 1.
+        Total: float
+        /// 1/4 + sum of squared deviations from the running means.
+        Squares: float
+        Weight: float
+        WeightedTotal: float
+        Variation: float
+        /// Bounds of the mean: the intersection of all intervals so far, within [0,1].
+        Low: float
+        High: float
+    }
 
 /// Running state of an alarm that quality has fallen below a floor; `ConfidenceSequences.startAlarm` makes the first.
 [<Struct>]
 type QualityAlarm =
-    { Floor: float
-      Delta: float
-      Count: int64
-      Total: float
-      Squares: float
-      /// Log of the capital won by betting against "quality is at least the floor".
-      LogCapital: float
-      /// True once the capital has reached 1 / delta, and from then on.
-      Raised: bool }
+    {
+        Floor: float
+        Delta: float
+        Count: int64
+        Total: float
+        Squares: float
+        /// Log of the capital won by betting against "quality is at least the floor".
+        LogCapital: float
+        /// True once the capital has reached 1 / delta, and from then on.
+        Raised: bool
+    }
 
 /// Anytime-valid monitoring of a mean of values in [0,1], observed one after the other with the same conditional mean
 /// given the past (i.i.d. queries in particular); theory-proofs.md section 4b.
@@ -38,14 +42,20 @@ type QualityAlarm =
 module ConfidenceSequences =
 
     let private checkValue (x: float) =
-        if not (x >= 0.0 && x <= 1.0) then
-            raise (ArgumentOutOfRangeException("x", x, "expected a number in [0,1]"))
+        if not (x >= 0.0 && x <= 1.0) then raise (ArgumentOutOfRangeException("x", x, "expected a number in [0,1]"))
 
     /// Before any observation: [0,1]. Alpha in (0,1) is the chance that the sequence ever misses the mean.
     let start (alpha: float) : ConfidenceSequence =
         Samples.requireProbability "alpha" alpha
-        { Alpha = alpha; Count = 0L; Total = 0.5; Squares = 0.25
-          Weight = 0.0; WeightedTotal = 0.0; Variation = 0.0; Low = 0.0; High = 1.0 }
+        { Alpha = alpha
+          Count = 0L
+          Total = 0.5
+          Squares = 0.25
+          Weight = 0.0
+          WeightedTotal = 0.0
+          Variation = 0.0
+          Low = 0.0
+          High = 1.0 }
 
     /// Takes one observation in [0,1]: Waudby-Smith and Ramdas's (2023, Theorem 2) predictable plug-in
     /// empirical-Bernstein sequence. O(1). Should the intersection become empty (chance at most alpha), Low > High.

@@ -8,8 +8,7 @@ module Miscalibration =
 
     let private check (name: string) (xs: float[]) =
         Samples.requireFinite name xs
-        xs |> Array.iteri (fun i x ->
-            if x < 0.0 then raise (ArgumentException($"{name}[{i}] is {x}; expected at least 0")))
+        xs |> Array.iteri (fun i x -> if x < 0.0 then raise (ArgumentException($"{name}[{i}] is {x}; expected at least 0")))
 
     /// Bound of V* - V^pi for the plan pi made from estimated means and kernels:
     /// 2 min(max_k supErrors[k], sum_k eces[k]) + 2 B sum_k kernelErrors[k], at most B.

@@ -5,10 +5,12 @@ open System
 /// A bound on the regret of T queries, cut at the trivial bound B T (every reward lies in an interval of length B).
 [<Struct>]
 type RegretBound =
-    { /// min(bound, B T), in units of reward.
-      Value: float
-      /// True where the bound says no more than B T.
-      Vacuous: bool }
+    {
+        /// min(bound, B T), in units of reward.
+        Value: float
+        /// True where the bound says no more than B T.
+        Vacuous: bool
+    }
 
 /// A priori bounds on regret and lower bounds (theory 2), all total functions of n stages, m bins, T >= 0 queries and the
 /// range B = 1 + lambda (C_n - C_1) >= 1. What to plug in for logComparators: ln N for a
@@ -36,8 +38,10 @@ module Regret =
         check stages horizon range
         let t = float horizon
         let bound =
-            if feedback = Feedback.Full then range * sqrt (t * logComparators / 2.0)
-            else 2.0 * range * sqrt (NestRates.depth (feedback, stages, t) * t * logComparators)
+            if feedback = Feedback.Full then
+                range * sqrt (t * logComparators / 2.0)
+            else
+                2.0 * range * sqrt (NestRates.depth (feedback, stages, t) * t * logComparators)
         cut bound horizon range
 
     /// Theorem 4 before the horizon: after t <= T queries of a run tuned for T, B (lnN/eta + eta D t), or under F
@@ -56,36 +60,42 @@ module Regret =
         check stages horizon range
         let t = float horizon
         let bound =
-            if feedback = Feedback.Full then 3.0 / (2.0 * sqrt 2.0) * range * sqrt (t * logComparators)
-            else 2.0 * sqrt 2.0 * range * sqrt (float stages * t * logComparators)
+            if feedback = Feedback.Full then
+                3.0 / (2.0 * sqrt 2.0) * range * sqrt (t * logComparators)
+            else
+                2.0 * sqrt 2.0 * range * sqrt (float stages * t * logComparators)
         cut bound horizon range
 
     /// Theorem 5: with probability at least 1 - 4 delta, for all comparators at once, of NEST tuned for T over `policies` policy class
     /// policies. Under F: Theorem 4 plus Azuma's term (probability 1 - delta).
-    let nestHighProbability (feedback: Feedback, stages: int, policies: float, side: bool, horizon: int, range: float, delta: float)
+    let nestHighProbability
+        (feedback: Feedback, stages: int, policies: float, side: bool, horizon: int, range: float, delta: float)
         : RegretBound =
         check stages horizon range
         checkDelta delta
-        if horizon = 0 then cut 0.0 0 range
+        if horizon = 0 then
+            cut 0.0 0 range
         else
             let t, logN = float horizon, log policies + (if side then log 2.0 else 0.0)
             let deviation = sqrt (t * log (1.0 / delta) / 2.0)
-            if feedback = Feedback.Full then cut (range * (sqrt (t * logN / 2.0) + deviation)) horizon range
+            if feedback = Feedback.Full then
+                cut (range * (sqrt (t * logN / 2.0) + deviation)) horizon range
             else
                 let d = NestRates.depth (feedback, stages, t)
                 let eta = (NestRates.tuned (feedback, stages, logN, horizon)).Eta
                 let bound =
-                    (logN + log ((policies + 1.0) / delta)) / eta + 1.36 * eta * d * t
-                    + d * log (1.0 / delta) + (1.0 + d) * deviation
+                    (logN + log ((policies + 1.0) / delta)) / eta + 1.36 * eta * d * t + d * log (1.0 / delta) + (1.0 + d) * deviation
                 cut (range * bound) horizon range
 
     /// The two branches of Theorem 7 before the cut: each is x + y + B.
     [<Struct>]
     type OptStopBranches =
-        { /// The sqrt(n m T) log T rate, with large lower-order terms.
-          Bernstein: float
-          /// Smaller at small n.
-          Hoeffding: float }
+        {
+            /// The sqrt(n m T) log T rate, with large lower-order terms.
+            Bernstein: float
+            /// Smaller at small n.
+            Hoeffding: float
+        }
 
     /// Theorem 7's branches for T >= 1 queries, n >= 2. `continues` is E sum (tau - 1), the expected number of stages run after
     /// the first; at most (n-1) T.
@@ -100,13 +110,15 @@ module Regret =
             let mutable x = 1.0
             while right x > x do
                 x <- 2.0 * x
-            for _ in 1 .. 200 do
+            for _ in 1..200 do
                 x <- right x
             x
         let bernstein =
             solve (fun x ->
-                4.31 * sqrt (a * (t + 2.0 * x)) + (1.0 + sqrt m) * sqrt (2.0 * a * (y + 2.0 * x))
-                + (ConfidenceBounds.C1 * sqrt (4.0 * m / 3.0) + ConfidenceBounds.C2 + (m + 1.0) / 3.0) * a + 2.0 * (n - 1.0) * m)
+                4.31 * sqrt (a * (t + 2.0 * x))
+                + (1.0 + sqrt m) * sqrt (2.0 * a * (y + 2.0 * x))
+                + (ConfidenceBounds.C1 * sqrt (4.0 * m / 3.0) + ConfidenceBounds.C2 + (m + 1.0) / 3.0) * a
+                + 2.0 * (n - 1.0) * m)
         let hoeffding =
             solve (fun x ->
                 sqrt (8.0 * iota * (n - 1.0) * m * continues) + sqrt (2.0 * m * a * (y + 2.0 * x)) + m * a / 3.0 + (n - 1.0) * m)
@@ -118,7 +130,8 @@ module Regret =
     let optStop (stages: int, bins: int, horizon: int, range: float) : RegretBound =
         check stages horizon range
         if bins < 1 then raise (ArgumentOutOfRangeException(nameof bins, bins, "expected at least 1"))
-        if stages = 1 || horizon = 0 then { Value = 0.0; Vacuous = horizon = 0 }
+        if stages = 1 || horizon = 0 then
+            { Value = 0.0; Vacuous = horizon = 0 }
         else
             let branches = optStopBranches (stages, bins, horizon, range, float (stages - 1) * float horizon)
             cut (min branches.Bernstein branches.Hoeffding) horizon range
@@ -128,8 +141,10 @@ module Regret =
     let ucb1 (stages: int, horizon: int, range: float) : RegretBound =
         check stages horizon range
         let n, t = float stages, float horizon
-        if horizon = 0 then cut 0.0 0 range
-        else cut (range * (4.0 * sqrt (2.0 * n * t * log t) + (1.0 + Math.PI * Math.PI / 3.0) * n)) horizon range
+        if horizon = 0 then
+            cut 0.0 0 range
+        else
+            cut (range * (4.0 * sqrt (2.0 * n * t * log t) + (1.0 + Math.PI * Math.PI / 3.0) * n)) horizon range
 
     /// Theorem 8(a): whatever the feedback, some Markov instance (m >= 4 bins, lambda = 0, an optimal threshold policy) forces
     /// E regret >= sqrt((n-1) T)/64, for n >= 2 and T >= n-1; 0 elsewhere.

@@ -25,11 +25,9 @@ module RegretSlope =
             raise (ArgumentException($"expected at least one seed with {horizons.Length} regrets each", nameof regrets))
         if resamples < 1 then raise (ArgumentOutOfRangeException(nameof resamples, resamples, "expected at least 1"))
         let xs = horizons |> Array.map (fun t -> log (float t))
-        let slopeOf (rows: float[][]) =
-            leastSquares xs (Array.init xs.Length (fun i -> rows |> Array.averageBy (fun row -> row[i]) |> log))
+        let slopeOf (rows: float[][]) = leastSquares xs (Array.init xs.Length (fun i -> rows |> Array.averageBy (fun row -> row[i]) |> log))
         let random = SplitMix64 seed
-        let slopes =
-            Array.init resamples (fun _ -> slopeOf (Array.init regrets.Length (fun _ -> regrets[random.NextIndex regrets.Length])))
+        let slopes = Array.init resamples (fun _ -> slopeOf (Array.init regrets.Length (fun _ -> regrets[random.NextIndex regrets.Length])))
         Array.sortInPlace slopes
         let quantile p = slopes[min (resamples - 1) (int (p * float resamples))]
         let tail = (1.0 - level) / 2.0

@@ -16,12 +16,14 @@ module RiskControl =
     let private checkLosses (losses: float[]) =
         Samples.requireFinite "losses" losses
         Samples.requireCount "losses" 1 losses
-        losses |> Array.iteri (fun i x ->
-            if x < 0.0 || x > 1.0 then raise (ArgumentException($"losses[{i}] is {x}; expected a number in [0,1]")))
+        losses
+        |> Array.iteri (fun i x -> if x < 0.0 || x > 1.0 then raise (ArgumentException($"losses[{i}] is {x}; expected a number in [0,1]")))
 
     /// P(Bin(count, p) <= k), 0 for k < 0 and 1 for k >= count.
     let private binomialCdf (count: int) (p: float) (k: float) =
-        if k < 0.0 then 0.0 elif k >= float count then 1.0 else Binomial.CDF(p, count, k)
+        if k < 0.0 then 0.0
+        elif k >= float count then 1.0
+        else Binomial.CDF(p, count, k)
 
     /// Hoeffding-Bentkus p-value of M losses of mean R: min(exp(-M kl(min(R, alpha), alpha)), e P(Bin(M, alpha) <=
     /// ceil(M R))), at most 1. Valid for any distribution on [0,1]; non-decreasing in R.
@@ -50,8 +52,7 @@ module RiskControl =
         if failures = count then 1.0 else Beta.InvCDF(float failures + 1.0, float (count - failures), 1.0 - delta)
 
     /// The lower bound, one-sided at level 1 - delta; 0 when none fails. Both at delta / 2 give the two-sided interval.
-    let clopperPearsonLower (failures: int, count: int, delta: float) : float =
-        1.0 - clopperPearsonUpper (count - failures, count, delta)
+    let clopperPearsonLower (failures: int, count: int, delta: float) : float = 1.0 - clopperPearsonUpper (count - failures, count, delta)
 
     /// Betting p-value: capital K_t = prod (1 + b_i (alpha - X_i)) is a supermartingale while E[X_i | past] >= alpha,
     /// so that p = min(1, 1 / max_t K_t) is valid (Ville; Waudby-Smith and Ramdas 2023). The bets b_i in [0,
@@ -64,7 +65,8 @@ module RiskControl =
         let count = float losses.Length
         let cap = 0.5 / (1.0 - alpha)
         let mutable sum, squares, logCapital, best = 0.5, 0.25, 0.0, 0.0
-        losses |> Array.iteri (fun i x ->
+        losses
+        |> Array.iteri (fun i x ->
             let seen = float (i + 1)
             let bet = min cap (sqrt (2.0 * log (1.0 / delta) / (count * squares / seen)))
             logCapital <- logCapital + log (1.0 + bet * (alpha - x))
@@ -96,7 +98,8 @@ module RiskControl =
             checkLosses row
             if row |> Array.forall (fun x -> x = 0.0 || x = 1.0) then
                 binomial (int (Array.sum row), row.Length, alpha)
-            else hoeffdingBentkus (min 1.0 (Samples.mean row), row.Length, alpha)
+            else
+                hoeffdingBentkus (min 1.0 (Samples.mean row), row.Length, alpha)
         fixedSequence (Array.map pValue losses, delta)
 
     /// Chooses among policies whose loss is a difference to a reference, in [-1,1] (negative where the policy is better):

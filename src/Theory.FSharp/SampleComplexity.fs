@@ -11,8 +11,7 @@ module SampleComplexity =
     let private check (range: float) (logPolicies: float) (delta: float) =
         if not (range > 0.0 && Double.IsFinite range) then
             raise (ArgumentOutOfRangeException("range", range, "expected a finite number above 0"))
-        if not (logPolicies >= 0.0) then
-            raise (ArgumentOutOfRangeException("logPolicies", logPolicies, "expected at least 0"))
+        if not (logPolicies >= 0.0) then raise (ArgumentOutOfRangeException("logPolicies", logPolicies, "expected at least 0"))
         Samples.requireProbability "delta" delta
 
     let private checkEpsilon (epsilon: float) =
@@ -26,8 +25,7 @@ module SampleComplexity =
     let logThresholdPolicies (stages: int, bins: int) : float = float (stages - 1) * log (float (bins + 1))
 
     /// ln N of all interval policies (continue iff a_k <= s < b_k): (n-1) ln(m(m+1)/2 + 1).
-    let logIntervalPolicies (stages: int, bins: int) : float =
-        float (stages - 1) * log (float bins * float (bins + 1) / 2.0 + 1.0)
+    let logIntervalPolicies (stages: int, bins: int) : float = float (stages - 1) * log (float bins * float (bins + 1) / 2.0 + 1.0)
 
     /// Theorem 9: the fewest traces for which P(best of the policy class - empirically best > epsilon) <= delta is proved:
     /// ceil(2 B^2 (ln N + ln(1/delta)) / epsilon^2). With N = n fixed depths this is O(epsilon^-2 log(n/delta)).
@@ -72,7 +70,8 @@ module SampleComplexity =
         let rec bracket high = if f high <= epsilon then high else bracket (high * 2L)
         let rec bisect low high =
             // f low > epsilon >= f high
-            if high - low <= 1L then high
+            if high - low <= 1L then
+                high
             else
                 let middle = low + (high - low) / 2L
                 if f middle <= epsilon then bisect low middle else bisect middle high
@@ -114,8 +113,7 @@ module SampleComplexity =
     let empiricalBernsteinRadius (range: float, variance: float, count: int, delta: float) : float =
         check range 0.0 delta
         if count < 2 then raise (ArgumentOutOfRangeException(nameof count, count, "expected at least 2"))
-        if not (variance >= 0.0) then
-            raise (ArgumentOutOfRangeException(nameof variance, variance, "expected at least 0"))
+        if not (variance >= 0.0) then raise (ArgumentOutOfRangeException(nameof variance, variance, "expected at least 0"))
         let logTerm = log (2.0 / delta)
         sqrt (2.0 * variance * logTerm / float count) + 7.0 * range * logTerm / (3.0 * float (count - 1))
 

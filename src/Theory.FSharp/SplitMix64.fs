@@ -10,7 +10,7 @@ type SplitMix64(seed: uint64) =
     let mutable state = seed
 
     /// All there is to know of the generator: `SplitMix64(generator.State)` goes on where it stands.
-    member _.State : uint64 = state
+    member _.State: uint64 = state
 
     /// The next 64 uniform bits.
     member _.NextUInt64() : uint64 =

@@ -14,14 +14,20 @@ let private page (root: string) = Path.Combine(root, "docs", "licences.md")
 let private licence (nuspec: string) : string =
     let find name = XDocument.Load(nuspec).Descendants() |> Seq.tryFind (fun e -> e.Name.LocalName = name)
     match find "license", find "licenseUrl" with
-    | Some e, _ when e.Attribute(XName.Get "type") |> Option.ofObj |> Option.exists (fun a -> a.Value = "file") -> $"in the package: {e.Value}"
+    | Some e, _ when e.Attribute(XName.Get "type") |> Option.ofObj |> Option.exists (fun a -> a.Value = "file") ->
+        $"in the package: {e.Value}"
     | Some e, _ -> e.Value
     | None, Some e -> e.Value
     | None, None -> "not stated"
 
 /// Name, version and licence of each package in the restore graph of the projects under src, in order.
 let private packages (root: string) : (string * string * string) list =
-    [ for assets in Directory.GetFiles(Path.Combine(root, "src"), "project.assets.json", EnumerationOptions(RecurseSubdirectories = true, MaxRecursionDepth = 2)) do
+    [ for assets in
+          Directory.GetFiles(
+              Path.Combine(root, "src"),
+              "project.assets.json",
+              EnumerationOptions(RecurseSubdirectories = true, MaxRecursionDepth = 2)
+          ) do
           use document = JsonDocument.Parse(File.ReadAllText assets)
           let folders = [ for f in document.RootElement.GetProperty("packageFolders").EnumerateObject() -> f.Name ]
           for library in document.RootElement.GetProperty("libraries").EnumerateObject() do
@@ -46,11 +52,17 @@ let tests (root: string) =
         Expect.isGreaterThan rows.Length 5 "packages in the restore graph"
         if Environment.GetEnvironmentVariable "TOOLKIT_WRITE_LICENCES" = "1" then
             let head =
-                [ "# Licences"; ""
+                [ "# Licences"
+                  ""
                   "Every package that the projects under `src` restore, directly or through another, with the licence that its author states."
-                  "Written from the restore graph by"; ""; "```"
-                  "TOOLKIT_WRITE_LICENCES=1 dotnet run --project tests/All -c Release -- --filter Toolkit.Licences"; "```"; ""
-                  "| Package | Version | Licence |"; "|---|---|---|" ]
+                  "Written from the restore graph by"
+                  ""
+                  "```"
+                  "TOOLKIT_WRITE_LICENCES=1 dotnet run --project tests/All -c Release -- --filter Toolkit.Licences"
+                  "```"
+                  ""
+                  "| Package | Version | Licence |"
+                  "|---|---|---|" ]
             File.WriteAllText(page root, String.Join("\n", head @ rows) + "\n")
         let listed = File.ReadAllLines(page root) |> Set.ofArray
         match rows |> List.filter (fun r -> not (listed.Contains r)) with

@@ -32,8 +32,13 @@ let main argv =
               Cli.Tests.Program.tests
               Maintenance.Tests.Program.tests
               Fuzz.FuzzTests.tests ]
-        testList "Toolkit" (runner :: DocumentTests.tests all :: testList "Licences" [ LicenceTests.tests Support.Repository.root ]
-             :: testList "Locks" [ LockTests.tests Support.Repository.root ] :: all)
+        testList
+            "Toolkit"
+            (runner
+             :: DocumentTests.tests all
+             :: testList "Licences" [ LicenceTests.tests Support.Repository.root ]
+             :: testList "Locks" [ LockTests.tests Support.Repository.root ]
+             :: all)
     else
         testCase "fails" (fun () -> failtest "on purpose")
     |> Support.Runner.run argv

@@ -17,8 +17,14 @@ let private dotnet =
 /// of its.
 let private words (arguments: string list) : string list =
     let file suffix = Path.Combine(AppContext.BaseDirectory, string ((nonNull (Assembly.GetEntryAssembly())).GetName().Name) + suffix)
-    [ dotnet; "exec"; "--runtimeconfig"; file ".runtimeconfig.json"; "--depsfile"; file ".deps.json"
-      Path.Combine(AppContext.BaseDirectory, "toolkit.dll") ] @ arguments
+    [ dotnet
+      "exec"
+      "--runtimeconfig"
+      file ".runtimeconfig.json"
+      "--depsfile"
+      file ".deps.json"
+      Path.Combine(AppContext.BaseDirectory, "toolkit.dll") ]
+    @ arguments
 
 let private startWords (environment: (string * string) list) (all: string list) : Process =
     let info =

@@ -12,7 +12,8 @@ let private fault action =
     try
         action () |> ignore
         failtest "no fault"
-    with :? ToolkitException as e -> e.Message
+    with :? ToolkitException as e ->
+        e.Message
 
 let private population = lazy (TraceFiles.withLines (TraceFiles.cascade 4000 9) TraceReader.ReadTable)
 
@@ -28,56 +29,61 @@ let private means (policy: IStoppingPolicy) (data: RecordedCascade) =
     Array.average outcome.Cost, Array.average outcome.Quality
 
 let tests =
-    testList "PolicyCalibration" [
-        test "the guarantee is broken no more often than it says" {
-            let data = population.Value.Cascade
-            let loss, delta, runs = 0.05, 0.2, 60
-            let results =
-                Array.Parallel.init runs (fun seed ->
-                    let policy = PolicyCalibration.Run(sample population.Value 600 seed, CalibrationOptions(loss, delta, Seed = seed))
-                    let reference = Seq.findIndex ((=) policy.Guarantee.Reference) policy.Models
-                    let cost, quality = means policy.Policy data
-                    let fullCost, fullQuality = means (ThresholdCascade.Fixed(data.Stages, reference)) data
-                    fullQuality - quality > loss, 1.0 - cost / fullCost)
-            let broken = results |> Array.filter fst |> Array.length
-            let limit = delta + 3.0 * sqrt (delta * (1.0 - delta) / float runs)
-            Expect.isLessThanOrEqual (float broken / float runs) limit "broken"
-            Expect.isGreaterThan (results |> Array.averageBy snd) 0.05 "and it saves"
-        }
-        test "what is measured is what the policy does on the queries of the test" {
-            let table = population.Value
-            let policy = PolicyCalibration.Run(table, CalibrationOptions(0.05, 0.05, Seed = 4))
-            let split = EvaluationSplit.Make(table.Cascade.Queries, 0.5, 4)
-            let own = Replay.run (policy.Policy, table.Cascade, split.Test)
-            Expect.equal policy.Measured.Quality (Array.average own.Quality) "quality"
-            Expect.equal policy.Measured.Cost (Array.average own.Cost) "cost"
-            Expect.equal policy.Origin.FitQueries split.Train.Length "fitted on"
-            Expect.equal policy.Guarantee.Queries split.Test.Length "tested on"
-            Expect.isLessThan (policy.Measured.ReferenceQuality - policy.Measured.Quality) 0.05 "loss"
-        }
-        test "where nothing can be shown, the reference model answers" {
-            let policy = PolicyCalibration.Run(sample population.Value 40 1, CalibrationOptions(0.001, 0.01))
-            Expect.equal policy.Guarantee.Passed 0 "passed"
-            Expect.isTrue (policy.Policy :? ThresholdCascade) "one model"
-            Expect.equal policy.Measured.Saved 0.0 "saves nothing"
-            Expect.isTrue (Double.IsNaN policy.Lambda) "no price"
-        }
-        test "the reference is the best model, also where it is not the last" {
-            let random = Random 2
-            let lines =
-                [| for q in 1 .. 400 ->
-                       TraceFiles.line (string q) [
-                           for k, share in [ 0, 0.5; 1, 0.9; 2, 0.7 ] do
-                               let right = random.NextDouble() < share
-                               TraceFiles.stage $"m{k}" (float (k + 1)) (Some(if right then 0.9 else 0.2)) (if right then 1.0 else 0.0) ] |]
-            let policy = PolicyCalibration.Run(TraceFiles.withLines lines TraceReader.ReadTable, CalibrationOptions(0.05, 0.1))
-            Expect.equal policy.Guarantee.Reference "m1" "reference"
-        }
-        test "options out of range and files that are not there" {
-            for loss, delta in [ 0.0, 0.1; 1.0, 0.1; nan, 0.1; 0.1, 0.0; 0.1, 1.0 ] do
-                Expect.stringContains (fault (fun () -> PolicyCalibration.Run(population.Value, CalibrationOptions(loss, delta))))
-                    "expected a number strictly between 0 and 1" $"{loss} {delta}"
-            Expect.stringContains (fault (fun () -> PolicyCalibration.Run("/none/traces.jsonl", CalibrationOptions(0.1, 0.1))))
-                "expected a trace file" "missing"
-        }
-    ]
+    testList
+        "PolicyCalibration"
+        [ test "the guarantee is broken no more often than it says" {
+              let data = population.Value.Cascade
+              let loss, delta, runs = 0.05, 0.2, 60
+              let results =
+                  Array.Parallel.init runs (fun seed ->
+                      let policy = PolicyCalibration.Run(sample population.Value 600 seed, CalibrationOptions(loss, delta, Seed = seed))
+                      let reference = Seq.findIndex ((=) policy.Guarantee.Reference) policy.Models
+                      let cost, quality = means policy.Policy data
+                      let fullCost, fullQuality = means (ThresholdCascade.Fixed(data.Stages, reference)) data
+                      fullQuality - quality > loss, 1.0 - cost / fullCost)
+              let broken = results |> Array.filter fst |> Array.length
+              let limit = delta + 3.0 * sqrt (delta * (1.0 - delta) / float runs)
+              Expect.isLessThanOrEqual (float broken / float runs) limit "broken"
+              Expect.isGreaterThan (results |> Array.averageBy snd) 0.05 "and it saves"
+          }
+          test "what is measured is what the policy does on the queries of the test" {
+              let table = population.Value
+              let policy = PolicyCalibration.Run(table, CalibrationOptions(0.05, 0.05, Seed = 4))
+              let split = EvaluationSplit.Make(table.Cascade.Queries, 0.5, 4)
+              let own = Replay.run (policy.Policy, table.Cascade, split.Test)
+              Expect.equal policy.Measured.Quality (Array.average own.Quality) "quality"
+              Expect.equal policy.Measured.Cost (Array.average own.Cost) "cost"
+              Expect.equal policy.Origin.FitQueries split.Train.Length "fitted on"
+              Expect.equal policy.Guarantee.Queries split.Test.Length "tested on"
+              Expect.isLessThan (policy.Measured.ReferenceQuality - policy.Measured.Quality) 0.05 "loss"
+          }
+          test "where nothing can be shown, the reference model answers" {
+              let policy = PolicyCalibration.Run(sample population.Value 40 1, CalibrationOptions(0.001, 0.01))
+              Expect.equal policy.Guarantee.Passed 0 "passed"
+              Expect.isTrue (policy.Policy :? ThresholdCascade) "one model"
+              Expect.equal policy.Measured.Saved 0.0 "saves nothing"
+              Expect.isTrue (Double.IsNaN policy.Lambda) "no price"
+          }
+          test "the reference is the best model, also where it is not the last" {
+              let random = Random 2
+              let lines =
+                  [| for q in 1..400 ->
+                         TraceFiles.line
+                             (string q)
+                             [ for k, share in [ 0, 0.5; 1, 0.9; 2, 0.7 ] do
+                                   let right = random.NextDouble() < share
+                                   TraceFiles.stage $"m{k}" (float (k + 1)) (Some(if right then 0.9 else 0.2)) (if right then 1.0 else 0.0) ] |]
+              let policy = PolicyCalibration.Run(TraceFiles.withLines lines TraceReader.ReadTable, CalibrationOptions(0.05, 0.1))
+              Expect.equal policy.Guarantee.Reference "m1" "reference"
+          }
+          test "options out of range and files that are not there" {
+              for loss, delta in [ 0.0, 0.1; 1.0, 0.1; nan, 0.1; 0.1, 0.0; 0.1, 1.0 ] do
+                  Expect.stringContains
+                      (fault (fun () -> PolicyCalibration.Run(population.Value, CalibrationOptions(loss, delta))))
+                      "expected a number strictly between 0 and 1"
+                      $"{loss} {delta}"
+              Expect.stringContains
+                  (fault (fun () -> PolicyCalibration.Run("/none/traces.jsonl", CalibrationOptions(0.1, 0.1))))
+                  "expected a trace file"
+                  "missing"
+          } ]

@@ -9,12 +9,32 @@ open Support.TraceFiles
 
 /// What a log may hold beyond the plain case.
 type private Mess =
-    { Stages: int; Queries: int; Nulls: float; Missing: float; Ties: bool; VaryingCost: bool; FreeStage: bool
-      Fractional: bool; WorseLast: bool; Answers: bool; Features: bool; Constant: float option }
+    { Stages: int
+      Queries: int
+      Nulls: float
+      Missing: float
+      Ties: bool
+      VaryingCost: bool
+      FreeStage: bool
+      Fractional: bool
+      WorseLast: bool
+      Answers: bool
+      Features: bool
+      Constant: float option }
 
 let private plain =
-    { Stages = 4; Queries = 200; Nulls = 0.0; Missing = 0.0; Ties = false; VaryingCost = false; FreeStage = false
-      Fractional = false; WorseLast = false; Answers = false; Features = false; Constant = None }
+    { Stages = 4
+      Queries = 200
+      Nulls = 0.0
+      Missing = 0.0
+      Ties = false
+      VaryingCost = false
+      FreeStage = false
+      Fractional = false
+      WorseLast = false
+      Answers = false
+      Features = false
+      Constant = None }
 
 let private number (x: float) = x.ToString("R", Globalization.CultureInfo.InvariantCulture)
 
@@ -68,51 +88,73 @@ let private sound name slack (report: EvaluationReport) =
                 Expect.isTrue (a.To <= b.To && a.Next <> b.Next) $"{name}: bands in order"
 
 let tests =
-    testList "RealLogs" [
-        for name, mess in
-            [ "2 stages", { plain with Stages = 2 }
-              "10 stages", { plain with Stages = 10 }
-              "100 queries", { plain with Queries = 100 }
-              "null confidences", { plain with Nulls = 0.3 }
-              "no confidences", { plain with Nulls = 1.0 }
-              "missing stages", { plain with Missing = 0.4 }
-              "ties", { plain with Ties = true }
-              "costs that vary per query", { plain with VaryingCost = true }
-              "a stage that costs nothing", { plain with FreeStage = true }
-              "fractional quality", { plain with Fractional = true }
-              "a larger model that is worse", { plain with WorseLast = true }
-              "answers and features", { plain with Answers = true; Features = true }
-              "every answer right", { plain with Constant = Some 1.0 }
-              "every answer wrong", { plain with Constant = Some 0.0 }
-              "everything at once", { Stages = 5; Queries = 300; Nulls = 0.2; Missing = 0.3; Ties = true; VaryingCost = true; FreeStage = true
-                                      Fractional = true; WorseLast = true; Answers = true; Features = true; Constant = None } ] do
-            test name { sound name 0.08 (evaluate mess 1) }
+    testList
+        "RealLogs"
+        [ for name, mess in
+              [ "2 stages", { plain with Stages = 2 }
+                "10 stages", { plain with Stages = 10 }
+                "100 queries", { plain with Queries = 100 }
+                "null confidences", { plain with Nulls = 0.3 }
+                "no confidences", { plain with Nulls = 1.0 }
+                "missing stages", { plain with Missing = 0.4 }
+                "ties", { plain with Ties = true }
+                "costs that vary per query", { plain with VaryingCost = true }
+                "a stage that costs nothing", { plain with FreeStage = true }
+                "fractional quality", { plain with Fractional = true }
+                "a larger model that is worse", { plain with WorseLast = true }
+                "answers and features", { plain with Answers = true; Features = true }
+                "every answer right", { plain with Constant = Some 1.0 }
+                "every answer wrong", { plain with Constant = Some 0.0 }
+                "everything at once",
+                { Stages = 5
+                  Queries = 300
+                  Nulls = 0.2
+                  Missing = 0.3
+                  Ties = true
+                  VaryingCost = true
+                  FreeStage = true
+                  Fractional = true
+                  WorseLast = true
+                  Answers = true
+                  Features = true
+                  Constant = None } ] do
+              test name { sound name 0.08 (evaluate mess 1) }
 
-        test "random mixtures of all of it" {
-            let seed = 20261125
-            let random = Random seed
-            for case in 1 .. 8 do
-                let flip () = random.Next 2 = 0
-                let mess =
-                    { Stages = 2 + random.Next 5; Queries = 100 + random.Next 200; Nulls = 0.5 * random.NextDouble(); Missing = 0.5 * random.NextDouble()
-                      Ties = flip (); VaryingCost = flip (); FreeStage = flip (); Fractional = flip (); WorseLast = flip ()
-                      Answers = flip (); Features = flip (); Constant = None }
-                sound $"seed {seed}, case {case}: {mess}" 0.12 (evaluate mess case)
-        }
+          test "random mixtures of all of it" {
+              let seed = 20261125
+              let random = Random seed
+              for case in 1..8 do
+                  let flip () = random.Next 2 = 0
+                  let mess =
+                      { Stages = 2 + random.Next 5
+                        Queries = 100 + random.Next 200
+                        Nulls = 0.5 * random.NextDouble()
+                        Missing = 0.5 * random.NextDouble()
+                        Ties = flip ()
+                        VaryingCost = flip ()
+                        FreeStage = flip ()
+                        Fractional = flip ()
+                        WorseLast = flip ()
+                        Answers = flip ()
+                        Features = flip ()
+                        Constant = None }
+                  sound $"seed {seed}, case {case}: {mess}" 0.12 (evaluate mess case)
+          }
 
-        test "a larger model that is worse is not paid for" {
-            let report = evaluate { plain with WorseLast = true; Queries = 2000 } 4
-            let last = report.Models.Count - 1
-            for point in report["recall"].Points do
-                Expect.isLessThan point.StopShare[last] 0.05 $"answers of the worst model at {point.Lambda}"
-        }
+          test "a larger model that is worse is not paid for" {
+              let report = evaluate { plain with WorseLast = true; Queries = 2000 } 4
+              let last = report.Models.Count - 1
+              for point in report["recall"].Points do
+                  Expect.isLessThan point.StopShare[last] 0.05 $"answers of the worst model at {point.Lambda}"
+          }
 
-        test "a policy is calibrated on such logs too" {
-            let mess = { plain with Nulls = 0.2; Missing = 0.2; VaryingCost = true; Fractional = true; Queries = 600 }
-            withLines (lines mess 5) (fun path ->
-                let policy = PolicyCalibration.Run(path, CalibrationOptions(0.1, 0.1))
-                Expect.isTrue (policy.Measured.ReferenceQuality - policy.Measured.Quality <= 0.1) "keeps its guarantee where it was tested"
-                let check = GuaranteeCheck.Run(TraceReader.ReadTable path, CalibrationOptions(0.1, 0.2), 20, 300)
-                Expect.isLessThanOrEqual check.BrokenShare (check.Limit 0.2) "and elsewhere")
-        }
-    ]
+          test "a policy is calibrated on such logs too" {
+              let mess = { plain with Nulls = 0.2; Missing = 0.2; VaryingCost = true; Fractional = true; Queries = 600 }
+              withLines (lines mess 5) (fun path ->
+                  let policy = PolicyCalibration.Run(path, CalibrationOptions(0.1, 0.1))
+                  Expect.isTrue
+                      (policy.Measured.ReferenceQuality - policy.Measured.Quality <= 0.1)
+                      "keeps its guarantee where it was tested"
+                  let check = GuaranteeCheck.Run(TraceReader.ReadTable path, CalibrationOptions(0.1, 0.2), 20, 300)
+                  Expect.isLessThanOrEqual check.BrokenShare (check.Limit 0.2) "and elsewhere")
+          } ]

@@ -13,7 +13,8 @@ open OptimalStopping.Theory.Policies
 /// Queries with a hidden ease; later stages are right more often, confidences are noisy chances of being right.
 let cascade stages count (seed: int) : RecordedCascade =
     let random = Random seed
-    let cost, confidence, quality = Array.zeroCreate (count * stages), Array.zeroCreate (count * stages), Array.zeroCreate (count * stages)
+    let cost, confidence, quality =
+        Array.zeroCreate (count * stages), Array.zeroCreate (count * stages), Array.zeroCreate (count * stages)
     for q in 0 .. count - 1 do
         let ease = random.NextDouble()
         for k in 0 .. stages - 1 do

@@ -40,10 +40,10 @@ let safetensors (random: Random) (breakHeader: JsonTree.Tree -> JsonTree.Tree) :
               let first = offset
               offset <- offset + count * bytes
               $"\"t{i}\"",
-              JsonTree.Fields [
-                  "\"dtype\"", JsonTree.Raw $"\"{name}\""
-                  "\"shape\"", JsonTree.Items [ for d in shape -> JsonTree.Raw(string d) ]
-                  "\"data_offsets\"", JsonTree.Items [ JsonTree.Raw(string first); JsonTree.Raw(string offset) ] ] ]
+              JsonTree.Fields
+                  [ "\"dtype\"", JsonTree.Raw $"\"{name}\""
+                    "\"shape\"", JsonTree.Items [ for d in shape -> JsonTree.Raw(string d) ]
+                    "\"data_offsets\"", JsonTree.Items [ JsonTree.Raw(string first); JsonTree.Raw(string offset) ] ] ]
     let header = Encoding.UTF8.GetBytes(JsonTree.render random (breakHeader (JsonTree.Fields entries)))
     let data = Array.zeroCreate offset
     if chance random 0.7 then random.NextBytes data
@@ -63,11 +63,15 @@ let gguf (random: Random) : byte[] =
     writer.U32(if chance random rarely then int64 (random.Next 5) else 3L)
     let rec value (kind: int) (depth: int) =
         match kind with
-        | 0 | 1 | 7 -> writer.U8(random.Next 2)
-        | 2 | 3 ->
+        | 0
+        | 1
+        | 7 -> writer.U8(random.Next 2)
+        | 2
+        | 3 ->
             writer.U8 1
             writer.U8 0
-        | 4 | 5 -> writer.U32(int64 (1 + random.Next 64))
+        | 4
+        | 5 -> writer.U32(int64 (1 + random.Next 64))
         | 6 -> writer.F32 1e-6f
         | 8 -> writer.Text(pick random [| "qwen3"; "gpt2"; ""; "a\u00e4\U0001F600"; "\n"; "\u001b[31m"; String('x', size random 2000) |])
         | 9 ->
@@ -75,21 +79,36 @@ let gguf (random: Random) : byte[] =
             let count = size random 20
             writer.U32(int64 inner)
             writer.U64(int64 count)
-            for _ in 1 .. count do
+            for _ in 1..count do
                 value inner (depth - 1)
         | _ -> writer.U64(int64 (random.Next 1000))
     let keys =
         [ if not (chance random rarely) then "general.architecture", 8
-          for key, kind in [ "general.alignment", 4; "general.name", 8; "qwen3.block_count", 4; "qwen3.embedding_length", 4; "qwen3.context_length", 4
-                             "qwen3.attention.head_count", 4; "qwen3.attention.head_count_kv", 4; "qwen3.attention.key_length", 4
-                             "qwen3.feed_forward_length", 4; "qwen3.rope.freq_base", 6; "qwen3.attention.layer_norm_rms_epsilon", 6
-                             "tokenizer.ggml.model", 8; "tokenizer.ggml.pre", 8; "tokenizer.ggml.tokens", 9; "tokenizer.ggml.merges", 9
-                             "tokenizer.ggml.token_type", 9; "tokenizer.ggml.eos_token_id", 4 ] do
+          for key, kind in
+              [ "general.alignment", 4
+                "general.name", 8
+                "qwen3.block_count", 4
+                "qwen3.embedding_length", 4
+                "qwen3.context_length", 4
+                "qwen3.attention.head_count", 4
+                "qwen3.attention.head_count_kv", 4
+                "qwen3.attention.key_length", 4
+                "qwen3.feed_forward_length", 4
+                "qwen3.rope.freq_base", 6
+                "qwen3.attention.layer_norm_rms_epsilon", 6
+                "tokenizer.ggml.model", 8
+                "tokenizer.ggml.pre", 8
+                "tokenizer.ggml.tokens", 9
+                "tokenizer.ggml.merges", 9
+                "tokenizer.ggml.token_type", 9
+                "tokenizer.ggml.eos_token_id", 4 ] do
               if chance random 0.8 then key, (if chance random rarely then random.Next 13 else kind)
           for i in 1 .. size random 3 do
               $"x.{i}", random.Next 13 ]
     let names = [| "token_embd.weight"; "output_norm.weight"; "blk.0.attn_q.weight"; "blk.1.ffn_up.weight"; "x_scale" |]
-    let tensors = [ for i in 0 .. size random 4 - 1 -> (if chance random rarely then pick random names else names[i % 4] + (if i < 4 then "" else $"{i}")) ]
+    let tensors =
+        [ for i in 0 .. size random 4 - 1 ->
+              (if chance random rarely then pick random names else names[i % 4] + (if i < 4 then "" else $"{i}")) ]
     writer.U64(int64 tensors.Length)
     writer.U64(int64 keys.Length)
     for key, kind in keys do
@@ -111,7 +130,13 @@ let gguf (random: Random) : byte[] =
         writer.U32(int64 kind)
         writer.U64 offset
         let count = List.fold (*) 1L dimensions
-        let bytes = match kind with 0 -> 4L * count | 1 | 30 -> 2L * count | 8 -> count / 32L * 34L | _ -> count
+        let bytes =
+            match kind with
+            | 0 -> 4L * count
+            | 1
+            | 30 -> 2L * count
+            | 8 -> count / 32L * 34L
+            | _ -> count
         offset <- (offset + bytes + 31L) / 32L * 32L
     writer.PadTo 32
     writer.Bytes(Array.zeroCreate (int (min offset 20000L)))

@@ -5,9 +5,45 @@ open System
 
 /// Numbers at which readers break: around zero, powers of two and the limits of each width.
 let interestingNumbers: int64[] =
-    [| 0L; 1L; -1L; 2L; 3L; 7L; 8L; 15L; 16L; 31L; 32L; 63L; 64L; 127L; 128L; 255L; 256L; 4095L; 4096L; 32767L; 32768L; 65535L; 65536L
-       1L <<< 20; 1L <<< 24; (1L <<< 31) - 1L; 1L <<< 31; (1L <<< 32) - 1L; 1L <<< 32; 1L <<< 40; 1L <<< 53; 1L <<< 62
-       Int64.MaxValue; Int64.MinValue; Int64.MaxValue - 7L; -2L; -128L; -32768L; int64 Int32.MinValue |]
+    [| 0L
+       1L
+       -1L
+       2L
+       3L
+       7L
+       8L
+       15L
+       16L
+       31L
+       32L
+       63L
+       64L
+       127L
+       128L
+       255L
+       256L
+       4095L
+       4096L
+       32767L
+       32768L
+       65535L
+       65536L
+       1L <<< 20
+       1L <<< 24
+       (1L <<< 31) - 1L
+       1L <<< 31
+       (1L <<< 32) - 1L
+       1L <<< 32
+       1L <<< 40
+       1L <<< 53
+       1L <<< 62
+       Int64.MaxValue
+       Int64.MinValue
+       Int64.MaxValue - 7L
+       -2L
+       -128L
+       -32768L
+       int64 Int32.MinValue |]
 
 let pick (random: Random) (items: 'a[]) : 'a = items[random.Next items.Length]
 
@@ -25,7 +61,8 @@ let private splice (bytes: byte[]) (at: int) (remove: int) (insert: byte[]) : by
 /// One mutation: a bit, a byte, a number, a cut, a copy, a token of the format, or a piece of another input.
 let mutateOnce (random: Random) (dictionary: byte[][]) (other: byte[]) (bytes: byte[]) : byte[] =
     let n = bytes.Length
-    if n = 0 then pick random dictionary
+    if n = 0 then
+        pick random dictionary
     else
         let at = random.Next n
         let length = min (n - at) (1 + size random 64)

@@ -9,7 +9,11 @@ open Expecto
 open Fuzz.Oracle
 open Fuzz.Targets
 
-let private count = match Environment.GetEnvironmentVariable "TOOLKIT_FUZZ_INPUTS" with null | "" -> 2000L | text -> int64 text
+let private count =
+    match Environment.GetEnvironmentVariable "TOOLKIT_FUZZ_INPUTS" with
+    | null
+    | "" -> 2000L
+    | text -> int64 text
 let private seed = 1
 
 let private regressions (target: Target) : string[] =
@@ -26,23 +30,24 @@ let private judgeFile (target: Target) (file: string) : Verdict =
         Directory.Delete(folder, true)
 
 let tests =
-    testList "Fuzz" [
-        for target in all do
-            testList target.Name [
-                for file in regressions target do
-                    testCase $"regression {Path.GetFileName file}" (fun () ->
-                        match judgeFile target file with
-                        | Finding what -> failtest what
-                        | Accepted | Refused -> ())
-                testCase $"{count} inputs: accepted, or refused with the documented error in one line" (fun () ->
-                    let mutable at = 0L
-                    let work = Task.Run(fun () -> Search.run target seed 0L count 1 (fun number -> at <- number))
-                    if not (work.Wait(TimeSpan.FromMinutes 4.0)) then failtest $"input {at} of seed {seed} does not end"
-                    let tally = work.Result
-                    for struct (number, what) in tally.Findings do
-                        failtest $"seed {seed}, input {number}: {what}"
-                    // A generator that only makes garbage, or never any, tests nothing.
-                    Expect.isGreaterThan tally.Accepted (count / 100L) "accepted inputs"
-                    Expect.isGreaterThan tally.Refused (count / 10L) "refused inputs")
-            ]
-    ]
+    testList
+        "Fuzz"
+        [ for target in all do
+              testList
+                  target.Name
+                  [ for file in regressions target do
+                        testCase $"regression {Path.GetFileName file}" (fun () ->
+                            match judgeFile target file with
+                            | Finding what -> failtest what
+                            | Accepted
+                            | Refused -> ())
+                    testCase $"{count} inputs: accepted, or refused with the documented error in one line" (fun () ->
+                        let mutable at = 0L
+                        let work = Task.Run(fun () -> Search.run target seed 0L count 1 (fun number -> at <- number))
+                        if not (work.Wait(TimeSpan.FromMinutes 4.0)) then failtest $"input {at} of seed {seed} does not end"
+                        let tally = work.Result
+                        for struct (number, what) in tally.Findings do
+                            failtest $"seed {seed}, input {number}: {what}"
+                        // A generator that only makes garbage, or never any, tests nothing.
+                        Expect.isGreaterThan tally.Accepted (count / 100L) "accepted inputs"
+                        Expect.isGreaterThan tally.Refused (count / 10L) "refused inputs") ] ]

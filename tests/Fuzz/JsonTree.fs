@@ -24,7 +24,8 @@ let parse (text: string) : Tree =
 let rec private write (random: Random) (text: StringBuilder) (tree: Tree) : unit =
     let space () = if chance random 0.02 then text.Append(pick random [| " "; "\n"; "\t"; "\r\n"; "  " |]) |> ignore
     let separated (items: 'a list) (one: 'a -> unit) =
-        items |> List.iteri (fun i item ->
+        items
+        |> List.iteri (fun i item ->
             if i > 0 then text.Append ',' |> ignore
             space ()
             one item)
@@ -49,19 +50,60 @@ let render (random: Random) (tree: Tree) : string =
     text.ToString()
 
 let private numbers =
-    [| "0"; "-0"; "-1"; "1"; "0.5"; "1.5"; "1e9"; "1e308"; "1e309"; "-1e400"; "1e-400"; "2147483647"; "2147483648"; "4294967296"
-       "9223372036854775807"; "9223372036854775808"; "18446744073709551616"; "0.1e1"; "1E+2"; "00"; "01"; "1."; "NaN"; "Infinity"; "-" |]
+    [| "0"
+       "-0"
+       "-1"
+       "1"
+       "0.5"
+       "1.5"
+       "1e9"
+       "1e308"
+       "1e309"
+       "-1e400"
+       "1e-400"
+       "2147483647"
+       "2147483648"
+       "4294967296"
+       "9223372036854775807"
+       "9223372036854775808"
+       "18446744073709551616"
+       "0.1e1"
+       "1E+2"
+       "00"
+       "01"
+       "1."
+       "NaN"
+       "Infinity"
+       "-" |]
 
 let private texts =
-    [| "\"\""; "\"a\""; "\"\\ud800\""; "\"\\udc00\\ud800\""; "\"\\u0000\""; "\"\\n\""; "\"\\u001b[31m\""; "\"../../../etc/passwd\""; "\"/etc/passwd\""
-       "\"a\\\\b\""; "\"\\ud83d\\ude00\""; "\"\u00e4\u4e2d\U0001F600\""; "\"\\x\""; "\"" ; "\"true\""; "\"1\""; "\"__metadata__\"" |]
+    [| "\"\""
+       "\"a\""
+       "\"\\ud800\""
+       "\"\\udc00\\ud800\""
+       "\"\\u0000\""
+       "\"\\n\""
+       "\"\\u001b[31m\""
+       "\"../../../etc/passwd\""
+       "\"/etc/passwd\""
+       "\"a\\\\b\""
+       "\"\\ud83d\\ude00\""
+       "\"\u00e4\u4e2d\U0001F600\""
+       "\"\\x\""
+       "\""
+       "\"true\""
+       "\"1\""
+       "\"__metadata__\"" |]
 
 /// A value of any kind, small most of the time; deep or long now and then.
 let rec random (source: Random) (depth: int) : Tree =
     match source.Next 12 with
-    | 0 | 1 | 2 -> Raw(pick source numbers)
+    | 0
+    | 1
+    | 2 -> Raw(pick source numbers)
     | 3 -> Raw(string (pick source interestingNumbers))
-    | 4 | 5 -> Raw(pick source texts)
+    | 4
+    | 5 -> Raw(pick source texts)
     | 6 -> Raw(pick source [| "null"; "true"; "false"; "nul"; "" |])
     | 7 -> Raw("\"" + String('x', size source 5000) + "\"")
     | 8 when chance source 0.3 ->
@@ -73,10 +115,11 @@ let rec random (source: Random) (depth: int) : Tree =
     | _ -> Raw "1"
 
 let rec private count (tree: Tree) : int =
-    1 + (match tree with
-         | Raw _ -> 0
-         | Items items -> List.sumBy count items
-         | Fields fields -> fields |> List.sumBy (fun (_, value) -> count value))
+    1
+    + (match tree with
+       | Raw _ -> 0
+       | Items items -> List.sumBy count items
+       | Fields fields -> fields |> List.sumBy (fun (_, value) -> count value))
 
 let private edit (source: Random) (tree: Tree) : Tree =
     let removeAt i list = List.removeAt i list
@@ -102,7 +145,8 @@ let mutateOnce (source: Random) (tree: Tree) : Tree =
     let mutable seen = -1
     let rec go tree =
         seen <- seen + 1
-        if seen = target then edit source tree
+        if seen = target then
+            edit source tree
         else
             match tree with
             | Raw _ -> tree

@@ -20,7 +20,8 @@ let private longest = TimeSpan.FromSeconds 1.0
 
 /// The most address space that this process has had, in bytes; it counts memory outside the managed heap. Linux only.
 let peakAddressSpace () : int64 =
-    if not (OperatingSystem.IsLinux()) then 0L
+    if not (OperatingSystem.IsLinux()) then
+        0L
     else
         File.ReadLines "/proc/self/status"
         |> Seq.tryFind (fun line -> line.StartsWith("VmPeak:", StringComparison.Ordinal))
@@ -30,11 +31,16 @@ let peakAddressSpace () : int64 =
 let private fault (file: string) (message: string) : Verdict =
     // An index may name other files of its folder, in which the fault then is.
     let place = nonNull (Path.GetDirectoryName file)
-    if not (message.StartsWith(place, StringComparison.Ordinal)) then Finding $"the message does not begin with the file: {message}"
-    elif not (message.Contains "expected ") then Finding $"the message does not say what was expected: {message}"
-    elif message |> Seq.exists Char.IsControl then Finding $"the message holds control characters: {message}"
-    elif message.Length > 1000 then Finding $"the message has {message.Length} characters: {message.Substring(0, 300)}..."
-    else Refused
+    if not (message.StartsWith(place, StringComparison.Ordinal)) then
+        Finding $"the message does not begin with the file: {message}"
+    elif not (message.Contains "expected ") then
+        Finding $"the message does not say what was expected: {message}"
+    elif message |> Seq.exists Char.IsControl then
+        Finding $"the message holds control characters: {message}"
+    elif message.Length > 1000 then
+        Finding $"the message has {message.Length} characters: {message.Substring(0, 300)}..."
+    else
+        Refused
 
 let private once (read: string -> unit) (place: string) : Verdict =
     try

@@ -30,8 +30,16 @@ let private child (target: Target) (seed: int) (first: int64) (count: int64) (st
     let tally = Search.run target seed first count 20 (fun number -> view.Write(0L, number))
     for struct (number, what) in tally.Findings do
         save out target seed number what
-    printfn "%-18s seed %d, inputs %d to %d: %d accepted, %d refused, %d findings, %.0f s" target.Name seed first
-        (first + tally.Accepted + tally.Refused + int64 tally.Findings.Count - 1L) tally.Accepted tally.Refused tally.Findings.Count watch.Elapsed.TotalSeconds
+    printfn
+        "%-18s seed %d, inputs %d to %d: %d accepted, %d refused, %d findings, %.0f s"
+        target.Name
+        seed
+        first
+        (first + tally.Accepted + tally.Refused + int64 tally.Findings.Count - 1L)
+        tally.Accepted
+        tally.Refused
+        tally.Findings.Count
+        watch.Elapsed.TotalSeconds
     if tally.Findings.Count > 0 then 1 else 0
 
 /// The parent: starts the child, and again after the input at which it crashed or hung.
@@ -46,8 +54,21 @@ let private search (target: Target) (seed: int) (count: int64) (out: string) : i
     let mutable first, worst, crashes = 0L, 0, 0
     while first < count && crashes < 10 do
         let start = ProcessStartInfo(nonNull Environment.ProcessPath)
-        if not ((nonNull Environment.ProcessPath).EndsWith "Fuzz") then start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Fuzz.dll"))
-        for argument in [ "--child"; target.Name; "--seed"; string seed; "--first"; string first; "--inputs"; string (count - first); "--state"; state; "--out"; out ] do
+        if not ((nonNull Environment.ProcessPath).EndsWith "Fuzz") then
+            start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Fuzz.dll"))
+        for argument in
+            [ "--child"
+              target.Name
+              "--seed"
+              string seed
+              "--first"
+              string first
+              "--inputs"
+              string (count - first)
+              "--state"
+              state
+              "--out"
+              out ] do
             start.ArgumentList.Add argument
         // glibc reserves 128 MiB of addresses for each new thread's memory; the oracle looks at what readers take.
         start.Environment["MALLOC_ARENA_MAX"] <- "1"
@@ -67,7 +88,12 @@ let private search (target: Target) (seed: int) (count: int64) (out: string) : i
             worst <- max worst running.ExitCode
             first <- count
         else
-            save out target seed (current ()) (if hung then "hangs: 10 seconds of processor time" else $"ends the process with exit code {running.ExitCode}")
+            save
+                out
+                target
+                seed
+                (current ())
+                (if hung then "hangs: 10 seconds of processor time" else $"ends the process with exit code {running.ExitCode}")
             worst <- 1
             crashes <- crashes + 1
             first <- current () + 1L
@@ -78,7 +104,8 @@ let private search (target: Target) (seed: int) (count: int64) (out: string) : i
 let main argv =
     let number name (otherwise: int64) = value argv name |> Option.map int64 |> Option.defaultValue otherwise
     let find name =
-        all |> List.tryFind (fun t -> t.Name = name)
+        all
+        |> List.tryFind (fun t -> t.Name = name)
         |> Option.defaultWith (fun () ->
             eprintfn "fuzz: --target: expected one of %s, got '%s'" (String.Join(", ", all |> List.map _.Name)) name
             exit 2)
@@ -87,6 +114,9 @@ let main argv =
     match value argv "--child" with
     | Some name -> child (find name) seed (number "--first" 0L) count (value argv "--state" |> Option.defaultValue "") out
     | None when argv |> Array.exists (fun a -> a = "--target" || a = "--inputs" || a = "--all") ->
-        let targets = match value argv "--target" with Some name -> [ find name ] | None -> all
+        let targets =
+            match value argv "--target" with
+            | Some name -> [ find name ]
+            | None -> all
         targets |> List.map (fun target -> search target seed count out) |> List.max
     | None -> Support.Runner.run argv FuzzTests.tests

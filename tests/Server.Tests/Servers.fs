@@ -29,10 +29,21 @@ let remote (url: Uri) (change: int -> RemoteStage -> Uri -> CascadeStage -> Casc
     let stages =
         [| for k, stage in Seq.indexed file.Stages ->
                change k (RemoteStage(Uri(url, "v1/"), stage.Name)) url (CascadeStage(stage.Name, "", stage.Cost, Backend = "openai")) |]
-    let file = CascadeFile(file.File, file.Name, stages, file.CalibrationTrace, file.Recall, file.MaxTokens, file.CalibrationQueries, file.TestQueries)
+    let file =
+        CascadeFile(
+            file.File,
+            file.Name,
+            stages,
+            file.CalibrationTrace,
+            file.Recall,
+            file.MaxTokens,
+            file.CalibrationQueries,
+            file.TestQueries
+        )
     new StageCascade(file, [| for stage in stages -> OpenAiStage(stage, null, file.MaxTokens) :> IStageBackend |])
 
-let withRemote (settings: RemoteStage) (stage: CascadeStage) = CascadeStage(stage.Name, "", stage.Cost, Backend = "openai", Remote = settings)
+let withRemote (settings: RemoteStage) (stage: CascadeStage) =
+    CascadeStage(stage.Name, "", stage.Cost, Backend = "openai", Remote = settings)
 
 let options = ServeOptions(Port = 0)
 
@@ -65,8 +76,7 @@ let events (response: HttpResponseMessage) : string list =
 /// The value of a counter or gauge of /metrics, summed over its labels that contain the text; 0 where there is none.
 let metric (client: HttpClient) (name: string) (label: string) : float =
     [ for line in (text (get client "metrics")).Split('\n') do
-          if (line.StartsWith(name + "{") || line.StartsWith(name + " ")) && line.Contains label then
-              float (line.Split(' ')[1]) ]
+          if (line.StartsWith(name + "{") || line.StartsWith(name + " ")) && line.Contains label then float (line.Split(' ')[1]) ]
     |> List.sum
 
 /// A server that does something wrong with every connection; `answer` gets the stream after a request was read.
@@ -89,10 +99,13 @@ type FaultyServer(answer: NetworkStream -> CancellationToken -> Task) =
                                 let buffer = Memory<byte>(Array.zeroCreate 65536)
                                 let! _ = stream.ReadAsync(buffer, stop.Token)
                                 do! answer stream stop.Token
-                            with _ -> ()
-                        } :> Task)
+                            with _ ->
+                                ()
+                        }
+                        :> Task)
                     |> ignore
-            } :> Task)
+            }
+            :> Task)
         |> ignore
     member _.Url = Uri $"http://127.0.0.1:{(listener.LocalEndpoint :?> IPEndPoint).Port}/v1/"
     member _.Connections = connections[0]
@@ -101,11 +114,10 @@ type FaultyServer(answer: NetworkStream -> CancellationToken -> Task) =
             stop.Cancel()
             listener.Stop()
 
-let private send (stream: NetworkStream) (text: string) (cancel: CancellationToken) : Task =
-    task {
-        do! stream.WriteAsync(ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes text), cancel)
-        do! stream.FlushAsync cancel
-    }
+let private send (stream: NetworkStream) (text: string) (cancel: CancellationToken) : Task = task {
+    do! stream.WriteAsync(ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes text), cancel)
+    do! stream.FlushAsync cancel
+}
 
 /// Takes the request and says nothing for a minute.
 let slow () = new FaultyServer(fun _ cancel -> Task.Delay(60_000, cancel))
@@ -113,7 +125,10 @@ let slow () = new FaultyServer(fun _ cancel -> Task.Delay(60_000, cancel))
 /// Answers 200 with the body given.
 let saying (kind: string) (body: string) =
     new FaultyServer(fun stream cancel ->
-        send stream $"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {Encoding.UTF8.GetByteCount body}\r\nConnection: close\r\n\r\n{body}" cancel)
+        send
+            stream
+            $"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {Encoding.UTF8.GetByteCount body}\r\nConnection: close\r\n\r\n{body}"
+            cancel)
 
 /// Answers a status.
 let status (code: int) =
@@ -121,9 +136,16 @@ let status (code: int) =
 
 /// Starts a good stream and breaks the connection inside it.
 let cutting () =
-    new FaultyServer(fun stream cancel -> (task {
-        let chunk = """data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"1"},"logprobs":{"content":[{"token":"1","logprob":-0.1,"bytes":[49],"top_logprobs":[]}],"refusal":null},"finish_reason":null}]}"""
-        let bytes = Encoding.UTF8.GetByteCount(chunk + "\n\n")
-        do! send stream $"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n{chunk}\n\n\r\n" cancel
-        stream.Socket.LingerState <- LingerOption(true, 0) // the close below is a reset
-    } :> Task))
+    new FaultyServer(fun stream cancel ->
+        (task {
+            let chunk =
+                """data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"1"},"logprobs":{"content":[{"token":"1","logprob":-0.1,"bytes":[49],"top_logprobs":[]}],"refusal":null},"finish_reason":null}]}"""
+            let bytes = Encoding.UTF8.GetByteCount(chunk + "\n\n")
+            do!
+                send
+                    stream
+                    $"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n{chunk}\n\n\r\n"
+                    cancel
+            stream.Socket.LingerState <- LingerOption(true, 0) // the close below is a reset
+        }
+        :> Task))

@@ -7,12 +7,12 @@ open OptimalStopping.Runtime.Tokenization
 
 /// The text of a cascade file for models in the folders 1, 2, ... beside it, with costs 1, 2, 4, ...
 let yaml (models: int) (maxTokens: int) (queries: int) =
-    let stages = [ for k in 1 .. models -> $"  - {{ name: m{k}, path: {k}, cost: {1 <<< (k - 1)} }}\n" ] |> String.concat ""
+    let stages = [ for k in 1..models -> $"  - {{ name: m{k}, path: {k}, cost: {1 <<< (k - 1)} }}\n" ] |> String.concat ""
     $"name: random\nstages:\n{stages}max_tokens: {maxTokens}\ncalibration_queries: {queries}\ntest_queries: {queries}\ncalibration_trace: calibration.jsonl\n"
 
 /// Writes models and cascade.yaml into the folder and returns the path of the latter.
 let write (folder: string) (models: int) (maxTokens: int) (queries: int) : string =
-    for k in 1 .. models do
+    for k in 1..models do
         let path = Directory.CreateDirectory(Path.Combine(folder, string k)).FullName
         let config = RandomCheckpoint.config (16 * k) 1 2 1 8 32 CharacterTokenizer.Nano.VocabularySize true
         RandomCheckpoint.save path config (RandomCheckpoint.tensors config (RandomCheckpoint.weights config k))

@@ -9,9 +9,19 @@ open OptimalStopping.Runtime.Models
 /// A configuration for tests with room for so many positions; token 0 ends an answer.
 let configOf (positions: int) (hidden: int) (layers: int) (heads: int) (kv: int) (width: int) (inner: int) (vocabulary: int) (tied: bool) =
     Qwen3Config(
-        HiddenSize = hidden, Layers = layers, Heads = heads, KeyValueHeads = kv, HeadDimension = width,
-        IntermediateSize = inner, VocabularySize = vocabulary, RmsNormEpsilon = 1e-6f, RopeTheta = 1e4,
-        TieWordEmbeddings = tied, MaxPositions = positions, EndTokens = [| 0 |])
+        HiddenSize = hidden,
+        Layers = layers,
+        Heads = heads,
+        KeyValueHeads = kv,
+        HeadDimension = width,
+        IntermediateSize = inner,
+        VocabularySize = vocabulary,
+        RmsNormEpsilon = 1e-6f,
+        RopeTheta = 1e4,
+        TieWordEmbeddings = tied,
+        MaxPositions = positions,
+        EndTokens = [| 0 |]
+    )
 
 /// The same with 128 positions.
 let config = configOf 128
@@ -19,8 +29,11 @@ let config = configOf 128
 /// Names and shapes of the tensors, as Hugging Face names them.
 let shapes (c: Qwen3Config) : (string * int64[])[] =
     let h, q, k, f, v =
-        int64 c.HiddenSize, int64 (c.Heads * c.HeadDimension), int64 (c.KeyValueHeads * c.HeadDimension),
-        int64 c.IntermediateSize, int64 c.VocabularySize
+        int64 c.HiddenSize,
+        int64 (c.Heads * c.HeadDimension),
+        int64 (c.KeyValueHeads * c.HeadDimension),
+        int64 c.IntermediateSize,
+        int64 c.VocabularySize
     [| yield "model.embed_tokens.weight", [| v; h |]
        if not c.TieWordEmbeddings then yield "lm_head.weight", [| v; h |]
        yield "model.norm.weight", [| h |]
@@ -46,9 +59,7 @@ let weights (c: Qwen3Config) (seed: int) : Dictionary<string, float32[]> =
     for name, shape in shapes c do
         let count = int (Array.fold (*) 1L shape)
         let scale = 1.0 / sqrt (float shape[shape.Length - 1])
-        all[name] <-
-            Array.init count (fun _ ->
-                if shape.Length = 1 then float32 (1.0 + 0.3 * normal ()) else float32 (normal () * scale))
+        all[name] <- Array.init count (fun _ -> if shape.Length = 1 then float32 (1.0 + 0.3 * normal ()) else float32 (normal () * scale))
     all
 
 let floatBytes (values: float32[]) : byte[] =

@@ -18,7 +18,8 @@ let private roundTo127 (values: float[]) : float[] =
 
 /// 8 bits of precision, ties to even.
 let private toBfloat16 (value: float) : float =
-    if value = 0.0 then 0.0
+    if value = 0.0 then
+        0.0
     else
         let step = Math.Pow(2.0, Math.Floor(Math.Log2(abs value)) - 7.0)
         Math.Round(value / step) * step
@@ -74,12 +75,11 @@ let logits (c: Qwen3Config) (weights: Dictionary<string, float32[]>) (precision:
             let top = Array.max scores
             let e = scores |> Array.map (fun s -> exp (s - top))
             let total = Array.sum e
-            Array.init d (fun i -> Seq.sum (seq { for s in 0 .. t -> e[s] / total * (v[s][kv]: float[])[i] }))
-        let attended =
-            states |> Array.mapi (fun t x ->
-                Array.map2 (+) x (apply output (Array.collect (attend t) [| 0 .. c.Heads - 1 |])))
+            Array.init d (fun i -> Seq.sum (seq { for s in 0..t -> e[s] / total * (v[s][kv]: float[])[i] }))
+        let attended = states |> Array.mapi (fun t x -> Array.map2 (+) x (apply output (Array.collect (attend t) [| 0 .. c.Heads - 1 |])))
         states <-
-            attended |> Array.map (fun x ->
+            attended
+            |> Array.map (fun x ->
                 let n = norm postNorm x
                 let inner = Array.map2 (fun g u -> g / (1.0 + exp -g) * u) (apply gate n) (apply up n)
                 Array.map2 (+) x (apply down inner))

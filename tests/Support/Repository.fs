@@ -5,7 +5,7 @@ open System
 open System.IO
 
 /// Its folder, found from where the test program lies by a file that only its root has.
-let root : string =
+let root: string =
     let rec climb (folder: DirectoryInfo | null) =
         match folder with
         | null -> failwith "expected Toolkit.sln in a folder above the tests"

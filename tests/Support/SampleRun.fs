@@ -7,11 +7,12 @@ open System.IO
 /// Runs an action in a fresh folder that is removed afterwards.
 let inFolder (action: string -> 'a) : 'a =
     let dir = Directory.CreateTempSubdirectory "figures-test-"
-    try action dir.FullName
-    finally dir.Delete true
+    try
+        action dir.FullName
+    finally
+        dir.Delete true
 
-let write (dir: string) (name: string) (lines: string seq) =
-    File.WriteAllText(Path.Combine(dir, name), String.Join("\n", lines) + "\n")
+let write (dir: string) (name: string) (lines: string seq) = File.WriteAllText(Path.Combine(dir, name), String.Join("\n", lines) + "\n")
 
 let tradeoffHeader = "policy,lambda,cost,cost_low,cost_high,quality,quality_low,quality_high,pareto"
 
@@ -74,9 +75,13 @@ let writeAll (dir: string) =
     write dir "figure1a_slopes.csv" slopes
     write dir "reliability.csv" reliability
     write dir "calibration.csv" [ "stage,model,signal,auroc,ece,brier"; "1,tiny,min-probability,0.9,0.05,0.1" ]
-    write dir "stages.csv" [
-        "stage,model,family,level,queries,accuracy,mean_tokens"
-        "1,tiny,add,1,40,0.8,12.5"; "1,tiny,add,2,0,,"; "2,small,add,1,40,0.95,12" ]
+    write
+        dir
+        "stages.csv"
+        [ "stage,model,family,level,queries,accuracy,mean_tokens"
+          "1,tiny,add,1,40,0.8,12.5"
+          "1,tiny,add,2,0,,"
+          "2,small,add,1,40,0.95,12" ]
     write dir "stops.csv" [ "lambda,stage,share"; "0.01,1,0.25"; "0.01,2,0.75"; "0.1,1,1"; "0.1,2,0" ]
     write dir "thresholds.csv" [ "lambda,stage,threshold"; "0.01,1,0.9"; "0.1,1,0.4" ]
     write dir "manifest.json" [ """{"seed": 7, "machine": {"cores": 2}, "experiments": ["regret", "tradeoff"]}""" ]

@@ -35,8 +35,7 @@ let options = ExperimentOptions(Seed = 7, Resamples = 200, Horizon = 2000, Runs 
 let silent = Action<string, float>(fun _ _ -> ())
 
 /// Runs experiments on the outcomes into the folder.
-let run (which: string) (folder: string) =
-    ExperimentSuite.Run(which, outcomes.Value, options, folder, silent, CancellationToken.None)
+let run (which: string) (folder: string) = ExperimentSuite.Run(which, outcomes.Value, options, folder, silent, CancellationToken.None)
 
 /// A result file as its header and rows of cells (quoted cells may hold commas).
 let table (folder: string) (name: string) =
@@ -44,11 +43,13 @@ let table (folder: string) (name: string) =
         let result, cell = ResizeArray<string>(), Text.StringBuilder()
         let mutable quoted = false
         for c in line + "," do
-            if c = '"' then quoted <- not quoted
+            if c = '"' then
+                quoted <- not quoted
             elif c = ',' && not quoted then
                 result.Add(cell.ToString())
                 cell.Clear() |> ignore
-            else cell.Append c |> ignore
+            else
+                cell.Append c |> ignore
         result.ToArray()
     let lines = File.ReadAllLines(Path.Combine(folder, name))
     lines[0], lines[1..] |> Array.map cells

@@ -20,7 +20,7 @@ let signals (random: Random) =
     let mean = min * (0.1 + 0.6 * random.NextDouble())
     ConfidenceFeatures(mean * float length, mean, min, 4.0 * random.NextDouble(), 0.5 * random.NextDouble(), length)
 
-let names (models: int) = [| for k in 1 .. models -> $"m{k}" |]
+let names (models: int) = [| for k in 1..models -> $"m{k}" |]
 
 /// Records of the split with qualities by `right`: stage, signals and a uniform number to 0 or 1.
 let make (models: int) (split: string) (count: int) (seed: int) (right: int -> ConfidenceFeatures -> float -> float) : CascadeRecords =
@@ -31,7 +31,7 @@ let make (models: int) (split: string) (count: int) (seed: int) (right: int -> C
             let quality = own |> Array.mapi (fun k s -> right k s (random.NextDouble()))
             let answers = quality |> Array.mapi (fun k q -> if q = 1.0 then "right" else $"wrong {random.Next 3}")
             CascadeRecord(split, (if i % 2 = 0 then "add" else "sort"), 1 + i % 3, quality, answers, own))
-    CascadeRecords(names models, [| for k in 1 .. models -> float (1 <<< (k - 1)) |], records)
+    CascadeRecords(names models, [| for k in 1..models -> float (1 <<< (k - 1)) |], records)
 
 /// Right with the chance of the distribution.
 let lawful: int -> ConfidenceFeatures -> float -> float = fun k s u -> if u < chance k s then 1.0 else 0.0

@@ -8,7 +8,10 @@ open System.IO
 let withText (text: string) (action: string -> 'a) : 'a =
     let path = Path.Combine(Path.GetTempPath(), $"trace-{Guid.NewGuid():N}.jsonl")
     File.WriteAllText(path, text)
-    try action path finally File.Delete path
+    try
+        action path
+    finally
+        File.Delete path
 
 let withLines (lines: string seq) (action: string -> 'a) : 'a = withText (String.Join("\n", lines) + "\n") action
 
@@ -16,10 +19,16 @@ let withLines (lines: string seq) (action: string -> 'a) : 'a = withText (String
 let withFolder (action: string -> 'a) : 'a =
     let path = Path.Combine(Path.GetTempPath(), $"toolkit-{Guid.NewGuid():N}")
     Directory.CreateDirectory path |> ignore
-    try action path finally Directory.Delete(path, true)
+    try
+        action path
+    finally
+        Directory.Delete(path, true)
 
 let stage (model: string) (cost: float) (confidence: float option) (quality: float) =
-    let c = match confidence with Some x -> string x | None -> "null"
+    let c =
+        match confidence with
+        | Some x -> string x
+        | None -> "null"
     $"""{{"model":"{model}","cost":{cost},"confidence":{c},"quality":{quality}}}"""
 
 let line (id: string) (stages: string list) =
@@ -29,11 +38,11 @@ let line (id: string) (stages: string list) =
 /// A cascade of four stages with informative confidences.
 let cascade (count: int) (seed: int) =
     let random = Random seed
-    [| for q in 1 .. count do
+    [| for q in 1..count do
            let ease = random.NextDouble()
-           line $"q{q}" [
-               for k in 0 .. 3 do
-                   let right = random.NextDouble() < 0.25 + 0.5 * ease + 0.07 * float k
-                   let confidence = Math.Round(0.3 * ease + (if right then 0.5 else 0.2) * random.NextDouble(), 4)
-                   stage $"m{k}" (Math.Pow(2.0, float k)) (Some confidence) (if right then 1.0 else 0.0)
-           ] |]
+           line
+               $"q{q}"
+               [ for k in 0..3 do
+                     let right = random.NextDouble() < 0.25 + 0.5 * ease + 0.07 * float k
+                     let confidence = Math.Round(0.3 * ease + (if right then 0.5 else 0.2) * random.NextDouble(), 4)
+                     stage $"m{k}" (Math.Pow(2.0, float k)) (Some confidence) (if right then 1.0 else 0.0) ] |]

@@ -7,23 +7,37 @@ namespace OptimalStopping.Theory.CSharp.Tests;
 /// <summary>The library as a C# program would use it: each test is a page of documentation that compiles.</summary>
 internal static class CallerTests
 {
-    public static Test Tests { get; } = Runner.TestList("caller",
-    [
-        Runner.TestCase("plan a chain, read its thresholds, decide", PlanAChain),
-        Runner.TestCase("plan jumps and recall", PlanJumps),
-        Runner.TestCase("learn while serving: NEST", Learn),
-        Runner.TestCase("every learner as a value that JSON keeps", Values),
-        Runner.TestCase("how many queries, what regret", Guarantees),
-        Runner.TestCase("calibrate, control risk, watch", Calibrate),
-        Runner.TestCase("compare two methods", Compare),
-        Runner.TestCase("bad input is one ArgumentException that names the place", BadInput),
-    ]);
+    public static Test Tests { get; } =
+        Runner.TestList(
+            "caller",
+            [
+                Runner.TestCase("plan a chain, read its thresholds, decide", PlanAChain),
+                Runner.TestCase("plan jumps and recall", PlanJumps),
+                Runner.TestCase("learn while serving: NEST", Learn),
+                Runner.TestCase("every learner as a value that JSON keeps", Values),
+                Runner.TestCase("how many queries, what regret", Guarantees),
+                Runner.TestCase("calibrate, control risk, watch", Calibrate),
+                Runner.TestCase("compare two methods", Compare),
+                Runner.TestCase("bad input is one ArgumentException that names the place", BadInput),
+            ]
+        );
 
     private static readonly ChainModel Cascade = new(
         initial: [0.5, 0.5],
-        kernels: [[[0.8, 0.2], [0.1, 0.9]]],
-        means: [[0.3, 0.8], [0.6, 0.95]],
-        continueCosts: [0.2]);
+        kernels:
+        [
+            [
+                [0.8, 0.2],
+                [0.1, 0.9],
+            ],
+        ],
+        means:
+        [
+            [0.3, 0.8],
+            [0.6, 0.95],
+        ],
+        continueCosts: [0.2]
+    );
 
     private static void PlanAChain()
     {
@@ -33,7 +47,13 @@ internal static class CallerTests
         Close(plan.Q[0][1], 0.715);
         Equal(1, plan.Thresholds[0]);
         Close(ChainModelModule.optimalValue(Cascade), 0.635);
-        ThresholdRule rule = ThresholdRule.OfPlan(plan, [[0.5], [0.5]]);
+        ThresholdRule rule = ThresholdRule.OfPlan(
+            plan,
+            [
+                [0.5],
+                [0.5],
+            ]
+        );
         Equal(true, rule.Stops(0, 0.7));
         Equal(1, rule.StopStage([0.4, 0.1]));
     }
@@ -41,7 +61,21 @@ internal static class CallerTests
     private static void PlanJumps()
     {
         JumpModel cascade = JumpModelModule.ofChain(
-            costs: [1, 3.5], means: [[0.3, 0.8], [0.6, 0.95]], initial: [0.5, 0.5], steps: [[[0.8, 0.2], [0.1, 0.9]]]);
+            costs: [1, 3.5],
+            means:
+            [
+                [0.3, 0.8],
+                [0.6, 0.95],
+            ],
+            initial: [0.5, 0.5],
+            steps:
+            [
+                [
+                    [0.8, 0.2],
+                    [0.1, 0.9],
+                ],
+            ]
+        );
         JumpPlan jump = JumpModelModule.plan(cascade, 0.1);
         RecallPlan recall = Recall.plan(cascade, 0.1);
         Equal(0, jump.Entry);
@@ -54,8 +88,14 @@ internal static class CallerTests
     private static void Learn()
     {
         var settings = new NestSettings(
-            policyClass: PolicyClassModule.thresholds(stages: 2, bins: 2), feedback: Feedback.StagesRun, side: SideExpert.PosteriorSampling,
-            horizon: 200, range: 1.2, continueCosts: [0.2], seed: 1);
+            policyClass: PolicyClassModule.thresholds(stages: 2, bins: 2),
+            feedback: Feedback.StagesRun,
+            side: SideExpert.PosteriorSampling,
+            horizon: 200,
+            range: 1.2,
+            continueCosts: [0.2],
+            seed: 1
+        );
         NestState state = Nest.init(settings);
         var random = new SplitMix64(7);
         IEnvironment queries = new ChainMixture(Cascade);
@@ -94,7 +134,13 @@ internal static class CallerTests
 
     private static void Guarantees()
     {
-        RegretBound bound = Regret.nest(Feedback.StagesRun, stages: 4, logComparators: SampleComplexity.logThresholdPolicies(4, 10), horizon: 100_000, range: 1.3);
+        RegretBound bound = Regret.nest(
+            Feedback.StagesRun,
+            stages: 4,
+            logComparators: SampleComplexity.logThresholdPolicies(4, 10),
+            horizon: 100_000,
+            range: 1.3
+        );
         Equal(false, bound.Vacuous);
         Equal(true, Math.Abs(SampleComplexity.samplesFor(1.3, SampleComplexity.logThresholdPolicies(4, 10), 0.05, 0.05) - 13_800) < 50);
         foreach (RegretGuarantee row in CascadeGuarantees.regret(4, 10, 100_000, 1.3, 0.05))
@@ -105,13 +151,24 @@ internal static class CallerTests
 
     private static void Calibrate()
     {
-        double[] raw = [0.2, 0.4, 0.6, 0.9], right = [0, 0, 1, 1];
+        double[] raw = [0.2, 0.4, 0.6, 0.9],
+            right = [0, 0, 1, 1];
         ICalibrator isotonic = Isotonic.fit(raw, right);
         Close(isotonic.Apply(0.9), 1);
         Close(CalibrationMetrics.auroc(raw, right), 1);
-        Equal(0, RiskControl.choose([[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], alpha: 0.5, delta: 0.05));
+        Equal(
+            0,
+            RiskControl.choose(
+                [
+                    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                ],
+                alpha: 0.5,
+                delta: 0.05
+            )
+        );
         ConfidenceSequence watch = ConfidenceSequences.start(0.05);
-        for (int i = 0; i < 100; i++) watch = ConfidenceSequences.observe(watch, 0.5);
+        for (int i = 0; i < 100; i++)
+            watch = ConfidenceSequences.observe(watch, 0.5);
         Equal(true, watch.Low < 0.5 && 0.5 < watch.High);
     }
 
@@ -130,7 +187,22 @@ internal static class CallerTests
     {
         try
         {
-            ChainModelModule.validate(new ChainModel([0.5, 0.6], [[[1, 0], [0, 1]]], [[0, 1], [0, 1]], [0.1]));
+            ChainModelModule.validate(
+                new ChainModel(
+                    [0.5, 0.6],
+                    [
+                        [
+                            [1, 0],
+                            [0, 1],
+                        ],
+                    ],
+                    [
+                        [0, 1],
+                        [0, 1],
+                    ],
+                    [0.1]
+                )
+            );
         }
         catch (ArgumentException e) when (e.Message.Contains("Initial"))
         {
@@ -141,11 +213,13 @@ internal static class CallerTests
 
     private static void Equal<T>(T expected, T actual)
     {
-        if (!EqualityComparer<T>.Default.Equals(expected, actual)) throw new InvalidOperationException($"expected {expected}, got {actual}");
+        if (!EqualityComparer<T>.Default.Equals(expected, actual))
+            throw new InvalidOperationException($"expected {expected}, got {actual}");
     }
 
     private static void Close(double actual, double expected)
     {
-        if (!(Math.Abs(actual - expected) <= 1e-9)) throw new InvalidOperationException($"expected {expected}, got {actual}");
+        if (!(Math.Abs(actual - expected) <= 1e-9))
+            throw new InvalidOperationException($"expected {expected}, got {actual}");
     }
 }

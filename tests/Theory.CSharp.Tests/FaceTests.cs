@@ -6,9 +6,5 @@ namespace OptimalStopping.Theory.CSharp.Tests;
 /// <summary>Every test of this project, for tests/All.</summary>
 public static class FaceTests
 {
-    public static Test Tests { get; } = Runner.TestList("Theory from C#",
-    [
-        SurfaceTests.Tests,
-        CallerTests.Tests,
-    ]);
+    public static Test Tests { get; } = Runner.TestList("Theory from C#", [SurfaceTests.Tests, CallerTests.Tests]);
 }

@@ -14,7 +14,12 @@ let allWithin tolerance (actual: float[]) (expected: float[]) message =
 
 /// Fails unless the action throws ArgumentException (or a kind of it).
 let rejects (action: unit -> unit) message =
-    let thrown = try action (); false with :? System.ArgumentException -> true
+    let thrown =
+        try
+            action ()
+            false
+        with :? System.ArgumentException ->
+            true
     Expect.isTrue thrown $"{message} should be rejected"
 
 /// Fails unless a record written as JSON and read back is the same record.

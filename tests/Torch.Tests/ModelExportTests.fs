@@ -22,12 +22,13 @@ let private torchLogits (recipe: TrainingRecipe) (model: TrainableQwen3) : (int[
         model.Forward(
             torch.tensor(batch.Tokens: int64[]).reshape(rows, length),
             torch.tensor(batch.Mask: float32[]).reshape(rows, 1L, 1L, length, length),
-            torch.tensor(positions: int64[]))
+            torch.tensor (positions: int64[])
+        )
     let all = logits.data<float32>().ToArray() |> Array.chunkBySize CharacterTokenizer.Nano.VocabularySize
     [| for struct (query, first, count) in batch.Spans do
-        let tokens = CharacterTokenizer.Nano.Encode(query.Prompt + query.Solution)
-        let start = int batch.Positions.[first] - (query.Prompt.Length - 1)
-        tokens, Array.sub all start tokens.Length |]
+           let tokens = CharacterTokenizer.Nano.Encode(query.Prompt + query.Solution)
+           let start = int batch.Positions.[first] - (query.Prompt.Length - 1)
+           tokens, Array.sub all start tokens.Length |]
 
 /// The weights of an exported folder by name, INT8 ones multiplied by their scales.
 let private readWeights (folder: string) (config: Qwen3Config) =
@@ -38,7 +39,8 @@ let private readWeights (folder: string) (config: Qwen3Config) =
             let scales = file.ReadFloats file.Entries.[entry.Name + "_scale"]
             let columns = int entry.Shape.[1]
             weights.[entry.Name] <- file.ReadBytes entry |> Array.mapi (fun i v -> float32 v * scales.[i / columns])
-        elif not (entry.Name.EndsWith "_scale") then weights.[entry.Name] <- file.ReadFloats entry
+        elif not (entry.Name.EndsWith "_scale") then
+            weights.[entry.Name] <- file.ReadFloats entry
     weights
 
 let private trained =
@@ -67,44 +69,49 @@ let private reference (folder: string) =
     fun tokens -> ReferenceQwen3.logits config weights ReferenceQwen3.Exact tokens |> Array.map (Array.map float32)
 
 let tests =
-    testList "ModelExport" [
-        testCase "exported weights give the trained model's logits: float32 to bfloat16's error, INT8 to INT8's" <| fun _ ->
-            Recipes.inFolder (fun root ->
-                let recipe, model = trained.Value
-                let int8, float = Path.Combine(root, "int8"), Path.Combine(root, "float")
-                ModelExport.Write(model, recipe, int8)
-                ModelExport.Write(model, recipe, float, ExportPrecision.Float32)
-                let expected = torchLogits recipe model |> Array.truncate 8
-                let exact = meanError (reference float) expected
-                let rounded = meanError (reference int8) expected
-                let run = meanError (engine int8) expected
-                printfn $"relative error of the logits: float32 export {exact:E1}, INT8 weights {rounded:E1}, INT8 engine {run:E1}"
-                Expect.isLessThan exact 0.01 "float32 export"
-                Expect.isLessThan rounded 0.03 "INT8 weights"
-                Expect.isLessThan run 0.05 "INT8 engine"
-                Expect.isLessThan exact rounded "the float32 export is closer than the INT8 weights")
+    testList
+        "ModelExport"
+        [ testCase "exported weights give the trained model's logits: float32 to bfloat16's error, INT8 to INT8's"
+          <| fun _ ->
+              Recipes.inFolder (fun root ->
+                  let recipe, model = trained.Value
+                  let int8, float = Path.Combine(root, "int8"), Path.Combine(root, "float")
+                  ModelExport.Write(model, recipe, int8)
+                  ModelExport.Write(model, recipe, float, ExportPrecision.Float32)
+                  let expected = torchLogits recipe model |> Array.truncate 8
+                  let exact = meanError (reference float) expected
+                  let rounded = meanError (reference int8) expected
+                  let run = meanError (engine int8) expected
+                  printfn $"relative error of the logits: float32 export {exact:E1}, INT8 weights {rounded:E1}, INT8 engine {run:E1}"
+                  Expect.isLessThan exact 0.01 "float32 export"
+                  Expect.isLessThan rounded 0.03 "INT8 weights"
+                  Expect.isLessThan run 0.05 "INT8 engine"
+                  Expect.isLessThan exact rounded "the float32 export is closer than the INT8 weights")
 
-        testCase "the same model gives the same bytes" <| fun _ ->
-            Recipes.inFolder (fun root ->
-                let recipe, model = trained.Value
-                let write name =
-                    let folder = Path.Combine(root, name)
-                    ModelExport.Write(model, recipe, folder)
-                    Directory.GetFiles folder |> Array.sort |> Array.map (fun f -> Path.GetFileName f, Convert.ToHexString(File.ReadAllBytes f))
-                Expect.equal (write "a") (write "b") "bytes")
+          testCase "the same model gives the same bytes"
+          <| fun _ ->
+              Recipes.inFolder (fun root ->
+                  let recipe, model = trained.Value
+                  let write name =
+                      let folder = Path.Combine(root, name)
+                      ModelExport.Write(model, recipe, folder)
+                      Directory.GetFiles folder
+                      |> Array.sort
+                      |> Array.map (fun f -> Path.GetFileName f, Convert.ToHexString(File.ReadAllBytes f))
+                  Expect.equal (write "a") (write "b") "bytes")
 
-        testCase "a row's scale is no worse than max|w|/127, and an all-zero row is zero" <| fun _ ->
-            let random = Random 1
-            let error (row: float32[]) (values: sbyte[]) (scale: float32) =
-                Array.fold2 (fun sum w v -> sum + float (w - scale * float32 v) ** 2.0) 0.0 row values
-            for _ in 1 .. 200 do
-                let row = Array.init 40 (fun _ -> float32 (random.NextDouble() ** 3.0 - 0.3))
-                let values = Array.zeroCreate 40
-                let scale = ModelExport.QuantiseRow(ReadOnlySpan row, Span values)
-                let plain = Array.max (Array.map abs row) / 127f
-                let plainValues = row |> Array.map (fun w -> sbyte (MathF.Round(w / plain)))
-                Expect.isLessThanOrEqual (error row values scale) (error row plainValues plain) "squared error"
-            let values = Array.create 3 1y
-            Expect.isGreaterThan (ModelExport.QuantiseRow(ReadOnlySpan [| 0f; 0f; 0f |], Span values)) 0f "scale"
-            Expect.sequenceEqual values [ 0y; 0y; 0y ] "values"
-    ]
+          testCase "a row's scale is no worse than max|w|/127, and an all-zero row is zero"
+          <| fun _ ->
+              let random = Random 1
+              let error (row: float32[]) (values: sbyte[]) (scale: float32) =
+                  Array.fold2 (fun sum w v -> sum + float (w - scale * float32 v) ** 2.0) 0.0 row values
+              for _ in 1..200 do
+                  let row = Array.init 40 (fun _ -> float32 (random.NextDouble() ** 3.0 - 0.3))
+                  let values = Array.zeroCreate 40
+                  let scale = ModelExport.QuantiseRow(ReadOnlySpan row, Span values)
+                  let plain = Array.max (Array.map abs row) / 127f
+                  let plainValues = row |> Array.map (fun w -> sbyte (MathF.Round(w / plain)))
+                  Expect.isLessThanOrEqual (error row values scale) (error row plainValues plain) "squared error"
+              let values = Array.create 3 1y
+              Expect.isGreaterThan (ModelExport.QuantiseRow(ReadOnlySpan [| 0f; 0f; 0f |], Span values)) 0f "scale"
+              Expect.sequenceEqual values [ 0y; 0y; 0y ] "values" ]

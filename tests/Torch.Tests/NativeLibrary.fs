@@ -11,9 +11,11 @@ open System.Runtime.InteropServices
 let prepare () : unit =
     let folder = AppContext.BaseDirectory
     let load () = NativeLibrary.Load(Path.Combine(folder, "libLibTorchSharp.so")) |> ignore
-    try load ()
+    try
+        load ()
     with :? DllNotFoundException as fault when fault.Message.Contains "GLIBCXX_3.4.32" ->
-        printfn "libLibTorchSharp.so needs a newer libstdc++ than this system's; applying tests/TorchCompat to the copy in the output folder"
+        printfn
+            "libLibTorchSharp.so needs a newer libstdc++ than this system's; applying tests/TorchCompat to the copy in the output folder"
         match Assembly.Load("TorchCompat").EntryPoint with
         | null -> failwith "TorchCompat: expected a program, got a library"
         | tool ->

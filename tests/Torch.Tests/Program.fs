@@ -4,7 +4,16 @@ open Expecto
 
 /// In sequence: torch's thread count and random generator are global.
 let tests =
-    testSequenced (testList "Torch" [ ModelExportTests.tests; TrainerTests.tests; TrainingPlanTests.tests; TorchModelTests.tests; TorchDoctorTests.tests; DecisionsTests.tests ])
+    testSequenced (
+        testList
+            "Torch"
+            [ ModelExportTests.tests
+              TrainerTests.tests
+              TrainingPlanTests.tests
+              TorchModelTests.tests
+              TorchDoctorTests.tests
+              DecisionsTests.tests ]
+    )
 
 [<EntryPoint>]
 let main argv =

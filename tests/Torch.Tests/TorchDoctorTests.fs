@@ -6,27 +6,31 @@ open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Torch.Inference
 
 let tests =
-    testList "TorchDoctor" [
-        testCase "every check passes on the processor" (fun () ->
-            let checks = Seq.toArray (TorchDoctor.Run "cpu")
-            Expect.isGreaterThan checks.Length 9 "checks"
-            for check in checks do Expect.isTrue check.Passed $"{check.Name}: {check.Detail}")
-        testCase "a GPU that is not there is one failed check, and nothing else runs" (fun () ->
-            let checks = Seq.toArray (TorchDoctor.Run "cuda:63")
-            Expect.equal (checks |> Array.map (fun c -> c.Passed)) [| false |] "checks"
-            Expect.stringContains checks[0].Detail "expected one of this machine's" "detail")
-        testCase "the memory of a GPU, as nvidia-smi prints it" (fun () ->
-            Expect.equal (CudaMemory.Parse "80994\n") (System.Nullable(80994L <<< 20)) "mebibytes"
-            Expect.equal (CudaMemory.Parse "[N/A]\n") (System.Nullable()) "none")
-        testCase "layers are spread evenly, in order, and the estimate covers what is loaded" (fun () ->
-            Expect.sequenceEqual (LayerPlacement.Of(5, [| "cuda:4"; "cuda:5" |])) [ "cuda:4"; "cuda:4"; "cuda:4"; "cuda:5"; "cuda:5" ] "five layers"
-            Expect.sequenceEqual (LayerPlacement.Of(1, [| "cpu"; "cuda:0" |])) [ "cpu" ] "fewer layers than devices"
-            let c = Support.RandomCheckpoint.config 64 4 4 2 16 96 64 false
-            let shares = LayerPlacement.Estimate(c, [| "cuda:0"; "cuda:1" |], 2, 100)
-            Expect.equal [ for s in shares -> s.Device, s.FirstLayer, s.Layers ] [ "cuda:0", 0, 2; "cuda:1", 2, 2 ] "shares"
-            // Per layer: INT8 values, float scales and norms, counted by hand.
-            let layer = (64 + 64) * 64 + 64 * 64 + 192 * 64 + 64 * 96 + 4 * (128 + 64 + 192 + 64) + 4 * (2 * 64 + 2 * 16)
-            Expect.equal shares[0].WeightBytes (int64 (2 * layer + 64 * 64 * 2)) "with the embedding in 16 bits"
-            Expect.equal shares[1].WeightBytes (int64 (2 * layer + 64 * (64 + 4) + 4 * 64)) "with the head and the last norm"
-            Expect.equal shares[0].CacheBytes (int64 (2 * 2 * 32 * 128 * 2)) "keys and values of 128 positions in bfloat16")
-    ]
+    testList
+        "TorchDoctor"
+        [ testCase "every check passes on the processor" (fun () ->
+              let checks = Seq.toArray (TorchDoctor.Run "cpu")
+              Expect.isGreaterThan checks.Length 9 "checks"
+              for check in checks do
+                  Expect.isTrue check.Passed $"{check.Name}: {check.Detail}")
+          testCase "a GPU that is not there is one failed check, and nothing else runs" (fun () ->
+              let checks = Seq.toArray (TorchDoctor.Run "cuda:63")
+              Expect.equal (checks |> Array.map (fun c -> c.Passed)) [| false |] "checks"
+              Expect.stringContains checks[0].Detail "expected one of this machine's" "detail")
+          testCase "the memory of a GPU, as nvidia-smi prints it" (fun () ->
+              Expect.equal (CudaMemory.Parse "80994\n") (System.Nullable(80994L <<< 20)) "mebibytes"
+              Expect.equal (CudaMemory.Parse "[N/A]\n") (System.Nullable()) "none")
+          testCase "layers are spread evenly, in order, and the estimate covers what is loaded" (fun () ->
+              Expect.sequenceEqual
+                  (LayerPlacement.Of(5, [| "cuda:4"; "cuda:5" |]))
+                  [ "cuda:4"; "cuda:4"; "cuda:4"; "cuda:5"; "cuda:5" ]
+                  "five layers"
+              Expect.sequenceEqual (LayerPlacement.Of(1, [| "cpu"; "cuda:0" |])) [ "cpu" ] "fewer layers than devices"
+              let c = Support.RandomCheckpoint.config 64 4 4 2 16 96 64 false
+              let shares = LayerPlacement.Estimate(c, [| "cuda:0"; "cuda:1" |], 2, 100)
+              Expect.equal [ for s in shares -> s.Device, s.FirstLayer, s.Layers ] [ "cuda:0", 0, 2; "cuda:1", 2, 2 ] "shares"
+              // Per layer: INT8 values, float scales and norms, counted by hand.
+              let layer = (64 + 64) * 64 + 64 * 64 + 192 * 64 + 64 * 96 + 4 * (128 + 64 + 192 + 64) + 4 * (2 * 64 + 2 * 16)
+              Expect.equal shares[0].WeightBytes (int64 (2 * layer + 64 * 64 * 2)) "with the embedding in 16 bits"
+              Expect.equal shares[1].WeightBytes (int64 (2 * layer + 64 * (64 + 4) + 4 * 64)) "with the head and the last norm"
+              Expect.equal shares[0].CacheBytes (int64 (2 * 2 * 32 * 128 * 2)) "keys and values of 128 positions in bfloat16") ]

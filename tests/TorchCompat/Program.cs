@@ -9,8 +9,10 @@
 using System.Buffers.Binary;
 using System.Text;
 
-const string NewVersion = "GLIBCXX_3.4.32", OldVersion = "GLIBCXX_3.4";
-const string NewSymbol = "_ZSt21ios_base_library_initv", OldSymbol = "_ZNSt8ios_base4InitC1Ev";
+const string NewVersion = "GLIBCXX_3.4.32",
+    OldVersion = "GLIBCXX_3.4";
+const string NewSymbol = "_ZSt21ios_base_library_initv",
+    OldSymbol = "_ZNSt8ios_base4InitC1Ev";
 
 if (args.Length == 0)
 {
@@ -64,14 +66,13 @@ static byte[] Hash(string name)
 static List<int> Find(byte[] library, byte[] pattern)
 {
     var found = new List<int>();
-    for (int at = 0; (at = library.AsSpan(at).IndexOf(pattern) is var next and >= 0 ? at + next : -1) >= 0; at++) found.Add(at);
+    for (int at = 0; (at = library.AsSpan(at).IndexOf(pattern) is var next and >= 0 ? at + next : -1) >= 0; at++)
+        found.Add(at);
     return found;
 }
 
 static int Single(string path, byte[] library, byte[] pattern, string name) =>
-    Find(library, pattern) is [var only]
-        ? only
-        : throw new InvalidDataException($"{path}: expected {name} exactly once");
+    Find(library, pattern) is [var only] ? only : throw new InvalidDataException($"{path}: expected {name} exactly once");
 
 static void Replace(byte[] library, int at, byte[] entry, int oldLength)
 {

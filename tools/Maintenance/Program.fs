@@ -50,7 +50,8 @@ type MaintenanceArguments =
             | Docs _ -> "write the reference pages of the command line and of the libraries."
 
 /// The argument without a flag. Argu 6.1.1 does not enforce that it is there inside subcommands.
-let private folder = function
+let private folder =
+    function
     | Some(value: string) -> value
     | None -> raise (ToolkitException "expected a run folder, got none")
 
@@ -64,12 +65,15 @@ let private dispatch (arguments: ParseResults<MaintenanceArguments>) =
     | Docs a ->
         let folder = a.GetResult(Out, defaultValue = "docs")
         if not (a.Contains Check) then
-            for page in ReferencePages.write folder do printfn "%s" page
+            for page in ReferencePages.write folder do
+                printfn "%s" page
         else
             match ReferencePages.stale folder with
             | [] -> ()
             | first :: _ as all ->
-                raise (ToolkitException $"{first}: expected the page that 'maintenance docs' writes, got another one ({all.Length} such pages)")
+                raise (
+                    ToolkitException $"{first}: expected the page that 'maintenance docs' writes, got another one ({all.Length} such pages)"
+                )
 
 /// Runs a command line and returns the exit code: 0 done, 1 failed, 2 bad usage.
 let execute (argv: string[]) : int =

@@ -23,11 +23,13 @@ let private pages () : struct (string * string) list =
           yield ""
           yield "Written by `dotnet run --project tools/Maintenance -- docs` from the doc comments; do not edit."
           yield ""
-          for struct (name, _) in api do yield $"- [{Path.GetFileNameWithoutExtension name}]({name})"
+          for struct (name, _) in api do
+              yield $"- [{Path.GetFileNameWithoutExtension name}]({name})"
           yield "" ]
         |> String.concat "\n"
     [ yield struct ("cli.md", CliReference.text (ArgumentParser.Create<ToolkitArguments>(programName = "toolkit")))
-      for struct (name, text) in api do yield struct (Path.Combine("api", name), text)
+      for struct (name, text) in api do
+          yield struct (Path.Combine("api", name), text)
       yield struct (Path.Combine("api", "README.md"), index) ]
 
 let private inFolder (folder: string) =

@@ -47,15 +47,19 @@ let private positive name least (values: int list) =
 let private measure (model: CpuModel) prefills contexts batches rounds =
     let benchmark = EngineBenchmark model
     let most = model.MaxPositions
-    let figures = [
-        for tokens in prefills do
-            if tokens <= most then yield benchmark.Prefill(tokens, rounds)
-        for context in contexts do
-            for batch in batches do
-                // What a round decodes grows with the model's speed, so that each takes about as long.
-                let tokens = Math.Clamp(int (2e9 / float model.BytesPerToken), 4, 64)
-                if context + tokens <= most then yield benchmark.Decode(context, batch, tokens, rounds) ]
-    { Model = model.Name; Kernels = model.Kernels.Name; WeightBytes = model.BytesPerToken; GreedyBytes = model.BytesPerGreedyToken; Figures = figures }
+    let figures =
+        [ for tokens in prefills do
+              if tokens <= most then yield benchmark.Prefill(tokens, rounds)
+          for context in contexts do
+              for batch in batches do
+                  // What a round decodes grows with the model's speed, so that each takes about as long.
+                  let tokens = Math.Clamp(int (2e9 / float model.BytesPerToken), 4, 64)
+                  if context + tokens <= most then yield benchmark.Decode(context, batch, tokens, rounds) ]
+    { Model = model.Name
+      Kernels = model.Kernels.Name
+      WeightBytes = model.BytesPerToken
+      GreedyBytes = model.BytesPerGreedyToken
+      Figures = figures }
 
 let private show (bandwidth: float) threads (all: Figures list) =
     printfn "memory: %s GB/s read by %d threads (best of 7 passes over 1 GiB)" (number (bandwidth / 1e9) 1) threads
@@ -67,28 +71,38 @@ let private show (bandwidth: float) threads (all: Figures list) =
         printfn "%-8s %7s %8s %6s %12s %8s %10s %10s" "" "tokens" "context" "batch" "tokens/s" "GB/s" "of memory" "head rows"
         for x in f.Figures do
             let rate, share =
-                if x.BytesPerSecond = 0.0 then "", ""
-                else number (x.BytesPerSecond / 1e9) 1, number (100.0 * x.BytesPerSecond / bandwidth) 0 + " %"
+                if x.BytesPerSecond = 0.0 then
+                    "", ""
+                else
+                    number (x.BytesPerSecond / 1e9) 1, number (100.0 * x.BytesPerSecond / bandwidth) 0 + " %"
             let looked = if Double.IsNaN x.LookedAt then "" else number (100.0 * x.LookedAt) 2 + " %"
             printfn "%-8s %7d %8d %6d %12s %8s %10s %10s" x.Kind x.Tokens x.Context x.Batch (number x.TokensPerSecond 1) rate share looked
 
 let private json (bandwidth: float) threads (all: Figures list) =
     let models =
-        all |> List.map (fun f ->
+        all
+        |> List.map (fun f ->
             {| model = f.Model
                kernels = f.Kernels
                weight_bytes = f.WeightBytes
                greedy_weight_bytes = f.GreedyBytes
-               figures = f.Figures |> List.map (fun x ->
-                   {| kind = x.Kind
-                      tokens = x.Tokens
-                      context = x.Context
-                      batch = x.Batch
-                      tokens_per_second = x.TokensPerSecond
-                      bytes_per_second = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable x.BytesPerSecond)
-                      head_rows_looked_at = (if Double.IsNaN x.LookedAt then Nullable() else Nullable x.LookedAt)
-                      share_of_memory = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable(x.BytesPerSecond / bandwidth)) |}) |})
-    printfn "%s" (JsonSerializer.Serialize({| memory_bytes_per_second = bandwidth; threads = threads; models = models |}, JsonSerializerOptions(WriteIndented = true)))
+               figures =
+                f.Figures
+                |> List.map (fun x ->
+                    {| kind = x.Kind
+                       tokens = x.Tokens
+                       context = x.Context
+                       batch = x.Batch
+                       tokens_per_second = x.TokensPerSecond
+                       bytes_per_second = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable x.BytesPerSecond)
+                       head_rows_looked_at = (if Double.IsNaN x.LookedAt then Nullable() else Nullable x.LookedAt)
+                       share_of_memory = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable(x.BytesPerSecond / bandwidth)) |}) |})
+    printfn
+        "%s"
+        (JsonSerializer.Serialize(
+            {| memory_bytes_per_second = bandwidth; threads = threads; models = models |},
+            JsonSerializerOptions(WriteIndented = true)
+        ))
 
 type private Errors = { Stage: string; Report: QuantisationReport; Right: float; FloatRight: float }
 
@@ -99,25 +113,54 @@ let private accuracy (file: CascadeFile) (count: int) =
           use model = CpuModel.Load stage.Path
           use reference = FloatModel.Load stage.Path
           let tokenizer = CharacterTokenizer.Load(Path.Combine(stage.Path, "tokenizer.json"))
-          let texts = queries |> Array.map (fun q -> struct (tokenizer.Encode q.Prompt, Array.append (tokenizer.Encode q.Solution) [| tokenizer.EndOfText |]))
+          let texts =
+              queries
+              |> Array.map (fun q ->
+                  struct (tokenizer.Encode q.Prompt, Array.append (tokenizer.Encode q.Solution) [| tokenizer.EndOfText |]))
           let right (m: ITokenModel) =
               let decoder = GreedyDecoder(m, tokenizer.EndOfText, file.MaxTokens)
-              queries |> Array.averageBy (fun q -> Grader.Grade(q, tokenizer.Decode((decoder.Decode(ReadOnlySpan(tokenizer.Encode q.Prompt))).Tokens)))
-          { Stage = stage.Name; Report = QuantisationReport.Measure(model, reference, texts); Right = right model; FloatRight = right reference } ]
+              queries
+              |> Array.averageBy (fun q ->
+                  Grader.Grade(q, tokenizer.Decode((decoder.Decode(ReadOnlySpan(tokenizer.Encode q.Prompt))).Tokens)))
+          { Stage = stage.Name
+            Report = QuantisationReport.Measure(model, reference, texts)
+            Right = right model
+            FloatRight = right reference } ]
 
 let private showAccuracy (count: int) (all: Errors list) =
     printfn "%d test queries; INT8 activations and bfloat16 keys and values against float32, with the same INT8 weights" count
-    printfn "%-8s %8s %11s %11s %9s %9s %9s %9s %9s  %s" "model" "tokens" "perplexity" "float" "change" "accuracy" "float" "same" "logits" "error of each layer's result"
+    printfn
+        "%-8s %8s %11s %11s %9s %9s %9s %9s %9s  %s"
+        "model"
+        "tokens"
+        "perplexity"
+        "float"
+        "change"
+        "accuracy"
+        "float"
+        "same"
+        "logits"
+        "error of each layer's result"
     for e in all do
         let r = e.Report
         let percent (x: float) digits = number (100.0 * x) digits + " %"
-        printfn "%-8s %8d %11s %11s %9s %9s %9s %9s %9s  %s" e.Stage r.Tokens (number r.Perplexity 5) (number r.FloatPerplexity 5)
-            (percent (r.Perplexity / r.FloatPerplexity - 1.0) 3) (percent e.Right 2) (percent e.FloatRight 2) (percent r.SameChoice 2)
-            (percent r.LogitError 2) (String.Join(", ", r.LayerErrors |> Array.map (fun x -> percent x 2)))
+        printfn
+            "%-8s %8d %11s %11s %9s %9s %9s %9s %9s  %s"
+            e.Stage
+            r.Tokens
+            (number r.Perplexity 5)
+            (number r.FloatPerplexity 5)
+            (percent (r.Perplexity / r.FloatPerplexity - 1.0) 3)
+            (percent e.Right 2)
+            (percent e.FloatRight 2)
+            (percent r.SameChoice 2)
+            (percent r.LogitError 2)
+            (String.Join(", ", r.LayerErrors |> Array.map (fun x -> percent x 2)))
 
 let private accuracyJson (count: int) (all: Errors list) =
     let models =
-        all |> List.map (fun e ->
+        all
+        |> List.map (fun e ->
             {| model = e.Stage
                tokens = e.Report.Tokens
                perplexity = e.Report.Perplexity
@@ -135,7 +178,10 @@ let private speed (arguments: ParseResults<BenchArguments>) =
     let prefills = arguments.GetResult(Prefill, [ 8; 64; 512 ]) |> positive "--prefill" 1
     let contexts = arguments.GetResult(Context, [ 0; 1024; 8192 ]) |> positive "--context" 0
     let batches = arguments.GetResult(Batch, [ 1; 4; 16 ]) |> positive "--batch" 1
-    let kernels = match arguments.TryGetResult Kernels with Some name -> KernelSet.Named name | None -> KernelSet.Best
+    let kernels =
+        match arguments.TryGetResult Kernels with
+        | Some name -> KernelSet.Named name
+        | None -> KernelSet.Best
     let run (model: CpuModel) = measure model prefills contexts batches rounds
     let all =
         match arguments.TryGetResult Config, arguments.TryGetResult Shape with

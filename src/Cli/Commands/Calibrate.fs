@@ -49,28 +49,50 @@ let private check traces (options: CalibrationOptions) resamples sample json can
         result <- GuaranteeCheck.Run(table, options, resamples, sample, (fun share -> report.Invoke("calibrating", share)), cancel))
     let limit = result.Limit options.Delta
     if json then
-        printfn "%s" (JsonSerializer.Serialize(
-            {| resamples = result.Resamples; sample = result.Sample; max_loss = options.MaxLoss; delta = options.Delta
-               broken = result.Broken; broken_share = result.BrokenShare; limit = limit
-               without_policy = result.WithoutPolicy; mean_saved = result.MeanSaved; mean_loss = result.MeanLoss |},
-            JsonSerializerOptions(WriteIndented = true)))
+        printfn
+            "%s"
+            (JsonSerializer.Serialize(
+                {| resamples = result.Resamples
+                   sample = result.Sample
+                   max_loss = options.MaxLoss
+                   delta = options.Delta
+                   broken = result.Broken
+                   broken_share = result.BrokenShare
+                   limit = limit
+                   without_policy = result.WithoutPolicy
+                   mean_saved = result.MeanSaved
+                   mean_loss = result.MeanLoss |},
+                JsonSerializerOptions(WriteIndented = true)
+            ))
     else
-        printfn "%d samples of %d queries, guarantee: at most %s lost, with probability %s" result.Resamples result.Sample
-            (string options.MaxLoss) (string (1.0 - options.Delta))
-        printfn "broken      %d (%s %%; delta and three standard errors: %s %%)" result.Broken
-            (number (100.0 * result.BrokenShare) 2) (number (100.0 * limit) 2)
+        printfn
+            "%d samples of %d queries, guarantee: at most %s lost, with probability %s"
+            result.Resamples
+            result.Sample
+            (string options.MaxLoss)
+            (string (1.0 - options.Delta))
+        printfn
+            "broken      %d (%s %%; delta and three standard errors: %s %%)"
+            result.Broken
+            (number (100.0 * result.BrokenShare) 2)
+            (number (100.0 * limit) 2)
         printfn "loss        %s on average" (number result.MeanLoss 4)
-        printfn "saved       %s %% of the cost on average; in %d samples no policy could be shown to keep the guarantee"
-            (number (100.0 * result.MeanSaved) 1) result.WithoutPolicy
+        printfn
+            "saved       %s %% of the cost on average; in %d samples no policy could be shown to keep the guarantee"
+            (number (100.0 * result.MeanSaved) 1)
+            result.WithoutPolicy
 
 let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationToken) =
     let traces = required "--traces FILE" (arguments.TryGetResult CalibrateArguments.Traces)
     let maxLoss = share "--max-loss" (arguments.GetResult(Max_Loss, defaultValue = 0.02))
     let delta = share "--delta" (arguments.GetResult(Delta, defaultValue = 0.05))
     let options =
-        CalibrationOptions(maxLoss, delta,
+        CalibrationOptions(
+            maxLoss,
+            delta,
             FitFraction = share "--fit-fraction" (arguments.GetResult(Fit_Fraction, defaultValue = 0.5)),
-            Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1))
+            Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1)
+        )
     let atLeast low name value =
         if value < low then raise (UsageException $"{name}: expected at least {low}, got {value}")
         value
@@ -79,37 +101,58 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
         let sample = arguments.GetResult(Sample, defaultValue = 2000) |> atLeast 4 "--sample"
         check traces options (atLeast 1 "--check" resamples) sample (arguments.Contains CalibrateArguments.Json) cancel
     | None ->
-    let file = required "--out FILE" (arguments.TryGetResult CalibrateArguments.Out)
-    if Directory.Exists file then raise (ToolkitException $"{file}: expected a file to write, got a folder")
-    let steps =
-        { new IProgress<string> with
-            member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
-    let policy = PolicyCalibration.Run(traces, options, steps)
-    policy.Save file
-    let guarantee, measured = policy.Guarantee, policy.Measured
-    if arguments.Contains CalibrateArguments.Json then
-        let value =
-            {| policy = file
-               lambda = if Double.IsNaN policy.Lambda then Nullable() else Nullable policy.Lambda
-               statement = guarantee.Statement
-               max_loss = guarantee.MaxLoss
-               delta = guarantee.Delta
-               reference = guarantee.Reference
-               fit_queries = policy.Origin.FitQueries
-               test_queries = guarantee.Queries
-               candidates = guarantee.Candidates
-               passed = guarantee.Passed
-               quality = measured.Quality
-               reference_quality = measured.ReferenceQuality
-               cost = measured.Cost
-               reference_cost = measured.ReferenceCost
-               saved = measured.Saved |}
-        printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)))
-    else
-        printfn "%s" guarantee.Statement
-        printfn "fitted on   %d queries; %d of %d operating points passed the test on %d others" policy.Origin.FitQueries guarantee.Passed guarantee.Candidates guarantee.Queries
-        if guarantee.Passed = 0 then
-            printfn "policy      always %s: no cheaper one could be shown to keep the guarantee; more queries or a larger --max-loss would help" guarantee.Reference
-        printfn "quality     %s on those queries; %s alone: %s" (number measured.Quality 4) guarantee.Reference (number measured.ReferenceQuality 4)
-        printfn "cost        %s; %s alone: %s (%s %% saved)" (number measured.Cost 3) guarantee.Reference (number measured.ReferenceCost 3) (number (100.0 * measured.Saved) 1)
-        printfn "written     %s" file
+        let file = required "--out FILE" (arguments.TryGetResult CalibrateArguments.Out)
+        if Directory.Exists file then raise (ToolkitException $"{file}: expected a file to write, got a folder")
+        let steps =
+            { new IProgress<string> with
+                member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
+        let policy = PolicyCalibration.Run(traces, options, steps)
+        policy.Save file
+        let guarantee, measured = policy.Guarantee, policy.Measured
+        if arguments.Contains CalibrateArguments.Json then
+            let value =
+                {| policy = file
+                   lambda = if Double.IsNaN policy.Lambda then Nullable() else Nullable policy.Lambda
+                   statement = guarantee.Statement
+                   max_loss = guarantee.MaxLoss
+                   delta = guarantee.Delta
+                   reference = guarantee.Reference
+                   fit_queries = policy.Origin.FitQueries
+                   test_queries = guarantee.Queries
+                   candidates = guarantee.Candidates
+                   passed = guarantee.Passed
+                   quality = measured.Quality
+                   reference_quality = measured.ReferenceQuality
+                   cost = measured.Cost
+                   reference_cost = measured.ReferenceCost
+                   saved = measured.Saved |}
+            printfn
+                "%s"
+                (JsonSerializer.Serialize(
+                    value,
+                    JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
+                ))
+        else
+            printfn "%s" guarantee.Statement
+            printfn
+                "fitted on   %d queries; %d of %d operating points passed the test on %d others"
+                policy.Origin.FitQueries
+                guarantee.Passed
+                guarantee.Candidates
+                guarantee.Queries
+            if guarantee.Passed = 0 then
+                printfn
+                    "policy      always %s: no cheaper one could be shown to keep the guarantee; more queries or a larger --max-loss would help"
+                    guarantee.Reference
+            printfn
+                "quality     %s on those queries; %s alone: %s"
+                (number measured.Quality 4)
+                guarantee.Reference
+                (number measured.ReferenceQuality 4)
+            printfn
+                "cost        %s; %s alone: %s (%s %% saved)"
+                (number measured.Cost 3)
+                guarantee.Reference
+                (number measured.ReferenceCost 3)
+                (number (100.0 * measured.Saved) 1)
+            printfn "written     %s" file

@@ -36,13 +36,17 @@ let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
     if count < 1 then raise (UsageException $"--count: expected at least 1, got {count}")
     let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult CollectArguments.Config))
     let queries =
-        ExperimentRun.Queries(file, arguments.GetResult(CollectArguments.Seed, defaultValue = 1))
+        ExperimentRun
+            .Queries(file, arguments.GetResult(CollectArguments.Seed, defaultValue = 1))
             .Where(fun (struct (_, s)) -> split = "both" || s = split)
-            .Take(count).ToArray()
+            .Take(count)
+            .ToArray()
     use cascade = ModelCascade.Load file
     try
         Progress.show (fun report ->
-            let relay = { new IProgress<int> with member _.Report done' = report.Invoke("asking the models", float done' / float queries.Length) }
+            let relay =
+                { new IProgress<int> with
+                    member _.Report done' = report.Invoke("asking the models", float done' / float queries.Length) }
             Collector.Run(cascade, queries, out, relay, cancel))
     with :? OperationCanceledException ->
         raise (ToolkitException $"interrupted; {out} is kept: the same command goes on")

@@ -48,7 +48,11 @@ let private compareTimes (first: unit -> float) (second: unit -> float) : struct
 let private calibrationRecords (file: CascadeFile) =
     match Option.ofObj file.CalibrationTrace with
     | Some path when File.Exists path -> CascadeRecords.Load path
-    | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
+    | Some path ->
+        raise (
+            ToolkitException
+                $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it"
+        )
     | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none")
 
 /// How a cost or a time compares with the largest model's, in words.
@@ -96,14 +100,18 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
     let onText = if json then null else Action<string>(printf "%s")
     let mutable first = true // no model has written yet
     let onStage =
-        if json then null
-        else Action<int>(fun stage ->
-            if not first then printfn ""
-            first <- false
-            printf "%-8s " (name stage))
+        if json then
+            null
+        else
+            Action<int>(fun stage ->
+                if not first then printfn ""
+                first <- false
+                printf "%-8s " (name stage))
     let answer =
-        try adaptive.Answer(prompt, onStage, onText, cancel)
-        finally if not (json || first) then printfn "" // a fault gets a line of its own
+        try
+            adaptive.Answer(prompt, onStage, onText, cancel)
+        finally
+            if not (json || first) then printfn "" // a fault gets a line of its own
     let largest = file.Stages.Count - 1
     let timeLargest () =
         let start = Diagnostics.Stopwatch.GetTimestamp()
@@ -111,8 +119,10 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds
     let secondsOf (given: AdaptiveAnswer) = given.Turns.Sum(fun turn -> turn.Seconds)
     let struct (seconds, largestSeconds) =
-        if secondsOf answer > longAnswer then struct (secondsOf answer, nan)
-        else compareTimes (fun () -> secondsOf (adaptive.Answer(prompt, cancel = cancel))) timeLargest
+        if secondsOf answer > longAnswer then
+            struct (secondsOf answer, nan)
+        else
+            compareTimes (fun () -> secondsOf (adaptive.Answer(prompt, cancel = cancel))) timeLargest
     if json then
         let value =
             {| prompt = prompt
@@ -127,14 +137,33 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                turns =
                 answer.Turns
                 |> Seq.map (fun t ->
-                    {| stage = name t.Stage; text = t.Text; confidence = t.Confidence; tokens = t.Tokens; cost = t.Reply.Cost
+                    {| stage = name t.Stage
+                       text = t.Text
+                       confidence = t.Confidence
+                       tokens = t.Tokens
+                       cost = t.Reply.Cost
                        forwards = t.Reply.Forwards
-                       drafted = (match t.Reply.Draft with null -> 0 | draft -> draft.Drafted)
-                       accepted = (match t.Reply.Draft with null -> 0 | draft -> draft.Accepted) |})
+                       drafted =
+                        (match t.Reply.Draft with
+                         | null -> 0
+                         | draft -> draft.Drafted)
+                       accepted =
+                        (match t.Reply.Draft with
+                         | null -> 0
+                         | draft -> draft.Accepted) |})
                 |> Seq.toArray |}
-        printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)))
+        printfn
+            "%s"
+            (JsonSerializer.Serialize(
+                value,
+                JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
+            ))
     else
-        printfn "answer      %s" (match file.Tasks.ExtractAnswer answer.Chosen.Text with null -> "(none given)" | text -> text)
+        printfn
+            "answer      %s"
+            (match file.Tasks.ExtractAnswer answer.Chosen.Text with
+             | null -> "(none given)"
+             | text -> text)
         printfn "stage       %s (asked: %s)" (name answer.Chosen.Stage) (String.Join(", ", answer.Turns |> Seq.map (fun t -> name t.Stage)))
         for i in 1 .. answer.Turns.Count - 1 do
             let turn = answer.Turns[i]
@@ -145,8 +174,19 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                     printfn "%s" line
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
         let cost = file.Stages[largest].Cost
-        printfn "cost        %s, %s alone %s: %s" (number answer.Cost 1) (name largest) (number cost 1) (compared "cheaper" "dearer" answer.Cost cost)
-        if Double.IsNaN largestSeconds then printfn "time        %s s" (number seconds 2)
+        printfn
+            "cost        %s, %s alone %s: %s"
+            (number answer.Cost 1)
+            (name largest)
+            (number cost 1)
+            (compared "cheaper" "dearer" answer.Cost cost)
+        if Double.IsNaN largestSeconds then
+            printfn "time        %s s" (number seconds 2)
         else
-            printfn "time        %s ms, %s alone %s ms: %s (medians of %d, in turn)" (number (1000.0 * seconds) 2) (name largest)
-                (number (1000.0 * largestSeconds) 2) (compared "faster" "slower" seconds largestSeconds) timedRounds
+            printfn
+                "time        %s ms, %s alone %s ms: %s (medians of %d, in turn)"
+                (number (1000.0 * seconds) 2)
+                (name largest)
+                (number (1000.0 * largestSeconds) 2)
+                (compared "faster" "slower" seconds largestSeconds)
+                timedRounds

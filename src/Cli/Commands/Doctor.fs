@@ -28,11 +28,16 @@ let execute (arguments: ParseResults<DoctorArguments>) =
     let mutable failed = 0
     let checks =
         [| for check in Torch.Inference.TorchDoctor.Run device do
-            if not json then printfn "%s  %s: %s" (if check.Passed then "pass" else "FAIL") check.Name check.Detail
-            if not check.Passed then failed <- failed + 1
-            {| name = check.Name; passed = check.Passed; detail = check.Detail |} |]
-    if json then printfn "%s" (JsonSerializer.Serialize({| device = device; checks = checks |}, JsonSerializerOptions(WriteIndented = true)))
-    if failed > 0 then raise (ToolkitException $"doctor: {device}: expected {checks.Length} checks to pass, got {failed} that failed")
+               if not json then printfn "%s  %s: %s" (if check.Passed then "pass" else "FAIL") check.Name check.Detail
+               if not check.Passed then failed <- failed + 1
+               {| name = check.Name; passed = check.Passed; detail = check.Detail |} |]
+    if json then
+        printfn "%s" (JsonSerializer.Serialize({| device = device; checks = checks |}, JsonSerializerOptions(WriteIndented = true)))
+    if failed > 0 then
+        raise (ToolkitException $"doctor: {device}: expected {checks.Length} checks to pass, got {failed} that failed")
 #else
-    raise (ToolkitException $"doctor: expected a build with TorchSharp, got one without; run: dotnet run --project src/Cli -c Release -p:TorchBackend=cuda -- doctor --device {device}")
+    raise (
+        ToolkitException
+            $"doctor: expected a build with TorchSharp, got one without; run: dotnet run --project src/Cli -c Release -p:TorchBackend=cuda -- doctor --device {device}"
+    )
 #endif

@@ -43,15 +43,20 @@ let costAt (costs: float[]) =
     | 0 -> "never"
     | reached -> $"never in {costs.Length - reached}"
 
-let private printJson value =
-    printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true)))
+let private printJson value = printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true)))
 
 let private metricsJson (policy: PolicyEvaluation) =
     policy.Metrics
     |> Seq.map (fun m ->
-        KeyValuePair(m.Name,
-            {| value = finite m.Value; low = finite m.Low; high = finite m.High
-               difference = finite m.Difference; difference_low = finite m.DifferenceLow; difference_high = finite m.DifferenceHigh |}))
+        KeyValuePair(
+            m.Name,
+            {| value = finite m.Value
+               low = finite m.Low
+               high = finite m.High
+               difference = finite m.Difference
+               difference_low = finite m.DifferenceLow
+               difference_high = finite m.DifferenceHigh |}
+        ))
     |> Dictionary
 
 let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
@@ -61,20 +66,31 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
         printJson
             {| train_queries = report.TrainQueries
                test_queries = report.TestQueries
-               models = Seq.map3 (fun name cost quality -> {| name = name; cost = cost; quality = quality |}) report.Models report.ModelCost report.ModelQuality
+               models =
+                Seq.map3
+                    (fun name cost quality -> {| name = name; cost = cost; quality = quality |})
+                    report.Models
+                    report.ModelCost
+                    report.ModelQuality
                reference = Evaluation.Reference
                policies = report.Policies |> Seq.map (fun p -> {| policy = p.Policy; estimator = p.Estimator; metrics = metricsJson p |}) |}
     else
         printfn "%d queries to fit on, %d to test on" report.TrainQueries report.TestQueries
         if report.RepeatedIds > 0 then
-            printfn "note: %d lines have the id of an earlier line; a query in both parts makes figures and intervals too good" report.RepeatedIds
+            printfn
+                "note: %d lines have the id of an earlier line; a query in both parts makes figures and intervals too good"
+                report.RepeatedIds
         printfn "%-18s %8s %20s %14s %14s %8s" "policy" "auc" "vs pair envelope" "cost at 98 %" "cost at 100 %" "quality"
         for policy in report.Policies do
             let metric name = policy[name]
             let auc = metric "auc"
-            printfn "%-18s %8s %20s %14s %14s %8s" policy.Policy (number (100.0 * auc.Value) 2)
+            printfn
+                "%-18s %8s %20s %14s %14s %8s"
+                policy.Policy
+                (number (100.0 * auc.Value) 2)
                 $"[{number (100.0 * auc.DifferenceLow) 2}, {number (100.0 * auc.DifferenceHigh) 2}]"
-                (costAt [| (metric "cost_at_98pct").Value |]) (costAt [| (metric "cost_at_100pct").Value |])
+                (costAt [| (metric "cost_at_98pct").Value |])
+                (costAt [| (metric "cost_at_100pct").Value |])
                 (number (metric "quality_max").Value 4)
 
 let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<string>) json =
@@ -90,16 +106,26 @@ let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<s
                rows =
                 rows
                 |> Seq.map (fun r ->
-                    {| policy = r.Policy; train_queries = r.TrainQueries; mean_auc = Array.average (r.Of "auc")
-                       auc = r.Of "auc"; cost_at_98pct = r.Of "cost_at_98pct" |> Array.map finite
-                       best_model_cost = r.ModelCost; least_lead_over_mixture = leastLead r |}) |}
+                    {| policy = r.Policy
+                       train_queries = r.TrainQueries
+                       mean_auc = Array.average (r.Of "auc")
+                       auc = r.Of "auc"
+                       cost_at_98pct = r.Of "cost_at_98pct" |> Array.map finite
+                       best_model_cost = r.ModelCost
+                       least_lead_over_mixture = leastLead r |}) |}
     else
         printfn "means over %d splits; 'least' and 'most' are single splits" seeds
         printfn "%-18s %8s %8s %8s %8s %24s %14s" "policy" "queries" "auc" "least" "most" "least lead over mixture" "cost at 98 %"
         for row in rows do
             let auc = row.Of "auc"
-            printfn "%-18s %8d %8s %8s %8s %24s %14s" row.Policy row.TrainQueries (number (100.0 * Array.average auc) 2)
-                (number (100.0 * Array.min auc) 2) (number (100.0 * Array.max auc) 2) (number (100.0 * leastLead row) 2)
+            printfn
+                "%-18s %8d %8s %8s %8s %24s %14s"
+                row.Policy
+                row.TrainQueries
+                (number (100.0 * Array.average auc) 2)
+                (number (100.0 * Array.min auc) 2)
+                (number (100.0 * Array.max auc) 2)
+                (number (100.0 * leastLead row) 2)
                 (costAt (row.Of "cost_at_98pct"))
 
 let execute (arguments: ParseResults<EvaluateArguments>) =
@@ -116,13 +142,16 @@ let execute (arguments: ParseResults<EvaluateArguments>) =
     if seeds.IsNone && sizes.Length > 1 then
         raise (UsageException $"--train-queries: expected one number without --seeds, got {sizes.Length}")
     let options =
-        EvaluationOptions(traces, folder,
+        EvaluationOptions(
+            traces,
+            folder,
             TrainFraction = fraction,
             TrainQueries = Option.toNullable (List.tryHead sizes),
             Resamples = (arguments.GetResult(Resamples, defaultValue = 1000) |> atLeast 0 "--resamples"),
             Ceiling = arguments.Contains Ceiling,
             Explain = seeds.IsNone,
-            Seed = arguments.GetResult(EvaluateArguments.Seed, defaultValue = 1))
+            Seed = arguments.GetResult(EvaluateArguments.Seed, defaultValue = 1)
+        )
     let steps =
         { new IProgress<string> with
             member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }

@@ -33,8 +33,13 @@ let private defaultTokens = 4096
 
 /// One device's part of a stage, for the table and for JSON.
 let private share (s: DeviceShare) =
-    {| device = s.Device; first_layer = s.FirstLayer; layers = s.Layers
-       weight_bytes = s.WeightBytes; cache_bytes = s.CacheBytes; work_bytes = s.WorkBytes; total_bytes = s.TotalBytes |}
+    {| device = s.Device
+       first_layer = s.FirstLayer
+       layers = s.Layers
+       weight_bytes = s.WeightBytes
+       cache_bytes = s.CacheBytes
+       work_bytes = s.WorkBytes
+       total_bytes = s.TotalBytes |}
 
 /// What a stage would load, from its files' headers alone.
 let private plan (file: CascadeFile) (tokens: int) (stage: CascadeStage) =
@@ -62,7 +67,8 @@ let private measured (file: CascadeFile) =
     use cascade = ModelCascade.Load file
     let timings = ModelBenchmark.Measure cascade.Models
     let costs = ModelBenchmark.RelativeCosts timings
-    timings |> Array.mapi (fun i t ->
+    timings
+    |> Array.mapi (fun i t ->
         {| name = file.Stages[i].Name
            cost = file.Stages[i].Cost
            measured_cost = costs[i]
@@ -78,26 +84,52 @@ let execute (arguments: ParseResults<InfoArguments>) =
     let stages = local |> Array.map (plan file tokens)
     let weights = stages |> Array.sumBy (fun s -> s.devices |> Array.sumBy (fun d -> d.weight_bytes))
     let timings =
-        if local.Length = file.Stages.Count && (arguments.Contains Measure || weights < smallBytes) then measured file
-        elif arguments.Contains Measure then raise (ToolkitException $"{file.File}: --measure: expected models that run in this process, got backend openai")
-        else [||]
+        if local.Length = file.Stages.Count && (arguments.Contains Measure || weights < smallBytes) then
+            measured file
+        elif arguments.Contains Measure then
+            raise (ToolkitException $"{file.File}: --measure: expected models that run in this process, got backend openai")
+        else
+            [||]
     let totals =
-        stages |> Array.collect (fun s -> s.devices) |> Array.groupBy (fun d -> d.device)
+        stages
+        |> Array.collect (fun s -> s.devices)
+        |> Array.groupBy (fun d -> d.device)
         |> Array.map (fun (device, parts) -> {| device = device; total_bytes = parts |> Array.sumBy (fun p -> p.total_bytes) |})
     if arguments.Contains InfoArguments.Json then
         let value = {| cascade = file.Name; kernels = KernelSet.Best.Name; stages = stages; devices = totals; timings = timings |}
         printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true)))
     else
-        printfn "cascade %s, kernels %s (available: %s)" file.Name KernelSet.Best.Name (String.Join(", ", KernelSet.Available.Select(fun k -> k.Name)))
+        printfn
+            "cascade %s, kernels %s (available: %s)"
+            file.Name
+            KernelSet.Best.Name
+            (String.Join(", ", KernelSet.Available.Select(fun k -> k.Name)))
         printfn "%-12s %-8s %-16s %6s %6s %12s %6s %7s %8s" "model" "backend" "format" "hidden" "layers" "heads" "ffn" "vocab" "cost"
         for s in stages do
-            printfn "%-12s %-8s %-16s %6d %6d %12s %6d %7d %8s" s.name s.backend s.format s.hidden s.layers s.heads s.intermediate s.vocabulary (number s.cost 2)
+            printfn
+                "%-12s %-8s %-16s %6d %6d %12s %6d %7d %8s"
+                s.name
+                s.backend
+                s.format
+                s.hidden
+                s.layers
+                s.heads
+                s.intermediate
+                s.vocabulary
+                (number s.cost 2)
         printfn ""
         printfn "%-12s %-8s %-9s %12s %12s %12s %12s" "GiB" "device" "layers" "weights" "cache" "work" "total"
         for s in stages do
             for d in s.devices do
-                printfn "%-12s %-8s %-9s %12s %12s %12s %12s" s.name d.device $"{d.first_layer}-{d.first_layer + d.layers - 1}"
-                    (gibibytes d.weight_bytes) (gibibytes d.cache_bytes) (gibibytes d.work_bytes) (gibibytes d.total_bytes)
+                printfn
+                    "%-12s %-8s %-9s %12s %12s %12s %12s"
+                    s.name
+                    d.device
+                    $"{d.first_layer}-{d.first_layer + d.layers - 1}"
+                    (gibibytes d.weight_bytes)
+                    (gibibytes d.cache_bytes)
+                    (gibibytes d.work_bytes)
+                    (gibibytes d.total_bytes)
         for t in totals do
             printfn "%-12s %-8s %-9s %12s %12s %12s %12s" "all" t.device "" "" "" "" (gibibytes t.total_bytes)
         printfn "(the cache is that of one sequence of %d tokens, or of as many as the model allows)" tokens
@@ -105,5 +137,11 @@ let execute (arguments: ParseResults<InfoArguments>) =
             printfn ""
             printfn "%-12s %8s %10s %12s %10s %12s" "model" "cost" "measured" "us/token" "batched" "us/token"
             for t in timings do
-                printfn "%-12s %8s %10s %12s %10s %12s" t.name (number t.cost 1) (number t.measured_cost 2) (number t.microseconds_per_token 1)
-                    (number t.batched_cost 2) (number t.batched_microseconds_per_token 1)
+                printfn
+                    "%-12s %8s %10s %12s %10s %12s"
+                    t.name
+                    (number t.cost 1)
+                    (number t.measured_cost 2)
+                    (number t.microseconds_per_token 1)
+                    (number t.batched_cost 2)
+                    (number t.batched_microseconds_per_token 1)

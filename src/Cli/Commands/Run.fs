@@ -46,11 +46,15 @@ let private interruptible (goOn: string) (work: Action<string, float> -> 'a) : '
 
 /// Runs a manifest again and prints which results are the same.
 let private reproduce (manifest: string) (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) =
-    for flag, given in [ "--experiments", arguments.Contains Experiments; "--seed", arguments.Contains RunArguments.Seed
-                         "--horizon", arguments.Contains Horizon; "--resume", arguments.Contains Resume ] do
+    for flag, given in
+        [ "--experiments", arguments.Contains Experiments
+          "--seed", arguments.Contains RunArguments.Seed
+          "--horizon", arguments.Contains Horizon
+          "--resume", arguments.Contains Resume ] do
         if given then raise (UsageException $"{flag}: expected none with --reproduce, whose manifest decides it")
     let source = nonNull (Path.GetDirectoryName(Path.GetFullPath manifest))
-    let folder = arguments.GetResult(RunArguments.Out, defaultValue = Path.GetRelativePath(Directory.GetCurrentDirectory(), source + "-reproduced"))
+    let folder =
+        arguments.GetResult(RunArguments.Out, defaultValue = Path.GetRelativePath(Directory.GetCurrentDirectory(), source + "-reproduced"))
     let files =
         interruptible "the same command goes on" (fun report ->
             RunReproduction.Run(
@@ -58,7 +62,10 @@ let private reproduce (manifest: string) (arguments: ParseResults<RunArguments>)
                 Option.toObj (arguments.TryGetResult RunArguments.Config),
                 Option.toObj (arguments.TryGetResult RunArguments.Traces),
                 Option.toObj (arguments.TryGetResult RunArguments.Policy),
-                folder, report, cancel))
+                folder,
+                report,
+                cancel
+            ))
     printfn "recorded with  %s" (RunManifest.Read manifest).Build
     printfn "run again with %s" RunManifest.ThisBuild
     for file in files do
@@ -66,27 +73,37 @@ let private reproduce (manifest: string) (arguments: ParseResults<RunArguments>)
     let same = files |> Seq.filter _.Same |> Seq.length
     printfn "%d of %d files are the same" same files.Count
     if same < files.Count then
-        raise (ToolkitException $"{manifest}: expected the same bytes in {files.Count} files, got them in {same}; the new run is in {folder}")
+        raise (
+            ToolkitException $"{manifest}: expected the same bytes in {files.Count} files, got them in {same}; the new run is in {folder}"
+        )
 
 let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) =
-  match arguments.TryGetResult Reproduce with
-  | Some manifest -> reproduce manifest arguments cancel
-  | None ->
-    let folder = arguments.GetResult(RunArguments.Out, defaultValue = Path.Combine("results", "run"))
-    let horizon = arguments.GetResult(RunArguments.Horizon, defaultValue = 100_000)
-    if horizon < 1000 then raise (UsageException $"--horizon: expected at least 1000, got {horizon}")
-    let experiments = arguments.GetResult(RunArguments.Experiments, defaultValue = "all")
-    if not (ExperimentSuite.Names.Contains experiments) then
-        raise (UsageException $"""--experiments: expected {String.Join(", ", ExperimentSuite.Names)}, got '{experiments}'""")
-    let options = ExperimentOptions(Seed = arguments.GetResult(RunArguments.Seed, defaultValue = 1), Horizon = horizon)
-    let traces = Option.toObj (arguments.TryGetResult RunArguments.Traces)
-    let request =
-        RunRequest(
-            experiments, cascadeFile (arguments.TryGetResult RunArguments.Config), traces, folder, arguments.Contains Resume, options,
-            Policy = Option.toObj (arguments.TryGetResult RunArguments.Policy))
-    let goOn =
-        if isNull traces then "what was recorded is kept: the same command with --resume goes on"
-        else "the same command starts again"
-    interruptible goOn (fun report -> ExperimentRun.Run(request, report, cancel))
-    for file in OptimalStopping.Reports.Figures.drawAll folder do
-        printfn "%s" file
+    match arguments.TryGetResult Reproduce with
+    | Some manifest -> reproduce manifest arguments cancel
+    | None ->
+        let folder = arguments.GetResult(RunArguments.Out, defaultValue = Path.Combine("results", "run"))
+        let horizon = arguments.GetResult(RunArguments.Horizon, defaultValue = 100_000)
+        if horizon < 1000 then raise (UsageException $"--horizon: expected at least 1000, got {horizon}")
+        let experiments = arguments.GetResult(RunArguments.Experiments, defaultValue = "all")
+        if not (ExperimentSuite.Names.Contains experiments) then
+            raise (UsageException $"""--experiments: expected {String.Join(", ", ExperimentSuite.Names)}, got '{experiments}'""")
+        let options = ExperimentOptions(Seed = arguments.GetResult(RunArguments.Seed, defaultValue = 1), Horizon = horizon)
+        let traces = Option.toObj (arguments.TryGetResult RunArguments.Traces)
+        let request =
+            RunRequest(
+                experiments,
+                cascadeFile (arguments.TryGetResult RunArguments.Config),
+                traces,
+                folder,
+                arguments.Contains Resume,
+                options,
+                Policy = Option.toObj (arguments.TryGetResult RunArguments.Policy)
+            )
+        let goOn =
+            if isNull traces then
+                "what was recorded is kept: the same command with --resume goes on"
+            else
+                "the same command starts again"
+        interruptible goOn (fun report -> ExperimentRun.Run(request, report, cancel))
+        for file in OptimalStopping.Reports.Figures.drawAll folder do
+            printfn "%s" file

@@ -53,8 +53,16 @@ let private records (file: CascadeFile) (policy: PolicyFile | null) : CascadeRec
     match Option.ofObj file.CalibrationTrace with
     | Some path when File.Exists path -> CascadeRecords.Load path
     | _ when not (isNull policy) -> null
-    | Some path -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it")
-    | None -> raise (ToolkitException $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none; or give --policy FILE")
+    | Some path ->
+        raise (
+            ToolkitException
+                $"{file.File}: key 'calibration_trace': expected a file at {path}, got none; 'toolkit collect --split calibration' writes it"
+        )
+    | None ->
+        raise (
+            ToolkitException
+                $"{file.File}: key 'calibration_trace': expected the trace file to fit the policy on, got none; or give --policy FILE"
+        )
 
 let private keys (variable: string option) =
     match variable with
@@ -66,9 +74,10 @@ let private keys (variable: string option) =
         | keys -> keys
 
 let private isLoopback (host: string) =
-    host = "localhost" || (match Net.IPAddress.TryParse host with
-                           | true, address -> Net.IPAddress.IsLoopback(nonNull address)
-                           | _ -> raise (UsageException $"--host: expected an IP address or localhost, got '{host}'"))
+    host = "localhost"
+    || (match Net.IPAddress.TryParse host with
+        | true, address -> Net.IPAddress.IsLoopback(nonNull address)
+        | _ -> raise (UsageException $"--host: expected an IP address or localhost, got '{host}'"))
 
 let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken) =
     if arguments.Contains Lambda && arguments.Contains Policy then
@@ -84,7 +93,9 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
         raise (UsageException $"--guarantee: expected a number strictly between 0 and 1, got {guarantee}")
     let keyVariable = arguments.TryGetResult Key_Env
     if not (isLoopback host) && keyVariable.IsNone && not (arguments.Contains Anonymous) then
-        raise (UsageException $"--host: expected --key-env NAME beside {host}, or --anonymous for a server that anyone in the network may use")
+        raise (
+            UsageException $"--host: expected --key-env NAME beside {host}, or --anonymous for a server that anyone in the network may use"
+        )
     let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult Config))
     let policy = arguments.TryGetResult Policy |> Option.map PolicyFile.Load |> Option.toObj
     let allRemote = file.Stages |> Seq.forall (fun stage -> not (isNull stage.Remote))
@@ -95,18 +106,28 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
     if bodyLimit < 1L then raise (UsageException $"--body-limit: expected at least 1, got {bodyLimit}")
     let options =
         ServeOptions(
-            Host = host, Port = port, Keys = keys keyVariable,
-            Concurrency = whole "--concurrency" 1 (arguments.GetResult(Concurrency, defaultValue = (if allRemote then 64 else max 1 (Environment.ProcessorCount - 1)))),
+            Host = host,
+            Port = port,
+            Keys = keys keyVariable,
+            Concurrency =
+                whole
+                    "--concurrency"
+                    1
+                    (arguments.GetResult(Concurrency, defaultValue = (if allRemote then 64 else max 1 (Environment.ProcessorCount - 1)))),
             Queue = whole "--queue" 0 (arguments.GetResult(Queue, defaultValue = 256)),
             BodyLimit = bodyLimit,
             Drain = TimeSpan.FromSeconds(arguments.GetResult(Drain, defaultValue = 30.0) |> atLeast "--drain" 0.0),
             State = arguments.GetResult(State, defaultValue = "serve-state"),
             Learn = arguments.Contains Learn,
-            Guarantee = guarantee)
+            Guarantee = guarantee
+        )
     let records = records file policy
     let run = task {
         use! server = CascadeServer.Start(StageCascade.Load file, records, policy, lambda, options, cancel)
-        printfn "%O: the cascade '%s' (%s); page at /, metrics at /metrics%s" server.Address file.Name
+        printfn
+            "%O: the cascade '%s' (%s); page at /, metrics at /metrics%s"
+            server.Address
+            file.Name
             (String.Join(", ", file.Stages |> Seq.map _.Name))
             (if server.Replayed > 0L then $"; {server.Replayed} grades read from {options.State}" else "")
         stdout.Flush()

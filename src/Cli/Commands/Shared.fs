@@ -20,17 +20,20 @@ let repositoryFile (path: string) =
     if File.Exists path then path else climb (DirectoryInfo AppContext.BaseDirectory)
 
 /// The cascade file that was named, or the embedded cascade's.
-let cascadeFile = function
+let cascadeFile =
+    function
     | Some(path: string) -> path
     | None -> repositoryFile (Path.Combine("configs", "nano.yaml"))
 
 /// The argument, which must be there. Argu 6.1.1 does not enforce Mandatory inside subcommands.
-let required name = function
+let required name =
+    function
     | Some value -> value
     | None -> raise (UsageException $"expected {name}, got none")
 
 /// The argument without a flag; Argu takes a misspelt flag for it.
-let plain name = function
+let plain name =
+    function
     | Some(value: string) when value.StartsWith "--" -> raise (UsageException $"unrecognized argument: '{value}'.")
     | value -> required name value
 

@@ -33,39 +33,42 @@ type TheoryArguments =
             match this with
             | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
-            | Cost_Unit _ -> "what lambda prices: file (one unit of the cascade file, default), largest (one answer of the largest model) or all (one of each)."
+            | Cost_Unit _ ->
+                "what lambda prices: file (one unit of the cascade file, default), largest (one answer of the largest model) or all (one of each)."
             | Traces _ -> "plan for these recorded outcomes too; costs are then the file's means."
             | Bins _ -> "bins of a confidence (default: 10)."
             | Horizon _ -> "queries T that the regret bounds are for (default: 100000)."
             | Epsilon _ -> "error that the sample sizes are for, in units of quality (default: 0.05)."
             | Delta _ -> "failure probability (default: 0.05)."
             | Seed _ -> "seed of the traces' split into halves, and of the simulation (default: 1)."
-            | Simulate _ -> "run every learner on the named simulated instances for --horizon queries and write FOLDER/regret_table.csv (long)."
+            | Simulate _ ->
+                "run every learner on the named simulated instances for --horizon queries and write FOLDER/regret_table.csv (long)."
             | Json -> "print JSON."
 
 /// Everything that the command prints.
 type private Answer =
-    { Cascade: string
-      Models: string[]
-      Costs: float[]
-      /// As given, and per unit of the cascade file.
-      GivenLambda: float
-      CostUnit: string
-      Lambda: float
-      Bins: int
-      Horizon: int
-      Epsilon: float
-      Delta: float
-      Range: float
-      BreakEven: float[]
-      Thresholds: ReferenceThresholds[]
-      ByPrice: (float * ReferenceThresholds)[]
-      Regret: RegretGuarantee[]
-      Samples: SampleGuarantee[]
-      Traces: TracePlans option }
+    {
+        Cascade: string
+        Models: string[]
+        Costs: float[]
+        /// As given, and per unit of the cascade file.
+        GivenLambda: float
+        CostUnit: string
+        Lambda: float
+        Bins: int
+        Horizon: int
+        Epsilon: float
+        Delta: float
+        Range: float
+        BreakEven: float[]
+        Thresholds: ReferenceThresholds[]
+        ByPrice: (float * ReferenceThresholds)[]
+        Regret: RegretGuarantee[]
+        Samples: SampleGuarantee[]
+        Traces: TracePlans option
+    }
 
-let private prices lambda =
-    [| 0.001; 0.003; 0.01; 0.03; 0.1; 0.3; 1.0; lambda |] |> Array.distinct |> Array.sort
+let private prices lambda = [| 0.001; 0.003; 0.01; 0.03; 0.1; 0.3; 1.0; lambda |] |> Array.distinct |> Array.sort
 
 let private compute (arguments: ParseResults<TheoryArguments>) : Answer =
     let inside name least most (value: 'a) =
@@ -104,8 +107,14 @@ let private compute (arguments: ParseResults<TheoryArguments>) : Answer =
         | None, Some cascade -> [| for s in cascade.Stages -> s.Name |], [| for s in cascade.Stages -> s.Cost |]
         | None, None -> failwith "a cascade file is loaded where there are no traces"
     let n, lambda = costs.Length, perUnit costs
-    let range = match plans with Some p -> p.Range | None -> 1.0 + lambda * Array.sum costs[1..]
-    { Cascade = (match file with Some cascade -> cascade.Name | None -> traces.Value)
+    let range =
+        match plans with
+        | Some p -> p.Range
+        | None -> 1.0 + lambda * Array.sum costs[1..]
+    { Cascade =
+        (match file with
+         | Some cascade -> cascade.Name
+         | None -> traces.Value)
       Models = models
       Costs = costs
       GivenLambda = given
@@ -134,69 +143,112 @@ let private print (answer: Answer) =
         | "all" -> $"run of all models, that is %g{answer.Lambda} per unit of cost"
         | _ -> $"unit of cost"
     printfn "cascade %s: %d models, lambda %g of quality per %s" answer.Cascade n answer.GivenLambda unit
-    printfn "a run of all models costs %s of quality; rewards span B = %s" (number (answer.Lambda * Array.sum answer.Costs) 3) (number answer.Range 3)
+    printfn
+        "a run of all models costs %s of quality; rewards span B = %s"
+        (number (answer.Lambda * Array.sum answer.Costs) 3)
+        (number answer.Range 3)
     printfn ""
     printfn "Thresholds on calibrated confidence: stop after a model if at least this sure ('always': whatever it says)"
-    let head = Array.append [| "after"; "cost"; "pays below lambda"; "any distribution <=" |]
-                   [| for t in answer.Thresholds[1..] do yield! [| t.Assumption + ": chain"; "jump"; "recall" |] |]
-    Table.print head
+    let head =
+        Array.append
+            [| "after"; "cost"; "pays below lambda"; "any distribution <=" |]
+            [| for t in answer.Thresholds[1..] do
+                   yield! [| t.Assumption + ": chain"; "jump"; "recall" |] |]
+    Table.print
+        head
         [| for k in 0 .. n - 2 ->
-               Array.append [| answer.Models[k]; number answer.Costs[k] 2; number answer.BreakEven[k] 3; threshold answer.Thresholds[0].Chain[k] |]
-                   [| for t in answer.Thresholds[1..] do yield! [| threshold t.Chain[k]; threshold t.Jump[k]; threshold t.Recall[k] |] |] |]
+               Array.append
+                   [| answer.Models[k]; number answer.Costs[k] 2; number answer.BreakEven[k] 3; threshold answer.Thresholds[0].Chain[k] |]
+                   [| for t in answer.Thresholds[1..] do
+                          yield! [| threshold t.Chain[k]; threshold t.Jump[k]; threshold t.Recall[k] |] |] |]
     for t in answer.Thresholds[1..] do
         printfn "%s: a jump policy enters at %s and earns %s a query" t.Assumption answer.Models[t.Entry] (number t.Value 3)
     printfn "any distribution: no optimal threshold lies above it. uniform: confidences independent and uniform on [0,1]."
     printfn "reference: the same, and the last model is always right (quality = agreement with it)."
     if Array.forall (fun price -> answer.Lambda >= price) answer.BreakEven then
-        printfn "At this price going on never pays: the next model costs %s of quality, and no answer gains more than 1."
+        printfn
+            "At this price going on never pays: the next model costs %s of quality, and no answer gains more than 1."
             (number (answer.Lambda * answer.Costs[1]) 3)
-        if answer.CostUnit = "file" then printfn "(--cost-unit all prices a run of all models at lambda instead of one unit of cost.)"
+        if answer.CostUnit = "file" then
+            printfn "(--cost-unit all prices a run of all models at lambda instead of one unit of cost.)"
     printfn ""
     printfn "By price of cost (reference, recall)"
-    Table.print (Array.append [| "lambda" |] (answer.Models[.. n - 2] |> Array.map (fun m -> "after " + m)))
+    Table.print
+        (Array.append [| "lambda" |] (answer.Models[.. n - 2] |> Array.map (fun m -> "after " + m)))
         [| for price, t in answer.ByPrice -> Array.append [| price.ToString "g" |] (t.Recall |> Array.map threshold) |]
     printfn ""
     printfn "Regret after T = %d queries, %d bins, delta %g" answer.Horizon answer.Bins answer.Delta
-    Table.print [| "learner"; "theorem"; "graded"; "against"; "needs"; "regret"; "per query"; "says something from T" |]
+    Table.print
+        [| "learner"; "theorem"; "graded"; "against"; "needs"; "regret"; "per query"; "says something from T" |]
         [| for g in answer.Regret ->
-               [| g.Learner; g.Theorem; g.Feedback; g.Against; g.Assumption
-                  (if g.IsLowerBound then ">= " elif g.Vacuous then "B T = " else "<= ") + number g.Value 0
+               [| g.Learner
+                  g.Theorem
+                  g.Feedback
+                  g.Against
+                  g.Assumption
+                  (if g.IsLowerBound then ">= "
+                   elif g.Vacuous then "B T = "
+                   else "<= ")
+                  + number g.Value 0
                   number g.PerQuery 4
-                  (if g.IsLowerBound then "" elif g.MeaningfulFrom < 0 then "> 10^9" else string g.MeaningfulFrom) |] |]
+                  (if g.IsLowerBound then ""
+                   elif g.MeaningfulFrom < 0 then "> 10^9"
+                   else string g.MeaningfulFrom) |] |]
     printfn ""
     printfn "Fully graded queries for an error of at most %g with probability %g" answer.Epsilon (1.0 - answer.Delta)
-    Table.print [| "best policy of"; "theorem"; "needs"; "ln N"; "queries" |]
+    Table.print
+        [| "best policy of"; "theorem"; "needs"; "ln N"; "queries" |]
         [| for s in answer.Samples ->
                [| s.Class; s.Theorem; s.Assumption; (if Double.IsNaN s.LogPolicies then "" else number s.LogPolicies 1); string s.Samples |] |]
     printfn "Calibration: an error of e in every model's confidence costs at most %d e of quality per query (2 n e)." (2 * n)
 
 let private printTraces (answer: Answer) (plans: TracePlans) =
     printfn ""
-    printfn "Plug-in plans: fitted on %d queries, replayed on %d%s" plans.Fitted (plans.Queries - plans.LeftOut - plans.Fitted)
+    printfn
+        "Plug-in plans: fitted on %d queries, replayed on %d%s"
+        plans.Fitted
+        (plans.Queries - plans.LeftOut - plans.Fitted)
         (if plans.LeftOut = 0 then "" else $"; {plans.LeftOut} that lack a model are left out")
-    Table.print [| "model"; "mean cost"; "quality"; "calibration error" |]
+    Table.print
+        [| "model"; "mean cost"; "quality"; "calibration error" |]
         [| for k in 0 .. plans.Models.Length - 1 ->
-               [| plans.Models[k]; number plans.Costs[k] 3; number plans.Qualities[k] 4
+               [| plans.Models[k]
+                  number plans.Costs[k] 3
+                  number plans.Qualities[k] 4
                   (if Double.IsNaN plans.CalibrationErrors[k] then "no confidence" else number plans.CalibrationErrors[k] 4) |] |]
     printfn ""
-    Table.print [| "plan"; "after"; "stops from confidence"; "where quality is"; "one threshold"; "goes on to" |]
+    Table.print
+        [| "plan"; "after"; "stops from confidence"; "where quality is"; "one threshold"; "goes on to" |]
         [| for plan in plans.Plans do
                for rule in plan.Rules ->
-                   [| plan.Actions; rule.Stage
-                      (if Double.IsNaN rule.Confidence then "never" elif rule.Confidence = 0.0 then "always" else number rule.Confidence 4)
+                   [| plan.Actions
+                      rule.Stage
+                      (if Double.IsNaN rule.Confidence then "never"
+                       elif rule.Confidence = 0.0 then "always"
+                       else number rule.Confidence 4)
                       (if Double.IsNaN rule.Calibrated then "" else number rule.Calibrated 3)
-                      (if rule.SingleCrossing then "yes" else "no"); rule.GoesTo |] |]
+                      (if rule.SingleCrossing then "yes" else "no")
+                      rule.GoesTo |] |]
     printfn ""
-    Table.print [| "plan"; "enters at"; "guaranteed"; "earned"; "quality"; "cost" |]
+    Table.print
+        [| "plan"; "enters at"; "guaranteed"; "earned"; "quality"; "cost" |]
         [| for plan in plans.Plans ->
-               [| plan.Actions; plan.Entry; number plan.Guaranteed.Value 4; number plan.Earned.Value 4
-                  number plan.Earned.Quality 4; number plan.Earned.Cost 3 |] |]
+               [| plan.Actions
+                  plan.Entry
+                  number plan.Guaranteed.Value 4
+                  number plan.Earned.Value 4
+                  number plan.Earned.Quality 4
+                  number plan.Earned.Cost 3 |] |]
     printfn "guaranteed and earned are quality - lambda cost per query, on the fitted and on the replayed half."
-    printfn "Theorem 11: with at least %d fitted queries per bin the chain's plan loses at most %s, if signals are Markov%s."
-        plans.LeastCount (number plans.PlugInError 3) (if plans.PlugInError >= 1.0 then " (vacuous)" else "")
+    printfn
+        "Theorem 11: with at least %d fitted queries per bin the chain's plan loses at most %s, if signals are Markov%s."
+        plans.LeastCount
+        (number plans.PlugInError 3)
+        (if plans.PlugInError >= 1.0 then " (vacuous)" else "")
     let errors = plans.CalibrationErrors |> Array.filter (Double.IsNaN >> not)
     if errors.Length > 0 then
-        printfn "Raw confidences used as they are would cost at most %s per query (2 x the sum of their calibration errors)."
+        printfn
+            "Raw confidences used as they are would cost at most %s per query (2 x the sum of their calibration errors)."
             (number (min answer.Range (2.0 * Array.sum errors)) 3)
 
 // ---- as JSON ----
@@ -205,38 +257,76 @@ let private finite (x: float) = if Double.IsFinite x then Nullable x else Nullab
 
 let private json (answer: Answer) =
     let thresholds (t: ReferenceThresholds) =
-        {| assumption = t.Assumption; chain = t.Chain; jump = t.Jump; recall = t.Recall
-           entry = (if t.Entry < 0 then null else answer.Models[t.Entry]); value = finite t.Value |}
+        {| assumption = t.Assumption
+           chain = t.Chain
+           jump = t.Jump
+           recall = t.Recall
+           entry = (if t.Entry < 0 then null else answer.Models[t.Entry])
+           value = finite t.Value |}
     let value (v: PolicyValue) = {| value = v.Value; quality = v.Quality; cost = v.Cost |}
     let traces =
         match answer.Traces with
         | None -> null
         | Some p ->
-            box {| queries = p.Queries; left_out = p.LeftOut; fitted = p.Fitted; mean_costs = p.Costs; qualities = p.Qualities
-                   calibration_errors = Array.map finite p.CalibrationErrors; least_count = p.LeastCount; plug_in_error = p.PlugInError
+            box
+                {| queries = p.Queries
+                   left_out = p.LeftOut
+                   fitted = p.Fitted
+                   mean_costs = p.Costs
+                   qualities = p.Qualities
+                   calibration_errors = Array.map finite p.CalibrationErrors
+                   least_count = p.LeastCount
+                   plug_in_error = p.PlugInError
                    plans =
                     [| for plan in p.Plans ->
-                           {| actions = plan.Actions; entry = plan.Entry; guaranteed = value plan.Guaranteed; earned = value plan.Earned
+                           {| actions = plan.Actions
+                              entry = plan.Entry
+                              guaranteed = value plan.Guaranteed
+                              earned = value plan.Earned
                               rules =
                                [| for r in plan.Rules ->
-                                      {| after = r.Stage; confidence = finite r.Confidence; calibrated = finite r.Calibrated
-                                         single_crossing = r.SingleCrossing; goes_to = r.GoesTo |} |] |} |] |}
+                                      {| after = r.Stage
+                                         confidence = finite r.Confidence
+                                         calibrated = finite r.Calibrated
+                                         single_crossing = r.SingleCrossing
+                                         goes_to = r.GoesTo |} |] |} |] |}
     JsonSerializer.Serialize(
-        {| cascade = answer.Cascade; models = answer.Models; costs = answer.Costs; lambda = answer.GivenLambda; cost_unit = answer.CostUnit; lambda_per_unit = answer.Lambda; bins = answer.Bins
-           horizon = answer.Horizon; epsilon = answer.Epsilon; delta = answer.Delta; range = answer.Range
+        {| cascade = answer.Cascade
+           models = answer.Models
+           costs = answer.Costs
+           lambda = answer.GivenLambda
+           cost_unit = answer.CostUnit
+           lambda_per_unit = answer.Lambda
+           bins = answer.Bins
+           horizon = answer.Horizon
+           epsilon = answer.Epsilon
+           delta = answer.Delta
+           range = answer.Range
            pays_below_lambda = Array.map finite answer.BreakEven
            thresholds = Array.map thresholds answer.Thresholds
            by_price = [| for price, t in answer.ByPrice -> {| lambda = price; thresholds = thresholds t |} |]
            regret =
             [| for g in answer.Regret ->
-                   {| learner = g.Learner; theorem = g.Theorem; feedback = g.Feedback; against = g.Against; assumption = g.Assumption
-                      lower_bound = g.IsLowerBound; value = g.Value; per_query = g.PerQuery; vacuous = g.Vacuous
+                   {| learner = g.Learner
+                      theorem = g.Theorem
+                      feedback = g.Feedback
+                      against = g.Against
+                      assumption = g.Assumption
+                      lower_bound = g.IsLowerBound
+                      value = g.Value
+                      per_query = g.PerQuery
+                      vacuous = g.Vacuous
                       meaningful_from = (if g.MeaningfulFrom < 0 then Nullable() else Nullable g.MeaningfulFrom) |} |]
            samples =
             [| for s in answer.Samples ->
-                   {| policies = s.Class; theorem = s.Theorem; assumption = s.Assumption; log_policies = finite s.LogPolicies; queries = s.Samples |} |]
+                   {| policies = s.Class
+                      theorem = s.Theorem
+                      assumption = s.Assumption
+                      log_policies = finite s.LogPolicies
+                      queries = s.Samples |} |]
            traces = traces |},
-        JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping))
+        JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
+    )
 
 /// The table of regrets, which is no part of the answer about a cascade: it takes minutes.
 let private simulate (arguments: ParseResults<TheoryArguments>) (folder: string) (cancel: CancellationToken) =
@@ -248,11 +338,12 @@ let private simulate (arguments: ParseResults<TheoryArguments>) (folder: string)
     printfn "%s" (Path.Combine(folder, "regret_table.csv"))
 
 let execute (arguments: ParseResults<TheoryArguments>) (cancel: CancellationToken) =
-  match arguments.TryGetResult Simulate with
-  | Some folder -> simulate arguments folder cancel
-  | None ->
-    let answer = compute arguments
-    if arguments.Contains TheoryArguments.Json then printfn "%s" (json answer)
-    else
-        print answer
-        Option.iter (printTraces answer) answer.Traces
+    match arguments.TryGetResult Simulate with
+    | Some folder -> simulate arguments folder cancel
+    | None ->
+        let answer = compute arguments
+        if arguments.Contains TheoryArguments.Json then
+            printfn "%s" (json answer)
+        else
+            print answer
+            Option.iter (printTraces answer) answer.Traces

@@ -10,40 +10,39 @@ open OptimalStopping.Theory.Policies
 
 /// Where a fitted policy stops at one stage. Bins count from 0, the least sure.
 type StageRule =
-    { Stage: string
-      /// Stops from this raw confidence on (0: always; NaN: never), and the mean quality seen there on the fitting half.
-      Confidence: float
-      Calibrated: float
-      /// Whether "stop iff at least the threshold" is the whole rule at this stage.
-      SingleCrossing: bool
-      /// Which stages run next from the bins in which it goes on, as "bins 1-3: name".
-      GoesTo: string }
+    {
+        Stage: string
+        /// Stops from this raw confidence on (0: always; NaN: never), and the mean quality seen there on the fitting half.
+        Confidence: float
+        Calibrated: float
+        /// Whether "stop iff at least the threshold" is the whole rule at this stage.
+        SingleCrossing: bool
+        /// Which stages run next from the bins in which it goes on, as "bins 1-3: name".
+        GoesTo: string
+    }
 
 /// One action set's plan: what it guaranteed on the fitting half and what it earned on the other.
-type FittedPlan =
-    { Actions: string
-      Entry: string
-      Rules: StageRule[]
-      Guaranteed: PolicyValue
-      Earned: PolicyValue }
+type FittedPlan = { Actions: string; Entry: string; Rules: StageRule[]; Guaranteed: PolicyValue; Earned: PolicyValue }
 
 type TracePlans =
-    { Queries: int
-      /// Queries that lack a stage, which are left out.
-      LeftOut: int
-      Fitted: int
-      Models: string[]
-      Costs: float[]
-      /// Mean quality of each stage alone on the replayed half.
-      Qualities: float[]
-      /// Calibration error of each stage's raw confidence (equal-mass bins), NaN where it reports none.
-      CalibrationErrors: float[]
-      /// The least number of fitting queries in any stage and bin, and what Theorem 11 then says of the plug-in chain.
-      LeastCount: int64
-      PlugInError: float
-      /// B, from the dearest query.
-      Range: float
-      Plans: FittedPlan[] }
+    {
+        Queries: int
+        /// Queries that lack a stage, which are left out.
+        LeftOut: int
+        Fitted: int
+        Models: string[]
+        Costs: float[]
+        /// Mean quality of each stage alone on the replayed half.
+        Qualities: float[]
+        /// Calibration error of each stage's raw confidence (equal-mass bins), NaN where it reports none.
+        CalibrationErrors: float[]
+        /// The least number of fitting queries in any stage and bin, and what Theorem 11 then says of the plug-in chain.
+        LeastCount: int64
+        PlugInError: float
+        /// B, from the dearest query.
+        Range: float
+        Plans: FittedPlan[]
+    }
 
 let private half (table: TraceTable) (edges: float[][]) (rows: int[]) : BinnedRecords =
     let cascade, n = table.Cascade, table.Cascade.Stages
@@ -51,7 +50,8 @@ let private half (table: TraceTable) (edges: float[][]) (rows: int[]) : BinnedRe
     let binnings = Array.init n binning
     let pick (values: float[]) = rows |> Array.map (fun q -> Array.sub values (q * n) n)
     { Bins =
-        rows |> Array.map (fun q ->
+        rows
+        |> Array.map (fun q ->
             Array.init n (fun k ->
                 let s = cascade.Confidence[q * n + k]
                 if Double.IsNaN s then 0 else binnings[k].Bin s))
@@ -81,7 +81,9 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
         [| 0 .. cascade.Queries - 1 |] |> Array.filter (fun q -> Seq.forall (fun k -> cascade.IsRecorded(q, k)) (seq { 0 .. n - 1 }))
     if n < 2 then raise (ToolkitException $"{file}: expected at least 2 models, got 1")
     if complete.Length < 4 then
-        raise (ToolkitException $"{file}: expected at least 4 queries on which every one of the {n} models is recorded, got {complete.Length}")
+        raise (
+            ToolkitException $"{file}: expected at least 4 queries on which every one of the {n} models is recorded, got {complete.Length}"
+        )
     let split = EvaluationSplit.Make(complete.Length, 0.5, seed)
     let fitting, testing = Array.map (Array.get complete) split.Train, Array.map (Array.get complete) split.Test
     let confidences k = fitting |> Array.map (fun q -> cascade.Confidence[q * n + k]) |> Array.filter (Double.IsNaN >> not)
@@ -97,7 +99,10 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
     let counts = EmpiricalModel.counts known
     let rule k threshold holds next =
         { Stage = models[k]
-          Confidence = if threshold = 0 then 0.0 elif threshold > edges[k].Length then nan else edges[k].[threshold - 1]
+          Confidence =
+            if threshold = 0 then 0.0
+            elif threshold > edges[k].Length then nan
+            else edges[k].[threshold - 1]
           Calibrated = if threshold > edges[k].Length then nan else model.Means[k].[threshold]
           SingleCrossing = holds
           GoesTo = goesTo models k next }
@@ -134,10 +139,10 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
           Earned = EmpiricalModel.replayRecall (fresh, recallPlan, lambda) }
     let calibrationError k =
         let pairs =
-            fitting |> Array.map (fun q -> cascade.Confidence[q * n + k], cascade.Quality[q * n + k])
+            fitting
+            |> Array.map (fun q -> cascade.Confidence[q * n + k], cascade.Quality[q * n + k])
             |> Array.filter (fst >> Double.IsNaN >> not)
-        if pairs.Length = 0 then nan
-        else CalibrationMetrics.eceEqualMass (Array.map fst pairs, Array.map snd pairs, bins)
+        if pairs.Length = 0 then nan else CalibrationMetrics.eceEqualMass (Array.map fst pairs, Array.map snd pairs, bins)
     { Queries = cascade.Queries
       LeftOut = cascade.Queries - complete.Length
       Fitted = fitting.Length

@@ -32,5 +32,8 @@ let execute (arguments: ParseResults<TrainArguments>) (cancel: CancellationToken
         raise (ToolkitException $"interrupted; the checkpoints in {out} are kept: the same command goes on")
 #else
     ignore (config, threads, cancel)
-    raise (ToolkitException $"train: expected a build with TorchSharp, got one without; run: dotnet run --project src/Cli -c Release -p:TorchBackend=cpu -- train --out {out}")
+    raise (
+        ToolkitException
+            $"train: expected a build with TorchSharp, got one without; run: dotnet run --project src/Cli -c Release -p:TorchBackend=cpu -- train --out {out}"
+    )
 #endif

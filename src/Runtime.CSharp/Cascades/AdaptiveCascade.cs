@@ -43,22 +43,35 @@ public sealed class AdaptiveCascade(StageCascade cascade, Func<int, ConfidenceFe
     }
 
     /// <summary>As above, for models that are loaded already.</summary>
-    public static AdaptiveCascade Fit(ModelCascade cascade, CascadeRecords records, double lambda) => Fit(StageCascade.For(cascade), records, lambda);
+    public static AdaptiveCascade Fit(ModelCascade cascade, CascadeRecords records, double lambda) =>
+        Fit(StageCascade.For(cascade), records, lambda);
 
     /// <summary>Answers a prompt on the caller's thread.</summary>
     /// <param name="onStage">Told the stage that starts to write.</param>
     /// <param name="onText">Told each piece of text as it is written.</param>
-    public AdaptiveAnswer Answer(string prompt, Action<int>? onStage = null, Action<string>? onText = null, CancellationToken cancel = default) =>
-        AnswerAsync(new StageRequest(StagePrompt.Of(prompt)), new CascadeEvents
-        {
-            StageStarted = onStage,
-            TokenWritten = onText is null ? null : (_, token) => onText(token.Text),
-        }, cancel).AsTask().GetAwaiter().GetResult();
+    public AdaptiveAnswer Answer(
+        string prompt,
+        Action<int>? onStage = null,
+        Action<string>? onText = null,
+        CancellationToken cancel = default
+    ) =>
+        AnswerAsync(
+                new StageRequest(StagePrompt.Of(prompt)),
+                new CascadeEvents { StageStarted = onStage, TokenWritten = onText is null ? null : (_, token) => onText(token.Text) },
+                cancel
+            )
+            .AsTask()
+            .GetAwaiter()
+            .GetResult();
 
     /// <summary>Answers a request.</summary>
     /// <exception cref="ToolkitException">The request is at fault.</exception>
     /// <exception cref="StageException">Every stage failed; the exception is the last one's.</exception>
-    public async ValueTask<AdaptiveAnswer> AnswerAsync(StageRequest request, CascadeEvents? events = null, CancellationToken cancel = default)
+    public async ValueTask<AdaptiveAnswer> AnswerAsync(
+        StageRequest request,
+        CascadeEvents? events = null,
+        CancellationToken cancel = default
+    )
     {
         int stages = cascade.Stages.Count;
         var confidences = new double[stages];
@@ -67,25 +80,37 @@ public sealed class AdaptiveCascade(StageCascade cascade, Func<int, ConfidenceFe
         var failures = new List<StageException>();
         Array.Fill(confidences, double.NaN);
         Array.Fill(labels, -1);
-        uint ran = 0, failed = 0;
+        uint ran = 0,
+            failed = 0;
         while (true)
         {
             Decision decision = policy.Decide(new Observation(ran, confidences, labels, []));
-            if (decision.Stop) return Result(turns.First(turn => turn.Stage == decision.Stage));
+            if (decision.Stop)
+                return Result(turns.First(turn => turn.Stage == decision.Stage));
             int stage = FirstWorking(decision.Stage);
-            if (stage < 0 && turns.Count > 0) return Result(turns.MaxBy(turn => turn.Confidence)!);
+            if (stage < 0 && turns.Count > 0)
+                return Result(turns.MaxBy(turn => turn.Confidence)!);
             for (int k = stages - 1; stage < 0 && k >= 0; k--)
-                if ((failed >> k & 1) == 0) stage = k;
-            if (stage < 0) throw failures[^1];
+                if ((failed >> k & 1) == 0)
+                    stage = k;
+            if (stage < 0)
+                throw failures[^1];
             events?.StageStarted?.Invoke(stage);
             StageReply reply;
             try
             {
                 // What the last stage wrote is this one's draft: it verifies it instead of writing from nothing.
-                StageRequest asked = turns.Count > 0 && request.Draft.Count == 0 && cascade.Stages[stage].CanVerify
-                    ? request with { Draft = turns[^1].Reply.Tokens } : request;
-                reply = await cascade.Stages[stage].AnswerAsync(asked,
-                    events?.TokenWritten is { } told ? token => told(stage, token) : null, cancel).ConfigureAwait(false);
+                StageRequest asked =
+                    turns.Count > 0 && request.Draft.Count == 0 && cascade.Stages[stage].CanVerify
+                        ? request with
+                        {
+                            Draft = turns[^1].Reply.Tokens,
+                        }
+                        : request;
+                reply = await cascade
+                    .Stages[stage]
+                    .AnswerAsync(asked, events?.TokenWritten is { } told ? token => told(stage, token) : null, cancel)
+                    .ConfigureAwait(false);
             }
             catch (StageException failure)
             {
@@ -108,7 +133,8 @@ public sealed class AdaptiveCascade(StageCascade cascade, Func<int, ConfidenceFe
 
         int FirstWorking(int from)
         {
-            while (from < stages && ((failed | ran) >> from & 1) != 0) from++;
+            while (from < stages && ((failed | ran) >> from & 1) != 0)
+                from++;
             return from < stages ? from : -1;
         }
     }

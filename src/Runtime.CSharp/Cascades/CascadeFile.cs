@@ -27,8 +27,15 @@ public sealed record CascadeStage(string Name, string Path, double Cost)
 /// of each costs, and which queries calibrate and test it.
 /// </summary>
 public sealed record CascadeFile(
-    string File, string Name, IReadOnlyList<CascadeStage> Stages, string? CalibrationTrace,
-    bool Recall, int MaxTokens, int CalibrationQueries, int TestQueries)
+    string File,
+    string Name,
+    IReadOnlyList<CascadeStage> Stages,
+    string? CalibrationTrace,
+    bool Recall,
+    int MaxTokens,
+    int CalibrationQueries,
+    int TestQueries
+)
 {
     private static readonly string[] Backends = ["cpu", "torch", "openai"];
 
@@ -49,24 +56,36 @@ public sealed record CascadeFile(
         foreach (YamlMap stage in root.List("stages"))
         {
             string name = stage.Text("name");
-            if (stages.Any(other => other.Name == name)) throw stage.Error("name", "a name that no other stage has", $"'{name}' again");
+            if (stages.Any(other => other.Name == name))
+                throw stage.Error("name", "a name that no other stage has", $"'{name}' again");
             string backend = Backend(stage, usual);
             double cost = stage.Number("cost", 1e-9, 1e9);
             if (stages.Count > 0 && cost <= stages[^1].Cost)
                 throw stage.Error("cost", $"more than the {stages[^1].Cost} of the stage before", $"{cost}");
-            stages.Add(backend == "openai"
-                ? new CascadeStage(name, "", cost) { Backend = backend, Remote = RemoteStage.Read(stage) }
-                : new CascadeStage(name, Path.GetFullPath(stage.Text("path"), folder), cost) { Backend = backend, Devices = Devices(stage, backend) });
+            stages.Add(
+                backend == "openai"
+                    ? new CascadeStage(name, "", cost) { Backend = backend, Remote = RemoteStage.Read(stage) }
+                    : new CascadeStage(name, Path.GetFullPath(stage.Text("path"), folder), cost)
+                    {
+                        Backend = backend,
+                        Devices = Devices(stage, backend),
+                    }
+            );
             stage.RejectUnknown();
         }
-        if (stages.Count is < 2 or > 10) throw root.Error("stages", "2 to 10 stages", $"{stages.Count}");
+        if (stages.Count is < 2 or > 10)
+            throw root.Error("stages", "2 to 10 stages", $"{stages.Count}");
         string calibration = root.TextOr("calibration_trace", "");
-        var cascade = new CascadeFile(file, root.Text("name"), stages,
+        var cascade = new CascadeFile(
+            file,
+            root.Text("name"),
+            stages,
             calibration == "" ? null : Path.GetFullPath(calibration, folder),
             root.FlagOr("recall", true),
             root.Integer("max_tokens", 1, 100_000),
             root.Integer("calibration_queries", 100, 1_000_000),
-            root.Integer("test_queries", 100, 1_000_000))
+            root.Integer("test_queries", 100, 1_000_000)
+        )
         {
             Tasks = TaskSource.Read(root, folder),
             Chat = ReadChat(root),
@@ -83,12 +102,21 @@ public sealed record CascadeFile(
 
     private static IReadOnlyList<string> Devices(YamlMap stage, string backend)
     {
-        if (!stage.Has("devices")) return CascadeStage.OnlyCpu;
+        if (!stage.Has("devices"))
+            return CascadeStage.OnlyCpu;
         IReadOnlyList<string> devices = stage.Strings("devices");
         foreach (string device in devices)
-            if (device != "cpu" && !(device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device.AsSpan(5), System.Globalization.NumberStyles.None, null, out int n) && n < 64))
+            if (
+                device != "cpu"
+                && !(
+                    device.StartsWith("cuda:", StringComparison.Ordinal)
+                    && int.TryParse(device.AsSpan(5), System.Globalization.NumberStyles.None, null, out int n)
+                    && n < 64
+                )
+            )
                 throw stage.Error("devices", "cpu or cuda:0 to cuda:63", $"'{device}'");
-        if (devices.Distinct().Count() != devices.Count) throw stage.Error("devices", "each device once", string.Join(", ", devices));
+        if (devices.Distinct().Count() != devices.Count)
+            throw stage.Error("devices", "each device once", string.Join(", ", devices));
         if (backend != "torch" && !devices.SequenceEqual(CascadeStage.OnlyCpu))
             throw stage.Error("devices", $"only cpu with backend {backend}", string.Join(", ", devices));
         return devices;

@@ -18,15 +18,24 @@ public sealed class CascadePlans
     {
         string[] names = [.. file.Stages.Select(stage => stage.Name)];
         if (!records.Models.SequenceEqual(names))
-            throw new ToolkitException($"calibration records: expected the models {string.Join(", ", names)}, got {string.Join(", ", records.Models)}");
+            throw new ToolkitException(
+                $"calibration records: expected the models {string.Join(", ", names)}, got {string.Join(", ", records.Models)}"
+            );
         records = records.Of(CascadeRecords.Calibration);
         if (records.Records.Count < 100)
-            throw new ToolkitException($"calibration records: expected at least 100 of split '{CascadeRecords.Calibration}', got {records.Records.Count}");
+            throw new ToolkitException(
+                $"calibration records: expected at least 100 of split '{CascadeRecords.Calibration}', got {records.Records.Count}"
+            );
         Calibration = ConfidenceCalibration.Fit(records);
         Records = records.ToRecordedCascade(Calibration);
         // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.
         EstimatorSettings settings = PlannedFamily.candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0);
-        _planner = new Planner(Records, [.. Enumerable.Range(0, Records.Queries)], file.Recall ? ActionSet.Recall : ActionSet.Jump, settings);
+        _planner = new Planner(
+            Records,
+            [.. Enumerable.Range(0, Records.Queries)],
+            file.Recall ? ActionSet.Recall : ActionSet.Jump,
+            settings
+        );
     }
 
     /// <summary>From the signals of a stage's answer to the probability that it is right.</summary>
@@ -38,6 +47,7 @@ public sealed class CascadePlans
     /// <summary>The plan for one price of cost (quality that one unit of cost is worth; at least 0), with its held-out cost and quality.</summary>
     public Plan Plan(double lambda)
     {
-        lock (_lock) return _planner.Plan(lambda);
+        lock (_lock)
+            return _planner.Plan(lambda);
     }
 }

@@ -6,12 +6,20 @@ using OptimalStopping.Theory.Policies;
 namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>One recorded query with the signals of every stage.</summary>
-public sealed record CascadeRecord(string Split, string Family, int Level, double[] Quality, string[] Answer, ConfidenceFeatures[] Features);
+public sealed record CascadeRecord(
+    string Split,
+    string Family,
+    int Level,
+    double[] Quality,
+    string[] Answer,
+    ConfidenceFeatures[] Features
+);
 
 /// <summary>The records that <see cref="Collector"/> wrote, in memory, and their form for the stopping policies.</summary>
 public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<double> Costs, IReadOnlyList<CascadeRecord> Records)
 {
-    public const string Calibration = "calibration", Test = "test";
+    public const string Calibration = "calibration",
+        Test = "test";
 
     /// <summary>Lines whose id an earlier line has; see <see cref="TraceTable.RepeatedIds"/>.</summary>
     public int RepeatedIds { get; init; }
@@ -23,12 +31,14 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
         var records = new List<CascadeRecord>();
         string[] models = [];
         double[] costs = [];
-        int line = 0, repeated = 0;
+        int line = 0,
+            repeated = 0;
         var ids = new HashSet<string>();
         foreach (TraceRecord trace in TraceReader.ReadRecords(path))
         {
             line++;
-            if (!ids.Add(trace.Id)) repeated++;
+            if (!ids.Add(trace.Id))
+                repeated++;
             if (records.Count == 0)
             {
                 models = [.. trace.Stages.Select(stage => stage.Model)];
@@ -36,33 +46,52 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
             }
             string[] own = [.. trace.Stages.Select(stage => stage.Model)];
             if (!own.SequenceEqual(models))
-                throw new ToolkitException($"{path}:{line}: key 'stages': expected {string.Join(", ", models)} as on the first line, got {string.Join(", ", own)}");
-            records.Add(new CascadeRecord(trace.Split, Text(trace.Extra, "family"), (int)Number(trace.Extra, "level"),
-                [.. trace.Stages.Select(stage => stage.Quality)],
-                [.. trace.Stages.Select(stage => Text(stage.Extra, "answer"))],
-                [.. trace.Stages.Select(stage => Features(stage.Extra))]));
+                throw new ToolkitException(
+                    $"{path}:{line}: key 'stages': expected {string.Join(", ", models)} as on the first line, got {string.Join(", ", own)}"
+                );
+            records.Add(
+                new CascadeRecord(
+                    trace.Split,
+                    Text(trace.Extra, "family"),
+                    (int)Number(trace.Extra, "level"),
+                    [.. trace.Stages.Select(stage => stage.Quality)],
+                    [.. trace.Stages.Select(stage => Text(stage.Extra, "answer"))],
+                    [.. trace.Stages.Select(stage => Features(stage.Extra))]
+                )
+            );
         }
-        if (records.Count == 0) throw new ToolkitException($"{path}: expected at least one record, got none");
-        if (models.Length < 2) throw new ToolkitException($"{path}: expected at least 2 models, got {models.Length} ({string.Join(", ", models)})");
+        if (records.Count == 0)
+            throw new ToolkitException($"{path}: expected at least one record, got none");
+        if (models.Length < 2)
+            throw new ToolkitException($"{path}: expected at least 2 models, got {models.Length} ({string.Join(", ", models)})");
         return new CascadeRecords(models, costs, records) { RepeatedIds = repeated };
 
         JsonElement Field(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key, JsonValueKind kind)
         {
             foreach (var (name, value) in extra)
-                if (name == key && value.ValueKind == kind) return value;
-            throw new ToolkitException($"{path}:{line}: key '{key}': expected a {kind.ToString().ToLowerInvariant()} as 'toolkit collect' writes it, got none");
+                if (name == key && value.ValueKind == kind)
+                    return value;
+            throw new ToolkitException(
+                $"{path}:{line}: key '{key}': expected a {kind.ToString().ToLowerInvariant()} as 'toolkit collect' writes it, got none"
+            );
         }
-        string Text(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key) => Field(extra, key, JsonValueKind.String).GetString()!;
-        double Number(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key) => Field(extra, key, JsonValueKind.Number).GetDouble();
+        string Text(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key) =>
+            Field(extra, key, JsonValueKind.String).GetString()!;
+        double Number(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key) =>
+            Field(extra, key, JsonValueKind.Number).GetDouble();
         ConfidenceFeatures Features(IReadOnlyList<KeyValuePair<string, JsonElement>> extra)
         {
-            List<KeyValuePair<string, JsonElement>> signals = [.. Field(extra, "signals", JsonValueKind.Object).EnumerateObject().Select(p => KeyValuePair.Create(p.Name, p.Value))];
+            List<KeyValuePair<string, JsonElement>> signals =
+            [
+                .. Field(extra, "signals", JsonValueKind.Object).EnumerateObject().Select(p => KeyValuePair.Create(p.Name, p.Value)),
+            ];
             return ConfidenceFeatures.FromVector([.. ConfidenceFeatures.Names.Select(name => Number(signals, name))]);
         }
     }
 
     /// <summary>Whether the first line of a trace file holds what `toolkit collect` writes: signals of every stage.</summary>
-    public static bool AreIn(string path) => TraceReader.ReadRecords(path).FirstOrDefault() is { } first
+    public static bool AreIn(string path) =>
+        TraceReader.ReadRecords(path).FirstOrDefault() is { } first
         && first.Extra.Any(field => field.Key == "family")
         && first.Stages.All(stage => stage.Extra.Any(field => field.Key == "signals"));
 
@@ -76,18 +105,20 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
     public RecordedCascade ToRecordedCascade(Func<int, ConfidenceFeatures, double> confidenceOf)
     {
         int stages = Models.Count;
-        double[] cost = new double[Records.Count * stages], confidence = new double[cost.Length], quality = new double[cost.Length];
+        double[] cost = new double[Records.Count * stages],
+            confidence = new double[cost.Length],
+            quality = new double[cost.Length];
         var answer = new int[cost.Length];
         for (int q = 0; q < Records.Count; q++)
-            for (int k = 0; k < stages; k++)
-            {
-                int i = q * stages + k;
-                cost[i] = Costs[k];
-                confidence[i] = confidenceOf(k, Records[q].Features[k]);
-                quality[i] = Records[q].Quality[k];
-                // The label of an answer is the first stage that gave it.
-                answer[i] = Array.IndexOf(Records[q].Answer, Records[q].Answer[k]);
-            }
+        for (int k = 0; k < stages; k++)
+        {
+            int i = q * stages + k;
+            cost[i] = Costs[k];
+            confidence[i] = confidenceOf(k, Records[q].Features[k]);
+            quality[i] = Records[q].Quality[k];
+            // The label of an answer is the first stage that gave it.
+            answer[i] = Array.IndexOf(Records[q].Answer, Records[q].Answer[k]);
+        }
         return RecordedCascade.Create(Records.Count, stages, cost, confidence, quality, answer, 0, []);
     }
 }

@@ -24,8 +24,13 @@ public static class Collector
     /// The file holds something else than these queries' records (it is left as it is), is held by another process, or
     /// cannot be written to (what it holds is kept, and the same call goes on with it).
     /// </exception>
-    public static void Run(ModelCascade cascade, IReadOnlyList<(Query Query, string Split)> queries, string path,
-        IProgress<int>? progress = null, CancellationToken cancel = default)
+    public static void Run(
+        ModelCascade cascade,
+        IReadOnlyList<(Query Query, string Split)> queries,
+        string path,
+        IProgress<int>? progress = null,
+        CancellationToken cancel = default
+    )
     {
         try
         {
@@ -36,7 +41,8 @@ public static class Collector
             while (done < queries.Count)
             {
                 int count = Math.Min(ChunkSize, queries.Count - done);
-                foreach (TraceRecord record in Ask(cascade, queries, done, count, cancel)) writer.Write(record);
+                foreach (TraceRecord record in Ask(cascade, queries, done, count, cancel))
+                    writer.Write(record);
                 file.Flush(flushToDisk: true);
                 done += count;
                 progress?.Report(done);
@@ -48,7 +54,13 @@ public static class Collector
         }
     }
 
-    private static IEnumerable<TraceRecord> Ask(ModelCascade cascade, IReadOnlyList<(Query Query, string Split)> queries, int from, int count, CancellationToken cancel)
+    private static IEnumerable<TraceRecord> Ask(
+        ModelCascade cascade,
+        IReadOnlyList<(Query Query, string Split)> queries,
+        int from,
+        int count,
+        CancellationToken cancel
+    )
     {
         int[][] prompts = [.. Enumerable.Range(from, count).Select(i => cascade.EncodePrompt(queries[i].Query.Prompt))];
         var answers = new Generation[cascade.Models.Count][];
@@ -64,19 +76,39 @@ public static class Collector
     private static TraceRecord Record(ModelCascade cascade, (Query Query, string Split) asked, Generation[] answers)
     {
         var (query, split) = asked;
-        var stages = answers.Select((answer, k) =>
-        {
-            string text = cascade.Tokenizer.Decode(answer.Tokens);
-            var signals = ConfidenceFeatures.Names.Zip(answer.Features.ToVector(), (name, value) => KeyValuePair.Create(name, (float)value)).ToDictionary();
-            return new TraceStage(cascade.File.Stages[k].Name, cascade.File.Stages[k].Cost,
-                Math.Round(Math.Clamp(answer.Features.RawConfidence, 0, 1), 6), answer.Ended ? Grader.Grade(query, text) : 0)
+        var stages = answers.Select(
+            (answer, k) =>
             {
-                Extra = [Field("answer", cascade.File.Tasks.ExtractAnswer(text) ?? ""), Field("text", text), Field("tokens", answer.Features.Length), Field("signals", signals)],
-            };
-        });
+                string text = cascade.Tokenizer.Decode(answer.Tokens);
+                var signals = ConfidenceFeatures
+                    .Names.Zip(answer.Features.ToVector(), (name, value) => KeyValuePair.Create(name, (float)value))
+                    .ToDictionary();
+                return new TraceStage(
+                    cascade.File.Stages[k].Name,
+                    cascade.File.Stages[k].Cost,
+                    Math.Round(Math.Clamp(answer.Features.RawConfidence, 0, 1), 6),
+                    answer.Ended ? Grader.Grade(query, text) : 0
+                )
+                {
+                    Extra =
+                    [
+                        Field("answer", cascade.File.Tasks.ExtractAnswer(text) ?? ""),
+                        Field("text", text),
+                        Field("tokens", answer.Features.Length),
+                        Field("signals", signals),
+                    ],
+                };
+            }
+        );
         return new TraceRecord(query.Id, cascade.File.Name, split, [.. stages])
         {
-            Extra = [Field("family", query.Family), Field("level", query.Level), Field("prompt", query.Prompt), Field("reference", query.Answer)],
+            Extra =
+            [
+                Field("family", query.Family),
+                Field("level", query.Level),
+                Field("prompt", query.Prompt),
+                Field("reference", query.Answer),
+            ],
         };
     }
 
@@ -92,28 +124,41 @@ public static class Collector
         file.Position = 0;
         foreach (TraceRecord record in TraceReader.ReadRecords(file, end, path))
         {
-            if (done == queries.Count) throw TooMany();
+            if (done == queries.Count)
+                throw TooMany();
             var (query, split) = queries[done++];
             string recorded = Models(record.Stages.Select(stage => (stage.Model, stage.Cost)));
-            bool same = record.Id == query.Id && record.Split == split && recorded == models
-                && record.Extra.Any(field => field.Key == "prompt" && field.Value.ValueKind == JsonValueKind.String && field.Value.ValueEquals(query.Prompt));
+            bool same =
+                record.Id == query.Id
+                && record.Split == split
+                && recorded == models
+                && record.Extra.Any(field =>
+                    field.Key == "prompt" && field.Value.ValueKind == JsonValueKind.String && field.Value.ValueEquals(query.Prompt)
+                );
             if (!same)
-                throw new ToolkitException($"{path}:{done}: expected query '{query.Id}' ({query.Prompt}) of {models}, got '{record.Id}' of {recorded}; it is of another run, choose another folder or remove it");
+                throw new ToolkitException(
+                    $"{path}:{done}: expected query '{query.Id}' ({query.Prompt}) of {models}, got '{record.Id}' of {recorded}; it is of another run, choose another folder or remove it"
+                );
         }
         if (torn.Length > 0)
         {
-            if (done == queries.Count) throw TooMany();
+            if (done == queries.Count)
+                throw TooMany();
             byte[] start = Encoding.UTF8.GetBytes($"{{\"id\":\"{queries[done].Query.Id}\",");
             int known = Math.Min(torn.Length, start.Length);
             if (!torn.AsSpan(0, known).SequenceEqual(start.AsSpan(0, known)))
-                throw new ToolkitException($"{path}:{done + 1}: expected query '{queries[done].Query.Id}', got a line that no run wrote; it is of something else, choose another file or remove it");
+                throw new ToolkitException(
+                    $"{path}:{done + 1}: expected query '{queries[done].Query.Id}', got a line that no run wrote; it is of something else, choose another file or remove it"
+                );
             file.SetLength(end);
         }
         file.Position = end;
         return done;
 
         ToolkitException TooMany() =>
-            new($"{path}:{queries.Count + 1}: expected {queries.Count} records, got more; it is of another run, choose another folder or remove it");
+            new(
+                $"{path}:{queries.Count + 1}: expected {queries.Count} records, got more; it is of another run, choose another folder or remove it"
+            );
     }
 
     private static string Models(IEnumerable<(string Name, double Cost)> stages) =>
@@ -123,10 +168,13 @@ public static class Collector
     private static (long End, byte[] Torn) WholeLines(FileStream file)
     {
         var block = new byte[1 << 16];
-        long end = 0, position = 0, length = file.Length;
+        long end = 0,
+            position = 0,
+            length = file.Length;
         while (position < length && file.Read(block) is > 0 and int read)
         {
-            if (block.AsSpan(0, read).LastIndexOf((byte)'\n') is >= 0 and int last) end = position + last + 1;
+            if (block.AsSpan(0, read).LastIndexOf((byte)'\n') is >= 0 and int last)
+                end = position + last + 1;
             position += read;
         }
         var torn = new byte[Math.Min(256, position - end)];

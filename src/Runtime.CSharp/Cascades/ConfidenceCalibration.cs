@@ -30,7 +30,11 @@ public sealed class ConfidenceCalibration
     {
         var stages = new LogisticCalibrator[records.Models.Count];
         for (int k = 0; k < stages.Length; k++)
-            stages[k] = Logistic.fit([.. records.Records.Select(r => Features(r.Features[k]))], [.. records.Records.Select(r => r.Quality[k])], Ridge);
+            stages[k] = Logistic.fit(
+                [.. records.Records.Select(r => Features(r.Features[k]))],
+                [.. records.Records.Select(r => r.Quality[k])],
+                Ridge
+            );
         return new ConfidenceCalibration(stages);
     }
 
@@ -44,8 +48,13 @@ public sealed class ConfidenceCalibration
         double whole = Math.Clamp(Math.Exp(s.SumLogProbability), 1e-9, 1 - 1e-9);
         return
         [
-            Math.Log(worst / (1 - worst)), Math.Log(whole / (1 - whole)), Math.Max(s.SumLogProbability, -30), Math.Max(s.MeanLogProbability, -5),
-            Math.Log(1e-3 + s.MinMargin), Math.Log(1e-6 + s.MeanEntropy), Math.Log(s.Length),
+            Math.Log(worst / (1 - worst)),
+            Math.Log(whole / (1 - whole)),
+            Math.Max(s.SumLogProbability, -30),
+            Math.Max(s.MeanLogProbability, -5),
+            Math.Log(1e-3 + s.MinMargin),
+            Math.Log(1e-6 + s.MeanEntropy),
+            Math.Log(s.Length),
         ];
     }
 }

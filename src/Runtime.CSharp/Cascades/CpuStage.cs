@@ -7,7 +7,8 @@ using OptimalStopping.Runtime.Tokenization;
 namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>A stage whose model runs in this process. The model belongs to the caller.</summary>
-public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens, ChatMode chat = ChatMode.None) : IStageBackend
+public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens, ChatMode chat = ChatMode.None)
+    : IStageBackend
 {
     private SpeculativeDecoder? _verifier;
 
@@ -19,54 +20,112 @@ public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer t
     {
         long start = Stopwatch.GetTimestamp();
         int[] prompt = Encode(request.Prompt);
-        if (Draft(request) is { } draft) return new(Verified(request, prompt, draft, start, onToken, cancel));
+        if (Draft(request) is { } draft)
+            return new(Verified(request, prompt, draft, start, onToken, cancel));
         var decoder = new GreedyDecoder(model, tokenizer.StopTokens, Math.Min(request.MaxTokens ?? maxTokens, maxTokens));
         var tokens = new List<StageToken>();
         var text = new StopText(request.Stop);
         var stream = new TextStream(tokenizer); // a character may be spread over several tokens
-        Generation generation = decoder.Decode(prompt, (token, logProbability, logits) =>
-        {
-            var written = new StageToken(token, stream.Add(token), logProbability) { Alternatives = Likeliest(logits, request.Alternatives) };
-            tokens.Add(written);
-            onToken?.Invoke(written);
-            return !text.Append(written.Text);
-        }, cancel);
-        if (!text.Stopped) text.Append(stream.End());
-        return new(new StageReply(text.Text, tokens, generation.Features, generation.Ended || text.Stopped,
-            prompt.Length, generation.Features.Length, stage.Cost, Stopwatch.GetElapsedTime(start).TotalSeconds) { Forwards = generation.Features.Length });
+        Generation generation = decoder.Decode(
+            prompt,
+            (token, logProbability, logits) =>
+            {
+                var written = new StageToken(token, stream.Add(token), logProbability)
+                {
+                    Alternatives = Likeliest(logits, request.Alternatives),
+                };
+                tokens.Add(written);
+                onToken?.Invoke(written);
+                return !text.Append(written.Text);
+            },
+            cancel
+        );
+        if (!text.Stopped)
+            text.Append(stream.End());
+        return new(
+            new StageReply(
+                text.Text,
+                tokens,
+                generation.Features,
+                generation.Ended || text.Stopped,
+                prompt.Length,
+                generation.Features.Length,
+                stage.Cost,
+                Stopwatch.GetElapsedTime(start).TotalSeconds
+            )
+            {
+                Forwards = generation.Features.Length,
+            }
+        );
     }
 
     // The tokens of the request's draft, or null where there is none to use. Alternatives and stop texts are asked for by
     // people who watch each token: their answers are decoded plainly, and are the same.
     private int[]? Draft(StageRequest request)
     {
-        if (request.Draft.Count == 0 || request.Stop.Count > 0 || request.Alternatives > 0) return null;
-        try { return tokenizer.Encode(string.Concat(request.Draft.Select(token => token.Text))); }
-        catch (ToolkitException) { return null; } // another stage may write what this vocabulary does not have
+        if (request.Draft.Count == 0 || request.Stop.Count > 0 || request.Alternatives > 0)
+            return null;
+        try
+        {
+            return tokenizer.Encode(string.Concat(request.Draft.Select(token => token.Text)));
+        }
+        catch (ToolkitException)
+        {
+            return null;
+        } // another stage may write what this vocabulary does not have
     }
 
     /// <summary>
     /// The same answer, by verifying a draft. It costs the share of its usual cost that its forwards are of the answer's
     /// tokens, each of which is a forward without a draft.
     /// </summary>
-    private StageReply Verified(StageRequest request, int[] prompt, int[] draft, long start, Action<StageToken>? onToken, CancellationToken cancel)
+    private StageReply Verified(
+        StageRequest request,
+        int[] prompt,
+        int[] draft,
+        long start,
+        Action<StageToken>? onToken,
+        CancellationToken cancel
+    )
     {
         var tokens = new List<StageToken>();
         var stream = new TextStream(tokenizer);
         // A finished answer is verified as far as it goes at once, if the logits of so many tokens are a reasonable memory.
-        SpeculativeDecoder verifier = LazyInitializer.EnsureInitialized(ref _verifier, () => new SpeculativeDecoder([model], tokenizer.StopTokens, maxTokens,
-            [DraftController.Fixed(Math.Clamp((1 << 22) / model.VocabularySize, 8, 96))], () => new AnswerDraft()));
-        SpeculativeGeneration result = verifier.Decode(prompt, answer: (int[])[.. draft, tokenizer.EndOfText], onToken: (token, logProbability) =>
-        {
-            var written = new StageToken(token, stream.Add(token), logProbability);
-            tokens.Add(written);
-            onToken?.Invoke(written);
-        }, maxTokens: request.MaxTokens, cancel: cancel);
+        SpeculativeDecoder verifier = LazyInitializer.EnsureInitialized(ref _verifier, () =>
+            new SpeculativeDecoder(
+                [model],
+                tokenizer.StopTokens,
+                maxTokens,
+                [DraftController.Fixed(Math.Clamp((1 << 22) / model.VocabularySize, 8, 96))],
+                () => new AnswerDraft()
+            )
+        );
+        SpeculativeGeneration result = verifier.Decode(
+            prompt,
+            answer: (int[])[.. draft, tokenizer.EndOfText],
+            onToken: (token, logProbability) =>
+            {
+                var written = new StageToken(token, stream.Add(token), logProbability);
+                tokens.Add(written);
+                onToken?.Invoke(written);
+            },
+            maxTokens: request.MaxTokens,
+            cancel: cancel
+        );
         Generation generation = result.Generation;
-        int forwards = (int)result.Metrics.Target.Forwards, length = generation.Features.Length;
+        int forwards = (int)result.Metrics.Target.Forwards,
+            length = generation.Features.Length;
         double[] judged = result.FirstDraft.LogProbabilities;
-        return new StageReply(tokenizer.Decode(generation.Tokens), tokens, generation.Features, generation.Ended, prompt.Length, length,
-            stage.Cost * Math.Min(1, forwards / (double)length), Stopwatch.GetElapsedTime(start).TotalSeconds)
+        return new StageReply(
+            tokenizer.Decode(generation.Tokens),
+            tokens,
+            generation.Features,
+            generation.Ended,
+            prompt.Length,
+            length,
+            stage.Cost * Math.Min(1, forwards / (double)length),
+            Stopwatch.GetElapsedTime(start).TotalSeconds
+        )
         {
             Forwards = forwards,
             Draft = new DraftVerdict(judged[..Math.Min(judged.Length, draft.Length)], Math.Min(result.FirstDraft.Accepted, draft.Length)),
@@ -75,16 +134,21 @@ public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer t
 
     public ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default)
     {
-        int[] prompt = Encode(request.Prompt), tokens = tokenizer.Encode(string.Concat(draft.Select(token => token.Text)));
-        if (tokens.Length == 0) return new(new DraftVerdict([], 0));
+        int[] prompt = Encode(request.Prompt),
+            tokens = tokenizer.Encode(string.Concat(draft.Select(token => token.Text)));
+        if (tokens.Length == 0)
+            return new(new DraftVerdict([], 0));
         if (prompt.Length + tokens.Length > model.MaxPositions)
-            throw new ToolkitException($"prompt and draft: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {prompt.Length + tokens.Length}");
+            throw new ToolkitException(
+                $"prompt and draft: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {prompt.Length + tokens.Length}"
+            );
         using ITokenSequence sequence = model.NewSequence(prompt.Length + tokens.Length);
         int width = model.VocabularySize;
         var logits = new float[tokens.Length * width];
         sequence.Forward(prompt, logits.AsSpan(0, width));
         // The logits after the last token of the draft judge nothing.
-        if (tokens.Length > 1) sequence.ForwardAll(tokens.AsSpan(0, tokens.Length - 1), logits.AsSpan(width));
+        if (tokens.Length > 1)
+            sequence.ForwardAll(tokens.AsSpan(0, tokens.Length - 1), logits.AsSpan(width));
         var logProbabilities = new double[tokens.Length];
         var judged = new StageToken[tokens.Length];
         int accepted = 0;
@@ -92,8 +156,12 @@ public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer t
         {
             ReadOnlySpan<float> row = logits.AsSpan(i * width, width);
             logProbabilities[i] = row[tokens[i]] - LogTotal(row);
-            judged[i] = new StageToken(tokens[i], tokenizer.Decode([tokens[i]]), logProbabilities[i]) { Alternatives = Likeliest(row, request.Alternatives) };
-            if (accepted == i && TensorPrimitives.IndexOfMax(row) == tokens[i]) accepted++;
+            judged[i] = new StageToken(tokens[i], tokenizer.Decode([tokens[i]]), logProbabilities[i])
+            {
+                Alternatives = Likeliest(row, request.Alternatives),
+            };
+            if (accepted == i && TensorPrimitives.IndexOfMax(row) == tokens[i])
+                accepted++;
         }
         return new(new DraftVerdict(logProbabilities, accepted) { Tokens = judged });
     }
@@ -105,23 +173,33 @@ public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer t
     }
 
     // A plain text is a question to models that chat, and the prompt itself to those that do not.
-    private int[] Encode(StagePrompt prompt) => tokenizer.Encode(
-        prompt.Text is { } text ? Qwen3Chat.Render(text, chat)
-        : chat == ChatMode.None ? Only(prompt.Messages)
-        : Qwen3Chat.Render([.. prompt.Messages.Select(message => new ChatTurn(message.Role, message.Content))], chat == ChatMode.Thinking));
+    private int[] Encode(StagePrompt prompt) =>
+        tokenizer.Encode(
+            prompt.Text is { } text ? Qwen3Chat.Render(text, chat)
+            : chat == ChatMode.None ? Only(prompt.Messages)
+            : Qwen3Chat.Render(
+                [.. prompt.Messages.Select(message => new ChatTurn(message.Role, message.Content))],
+                chat == ChatMode.Thinking
+            )
+        );
 
     // Without a chat template there is one honest reading of a conversation: a single question.
-    private string Only(IReadOnlyList<StageMessage> messages) => messages is [{ Role: "user" } message]
-        ? message.Content
-        : throw new ToolkitException($"messages: expected one message of the role 'user' (the models of this cascade have no chat template), got {string.Join(", ", messages.Select(m => m.Role))}");
+    private string Only(IReadOnlyList<StageMessage> messages) =>
+        messages is [{ Role: "user" } message]
+            ? message.Content
+            : throw new ToolkitException(
+                $"messages: expected one message of the role 'user' (the models of this cascade have no chat template), got {string.Join(", ", messages.Select(m => m.Role))}"
+            );
 
     private IReadOnlyList<StageToken> Likeliest(ReadOnlySpan<float> logits, int count)
     {
-        if (count == 0) return [];
+        if (count == 0)
+            return [];
         double total = LogTotal(logits);
         var order = new int[logits.Length];
         var keys = new float[logits.Length];
-        for (int i = 0; i < order.Length; i++) (order[i], keys[i]) = (i, -logits[i]);
+        for (int i = 0; i < order.Length; i++)
+            (order[i], keys[i]) = (i, -logits[i]);
         Array.Sort(keys, order);
         var likeliest = new StageToken[Math.Min(count, order.Length)];
         for (int i = 0; i < likeliest.Length; i++)
@@ -133,7 +211,8 @@ public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer t
     {
         float top = TensorPrimitives.Max(logits);
         double total = 0;
-        foreach (float logit in logits) total += Math.Exp((double)logit - top);
+        foreach (float logit in logits)
+            total += Math.Exp((double)logit - top);
         return top + Math.Log(total);
     }
 }
@@ -153,10 +232,12 @@ internal sealed class StopText(IReadOnlyList<string> stops)
     public bool Append(string piece)
     {
         _text.Append(piece);
-        if (stops.Count == 0) return false;
+        if (stops.Count == 0)
+            return false;
         string text = _text.ToString();
         int cut = stops.Select(stop => text.IndexOf(stop, StringComparison.Ordinal)).Where(at => at >= 0).DefaultIfEmpty(-1).Min();
-        if (cut < 0) return false;
+        if (cut < 0)
+            return false;
         _text.Length = cut;
         return Stopped = true;
     }

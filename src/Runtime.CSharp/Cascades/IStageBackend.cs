@@ -31,7 +31,8 @@ public interface IStageBackend : IAsyncDisposable
 
 /// <summary>A stage failed at a request that was in order. The message says what happened, in one line.</summary>
 /// <param name="kind">One of <see cref="StageFailures"/>.</param>
-public sealed class StageException(string stage, string kind, string message, Exception? inner = null) : Exception($"stage '{stage}': {message}", inner)
+public sealed class StageException(string stage, string kind, string message, Exception? inner = null)
+    : Exception($"stage '{stage}': {message}", inner)
 {
     /// <summary>Name of the stage that failed.</summary>
     public string Stage { get; } = stage;

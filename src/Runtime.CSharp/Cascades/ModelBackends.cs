@@ -20,6 +20,10 @@ public static class ModelBackends
     /// <summary>Loads a stage's model.</summary>
     /// <param name="file">The cascade file, to name it in faults.</param>
     /// <exception cref="ToolkitException">This program has no such engine, or the model is faulty.</exception>
-    public static ITokenModel Load(string file, CascadeStage stage) => Loaders.TryGetValue(stage.Backend, out var load) ? load(stage)
-        : throw new ToolkitException($"{file}: stage '{stage.Name}': backend '{stage.Backend}': expected a build with this engine, got one without; run with: dotnet run --project src/Cli -c Release -p:TorchBackend=cpu (or cuda) -- ...");
+    public static ITokenModel Load(string file, CascadeStage stage) =>
+        Loaders.TryGetValue(stage.Backend, out var load)
+            ? load(stage)
+            : throw new ToolkitException(
+                $"{file}: stage '{stage.Name}': backend '{stage.Backend}': expected a build with this engine, got one without; run with: dotnet run --project src/Cli -c Release -p:TorchBackend=cpu (or cuda) -- ..."
+            );
 }

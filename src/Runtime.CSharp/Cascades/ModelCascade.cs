@@ -31,7 +31,9 @@ public sealed class ModelCascade : IDisposable
             foreach (CascadeStage stage in file.Stages)
             {
                 if (stage.Remote is not null)
-                    throw new ToolkitException($"{file.File}: stage '{stage.Name}': expected a model that runs in this process, got backend openai; 'toolkit serve' takes it");
+                    throw new ToolkitException(
+                        $"{file.File}: stage '{stage.Name}': expected a model that runs in this process, got backend openai; 'toolkit serve' takes it"
+                    );
                 if (!Directory.Exists(stage.Path) && !System.IO.File.Exists(stage.Path))
                     throw new ToolkitException($"{file.File}: stage '{stage.Name}': expected a model folder at {stage.Path}, got none");
                 ITokenModel model = ModelBackends.Load(file.File, stage);
@@ -39,16 +41,21 @@ public sealed class ModelCascade : IDisposable
                 ITokenizer own = TokenizerFiles.Load(stage.Path);
                 // Published models pad their vocabulary to a round number: more rows than tokens is in order.
                 if (own.VocabularySize > model.VocabularySize || (own is CharacterTokenizer && own.VocabularySize != model.VocabularySize))
-                    throw new ToolkitException($"{stage.Path}: tokenizer: expected the {model.VocabularySize} tokens of the model, got {own.VocabularySize}");
+                    throw new ToolkitException(
+                        $"{stage.Path}: tokenizer: expected the {model.VocabularySize} tokens of the model, got {own.VocabularySize}"
+                    );
                 if (tokenizer is not null && own.Fingerprint != tokenizer.Fingerprint)
-                    throw new ToolkitException($"{stage.Path}: tokenizer: expected the vocabulary of stage '{file.Stages[0].Name}', got another");
+                    throw new ToolkitException(
+                        $"{stage.Path}: tokenizer: expected the vocabulary of stage '{file.Stages[0].Name}', got another"
+                    );
                 tokenizer ??= own;
             }
             return new ModelCascade(file, [.. models], tokenizer!);
         }
         catch
         {
-            foreach (ITokenModel model in models) model.Dispose();
+            foreach (ITokenModel model in models)
+                model.Dispose();
             throw;
         }
     }
@@ -61,6 +68,7 @@ public sealed class ModelCascade : IDisposable
 
     public void Dispose()
     {
-        foreach (ITokenModel model in _models) model.Dispose();
+        foreach (ITokenModel model in _models)
+            model.Dispose();
     }
 }

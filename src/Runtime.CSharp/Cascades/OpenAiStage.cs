@@ -33,13 +33,17 @@ public sealed partial class OpenAiStage : IStageBackend
         _maxTokens = maxTokens;
         _resilience = new StageResilience(stage.Name, _remote);
         _http = _resilience.NewClient();
-        _client = new ChatClient(_remote.Model, new ApiKeyCredential(key ?? "none"), new OpenAIClientOptions
-        {
-            Endpoint = _remote.Url,
-            Transport = new HttpClientPipelineTransport(_http),
-            RetryPolicy = new ClientRetryPolicy(0), // the handler below it retries
-            NetworkTimeout = Timeout.InfiniteTimeSpan,
-        });
+        _client = new ChatClient(
+            _remote.Model,
+            new ApiKeyCredential(key ?? "none"),
+            new OpenAIClientOptions
+            {
+                Endpoint = _remote.Url,
+                Transport = new HttpClientPipelineTransport(_http),
+                RetryPolicy = new ClientRetryPolicy(0), // the handler below it retries
+                NetworkTimeout = Timeout.InfiniteTimeSpan,
+            }
+        );
     }
 
     /// <summary>A stage whose key is read from the environment variable that the cascade file names.</summary>
@@ -48,17 +52,27 @@ public sealed partial class OpenAiStage : IStageBackend
     {
         string? key = null;
         if (stage.Remote?.KeyVariable is { } variable && string.IsNullOrEmpty(key = Environment.GetEnvironmentVariable(variable)))
-            throw new ToolkitException($"{file}: stage '{stage.Name}': expected an API key in the environment variable {variable}, got none");
+            throw new ToolkitException(
+                $"{file}: stage '{stage.Name}': expected an API key in the environment variable {variable}, got none"
+            );
         return new OpenAiStage(stage, key, maxTokens);
     }
 
     public string Name => _stage.Name;
 
-    public async ValueTask<StageReply> AnswerAsync(StageRequest request, Action<StageToken>? onToken = null, CancellationToken cancel = default)
+    public async ValueTask<StageReply> AnswerAsync(
+        StageRequest request,
+        Action<StageToken>? onToken = null,
+        CancellationToken cancel = default
+    )
     {
         var told = new Told(onToken);
-        return await _resilience.Run(token => _remote.Api == RemoteApi.Chat
-            ? Guarded(told, request, Chat, token) : Guarded(told, request, Complete, token), cancel).ConfigureAwait(false);
+        return await _resilience
+            .Run(
+                token => _remote.Api == RemoteApi.Chat ? Guarded(told, request, Chat, token) : Guarded(told, request, Complete, token),
+                cancel
+            )
+            .ConfigureAwait(false);
     }
 
     public ValueTask DisposeAsync()
@@ -70,7 +84,12 @@ public sealed partial class OpenAiStage : IStageBackend
     private int Limit(StageRequest request) => Math.Min(request.MaxTokens ?? _maxTokens, _maxTokens);
 
     // One attempt, with everything that a server or a network can do turned into a StageException.
-    private async ValueTask<StageReply> Guarded(Told told, StageRequest request, Func<StageRequest, Partial, CancellationToken, Task> ask, CancellationToken cancel)
+    private async ValueTask<StageReply> Guarded(
+        Told told,
+        StageRequest request,
+        Func<StageRequest, Partial, CancellationToken, Task> ask,
+        CancellationToken cancel
+    )
     {
         long start = Stopwatch.GetTimestamp();
         told.Restart();
@@ -88,7 +107,9 @@ public sealed partial class OpenAiStage : IStageBackend
 
     private async Task Chat(StageRequest request, Partial partial, CancellationToken cancel)
     {
-        ChatMessage[] messages = request.Prompt.Text is { } text ? [new UserChatMessage(text)] : [.. request.Prompt.Messages.Select(Message)];
+        ChatMessage[] messages = request.Prompt.Text is { } text
+            ? [new UserChatMessage(text)]
+            : [.. request.Prompt.Messages.Select(Message)];
         var options = new ChatCompletionOptions
         {
             Temperature = 0,
@@ -96,41 +117,65 @@ public sealed partial class OpenAiStage : IStageBackend
             IncludeLogProbabilities = true,
             TopLogProbabilityCount = Math.Max(_remote.TopLogprobs, request.Alternatives),
         };
-        foreach (string stop in request.Stop) options.StopSequences.Add(stop);
+        foreach (string stop in request.Stop)
+            options.StopSequences.Add(stop);
         // Servers of the open models know the older name of this limit; the newer one is what the client writes.
         options.Patch.Set("$.max_tokens"u8, Limit(request));
-        await foreach (StreamingChatCompletionUpdate update in _client.CompleteChatStreamingAsync(messages, options, cancel).ConfigureAwait(false))
+        await foreach (
+            StreamingChatCompletionUpdate update in _client.CompleteChatStreamingAsync(messages, options, cancel).ConfigureAwait(false)
+        )
         {
             foreach (ChatTokenLogProbabilityDetails token in update.ContentTokenLogProbabilities)
-                partial.Add(new StageToken(-1, token.Token, token.LogProbability)
-                {
-                    Alternatives = [.. token.TopLogProbabilities.Select(other => new StageToken(-1, other.Token, other.LogProbability))],
-                });
-            foreach (ChatMessageContentPart part in update.ContentUpdate) partial.Append(part.Text ?? "");
-            if (update.FinishReason is { } reason) partial.Finish(reason == ChatFinishReason.Length ? "length" : reason == ChatFinishReason.Stop ? "stop" : reason.ToString());
-            if (update.Usage is { } usage) partial.Count(usage.InputTokenCount, usage.OutputTokenCount);
-            if (update.Patch.TryGetJson("$.signals"u8, out ReadOnlyMemory<byte> signals)) partial.Take(signals);
+                partial.Add(
+                    new StageToken(-1, token.Token, token.LogProbability)
+                    {
+                        Alternatives =
+                        [
+                            .. token.TopLogProbabilities.Select(other => new StageToken(-1, other.Token, other.LogProbability)),
+                        ],
+                    }
+                );
+            foreach (ChatMessageContentPart part in update.ContentUpdate)
+                partial.Append(part.Text ?? "");
+            if (update.FinishReason is { } reason)
+                partial.Finish(
+                    reason == ChatFinishReason.Length ? "length"
+                    : reason == ChatFinishReason.Stop ? "stop"
+                    : reason.ToString()
+                );
+            if (update.Usage is { } usage)
+                partial.Count(usage.InputTokenCount, usage.OutputTokenCount);
+            if (update.Patch.TryGetJson("$.signals"u8, out ReadOnlyMemory<byte> signals))
+                partial.Take(signals);
         }
     }
 
-    private static ChatMessage Message(StageMessage message) => message.Role switch
-    {
-        "system" or "developer" => new SystemChatMessage(message.Content),
-        "assistant" => new AssistantChatMessage(message.Content),
-        _ => new UserChatMessage(message.Content),
-    };
+    private static ChatMessage Message(StageMessage message) =>
+        message.Role switch
+        {
+            "system" or "developer" => new SystemChatMessage(message.Content),
+            "assistant" => new AssistantChatMessage(message.Content),
+            _ => new UserChatMessage(message.Content),
+        };
 
     private StageException Failure(Exception fault, bool begun)
     {
         string text = fault.Message.ReplaceLineEndings(" ");
-        if (text.Length > 300) text = text[..300] + "...";
+        if (text.Length > 300)
+            text = text[..300] + "...";
         return fault switch
         {
             ClientResultException { Status: 400 or 413 or 422 } => Fail(StageFailures.Rejected, $"rejected the request: {text}"),
-            ClientResultException { Status: > 0 } refused => Fail(StageFailures.Refused, $"expected an answer of {_remote.Url}, got status {refused.Status}: {text}"),
+            ClientResultException { Status: > 0 } refused => Fail(
+                StageFailures.Refused,
+                $"expected an answer of {_remote.Url}, got status {refused.Status}: {text}"
+            ),
             HttpIOException or IOException => Fail(StageFailures.Cut, $"expected the end of the answer, got a broken connection: {text}"),
             HttpRequestException when begun => Fail(StageFailures.Cut, $"expected the end of the answer, got a broken connection: {text}"),
-            HttpRequestException or ClientResultException => Fail(StageFailures.Unreachable, $"expected a server at {_remote.Url}, got none: {text}"),
+            HttpRequestException or ClientResultException => Fail(
+                StageFailures.Unreachable,
+                $"expected a server at {_remote.Url}, got none: {text}"
+            ),
             _ => Fail(StageFailures.Garbage, $"expected an answer of the OpenAI protocol, got something else: {text}"),
         };
 
@@ -148,8 +193,10 @@ public sealed partial class OpenAiStage : IStageBackend
         /// <summary>False when a repeated attempt writes something else than was told.</summary>
         public bool Tell(StageToken token)
         {
-            if (onToken is null) return true;
-            if (_at++ < _texts.Count) return _texts[_at - 1] == token.Text;
+            if (onToken is null)
+                return true;
+            if (_at++ < _texts.Count)
+                return _texts[_at - 1] == token.Text;
             _texts.Add(token.Text);
             onToken(token);
             return true;
@@ -162,7 +209,8 @@ public sealed partial class OpenAiStage : IStageBackend
         private readonly StringBuilder _text = new();
         private string? _finish;
         private ConfidenceFeatures? _features;
-        private int? _prompt, _completion;
+        private int? _prompt,
+            _completion;
 
         public List<StageToken> Tokens { get; } = [];
 
@@ -170,15 +218,18 @@ public sealed partial class OpenAiStage : IStageBackend
         {
             if (!(token.LogProbability <= 1e-3) || token.Alternatives.Any(other => double.IsNaN(other.LogProbability)))
                 throw Garbage($"expected log-probabilities of at most 0, got {token.LogProbability}");
-            if (Tokens.Count >= mostTokens) throw Garbage($"expected at most {mostTokens} tokens, got more");
+            if (Tokens.Count >= mostTokens)
+                throw Garbage($"expected at most {mostTokens} tokens, got more");
             Tokens.Add(token with { LogProbability = Math.Min(0, token.LogProbability) });
-            if (!told.Tell(token)) throw Garbage("expected the same answer on the second attempt, got another");
+            if (!told.Tell(token))
+                throw Garbage("expected the same answer on the second attempt, got another");
         }
 
         public void Append(string text)
         {
             _text.Append(text);
-            if (_text.Length > 256 * mostTokens) throw Garbage($"expected at most {mostTokens} tokens, got {_text.Length} characters");
+            if (_text.Length > 256 * mostTokens)
+                throw Garbage($"expected at most {mostTokens} tokens, got {_text.Length} characters");
         }
 
         public void Finish(string reason) => _finish = reason;
@@ -195,14 +246,28 @@ public sealed partial class OpenAiStage : IStageBackend
 
         public StageReply ToReply(double seconds)
         {
-            if (_finish is null && Tokens.Count == 0 && _text.Length == 0) throw Garbage("expected a stream of the OpenAI protocol, got none of its events");
-            if (_finish is null) throw new StageException(stage.Name, StageFailures.Cut, "expected the end of the answer, got the end of the stream");
-            if (_finish is not ("stop" or "length")) throw Garbage($"expected finish_reason stop or length, got '{_finish}'");
+            if (_finish is null && Tokens.Count == 0 && _text.Length == 0)
+                throw Garbage("expected a stream of the OpenAI protocol, got none of its events");
+            if (_finish is null)
+                throw new StageException(stage.Name, StageFailures.Cut, "expected the end of the answer, got the end of the stream");
+            if (_finish is not ("stop" or "length"))
+                throw Garbage($"expected finish_reason stop or length, got '{_finish}'");
             if (Tokens.Count == 0 && _features is null)
-                throw Garbage($"expected log-probabilities of each token, got none; start the server of '{stage._remote.Model}' so that it returns logprobs");
-            int prompt = _prompt ?? 0, completion = _completion ?? Tokens.Count;
-            return new StageReply(_text.ToString(), Tokens, _features ?? RemoteFeatures.Of(Tokens), _finish == "stop", prompt, completion,
-                stage._remote.CostOf(prompt, completion, stage._stage.Cost), seconds);
+                throw Garbage(
+                    $"expected log-probabilities of each token, got none; start the server of '{stage._remote.Model}' so that it returns logprobs"
+                );
+            int prompt = _prompt ?? 0,
+                completion = _completion ?? Tokens.Count;
+            return new StageReply(
+                _text.ToString(),
+                Tokens,
+                _features ?? RemoteFeatures.Of(Tokens),
+                _finish == "stop",
+                prompt,
+                completion,
+                stage._remote.CostOf(prompt, completion, stage._stage.Cost),
+                seconds
+            );
         }
 
         private StageException Garbage(string message) => new(stage.Name, StageFailures.Garbage, message);

@@ -13,8 +13,10 @@ namespace OptimalStopping.Runtime.Cascades;
 public sealed record PolicyGuarantee(double MaxLoss, double Delta, string Reference, int Queries, int Candidates, int Passed)
 {
     /// <summary>The guarantee in one sentence.</summary>
-    public string Statement => FormattableString.Invariant(
-        $"With probability at least {1 - Delta:0.####} over the draw of the {Queries} queries it was tested on, the expected quality of this policy is at most {MaxLoss:0.####} below that of always asking {Reference}, on queries drawn from where those were.");
+    public string Statement =>
+        FormattableString.Invariant(
+            $"With probability at least {1 - Delta:0.####} over the draw of the {Queries} queries it was tested on, the expected quality of this policy is at most {MaxLoss:0.####} below that of always asking {Reference}, on queries drawn from where those were."
+        );
 }
 
 /// <summary>Means over the queries that the guarantee was tested on, with and without the policy.</summary>
@@ -45,8 +47,14 @@ public sealed record PolicyOrigin(string Toolkit, string Traces, string Sha256, 
 /// the traces record.
 /// </param>
 public sealed record PolicyFile(
-    IReadOnlyList<string> Models, double Lambda, IStoppingPolicy Policy, ConfidenceCalibration? Calibration,
-    PolicyGuarantee Guarantee, PolicyMeasurement Measured, PolicyOrigin Origin)
+    IReadOnlyList<string> Models,
+    double Lambda,
+    IStoppingPolicy Policy,
+    ConfidenceCalibration? Calibration,
+    PolicyGuarantee Guarantee,
+    PolicyMeasurement Measured,
+    PolicyOrigin Origin
+)
 {
     /// <summary>Reads a policy file.</summary>
     /// <exception cref="ToolkitException">With file, key, what was expected and what was got.</exception>
@@ -69,7 +77,9 @@ public sealed record PolicyFile(
     public void RequireModels(IReadOnlyList<string> models, string place)
     {
         if (!models.SequenceEqual(Models))
-            throw new ToolkitException($"{place}: expected the models of the policy ({string.Join(", ", Models)}), got {string.Join(", ", models)}");
+            throw new ToolkitException(
+                $"{place}: expected the models of the policy ({string.Join(", ", Models)}), got {string.Join(", ", models)}"
+            );
     }
 
     /// <summary>Checks that the policy needs nothing but what models say.</summary>
@@ -77,6 +87,8 @@ public sealed record PolicyFile(
     public void RequireNoFeatures()
     {
         if (QueryFeatures > 0)
-            throw new ToolkitException($"policy: expected one without query features, got one that wants {QueryFeatures} numbers with each query; calibrate on traces without 'features'");
+            throw new ToolkitException(
+                $"policy: expected one without query features, got one that wants {QueryFeatures} numbers with each query; calibrate on traces without 'features'"
+            );
     }
 }

@@ -16,7 +16,8 @@ internal static class PolicyFileWriter
     {
         try
         {
-            if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder) Directory.CreateDirectory(folder);
+            if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder)
+                Directory.CreateDirectory(folder);
             string part = path + ".part";
             using (FileStream stream = File.Create(part))
             using (var json = new Utf8JsonWriter(stream, Layout))
@@ -66,9 +67,14 @@ internal static class PolicyFileWriter
         json.WriteStartObject("policy");
         switch (file.Policy)
         {
-            case ThresholdCascade cascade: WriteCascade(json, cascade, file.Models); break;
-            case PlannedPolicy planned: WritePlanned(json, planned, file.Models); break;
-            default: throw new ArgumentException($"expected a cascade or a planned policy, got {file.Policy.GetType().Name}");
+            case ThresholdCascade cascade:
+                WriteCascade(json, cascade, file.Models);
+                break;
+            case PlannedPolicy planned:
+                WritePlanned(json, planned, file.Models);
+                break;
+            default:
+                throw new ArgumentException($"expected a cascade or a planned policy, got {file.Policy.GetType().Name}");
         }
         json.WriteEndObject();
         json.WriteEndObject();
@@ -140,14 +146,16 @@ internal static class PolicyFileWriter
     private static void Choices(Utf8JsonWriter json, string key, int[] stages, double[][] coefficients, IReadOnlyList<string> models)
     {
         json.WriteStartObject(key);
-        for (int a = 0; a < stages.Length; a++) Numbers(json, models[stages[a]], coefficients[a]);
+        for (int a = 0; a < stages.Length; a++)
+            Numbers(json, models[stages[a]], coefficients[a]);
         json.WriteEndObject();
     }
 
     private static void Strings(Utf8JsonWriter json, string key, IEnumerable<string> values)
     {
         json.WriteStartArray(key);
-        foreach (string value in values) json.WriteStringValue(value);
+        foreach (string value in values)
+            json.WriteStringValue(value);
         json.WriteEndArray();
     }
 
@@ -155,14 +163,18 @@ internal static class PolicyFileWriter
     {
         json.WriteStartArray(key);
         foreach (double value in values)
-            if (double.IsPositiveInfinity(value)) json.WriteStringValue("inf");
-            else json.WriteNumberValue(value);
+            if (double.IsPositiveInfinity(value))
+                json.WriteStringValue("inf");
+            else
+                json.WriteNumberValue(value);
         json.WriteEndArray();
     }
 
     private static void Number(Utf8JsonWriter json, string key, double value)
     {
-        if (double.IsNaN(value)) json.WriteNull(key);
-        else json.WriteNumber(key, value);
+        if (double.IsNaN(value))
+            json.WriteNull(key);
+        else
+            json.WriteNumber(key, value);
     }
 }

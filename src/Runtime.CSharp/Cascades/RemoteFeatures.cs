@@ -13,7 +13,10 @@ internal static class RemoteFeatures
     /// <param name="tokens">At least one, each with log-probability and alternatives.</param>
     public static ConfidenceFeatures Of(IReadOnlyList<StageToken> tokens)
     {
-        double sum = 0, least = 0, margin = double.PositiveInfinity, entropy = 0;
+        double sum = 0,
+            least = 0,
+            margin = double.PositiveInfinity,
+            entropy = 0;
         foreach (StageToken token in tokens)
         {
             sum += token.LogProbability;
@@ -31,22 +34,29 @@ internal static class RemoteFeatures
         double best = double.NegativeInfinity;
         foreach (StageToken other in token.Alternatives)
         {
-            if (!seen && other.Text == token.Text) { seen = true; continue; }
+            if (!seen && other.Text == token.Text)
+            {
+                seen = true;
+                continue;
+            }
             best = Math.Max(best, other.LogProbability);
         }
         // Without another token in the list, what is left of the probability bounds it.
-        if (double.IsNegativeInfinity(best)) best = Math.Log(Math.Max(1e-12, 1 - Math.Exp(token.LogProbability)));
+        if (double.IsNegativeInfinity(best))
+            best = Math.Log(Math.Max(1e-12, 1 - Math.Exp(token.LogProbability)));
         return Math.Max(0, token.LogProbability - best);
     }
 
     private static double Entropy(StageToken token)
     {
-        double total = 0, entropy = 0;
+        double total = 0,
+            entropy = 0;
         foreach (StageToken other in token.Alternatives)
         {
             double p = Math.Exp(other.LogProbability);
             total += p;
-            if (p > 0) entropy -= p * other.LogProbability;
+            if (p > 0)
+                entropy -= p * other.LogProbability;
         }
         double rest = 1 - total;
         return rest > 1e-12 ? entropy - rest * Math.Log(rest) : entropy;

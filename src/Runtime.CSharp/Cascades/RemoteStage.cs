@@ -71,8 +71,14 @@ public sealed record RemoteStage(Uri Url, string Model)
         {
             KeyVariable = stage.Has("key_env") ? stage.Text("key_env") : null,
             Api = Choice(stage, "api", "chat", ("chat", RemoteApi.Chat), ("completions", RemoteApi.Completions)),
-            Verification = Choice(stage, "verify", "none", ("none", RemoteVerification.None),
-                ("prompt_logprobs", RemoteVerification.PromptLogprobs), ("echo", RemoteVerification.Echo)),
+            Verification = Choice(
+                stage,
+                "verify",
+                "none",
+                ("none", RemoteVerification.None),
+                ("prompt_logprobs", RemoteVerification.PromptLogprobs),
+                ("echo", RemoteVerification.Echo)
+            ),
             TopLogprobs = stage.IntegerOr("top_logprobs", 2, 1000, 20),
             TimeoutSeconds = stage.NumberOr("timeout_seconds", 0.01, 86_400, 60),
             Retries = stage.IntegerOr("retries", 0, 10, 2),
@@ -91,7 +97,8 @@ public sealed record RemoteStage(Uri Url, string Model)
         var names = new List<string>();
         foreach (var (name, value) in choices)
         {
-            if (name == text) return value;
+            if (name == text)
+                return value;
             names.Add(name);
         }
         throw stage.Error(key, string.Join(" or ", names), $"'{text}'");

@@ -27,8 +27,11 @@ public sealed class StageCascade : IAsyncDisposable
         try
         {
             foreach (CascadeStage stage in file.Stages)
-                stages.Add(stage.Remote is not null ? OpenAiStage.FromEnvironment(file.File, stage, file.MaxTokens)
-                    : new CpuStage(stage, models!.Models[Array.IndexOf(local, stage)], models.Tokenizer, file.MaxTokens));
+                stages.Add(
+                    stage.Remote is not null
+                        ? OpenAiStage.FromEnvironment(file.File, stage, file.MaxTokens)
+                        : new CpuStage(stage, models!.Models[Array.IndexOf(local, stage)], models.Tokenizer, file.MaxTokens)
+                );
             return new StageCascade(file, stages, models);
         }
         catch
@@ -42,11 +45,16 @@ public sealed class StageCascade : IAsyncDisposable
     public static StageCascade For(ModelCascade models) => new(models.File, Of(models));
 
     private static IStageBackend[] Of(ModelCascade models) =>
-        [.. models.File.Stages.Select((stage, k) => new CpuStage(stage, models.Models[k], models.Tokenizer, models.File.MaxTokens, models.File.Chat))];
+        [
+            .. models.File.Stages.Select(
+                (stage, k) => new CpuStage(stage, models.Models[k], models.Tokenizer, models.File.MaxTokens, models.File.Chat)
+            ),
+        ];
 
     public async ValueTask DisposeAsync()
     {
-        foreach (IStageBackend stage in Stages) await stage.DisposeAsync();
+        foreach (IStageBackend stage in Stages)
+            await stage.DisposeAsync();
         _models?.Dispose();
     }
 }

@@ -63,8 +63,15 @@ public readonly record struct StageToken(int Id, string Text, double LogProbabil
 /// <param name="Cost">What the answer cost, in the cascade's units.</param>
 /// <param name="Seconds">Time that the stage took, waiting for its turn not counted.</param>
 public sealed record StageReply(
-    string Text, IReadOnlyList<StageToken> Tokens, ConfidenceFeatures Features, bool Ended,
-    int PromptTokens, int CompletionTokens, double Cost, double Seconds)
+    string Text,
+    IReadOnlyList<StageToken> Tokens,
+    ConfidenceFeatures Features,
+    bool Ended,
+    int PromptTokens,
+    int CompletionTokens,
+    double Cost,
+    double Seconds
+)
 {
     /// <summary>What became of the request's draft; null where there was none or the stage did not look at it.</summary>
     public DraftVerdict? Draft { get; init; }

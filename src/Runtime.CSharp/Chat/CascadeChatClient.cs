@@ -33,15 +33,23 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
     public static CascadeChatClient Load(string cascadeFile, double lambda)
     {
         CascadeFile file = CascadeFile.Load(cascadeFile);
-        CascadeRecords records = CascadeRecords.Load(file.CalibrationTrace
-            ?? throw new ToolkitException($"{cascadeFile}: key 'calibration_trace': expected the trace file to fit the policy on, got none"));
+        CascadeRecords records = CascadeRecords.Load(
+            file.CalibrationTrace
+                ?? throw new ToolkitException(
+                    $"{cascadeFile}: key 'calibration_trace': expected the trace file to fit the policy on, got none"
+                )
+        );
         return new CascadeChatClient(AdaptiveCascade.Fit(StageCascade.Load(file), records, lambda), ownsCascade: true);
     }
 
     /// <inheritdoc/>
     /// <exception cref="ToolkitException">The conversation is at fault.</exception>
     /// <exception cref="StageException">Every stage failed.</exception>
-    public async Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+    public async Task<ChatResponse> GetResponseAsync(
+        IEnumerable<ChatMessage> messages,
+        ChatOptions? options = null,
+        CancellationToken cancellationToken = default
+    )
     {
         AdaptiveAnswer answer = await Answer(messages, options, cancellationToken).ConfigureAwait(false);
         StageReply reply = answer.Chosen.Reply;
@@ -58,14 +66,18 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
     }
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null,
-        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
+        IEnumerable<ChatMessage> messages,
+        ChatOptions? options = null,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default
+    )
     {
         string id = Guid.NewGuid().ToString("N");
         AdaptiveAnswer answer = await Answer(messages, options, cancellationToken).ConfigureAwait(false);
         StageReply reply = answer.Chosen.Reply;
         IEnumerable<string> pieces = reply.Tokens.Select(token => token.Text);
-        if (string.Concat(pieces) != reply.Text) pieces = [reply.Text]; // a stop text cut a token
+        if (string.Concat(pieces) != reply.Text)
+            pieces = [reply.Text]; // a stop text cut a token
         foreach (string piece in pieces)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -77,13 +89,14 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
         last.RawRepresentation = answer;
         yield return last;
 
-        ChatResponseUpdate Update(AIContent content) => new(ChatRole.Assistant, [content])
-        {
-            ResponseId = id,
-            MessageId = id,
-            ModelId = Name(answer.Chosen),
-            CreatedAt = DateTimeOffset.UtcNow,
-        };
+        ChatResponseUpdate Update(AIContent content) =>
+            new(ChatRole.Assistant, [content])
+            {
+                ResponseId = id,
+                MessageId = id,
+                ModelId = Name(answer.Chosen),
+                CreatedAt = DateTimeOffset.UtcNow,
+            };
     }
 
     /// <inheritdoc/>
@@ -91,27 +104,36 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
         serviceKey is not null ? null
         : serviceType == typeof(ChatClientMetadata) ? _metadata
         : serviceType == typeof(AdaptiveCascade) ? cascade
-        : serviceType.IsInstanceOfType(this) ? this : null;
+        : serviceType.IsInstanceOfType(this) ? this
+        : null;
 
     public void Dispose()
     {
-        if (ownsCascade) cascade.Cascade.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        if (ownsCascade)
+            cascade.Cascade.DisposeAsync().AsTask().GetAwaiter().GetResult();
     }
 
     // Models in this process compute on the caller's thread, which an asynchronous caller does not expect.
     private Task<AdaptiveAnswer> Answer(IEnumerable<ChatMessage> messages, ChatOptions? options, CancellationToken cancel)
     {
-        if (options?.Tools is { Count: > 0 }) throw new ToolkitException("tools: expected none (a cascade answers with text), got some");
-        if (options?.ResponseFormat is ChatResponseFormatJson) throw new ToolkitException("response format: expected text, got JSON");
+        if (options?.Tools is { Count: > 0 })
+            throw new ToolkitException("tools: expected none (a cascade answers with text), got some");
+        if (options?.ResponseFormat is ChatResponseFormatJson)
+            throw new ToolkitException("response format: expected text, got JSON");
         List<StageMessage> all = [];
-        if (options?.Instructions is { Length: > 0 } instructions) all.Add(new StageMessage("system", instructions));
+        if (options?.Instructions is { Length: > 0 } instructions)
+            all.Add(new StageMessage("system", instructions));
         foreach (ChatMessage message in messages)
         {
             if (message.Contents.FirstOrDefault(content => content is not TextContent) is { } other)
                 throw new ToolkitException($"messages: expected text only, got {other.GetType().Name}");
             all.Add(new StageMessage(message.Role.Value, message.Text));
         }
-        var request = new StageRequest(StagePrompt.Of(all)) { MaxTokens = options?.MaxOutputTokens, Stop = options?.StopSequences is { } stops ? [.. stops] : [] };
+        var request = new StageRequest(StagePrompt.Of(all))
+        {
+            MaxTokens = options?.MaxOutputTokens,
+            Stop = options?.StopSequences is { } stops ? [.. stops] : [],
+        };
         return Task.Run(() => cascade.AnswerAsync(request, null, cancel).AsTask(), cancel);
     }
 
@@ -121,15 +143,22 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
 
     private static UsageDetails Usage(AdaptiveAnswer answer)
     {
-        int read = answer.Turns.Sum(turn => turn.Reply.PromptTokens), written = answer.Turns.Sum(turn => turn.Reply.CompletionTokens);
-        return new UsageDetails { InputTokenCount = read, OutputTokenCount = written, TotalTokenCount = read + written };
+        int read = answer.Turns.Sum(turn => turn.Reply.PromptTokens),
+            written = answer.Turns.Sum(turn => turn.Reply.CompletionTokens);
+        return new UsageDetails
+        {
+            InputTokenCount = read,
+            OutputTokenCount = written,
+            TotalTokenCount = read + written,
+        };
     }
 
-    private AdditionalPropertiesDictionary Properties(AdaptiveAnswer answer) => new()
-    {
-        [StageKey] = Name(answer.Chosen),
-        [ConfidenceKey] = answer.Chosen.Confidence,
-        [CostKey] = answer.Cost,
-        [AskedKey] = answer.Turns.Select(Name).ToArray(),
-    };
+    private AdditionalPropertiesDictionary Properties(AdaptiveAnswer answer) =>
+        new()
+        {
+            [StageKey] = Name(answer.Chosen),
+            [ConfidenceKey] = answer.Chosen.Confidence,
+            [CostKey] = answer.Cost,
+            [AskedKey] = answer.Turns.Select(Name).ToArray(),
+        };
 }

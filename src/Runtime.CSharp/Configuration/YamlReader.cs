@@ -12,7 +12,8 @@ namespace OptimalStopping.Runtime.Configuration;
 /// </summary>
 public sealed class YamlMap
 {
-    private const int LongestFile = 1 << 20, Deepest = 32;
+    private const int LongestFile = 1 << 20,
+        Deepest = 32;
 
     private readonly YamlMappingNode _node;
     private readonly string _prefix; // of the keys' full names: "" or "stages[0]."
@@ -75,12 +76,16 @@ public sealed class YamlMap
         catch (Exception fault) when (fault is InvalidOperationException or ArgumentException)
         {
             // YamlDotNet on a bracket that is never closed, or a comment in an odd place; its last event tells the line.
-            throw new ToolkitException($"{file}:{parser.Current?.Start.Line ?? 1}: expected YAML with each key once, got something else from here on", fault);
+            throw new ToolkitException(
+                $"{file}:{parser.Current?.Start.Line ?? 1}: expected YAML with each key once, got something else from here on",
+                fault
+            );
         }
         if (stream.Documents.Count != 1)
             throw new ToolkitException($"{file}:1: expected one YAML document, got {stream.Documents.Count}");
         YamlNode root = stream.Documents[0].RootNode;
-        return root is YamlMappingNode map ? new YamlMap(file, map, "")
+        return root is YamlMappingNode map
+            ? new YamlMap(file, map, "")
             : throw new ToolkitException($"{file}:{Line(root)}: expected keys with values, got {Show(root)}");
     }
 
@@ -88,9 +93,10 @@ public sealed class YamlMap
     // a few aliases of aliases would keep it busy for ever.
     private static void CheckShape(string file, Parser events)
     {
-        for (int depth = 0; events.MoveNext();)
+        for (int depth = 0; events.MoveNext(); )
         {
-            if (events.Current is MappingEnd or SequenceEnd) depth--;
+            if (events.Current is MappingEnd or SequenceEnd)
+                depth--;
             if (events.Current is MappingStart or SequenceStart && ++depth > Deepest)
                 throw new ToolkitException($"{file}:{events.Current.Start.Line}: expected at most {Deepest} levels, got more");
             if (events.Current is AnchorAlias alias)
@@ -106,20 +112,27 @@ public sealed class YamlMap
     }
 
     /// <summary>Text that is not empty and holds no control characters.</summary>
-    public string Text(string key) => Scalar(key, "text") switch
-    {
-        "" => throw Error(key, "text", "empty text"),
-        var text => text.Any(char.IsControl) ? throw Error(key, "text without control characters", Quote(text)) : text,
-    };
+    public string Text(string key) =>
+        Scalar(key, "text") switch
+        {
+            "" => throw Error(key, "text", "empty text"),
+            var text => text.Any(char.IsControl) ? throw Error(key, "text without control characters", Quote(text)) : text,
+        };
 
     public string TextOr(string key, string otherwise) => Has(key) ? Text(key) : otherwise;
 
     /// <summary>A finite number from <paramref name="min"/> to <paramref name="max"/>, both included.</summary>
     public double Number(string key, double min, double max)
     {
-        string expected = FormattableString.Invariant($"a number from {min} to {max}"), text = Scalar(key, expected);
-        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
-            && double.IsFinite(value) && value >= min && value <= max ? value : throw Error(key, expected, Quote(text));
+        string expected = FormattableString.Invariant($"a number from {min} to {max}"),
+            text = Scalar(key, expected);
+        return
+            double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+            && double.IsFinite(value)
+            && value >= min
+            && value <= max
+            ? value
+            : throw Error(key, expected, Quote(text));
     }
 
     public double NumberOr(string key, double min, double max, double otherwise) => Has(key) ? Number(key, min, max) : otherwise;
@@ -127,26 +140,32 @@ public sealed class YamlMap
     /// <summary>A whole number from <paramref name="min"/> to <paramref name="max"/>, both included.</summary>
     public int Integer(string key, int min, int max)
     {
-        string expected = $"a whole number from {min} to {max}", text = Scalar(key, expected);
-        return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
-            && value >= min && value <= max ? value : throw Error(key, expected, Quote(text));
+        string expected = $"a whole number from {min} to {max}",
+            text = Scalar(key, expected);
+        return
+            int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max
+            ? value
+            : throw Error(key, expected, Quote(text));
     }
 
     public int IntegerOr(string key, int min, int max, int otherwise) => Has(key) ? Integer(key, min, max) : otherwise;
 
     /// <summary><c>true</c> or <c>false</c>.</summary>
-    public bool Flag(string key) => Scalar(key, "true or false") switch
-    {
-        "true" => true,
-        "false" => false,
-        var text => throw Error(key, "true or false", Quote(text)),
-    };
+    public bool Flag(string key) =>
+        Scalar(key, "true or false") switch
+        {
+            "true" => true,
+            "false" => false,
+            var text => throw Error(key, "true or false", Quote(text)),
+        };
 
     public bool FlagOr(string key, bool otherwise) => Has(key) ? Flag(key) : otherwise;
 
     /// <summary>A nested mapping.</summary>
-    public YamlMap Map(string key) => Value(key, "keys with values") is YamlMappingNode map
-        ? new YamlMap(File, map, $"{_prefix}{key}.") : throw Error(key, "keys with values", Show(_items[key].Value));
+    public YamlMap Map(string key) =>
+        Value(key, "keys with values") is YamlMappingNode map
+            ? new YamlMap(File, map, $"{_prefix}{key}.")
+            : throw Error(key, "keys with values", Show(_items[key].Value));
 
     /// <summary>A list (at least one item) of mappings.</summary>
     public IReadOnlyList<YamlMap> List(string key)
@@ -154,8 +173,11 @@ public sealed class YamlMap
         const string expected = "a list of items with keys";
         var maps = new List<YamlMap>();
         foreach (YamlNode item in Sequence(key, expected))
-            maps.Add(item is YamlMappingNode map ? new YamlMap(File, map, $"{_prefix}{key}[{maps.Count}].")
-                : throw Error(File, Line(item), $"{_prefix}{key}[{maps.Count}]", "keys with values", Show(item)));
+            maps.Add(
+                item is YamlMappingNode map
+                    ? new YamlMap(File, map, $"{_prefix}{key}[{maps.Count}].")
+                    : throw Error(File, Line(item), $"{_prefix}{key}[{maps.Count}]", "keys with values", Show(item))
+            );
         return maps;
     }
 
@@ -165,8 +187,11 @@ public sealed class YamlMap
         const string expected = "a list of texts";
         var texts = new List<string>();
         foreach (YamlNode item in Sequence(key, expected))
-            texts.Add(item is YamlScalarNode { Value: { Length: > 0 } text } && !text.Any(char.IsControl) ? text
-                : throw Error(File, Line(item), $"{_prefix}{key}[{texts.Count}]", "text", Show(item)));
+            texts.Add(
+                item is YamlScalarNode { Value: { Length: > 0 } text } && !text.Any(char.IsControl)
+                    ? text
+                    : throw Error(File, Line(item), $"{_prefix}{key}[{texts.Count}]", "text", Show(item))
+            );
         return texts;
     }
 
@@ -175,7 +200,13 @@ public sealed class YamlMap
     {
         foreach (var (name, (key, _)) in _items)
             if (!_asked.Contains(name))
-                throw Error(File, Line(key), _prefix + name, $"one of {string.Join(", ", _asked.Order(StringComparer.Ordinal))}", "an unknown key");
+                throw Error(
+                    File,
+                    Line(key),
+                    _prefix + name,
+                    $"one of {string.Join(", ", _asked.Order(StringComparer.Ordinal))}",
+                    "an unknown key"
+                );
     }
 
     /// <summary>The exception for a fault at a key (at this mapping where the key is missing).</summary>
@@ -187,21 +218,24 @@ public sealed class YamlMap
 
     private YamlNode Value(string key, string expected) => Has(key) ? _items[key].Value : throw Error(key, expected, "nothing");
 
-    private string Scalar(string key, string expected) => Value(key, expected) is YamlScalarNode scalar
-        ? scalar.Value ?? "" : throw Error(key, expected, Show(_items[key].Value));
+    private string Scalar(string key, string expected) =>
+        Value(key, expected) is YamlScalarNode scalar ? scalar.Value ?? "" : throw Error(key, expected, Show(_items[key].Value));
 
     private IList<YamlNode> Sequence(string key, string expected) =>
-        Value(key, expected) is YamlSequenceNode { Children: { Count: > 0 } items } ? items : throw Error(key, expected, Show(_items[key].Value));
+        Value(key, expected) is YamlSequenceNode { Children: { Count: > 0 } items }
+            ? items
+            : throw Error(key, expected, Show(_items[key].Value));
 
     private static int Line(YamlNode node) => (int)node.Start.Line;
 
-    private static string Show(YamlNode node) => node switch
-    {
-        YamlScalarNode scalar => Quote(scalar.Value ?? ""),
-        YamlSequenceNode { Children.Count: 0 } => "an empty list",
-        YamlSequenceNode => "a list",
-        _ => "keys with values",
-    };
+    private static string Show(YamlNode node) =>
+        node switch
+        {
+            YamlScalarNode scalar => Quote(scalar.Value ?? ""),
+            YamlSequenceNode { Children.Count: 0 } => "an empty list",
+            YamlSequenceNode => "a list",
+            _ => "keys with values",
+        };
 
     private static string Quote(string text)
     {

@@ -8,11 +8,13 @@ namespace OptimalStopping.Runtime.Decoding;
 public sealed class AnswerDraft : IDraftSource
 {
     private const int Match = 3;
+
     // Bins below this one are for places found again after a difference, by how long the new run is.
     private const int Aligned = 6;
 
     private ReadOnlyMemory<int> _answer;
-    private int _prompt, _shift;
+    private int _prompt,
+        _shift;
 
     public void Start(in DraftRequest request)
     {
@@ -21,14 +23,17 @@ public sealed class AnswerDraft : IDraftSource
 
     public void Draft(ReadOnlySpan<int> context, DraftBlock block)
     {
-        ReadOnlySpan<int> answer = _answer.Span, written = context[_prompt..];
+        ReadOnlySpan<int> answer = _answer.Span,
+            written = context[_prompt..];
         int run = written.Length == 0 ? 0 : Run(answer, written, written.Length + _shift);
-        if (written.Length > 0 && run < Math.Min(Match, written.Length) && (run = Realign(answer, written)) == 0) return;
+        if (written.Length > 0 && run < Math.Min(Match, written.Length) && (run = Realign(answer, written)) == 0)
+            return;
         bool whole = _shift == 0 && run == written.Length;
         for (int next = written.Length + _shift; next < answer.Length && block.GoesOn; next++, run++)
         {
             int bin = whole ? Aligned + Math.Min(run / 4, DraftBlock.Bins - 1 - Aligned) : Math.Min(run / 2, Aligned - 1);
-            if (!block.Offer(answer[next], bin)) return;
+            if (!block.Offer(answer[next], bin))
+                return;
         }
     }
 
@@ -38,7 +43,8 @@ public sealed class AnswerDraft : IDraftSource
     private static int Run(ReadOnlySpan<int> answer, ReadOnlySpan<int> written, int place)
     {
         int run = 0;
-        while (run < written.Length && place - run > 0 && place - run <= answer.Length && answer[place - 1 - run] == written[^(run + 1)]) run++;
+        while (run < written.Length && place - run > 0 && place - run <= answer.Length && answer[place - 1 - run] == written[^(run + 1)])
+            run++;
         return run;
     }
 
@@ -48,9 +54,11 @@ public sealed class AnswerDraft : IDraftSource
         for (int distance = 0; distance <= answer.Length + written.Length; distance++)
             foreach (int place in (ReadOnlySpan<int>)[expected + distance, expected - distance])
             {
-                if (place <= 0 || place >= answer.Length) continue;
+                if (place <= 0 || place >= answer.Length)
+                    continue;
                 int run = Run(answer, written, place);
-                if (run < Math.Min(Match, written.Length)) continue;
+                if (run < Math.Min(Match, written.Length))
+                    continue;
                 _shift = place - written.Length;
                 return run;
             }

@@ -13,15 +13,20 @@ namespace OptimalStopping.Runtime.Decoding;
 /// <param name="MeanEntropy">Mean entropy of the next-token distribution, in nats.</param>
 /// <param name="Length">Number of tokens written, the end token included.</param>
 public readonly record struct ConfidenceFeatures(
-    double SumLogProbability, double MeanLogProbability, double MinLogProbability, double MinMargin, double MeanEntropy, int Length)
+    double SumLogProbability,
+    double MeanLogProbability,
+    double MinLogProbability,
+    double MinMargin,
+    double MeanEntropy,
+    int Length
+)
 {
     /// <summary>Names of the features, in the order of <see cref="ToVector"/>.</summary>
     public static IReadOnlyList<string> Names { get; } =
-        ["sum_log_probability", "mean_log_probability", "min_log_probability", "min_margin", "mean_entropy", "length"];
+    ["sum_log_probability", "mean_log_probability", "min_log_probability", "min_margin", "mean_entropy", "length"];
 
     /// <summary>The features as a vector for calibration.</summary>
-    public double[] ToVector() =>
-        [SumLogProbability, MeanLogProbability, MinLogProbability, MinMargin, MeanEntropy, Length];
+    public double[] ToVector() => [SumLogProbability, MeanLogProbability, MinLogProbability, MinMargin, MeanEntropy, Length];
 
     /// <summary>The inverse of <see cref="ToVector"/>.</summary>
     public static ConfidenceFeatures FromVector(double[] vector) =>
@@ -34,7 +39,10 @@ public readonly record struct ConfidenceFeatures(
 /// <summary>Gathers <see cref="ConfidenceFeatures"/> token by token; a mutable struct, so that a batch allocates nothing.</summary>
 public struct FeatureAccumulator
 {
-    private double _sum, _min, _margin, _entropy;
+    private double _sum,
+        _min,
+        _margin,
+        _entropy;
     private int _count;
 
     /// <summary>Log-probability of the token that was observed last.</summary>
@@ -59,14 +67,18 @@ public struct FeatureAccumulator
         logits[token] = chosen;
         float top = Math.Max(chosen, second);
         // In double and in index order, so that the signals do not depend on the vector width of the machine.
-        double total = 0, weighted = 0;
+        double total = 0,
+            weighted = 0;
         foreach (float logit in logits)
         {
-            double shifted = (double)logit - top, weight = Math.Exp(shifted);
+            double shifted = (double)logit - top,
+                weight = Math.Exp(shifted);
             total += weight;
-            if (weight > 0) weighted += weight * shifted; // 0 log 0 = 0, also for a logit of -infinity
+            if (weight > 0)
+                weighted += weight * shifted; // 0 log 0 = 0, also for a logit of -infinity
         }
-        double logTotal = Math.Log(total), logProbability = (double)chosen - top - logTotal;
+        double logTotal = Math.Log(total),
+            logProbability = (double)chosen - top - logTotal;
         LastLogProbability = logProbability;
         _sum += logProbability;
         _min = _count == 0 ? logProbability : Math.Min(_min, logProbability);

@@ -9,7 +9,8 @@ public sealed class DraftBlock
     /// <summary>Classes of confidence that a drafter tells apart.</summary>
     public const int Bins = 12;
 
-    private readonly int[] _tokens, _bins;
+    private readonly int[] _tokens,
+        _bins;
     private readonly double[] _distributions;
     private readonly int _vocabulary;
     private DraftRule _rule = DraftRule.None;
@@ -62,7 +63,8 @@ public sealed class DraftBlock
     public bool Offer(int token, int bin, ReadOnlySpan<double> distribution = default)
     {
         double survival = Survival * _rule.Acceptance[bin];
-        if (Count >= _limit || !(survival > _rule.Keep[Count])) return false;
+        if (Count >= _limit || !(survival > _rule.Keep[Count]))
+            return false;
         if (!distribution.IsEmpty)
         {
             Certain = false;

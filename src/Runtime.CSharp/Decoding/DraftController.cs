@@ -66,17 +66,33 @@ public sealed class DraftController
     private readonly Lock _lock = new();
     private readonly double[] _verifyCosts;
     private readonly DraftRule _first;
-    private readonly long[] _offered = new long[DraftBlock.Bins], _tested = new long[DraftBlock.Bins], _accepted = new long[DraftBlock.Bins];
-    private readonly bool _adaptive, _timed;
-    private readonly double _begin, _draftCost, _alone;
+    private readonly long[] _offered = new long[DraftBlock.Bins],
+        _tested = new long[DraftBlock.Bins],
+        _accepted = new long[DraftBlock.Bins];
+    private readonly bool _adaptive,
+        _timed;
+    private readonly double _begin,
+        _draftCost,
+        _alone;
     private readonly Queue<double> _ratios = new(Remembered);
-    private long _seen, _planned, _requests, _unplanned;
+    private long _seen,
+        _planned,
+        _requests,
+        _unplanned;
     private volatile DraftRule _rule;
     private volatile bool _frozen;
 
     private DraftController(DraftRule rule, ForwardCosts costs, bool adaptive, bool timed) =>
-        (_rule, _first, _begin, _draftCost, _verifyCosts, _alone, _adaptive, _timed) =
-        (rule, rule, costs.Begin, costs.Draft, costs.Verify, costs.Alone, adaptive, timed);
+        (_rule, _first, _begin, _draftCost, _verifyCosts, _alone, _adaptive, _timed) = (
+            rule,
+            rule,
+            costs.Begin,
+            costs.Draft,
+            costs.Verify,
+            costs.Alone,
+            adaptive,
+            timed
+        );
 
     /// <summary>The rule that is planned at present.</summary>
     public DraftRule Rule => _rule;
@@ -107,7 +123,8 @@ public sealed class DraftController
     private static DraftController Adaptive(ForwardCosts costs, bool timed)
     {
         DraftPlanning.optimal(new DiscreteDistribution([0.5], [1]), costs.Draft, costs.Verify); // checks the costs
-        int longest = costs.Verify.Length - 1, first = Math.Min(FirstLength, longest);
+        int longest = costs.Verify.Length - 1,
+            first = Math.Min(FirstLength, longest);
         double[] begin = [.. Enumerable.Range(0, longest).Select(j => j < first ? -1 : double.PositiveInfinity)];
         return new DraftController(new DraftRule(DraftRule.Prior(), begin, begin), costs, adaptive: true, timed);
     }
@@ -126,7 +143,8 @@ public sealed class DraftController
     /// <summary>Takes in what a request saw: tokens offered, tested (up to the first rejection) and accepted, by bin.</summary>
     internal void Learn(ReadOnlySpan<int> offered, ReadOnlySpan<int> tested, ReadOnlySpan<int> accepted)
     {
-        if (!_adaptive || _frozen) return;
+        if (!_adaptive || _frozen)
+            return;
         lock (_lock)
         {
             for (int b = 0; b < DraftBlock.Bins; b++)
@@ -137,20 +155,26 @@ public sealed class DraftController
                 _seen += tested[b];
             }
             // Planning takes a fraction of a millisecond; at every doubling it stays negligible.
-            if (_seen >= 32 && (_seen >= 2 * _planned || ++_unplanned >= PlanAgain)) Plan();
+            if (_seen >= 32 && (_seen >= 2 * _planned || ++_unplanned >= PlanAgain))
+                Plan();
         }
     }
 
     /// <summary>Takes in a request's times: of its drafts, and of its verifications by their number of drafted tokens.</summary>
     internal void LearnCosts(double draftSeconds, int drafts, long drafted, double verifySeconds, ReadOnlySpan<int> verifications)
     {
-        if (!_timed || _frozen || drafted == 0) return;
-        double planned = 0, draftPlanned = drafts * _begin + drafted * _draftCost;
-        for (int g = 0; g < verifications.Length; g++) planned += verifications[g] * _verifyCosts[Math.Min(g, _verifyCosts.Length - 1)];
-        if (planned == 0 || draftPlanned == 0) return;
+        if (!_timed || _frozen || drafted == 0)
+            return;
+        double planned = 0,
+            draftPlanned = drafts * _begin + drafted * _draftCost;
+        for (int g = 0; g < verifications.Length; g++)
+            planned += verifications[g] * _verifyCosts[Math.Min(g, _verifyCosts.Length - 1)];
+        if (planned == 0 || draftPlanned == 0)
+            return;
         lock (_lock)
         {
-            if (_ratios.Count == Remembered) _ratios.Dequeue();
+            if (_ratios.Count == Remembered)
+                _ratios.Dequeue();
             _ratios.Enqueue(draftSeconds / draftPlanned / (verifySeconds / planned));
         }
     }
@@ -158,15 +182,18 @@ public sealed class DraftController
     private void Plan()
     {
         (_planned, _unplanned) = (_seen, 0);
-        double[] acceptance = DraftRule.Prior(), share = new double[DraftBlock.Bins];
+        double[] acceptance = DraftRule.Prior(),
+            share = new double[DraftBlock.Bins];
         double total = 0;
         for (int b = 0; b < DraftBlock.Bins; b++)
         {
-            double tested = _tested[b] + PriorStrength, mean = (_accepted[b] + PriorStrength * acceptance[b]) / tested;
+            double tested = _tested[b] + PriorStrength,
+                mean = (_accepted[b] + PriorStrength * acceptance[b]) / tested;
             acceptance[b] = Math.Min(1, mean + Optimism * Math.Sqrt(mean * (1 - mean) / tested));
             total += share[b] = _offered[b] + 0.5;
         }
-        for (int b = 0; b < DraftBlock.Bins; b++) share[b] /= total;
+        for (int b = 0; b < DraftBlock.Bins; b++)
+            share[b] /= total;
         // Costs in units of the table of verifications: only their ratio decides.
         double scale = _ratios.Count < Remembered / 2 ? 1 : _ratios.Order().ElementAt(_ratios.Count / 2);
         double[] costs = [.. _verifyCosts.Select((cost, g) => g == 0 ? cost : cost + scale * _begin)];

@@ -28,20 +28,26 @@ public sealed record ForwardCosts(double Begin, double Draft, double[] Verify, d
         ArgumentOutOfRangeException.ThrowIfLessThan(rounds, 1);
         int vocabulary = verifier.VocabularySize;
         int[] tokens = [.. Enumerable.Range(0, Math.Max(context, longest + 1)).Select(i => (7 * i + 1) % vocabulary)];
-        float[] logits = new float[(longest + 1) * vocabulary], exponentials = new float[vocabulary];
-        using ITokenSequence drafting = drafter.NewSequence(context + longest + 1), sequence = verifier.NewSequence(context + longest + 1);
+        float[] logits = new float[(longest + 1) * vocabulary],
+            exponentials = new float[vocabulary];
+        using ITokenSequence drafting = drafter.NewSequence(context + longest + 1),
+            sequence = verifier.NewSequence(context + longest + 1);
         drafting.Forward(tokens.AsSpan(0, context), logits);
         sequence.Forward(tokens.AsSpan(0, context), logits);
         var begins = new List<double>();
         var drafts = new List<double>();
         var alone = new List<double>();
         var verifications = new double[longest + 1][];
-        for (int g = 0; g <= longest; g++) verifications[g] = new double[rounds];
+        for (int g = 0; g <= longest; g++)
+            verifications[g] = new double[rounds];
         long began = Stopwatch.GetTimestamp(); // until the compiler has replaced its first, quick code
-        do Round(-1); while (Stopwatch.GetElapsedTime(began).TotalSeconds < 0.5);
-        for (int round = 0; round < rounds; round++) Round(round);
+        do Round(-1);
+        while (Stopwatch.GetElapsedTime(began).TotalSeconds < 0.5);
+        for (int round = 0; round < rounds; round++)
+            Round(round);
         double[] verify = [.. verifications.Select(Quartile)];
-        for (int g = 1; g <= longest; g++) verify[g] = Math.Max(verify[g], verify[g - 1]);
+        for (int g = 1; g <= longest; g++)
+            verify[g] = Math.Max(verify[g], verify[g - 1]);
         double draft = drafts.Count > 0 ? Quartile(drafts) : Quartile(begins);
         return new ForwardCosts(Math.Max(0, Quartile(begins) - draft), draft, verify, Math.Min(verify[0], Quartile(alone)));
 
@@ -54,16 +60,19 @@ public sealed record ForwardCosts(double Begin, double Draft, double[] Verify, d
                     long start = Stopwatch.GetTimestamp();
                     drafting.Forward(tokens.AsSpan(i, i == 0 ? 2 : 1), logits);
                     TensorPrimitives.SoftMax(logits.AsSpan(0, vocabulary), exponentials);
-                    if (round >= 0) (i == 0 ? begins : drafts).Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
+                    if (round >= 0)
+                        (i == 0 ? begins : drafts).Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
                 }
                 double seconds = Verify(g);
-                if (round >= 0) verifications[g][round] = seconds;
+                if (round >= 0)
+                    verifications[g][round] = seconds;
                 drafting.Truncate(context);
             }
             for (int i = 0; i < 8; i++)
             {
                 double seconds = Verify(0);
-                if (round >= 0 && i >= 4) alone.Add(seconds); // by then the weights are back
+                if (round >= 0 && i >= 4)
+                    alone.Add(seconds); // by then the weights are back
             }
         }
 

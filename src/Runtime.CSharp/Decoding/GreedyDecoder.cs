@@ -17,16 +17,21 @@ public delegate bool TokenObserver(int token, double logProbability, ReadOnlySpa
 public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endTokens, int maxTokens)
 {
     /// <summary>A decoder whose answers end with one token.</summary>
-    public GreedyDecoder(ITokenModel model, int endOfText, int maxTokens) : this(model, [endOfText], maxTokens) { }
+    public GreedyDecoder(ITokenModel model, int endOfText, int maxTokens)
+        : this(model, [endOfText], maxTokens) { }
 
     /// <summary>Decodes one prompt; <paramref name="onToken"/> sees every token but the end as it is chosen.</summary>
     /// <exception cref="ToolkitException">The prompt is empty or leaves no room for an answer.</exception>
     public Generation Decode(ReadOnlySpan<int> prompt, Action<int>? onToken = null, CancellationToken cancel = default) =>
-        Decode(prompt, (token, _, _) =>
-        {
-            onToken?.Invoke(token);
-            return true;
-        }, cancel);
+        Decode(
+            prompt,
+            (token, _, _) =>
+            {
+                onToken?.Invoke(token);
+                return true;
+            },
+            cancel
+        );
 
     /// <summary>As above; <paramref name="observer"/> sees what each token was chosen from, and may stop the answer.</summary>
     public Generation Decode(ReadOnlySpan<int> prompt, TokenObserver observer, CancellationToken cancel = default)
@@ -42,7 +47,8 @@ public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endToken
         {
             cancel.ThrowIfCancellationRequested();
             int token = signals.Observe(logits);
-            if (endTokens.Contains(token)) return new Generation([.. tokens], signals.ToFeatures(), true);
+            if (endTokens.Contains(token))
+                return new Generation([.. tokens], signals.ToFeatures(), true);
             tokens.Add(token);
             if (!observer(token, signals.LastLogProbability, logits) || tokens.Count == maxTokens || sequence.Length == sequence.Capacity)
                 return new Generation([.. tokens], signals.ToFeatures(), false);
@@ -74,14 +80,17 @@ public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endToken
                     CheckPrompt(prompt.Length);
                     slots.Add(new Slot(started++, prompt, model.NewSequence(Math.Min(model.MaxPositions, prompt.Length + maxTokens))));
                 }
-                if (slots.Count == 0) return results;
-                for (int i = 0; i < slots.Count; i++) steps[i] = new SequenceStep(slots[i].Sequence, slots[i].Feed);
+                if (slots.Count == 0)
+                    return results;
+                for (int i = 0; i < slots.Count; i++)
+                    steps[i] = new SequenceStep(slots[i].Sequence, slots[i].Feed);
                 model.ForwardBatch(steps.AsSpan(0, slots.Count), logits.AsSpan(0, slots.Count * model.VocabularySize));
                 for (int i = 0; i < slots.Count; i++)
                     slots[i].Take(logits.AsSpan(i * model.VocabularySize, model.VocabularySize), endTokens, maxTokens);
                 for (int i = slots.Count - 1; i >= 0; i--)
                 {
-                    if (slots[i].Result is not { } result) continue;
+                    if (slots[i].Result is not { } result)
+                        continue;
                     results[slots[i].Prompt] = result;
                     slots[i].Sequence.Dispose();
                     slots.RemoveAt(i);
@@ -90,15 +99,19 @@ public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endToken
         }
         finally
         {
-            foreach (Slot slot in slots) slot.Sequence.Dispose();
+            foreach (Slot slot in slots)
+                slot.Sequence.Dispose();
         }
     }
 
     private void CheckPrompt(int length)
     {
-        if (length == 0) throw new ToolkitException("prompt: expected at least one character, got none");
+        if (length == 0)
+            throw new ToolkitException("prompt: expected at least one character, got none");
         if (length >= model.MaxPositions)
-            throw new ToolkitException($"prompt: expected fewer than {model.MaxPositions} tokens (the limit of {model.Name}), got {length}");
+            throw new ToolkitException(
+                $"prompt: expected fewer than {model.MaxPositions} tokens (the limit of {model.Name}), got {length}"
+            );
     }
 
     // One prompt in the batch: what to feed next and what has been written.
@@ -117,7 +130,8 @@ public sealed class GreedyDecoder(ITokenModel model, IReadOnlyList<int> endToken
         {
             int token = _features.Observe(logits);
             bool ended = endTokens.Contains(token);
-            if (!ended) _tokens.Add(token);
+            if (!ended)
+                _tokens.Add(token);
             if (ended || _tokens.Count == maxTokens || sequence.Length == sequence.Capacity)
                 Result = new Generation([.. _tokens], _features.ToFeatures(), ended);
             _next[0] = token;

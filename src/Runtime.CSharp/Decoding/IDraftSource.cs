@@ -8,7 +8,12 @@ namespace OptimalStopping.Runtime.Decoding;
 /// <param name="Answer">A finished answer of an earlier stage, or empty.</param>
 /// <param name="Random">The request's one source of random numbers.</param>
 public readonly record struct DraftRequest(
-    int PromptLength, int Capacity, ReadOnlyMemory<int> Answer, SamplingOptions Sampling, SplitMix64 Random);
+    int PromptLength,
+    int Capacity,
+    ReadOnlyMemory<int> Answer,
+    SamplingOptions Sampling,
+    SplitMix64 Random
+);
 
 /// <summary>
 /// Something that guesses how a context goes on: a model, a finished answer, the context's own repetitions. To be used by

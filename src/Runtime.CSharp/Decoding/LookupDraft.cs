@@ -15,10 +15,12 @@ public sealed class LookupDraft(int longest = 8, int shortest = 2) : IDraftSourc
         for (int length = Math.Min(longest, context.Length - 1); length >= shortest; length--)
         {
             int place = context[..^1].LastIndexOf(context[^length..]);
-            if (place < 0) continue;
+            if (place < 0)
+                continue;
             int bin = Math.Min(length, DraftBlock.Bins - 1);
             for (int next = place + length; next < context.Length && block.GoesOn; next++)
-                if (!block.Offer(context[next], bin)) return;
+                if (!block.Offer(context[next], bin))
+                    return;
             return;
         }
     }

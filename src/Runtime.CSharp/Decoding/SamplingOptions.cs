@@ -21,10 +21,15 @@ public readonly record struct SamplingOptions(double Temperature = 0, int TopK =
     /// <exception cref="ToolkitException">With the option, what was expected and what was got.</exception>
     public void Check()
     {
-        if (this == default) return; // greedy, as `default` and an omitted argument mean it
-        if (!(Temperature >= 0 && double.IsFinite(Temperature))) throw new ToolkitException($"temperature: expected a number of at least 0, got {Temperature}");
-        if (TopK < 0) throw new ToolkitException($"top-k: expected at least 0, got {TopK}");
-        if (!(TopP is > 0 and <= 1)) throw new ToolkitException($"top-p: expected a number above 0 and at most 1, got {TopP}");
-        if (!(MinP is >= 0 and <= 1)) throw new ToolkitException($"min-p: expected a number from 0 to 1, got {MinP}");
+        if (this == default)
+            return; // greedy, as `default` and an omitted argument mean it
+        if (!(Temperature >= 0 && double.IsFinite(Temperature)))
+            throw new ToolkitException($"temperature: expected a number of at least 0, got {Temperature}");
+        if (TopK < 0)
+            throw new ToolkitException($"top-k: expected at least 0, got {TopK}");
+        if (!(TopP is > 0 and <= 1))
+            throw new ToolkitException($"top-p: expected a number above 0 and at most 1, got {TopP}");
+        if (!(MinP is >= 0 and <= 1))
+            throw new ToolkitException($"min-p: expected a number from 0 to 1, got {MinP}");
     }
 }

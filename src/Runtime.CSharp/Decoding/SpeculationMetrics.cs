@@ -62,7 +62,8 @@ public sealed record SpeculationMetrics(IReadOnlyList<StageSpeculation> Stages)
         foreach (SpeculationMetrics request in requests)
         {
             sum ??= [.. request.Stages.Select(stage => new StageSpeculation(stage.Model, stage.MaxDraft))];
-            for (int k = 0; k < sum.Length; k++) sum[k].Add(request.Stages[k]);
+            for (int k = 0; k < sum.Length; k++)
+                sum[k].Add(request.Stages[k]);
         }
         return new SpeculationMetrics(sum ?? throw new ArgumentException("expected at least one request", nameof(requests)));
     }

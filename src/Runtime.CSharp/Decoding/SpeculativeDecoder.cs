@@ -26,15 +26,25 @@ public sealed class SpeculativeDecoder : IDisposable
     /// <param name="controllers">The draft length of each step of the chain: first that of <paramref name="lowest"/>, if
     /// there is one, then one for each model but the last.</param>
     /// <param name="lowest">Makes the source that drafts for the first model; null where that decodes plainly.</param>
-    public SpeculativeDecoder(IReadOnlyList<ITokenModel> chain, IReadOnlyList<int> stopTokens, int maxTokens,
-        IReadOnlyList<DraftController> controllers, Func<IDraftSource>? lowest = null)
+    public SpeculativeDecoder(
+        IReadOnlyList<ITokenModel> chain,
+        IReadOnlyList<int> stopTokens,
+        int maxTokens,
+        IReadOnlyList<DraftController> controllers,
+        Func<IDraftSource>? lowest = null
+    )
     {
-        if (chain.Count == 0) throw new ArgumentException("expected at least one model", nameof(chain));
+        if (chain.Count == 0)
+            throw new ArgumentException("expected at least one model", nameof(chain));
         foreach (ITokenModel model in chain)
             if (model.VocabularySize != chain[0].VocabularySize)
-                throw new ArgumentException($"expected {chain[0].VocabularySize} tokens as in {chain[0].Name}, got {model.VocabularySize} in {model.Name}", nameof(chain));
+                throw new ArgumentException(
+                    $"expected {chain[0].VocabularySize} tokens as in {chain[0].Name}, got {model.VocabularySize} in {model.Name}",
+                    nameof(chain)
+                );
         int steps = chain.Count - (lowest is null ? 1 : 0);
-        if (controllers.Count != steps) throw new ArgumentException($"expected {steps} draft lengths, got {controllers.Count}", nameof(controllers));
+        if (controllers.Count != steps)
+            throw new ArgumentException($"expected {steps} draft lengths, got {controllers.Count}", nameof(controllers));
         ArgumentOutOfRangeException.ThrowIfLessThan(maxTokens, 1);
         (_chain, _stops, _maxTokens, _controllers, _lowest) = (chain, [.. stopTokens], maxTokens, controllers, lowest);
     }
@@ -48,13 +58,22 @@ public sealed class SpeculativeDecoder : IDisposable
     /// <param name="onToken">Sees every token but the end, with its log-probability, as soon as it is settled.</param>
     /// <param name="maxTokens">A lower limit of tokens for this answer (at least 1); null for the decoder's own.</param>
     /// <exception cref="ToolkitException">The prompt is empty or leaves no room for an answer, or an option is out of its domain.</exception>
-    public SpeculativeGeneration Decode(ReadOnlySpan<int> prompt, SamplingOptions sampling = default,
-        ReadOnlyMemory<int> answer = default, Action<int, double>? onToken = null, int? maxTokens = null, CancellationToken cancel = default)
+    public SpeculativeGeneration Decode(
+        ReadOnlySpan<int> prompt,
+        SamplingOptions sampling = default,
+        ReadOnlyMemory<int> answer = default,
+        Action<int, double>? onToken = null,
+        int? maxTokens = null,
+        CancellationToken cancel = default
+    )
     {
         sampling.Check();
-        if (prompt.Length == 0) throw new ToolkitException("prompt: expected at least one character, got none");
+        if (prompt.Length == 0)
+            throw new ToolkitException("prompt: expected at least one character, got none");
         if (prompt.Length >= Target.MaxPositions)
-            throw new ToolkitException($"prompt: expected fewer than {Target.MaxPositions} tokens (the limit of {Target.Name}), got {prompt.Length}");
+            throw new ToolkitException(
+                $"prompt: expected fewer than {Target.MaxPositions} tokens (the limit of {Target.Name}), got {prompt.Length}"
+            );
         // The last token of an answer is never fed, so that one more than the positions left can be written.
         int most = Math.Min(Math.Min(maxTokens ?? _maxTokens, _maxTokens), Target.MaxPositions - prompt.Length + 1);
         SpeculativeLevel level = _idle.TryTake(out SpeculativeLevel? idle) ? idle : Build();
@@ -71,25 +90,33 @@ public sealed class SpeculativeDecoder : IDisposable
                 int emitted = level.Advance(most - written);
                 ended = _stops.Contains(level.Tokens[^1]);
                 if (onToken is not null)
-                    for (int i = 0; i < emitted - (ended ? 1 : 0); i++) onToken(level.Tokens[^(emitted - i)], level.LogProbabilities[i]);
+                    for (int i = 0; i < emitted - (ended ? 1 : 0); i++)
+                        onToken(level.Tokens[^(emitted - i)], level.LogProbabilities[i]);
                 written += emitted;
             }
             level.Finish();
             whole = true;
             int[] tokens = level.Tokens[prompt.Length..^(ended ? 1 : 0)].ToArray();
-            return new SpeculativeGeneration(new Generation(tokens, level.Features, ended), new SpeculationMetrics(Stages(level)), level.FirstDraft);
+            return new SpeculativeGeneration(
+                new Generation(tokens, level.Features, ended),
+                new SpeculationMetrics(Stages(level)),
+                level.FirstDraft
+            );
         }
         finally
         {
-            if (whole) _idle.Add(level);
-            else level.Dispose();
+            if (whole)
+                _idle.Add(level);
+            else
+                level.Dispose();
         }
     }
 
     /// <summary>Frees the sequences held for later requests.</summary>
     public void Dispose()
     {
-        while (_idle.TryTake(out SpeculativeLevel? level)) level.Dispose();
+        while (_idle.TryTake(out SpeculativeLevel? level))
+            level.Dispose();
     }
 
     private SpeculativeLevel Build()
@@ -101,8 +128,12 @@ public sealed class SpeculativeDecoder : IDisposable
             int step = k - (_lowest is null ? 1 : 0);
             DraftController? controller = step < 0 ? null : _controllers[step];
             // A drafter puts out at most as many tokens at once as the level above may want.
-            int draft = controller?.MaxLength ?? 0, wanted = step + 1 < _controllers.Count ? _controllers[step + 1].MaxLength : 0;
-            level = new SpeculativeLevel(_chain[k], source, controller, Math.Max(draft, wanted), _stops) { GathersFeatures = k == _chain.Count - 1 };
+            int draft = controller?.MaxLength ?? 0,
+                wanted = step + 1 < _controllers.Count ? _controllers[step + 1].MaxLength : 0;
+            level = new SpeculativeLevel(_chain[k], source, controller, Math.Max(draft, wanted), _stops)
+            {
+                GathersFeatures = k == _chain.Count - 1,
+            };
             source = level;
         }
         return level!;
@@ -111,7 +142,8 @@ public sealed class SpeculativeDecoder : IDisposable
     private static StageSpeculation[] Stages(SpeculativeLevel level)
     {
         var stages = new List<StageSpeculation>();
-        for (SpeculativeLevel? at = level; at is not null; at = at.Source as SpeculativeLevel) stages.Insert(0, at.Metrics);
+        for (SpeculativeLevel? at = level; at is not null; at = at.Source as SpeculativeLevel)
+            stages.Insert(0, at.Metrics);
         return [.. stages];
     }
 }

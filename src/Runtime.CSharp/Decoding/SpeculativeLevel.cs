@@ -17,12 +17,18 @@ internal sealed class SpeculativeLevel : IDraftSource
     private readonly IDraftSource? _source;
     private readonly DraftController? _controller;
     private readonly int[] _stops;
-    private readonly int _vocabulary, _rows;
-    private readonly float[] _logits, _exponentials;
-    private readonly int[] _offered = new int[DraftBlock.Bins], _tested = new int[DraftBlock.Bins], _accepted = new int[DraftBlock.Bins];
-    private readonly int[] _bins, _verifications;
+    private readonly int _vocabulary,
+        _rows;
+    private readonly float[] _logits,
+        _exponentials;
+    private readonly int[] _offered = new int[DraftBlock.Bins],
+        _tested = new int[DraftBlock.Bins],
+        _accepted = new int[DraftBlock.Bins];
+    private readonly int[] _bins,
+        _verifications;
     private readonly double[] _logProbabilities;
-    private double[] _distributions = [], _scratch = [];
+    private double[] _distributions = [],
+        _scratch = [];
     private int[] _tokens = [];
     private ITokenSequence? _sequence;
     private DraftBlock? _block;
@@ -30,8 +36,11 @@ internal sealed class SpeculativeLevel : IDraftSource
     private SplitMix64 _random = new(0);
     private DraftRule _rule = DraftRule.None;
     private FeatureAccumulator _features;
-    private int _count, _capacity, _drafts;
-    private double _draftSeconds, _verifySeconds;
+    private int _count,
+        _capacity,
+        _drafts;
+    private double _draftSeconds,
+        _verifySeconds;
 
     public SpeculativeLevel(ITokenModel model, IDraftSource? source, DraftController? controller, int maxDraft, int[] stops)
     {
@@ -76,10 +85,13 @@ internal sealed class SpeculativeLevel : IDraftSource
         }
         _sequence.Truncate(0);
         // Drafted tokens lie behind the known ones, so that one forward takes both from one place.
-        if (_tokens.Length < request.Capacity + MaxDraft + 2) _tokens = new int[request.Capacity + MaxDraft + 2];
+        if (_tokens.Length < request.Capacity + MaxDraft + 2)
+            _tokens = new int[request.Capacity + MaxDraft + 2];
         bool distributions = !_sampling.IsGreedy;
-        if (distributions && _distributions.Length == 0) (_distributions, _scratch) = (new double[(MaxDraft + 1) * _vocabulary], new double[_vocabulary]);
-        if (_source is not null && _block?.WantsDistributions != distributions) _block = new DraftBlock(MaxDraft, _vocabulary, distributions);
+        if (distributions && _distributions.Length == 0)
+            (_distributions, _scratch) = (new double[(MaxDraft + 1) * _vocabulary], new double[_vocabulary]);
+        if (_source is not null && _block?.WantsDistributions != distributions)
+            _block = new DraftBlock(MaxDraft, _vocabulary, distributions);
         _rule = _controller?.NextRule() ?? DraftRule.None;
         Array.Clear(_offered);
         Array.Clear(_tested);
@@ -102,20 +114,27 @@ internal sealed class SpeculativeLevel : IDraftSource
 
     public void Draft(ReadOnlySpan<int> context, DraftBlock block)
     {
-        if (context.Length >= _capacity) return;
+        if (context.Length >= _capacity)
+            return;
         Follow(context);
         while (block.GoesOn)
         {
             int first = _count;
-            int emitted = _source is null && _sampling.IsGreedy && !block.WantsConfidence
-                ? AdvanceByToken()
-                : Advance(Math.Min(block.Room, _capacity - _count + 1));
+            int emitted =
+                _source is null && _sampling.IsGreedy && !block.WantsConfidence
+                    ? AdvanceByToken()
+                    : Advance(Math.Min(block.Room, _capacity - _count + 1));
             for (int i = 0; i < emitted; i++)
             {
                 int token = _tokens[first + i];
-                if (!block.Offer(token, _bins[i], block.WantsDistributions ? _distributions.AsSpan(i * _vocabulary, _vocabulary) : []) || Ends(token)) return;
+                if (
+                    !block.Offer(token, _bins[i], block.WantsDistributions ? _distributions.AsSpan(i * _vocabulary, _vocabulary) : [])
+                    || Ends(token)
+                )
+                    return;
             }
-            if (_count > _capacity) return;
+            if (_count > _capacity)
+                return;
         }
     }
 
@@ -125,7 +144,8 @@ internal sealed class SpeculativeLevel : IDraftSource
         int common = context.CommonPrefixLength(_tokens.AsSpan(0, _count));
         // The last token is fed again even if it is held: its logits are wanted.
         int held = Math.Min(Math.Min(_sequence!.Length, common), context.Length - 1);
-        if (held < _sequence.Length) _sequence.Truncate(held);
+        if (held < _sequence.Length)
+            _sequence.Truncate(held);
         context[common..].CopyTo(_tokens.AsSpan(common));
         _count = context.Length;
     }
@@ -147,14 +167,18 @@ internal sealed class SpeculativeLevel : IDraftSource
             int token = _sampling.IsGreedy ? Choose(logits, i) : Sample(logits, i, proposal, out proposal);
             bool accepted = token == proposal;
             _logProbabilities[i] = _features.LastLogProbability;
-            if (i < drafted) Count(i, accepted);
+            if (i < drafted)
+                Count(i, accepted);
             _tokens[_count + i++] = token;
-            if (!accepted || Ends(token)) break;
+            if (!accepted || Ends(token))
+                break;
         }
         _count += i;
-        if (_sequence!.Length > _count - 1) _sequence.Truncate(_count - 1);
+        if (_sequence!.Length > _count - 1)
+            _sequence.Truncate(_count - 1);
         Metrics.TokensOut += i;
-        if (opinion is not null) FirstDraft = new(opinion, (int)Metrics.Accepted);
+        if (opinion is not null)
+            FirstDraft = new(opinion, (int)Metrics.Accepted);
         return i;
     }
 
@@ -179,16 +203,19 @@ internal sealed class SpeculativeLevel : IDraftSource
 
     private int DraftFor(int most)
     {
-        if (_source is null || most < 2) return 0;
+        if (_source is null || most < 2)
+            return 0;
         _block!.Begin(_rule, most - 1);
-        if (!_block.GoesOn) return 0;
+        if (!_block.GoesOn)
+            return 0;
         long start = Stopwatch.GetTimestamp();
         _source.Draft(_tokens.AsSpan(0, _count), _block);
         _drafts++;
         _draftSeconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
         int drafted = _block.Count;
         _block.Tokens.CopyTo(_tokens.AsSpan(_count));
-        for (int j = 0; j < drafted; j++) _offered[_block.Bin(j)]++;
+        for (int j = 0; j < drafted; j++)
+            _offered[_block.Bin(j)]++;
         Metrics.Drafted += drafted;
         return drafted;
     }
@@ -240,7 +267,8 @@ internal sealed class SpeculativeLevel : IDraftSource
 
     private int Choose(Span<float> logits, int i)
     {
-        if (GathersFeatures) return _features.Observe(logits);
+        if (GathersFeatures)
+            return _features.Observe(logits);
         int best = TensorPrimitives.IndexOfMax<float>(logits);
         TensorPrimitives.Subtract(logits, logits[best], _exponentials);
         TensorPrimitives.Exp<float>(_exponentials, _exponentials);
@@ -258,13 +286,16 @@ internal sealed class SpeculativeLevel : IDraftSource
         _bins[i] = ConfidenceBins.Of(1 - TensorPrimitives.Max<double>(distribution));
         accepted = -1;
         int token;
-        if (drafted < 0) token = TokenDistribution.Draw(distribution, _random);
+        if (drafted < 0)
+            token = TokenDistribution.Draw(distribution, _random);
         else
         {
             (token, bool kept) = TokenDistribution.AcceptOrReplace(distribution, _block!.Distribution(i), drafted, _scratch, _random);
-            if (kept) accepted = token;
+            if (kept)
+                accepted = token;
         }
-        if (GathersFeatures) _features.Observe(logits, token);
+        if (GathersFeatures)
+            _features.Observe(logits, token);
         return token;
     }
 
@@ -273,7 +304,8 @@ internal sealed class SpeculativeLevel : IDraftSource
         int bin = _block!.Bin(position);
         _tested[bin]++;
         Metrics.Tested[position]++;
-        if (!accepted) return;
+        if (!accepted)
+            return;
         _accepted[bin]++;
         Metrics.AcceptedAt[position]++;
     }

@@ -13,8 +13,10 @@ internal static class TokenDistribution
     /// <param name="scratch">As long as the distribution; overwritten where top-k or top-p are in use.</param>
     public static void Fill(ReadOnlySpan<float> logits, in SamplingOptions options, Span<double> distribution, Span<double> scratch)
     {
-        double top = TensorPrimitives.Max(logits), total = 0;
-        for (int i = 0; i < distribution.Length; i++) total += distribution[i] = Math.Exp((logits[i] - top) / options.Temperature);
+        double top = TensorPrimitives.Max(logits),
+            total = 0;
+        for (int i = 0; i < distribution.Length; i++)
+            total += distribution[i] = Math.Exp((logits[i] - top) / options.Temperature);
         Scale(distribution, total);
         if (options.TopK > 0 && options.TopK < distribution.Length)
         {
@@ -27,10 +29,12 @@ internal static class TokenDistribution
             distribution.CopyTo(scratch);
             scratch.Sort();
             int least = scratch.Length;
-            for (double mass = 0; mass < options.TopP && least > 0;) mass += scratch[--least];
+            for (double mass = 0; mass < options.TopP && least > 0; )
+                mass += scratch[--least];
             KeepFrom(distribution, scratch[least]);
         }
-        if (options.MinP > 0) KeepFrom(distribution, options.MinP * TensorPrimitives.Max<double>(distribution));
+        if (options.MinP > 0)
+            KeepFrom(distribution, options.MinP * TensorPrimitives.Max<double>(distribution));
     }
 
     /// <summary>A token drawn from a distribution.</summary>
@@ -44,10 +48,16 @@ internal static class TokenDistribution
     /// <param name="scratch">As long as p; overwritten.</param>
     /// <returns>The token that stands, and whether it is the drafted one by acceptance.</returns>
     public static (int Token, bool Accepted) AcceptOrReplace(
-        ReadOnlySpan<double> p, ReadOnlySpan<double> q, int drafted, Span<double> scratch, SplitMix64 random)
+        ReadOnlySpan<double> p,
+        ReadOnlySpan<double> q,
+        int drafted,
+        Span<double> scratch,
+        SplitMix64 random
+    )
     {
         double chance = q.IsEmpty ? 1 : q[drafted];
-        if (random.NextDouble() * chance < p[drafted]) return (drafted, true);
+        if (random.NextDouble() * chance < p[drafted])
+            return (drafted, true);
         double mass = 0;
         for (int i = 0; i < p.Length; i++)
         {
@@ -64,9 +74,11 @@ internal static class TokenDistribution
         int last = 0;
         for (int i = 0; i < weights.Length; i++)
         {
-            if (weights[i] <= 0) continue;
+            if (weights[i] <= 0)
+                continue;
             last = i; // rounding may leave a crumb behind the last token that is possible
-            if ((point -= weights[i]) < 0) return i;
+            if ((point -= weights[i]) < 0)
+                return i;
         }
         return last;
     }
@@ -75,8 +87,10 @@ internal static class TokenDistribution
     {
         double total = 0;
         foreach (ref double x in distribution)
-            if (x < least) x = 0;
-            else total += x;
+            if (x < least)
+                x = 0;
+            else
+                total += x;
         Scale(distribution, total);
     }
 

@@ -8,7 +8,8 @@ namespace OptimalStopping.Runtime.Models;
 /// no vector load crosses a line. Large buffers come in huge pages: with small ones, reading weights would spend much of
 /// its time on looking up addresses. The finaliser frees what was not disposed.
 /// </summary>
-internal sealed unsafe class AlignedBuffer<T> : IDisposable where T : unmanaged
+internal sealed unsafe class AlignedBuffer<T> : IDisposable
+    where T : unmanaged
 {
     private readonly nuint _pages; // bytes that came as huge pages, or 0
     private T* _pointer;
@@ -18,7 +19,8 @@ internal sealed unsafe class AlignedBuffer<T> : IDisposable where T : unmanaged
         Length = length;
         nuint bytes = checked((nuint)Math.Max(length, 1) * (nuint)sizeof(T));
         _pointer = (T*)HugePages.TryAllocate(bytes);
-        if (_pointer != null) _pages = bytes;
+        if (_pointer != null)
+            _pages = bytes;
         else
         {
             bytes = (bytes + 63) / 64 * 64;
@@ -45,8 +47,10 @@ internal sealed unsafe class AlignedBuffer<T> : IDisposable where T : unmanaged
 
     private void Free()
     {
-        if (_pages != 0 && _pointer != null) HugePages.Free(_pointer, _pages);
-        else NativeMemory.AlignedFree(_pointer);
+        if (_pages != 0 && _pointer != null)
+            HugePages.Free(_pointer, _pages);
+        else
+            NativeMemory.AlignedFree(_pointer);
         _pointer = null;
     }
 }
@@ -59,14 +63,23 @@ internal static unsafe partial class HugePages
     /// <summary>Null for less than a page, and where the system has none; a refusal of huge pages costs speed only.</summary>
     public static void* TryAllocate(nuint bytes)
     {
-        const int Read = 1, Write = 2, PrivateAnonymous = 0x22, HugePage = 14;
-        if (bytes < Size || !OperatingSystem.IsLinux()) return null;
+        const int Read = 1,
+            Write = 2,
+            PrivateAnonymous = 0x22,
+            HugePage = 14;
+        if (bytes < Size || !OperatingSystem.IsLinux())
+            return null;
         nuint reserved = bytes + Size;
         nint start = mmap(0, reserved, Read | Write, PrivateAnonymous, -1, 0);
-        if (start == -1) return null;
-        nuint first = ((nuint)start + Size - 1) / Size * Size, end = (nuint)start + reserved, last = Up(first + bytes);
-        if (first > (nuint)start) _ = munmap(start, first - (nuint)start);
-        if (end > last) _ = munmap((nint)last, end - last);
+        if (start == -1)
+            return null;
+        nuint first = ((nuint)start + Size - 1) / Size * Size,
+            end = (nuint)start + reserved,
+            last = Up(first + bytes);
+        if (first > (nuint)start)
+            _ = munmap(start, first - (nuint)start);
+        if (end > last)
+            _ = munmap((nint)last, end - last);
         _ = madvise((void*)first, last - first, HugePage);
         return (void*)first;
     }

@@ -18,7 +18,8 @@ internal static unsafe class Attention
     /// <summary>One head of a <see cref="KeyValueCache"/>.</summary>
     public readonly struct Head(ushort* keys, ushort* values, int width, int positions)
     {
-        public readonly ushort* Keys = keys, Values = values;
+        public readonly ushort* Keys = keys,
+            Values = values;
         public readonly int Width = width;
 
         /// <summary>Numbers from one strip of values to the next.</summary>
@@ -33,25 +34,32 @@ internal static unsafe class Attention
     public static void Attend(in Head head, float** queries, int* counts, int number, float* scores, int scoreStride, float** outputs)
     {
         int longest = 0;
-        for (int j = 0; j < number; j++) longest = Math.Max(longest, counts[j]);
+        for (int j = 0; j < number; j++)
+            longest = Math.Max(longest, counts[j]);
         int padded = Padding.ToLanes(longest);
         int done = 0;
-        if (number == 4) FourScores(head, queries, padded, scores, scoreStride);
+        if (number == 4)
+            FourScores(head, queries, padded, scores, scoreStride);
         else
         {
-            for (; done + 2 <= number; done += 2) TwoScores(head, queries + done, padded, scores + done * (long)scoreStride, scoreStride);
-            if (done < number) OneScore(head, queries[done], padded, scores + done * (long)scoreStride);
+            for (; done + 2 <= number; done += 2)
+                TwoScores(head, queries + done, padded, scores + done * (long)scoreStride, scoreStride);
+            if (done < number)
+                OneScore(head, queries[done], padded, scores + done * (long)scoreStride);
         }
-        for (int j = 0; j < number; j++) VectorMath.Softmax(scores + j * (long)scoreStride, counts[j], padded);
+        for (int j = 0; j < number; j++)
+            VectorMath.Softmax(scores + j * (long)scoreStride, counts[j], padded);
         for (int i = 0; i < head.Width; i += Lanes)
         {
             ushort* values = head.Values + i / Lanes * head.Strip;
-            if (number == 4) FourSums(scores, scoreStride, values, padded, outputs, i);
+            if (number == 4)
+                FourSums(scores, scoreStride, values, padded, outputs, i);
             else
             {
                 for (done = 0; done + 2 <= number; done += 2)
                     TwoSums(scores + done * (long)scoreStride, scoreStride, values, padded, outputs + done, i);
-                if (done < number) OneSum(scores + done * (long)scoreStride, values, padded, outputs[done] + i);
+                if (done < number)
+                    OneSum(scores + done * (long)scoreStride, values, padded, outputs[done] + i);
             }
         }
     }
@@ -60,12 +68,16 @@ internal static unsafe class Attention
 
     private static void OneScore(in Head head, float* query, int padded, float* scores)
     {
-        int width = head.Width, p = 0;
+        int width = head.Width,
+            p = 0;
         long block = (long)width * Lanes;
         ushort* keys = head.Keys;
         for (; p + 4 * Lanes <= padded; p += 4 * Lanes, keys += 4 * block)
         {
-            Vector512<float> a = default, b = default, c = default, d = default;
+            Vector512<float> a = default,
+                b = default,
+                c = default,
+                d = default;
             for (int i = 0; i < width; i++)
             {
                 Vector512<float> q = Vector512.Create(query[i]);
@@ -91,16 +103,22 @@ internal static unsafe class Attention
 
     private static void TwoScores(in Head head, float** queries, int padded, float* scores, int stride)
     {
-        int width = head.Width, p = 0;
+        int width = head.Width,
+            p = 0;
         long block = (long)width * Lanes;
         ushort* keys = head.Keys;
-        float* q0 = queries[0], q1 = queries[1];
+        float* q0 = queries[0],
+            q1 = queries[1];
         for (; p + 2 * Lanes <= padded; p += 2 * Lanes, keys += 2 * block)
         {
-            Vector512<float> a0 = default, a1 = default, b0 = default, b1 = default;
+            Vector512<float> a0 = default,
+                a1 = default,
+                b0 = default,
+                b1 = default;
             for (int i = 0; i < width; i++)
             {
-                Vector512<float> a = KeyValueCache.Load(keys + i * Lanes), b = KeyValueCache.Load(keys + block + i * Lanes);
+                Vector512<float> a = KeyValueCache.Load(keys + i * Lanes),
+                    b = KeyValueCache.Load(keys + block + i * Lanes);
                 Vector512<float> q = Vector512.Create(q0[i]);
                 a0 = Vector512.FusedMultiplyAdd(q, a, a0);
                 b0 = Vector512.FusedMultiplyAdd(q, b, b0);
@@ -115,7 +133,8 @@ internal static unsafe class Attention
         }
         for (; p < padded; p += Lanes, keys += block)
         {
-            Vector512<float> a0 = default, a1 = default;
+            Vector512<float> a0 = default,
+                a1 = default;
             for (int i = 0; i < width; i++)
             {
                 Vector512<float> a = KeyValueCache.Load(keys + i * Lanes);
@@ -131,10 +150,16 @@ internal static unsafe class Attention
     {
         int width = head.Width;
         ushort* keys = head.Keys;
-        float* q0 = queries[0], q1 = queries[1], q2 = queries[2], q3 = queries[3];
+        float* q0 = queries[0],
+            q1 = queries[1],
+            q2 = queries[2],
+            q3 = queries[3];
         for (int p = 0; p < padded; p += Lanes, scores += Lanes)
         {
-            Vector512<float> a0 = default, a1 = default, a2 = default, a3 = default;
+            Vector512<float> a0 = default,
+                a1 = default,
+                a2 = default,
+                a3 = default;
             for (int i = 0; i < width; i++, keys += Lanes)
             {
                 Vector512<float> a = KeyValueCache.Load(keys);
@@ -152,7 +177,10 @@ internal static unsafe class Attention
 
     private static void OneSum(float* weights, ushort* values, int padded, float* output)
     {
-        Vector512<float> a = default, b = default, c = default, d = default;
+        Vector512<float> a = default,
+            b = default,
+            c = default,
+            d = default;
         for (int p = 0; p < padded; p += 4, values += 4 * Lanes)
         {
             a = Vector512.FusedMultiplyAdd(Vector512.Create(weights[p]), KeyValueCache.Load(values), a);
@@ -165,7 +193,14 @@ internal static unsafe class Attention
 
     private static void TwoSums(float* weights, int stride, ushort* values, int padded, float** outputs, int offset)
     {
-        Vector512<float> a0 = default, b0 = default, c0 = default, d0 = default, a1 = default, b1 = default, c1 = default, d1 = default;
+        Vector512<float> a0 = default,
+            b0 = default,
+            c0 = default,
+            d0 = default,
+            a1 = default,
+            b1 = default,
+            c1 = default,
+            d1 = default;
         float* w1 = weights + stride;
         for (int p = 0; p < padded; p += 4, values += 4 * Lanes)
         {
@@ -188,9 +223,25 @@ internal static unsafe class Attention
 
     private static void FourSums(float* weights, int stride, ushort* values, int padded, float** outputs, int offset)
     {
-        Vector512<float> a0 = default, b0 = default, c0 = default, d0 = default, a1 = default, b1 = default, c1 = default, d1 = default;
-        Vector512<float> a2 = default, b2 = default, c2 = default, d2 = default, a3 = default, b3 = default, c3 = default, d3 = default;
-        float* w1 = weights + stride, w2 = w1 + stride, w3 = w2 + stride;
+        Vector512<float> a0 = default,
+            b0 = default,
+            c0 = default,
+            d0 = default,
+            a1 = default,
+            b1 = default,
+            c1 = default,
+            d1 = default;
+        Vector512<float> a2 = default,
+            b2 = default,
+            c2 = default,
+            d2 = default,
+            a3 = default,
+            b3 = default,
+            c3 = default,
+            d3 = default;
+        float* w1 = weights + stride,
+            w2 = w1 + stride,
+            w3 = w2 + stride;
         for (int p = 0; p < padded; p += 4, values += 4 * Lanes)
         {
             Vector512<float> v = KeyValueCache.Load(values);

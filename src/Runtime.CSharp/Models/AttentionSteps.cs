@@ -8,7 +8,8 @@ namespace OptimalStopping.Runtime.Models;
 /// </summary>
 internal sealed unsafe class AttentionSteps(Qwen3Config config, RowQueue queue)
 {
-    private readonly int _width = config.HeadDimension, _group = config.Heads / config.KeyValueHeads;
+    private readonly int _width = config.HeadDimension,
+        _group = config.Heads / config.KeyValueHeads;
     private readonly int _keysAt = config.Heads * config.HeadDimension;
     private readonly int _valuesAt = (config.Heads + config.KeyValueHeads) * config.HeadDimension;
 
@@ -18,7 +19,8 @@ internal sealed unsafe class AttentionSteps(Qwen3Config config, RowQueue queue)
     public void Prepare(LayerWeights weights, int layer, int t, int keyHead, PassBuffers memory, PassScratch scratch)
     {
         (CpuSequence sequence, int position) = (queue[t].Sequence, queue[t].Position);
-        float* queries = memory.Attention.Pointer + (long)t * memory.AttentionStride, turned = scratch.Turned.Pointer;
+        float* queries = memory.Attention.Pointer + (long)t * memory.AttentionStride,
+            turned = scratch.Turned.Pointer;
         float scale = 1 / MathF.Sqrt(_width);
         for (int head = keyHead * _group; head < (keyHead + 1) * _group; head++)
         {
@@ -41,12 +43,15 @@ internal sealed unsafe class AttentionSteps(Qwen3Config config, RowQueue queue)
     {
         KeyValueCache cache = run.Sequence.Cache;
         var head = new Attention.Head(cache.Keys(layer, keyHead), cache.Values(layer, keyHead), _width, cache.Positions);
-        int last = queue[run.First + run.Count - 1].Position, scoreStride = Padding.ToLanes(last + 1), padded = Padding.ToLanes(_width);
+        int last = queue[run.First + run.Count - 1].Position,
+            scoreStride = Padding.ToLanes(last + 1),
+            padded = Padding.ToLanes(_width);
         float* scores = scratch.Scores((long)Attention.MostQueries * scoreStride);
         float** queries = stackalloc float*[Attention.MostQueries];
         float** outputs = stackalloc float*[Attention.MostQueries];
         int* counts = stackalloc int[Attention.MostQueries];
-        for (int j = 0; j < Attention.MostQueries; j++) outputs[j] = scratch.Outputs.Pointer + j * padded;
+        for (int j = 0; j < Attention.MostQueries; j++)
+            outputs[j] = scratch.Outputs.Pointer + j * padded;
         for (int begin = 0, all = run.Count * _group; begin < all; begin += Attention.MostQueries)
         {
             int number = Math.Min(Attention.MostQueries, all - begin);
@@ -67,5 +72,6 @@ internal sealed unsafe class AttentionSteps(Qwen3Config config, RowQueue queue)
         int Offset(int query) => (keyHead * _group + query % _group) * _width;
     }
 
-    private static void Copy(float* from, float* to, int length) => new ReadOnlySpan<float>(from, length).CopyTo(new Span<float>(to, length));
+    private static void Copy(float* from, float* to, int length) =>
+        new ReadOnlySpan<float>(from, length).CopyTo(new Span<float>(to, length));
 }

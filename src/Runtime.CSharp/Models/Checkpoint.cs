@@ -18,18 +18,21 @@ public sealed class Checkpoint : IDisposable
     /// <exception cref="ToolkitException">A file is missing or malformed.</exception>
     public static Checkpoint Open(string folder)
     {
-        string single = Path.Combine(folder, "model.safetensors"), index = single + ".index.json";
+        string single = Path.Combine(folder, "model.safetensors"),
+            index = single + ".index.json";
         if (!File.Exists(single) && !File.Exists(index))
             throw new ToolkitException($"{folder}: expected model.safetensors or model.safetensors.index.json, got neither");
         bool sharded = !File.Exists(single);
         var checkpoint = new Checkpoint(sharded ? index : single);
         try
         {
-            if (sharded) checkpoint.AddShards(folder, index);
+            if (sharded)
+                checkpoint.AddShards(folder, index);
             else
             {
                 SafeTensors file = checkpoint.Add(single);
-                foreach (TensorEntry entry in file.Entries.Values) checkpoint._tensors.Add(entry.Name, (file, entry));
+                foreach (TensorEntry entry in file.Entries.Values)
+                    checkpoint._tensors.Add(entry.Name, (file, entry));
             }
             return checkpoint;
         }
@@ -45,7 +48,8 @@ public sealed class Checkpoint : IDisposable
     {
         var checkpoint = new Checkpoint(place);
         checkpoint._files.Add(file);
-        foreach (TensorEntry entry in file.Entries.Values) checkpoint._tensors.Add(entry.Name, (file, entry));
+        foreach (TensorEntry entry in file.Entries.Values)
+            checkpoint._tensors.Add(entry.Name, (file, entry));
         return checkpoint;
     }
 
@@ -81,7 +85,8 @@ public sealed class Checkpoint : IDisposable
 
     public void Dispose()
     {
-        foreach (ITensorFile file in _files) file.Dispose();
+        foreach (ITensorFile file in _files)
+            file.Dispose();
     }
 
     private (ITensorFile File, TensorEntry Entry) Find(string name, long[]? shape = null)
@@ -89,7 +94,9 @@ public sealed class Checkpoint : IDisposable
         if (!_tensors.TryGetValue(name, out var found))
             throw new ToolkitException($"{_place}: {name}: expected a tensor, got nothing");
         if (shape is not null && !found.Entry.Shape.AsSpan().SequenceEqual(shape))
-            throw new ToolkitException($"{found.Entry.File}: {name}: expected shape [{string.Join(", ", shape)}], got [{string.Join(", ", found.Entry.Shape)}]");
+            throw new ToolkitException(
+                $"{found.Entry.File}: {name}: expected shape [{string.Join(", ", shape)}], got [{string.Join(", ", found.Entry.Shape)}]"
+            );
         return found;
     }
 
@@ -110,7 +117,13 @@ public sealed class Checkpoint : IDisposable
         foreach (JsonProperty item in map.EnumerateObject())
         {
             string? shard = item.Value.ValueKind == JsonValueKind.String ? item.Value.GetString() : null;
-            if (string.IsNullOrEmpty(shard) || shard.Length > 255 || shard != Path.GetFileName(shard) || shard.Contains('\\') || shard.Any(char.IsControl))
+            if (
+                string.IsNullOrEmpty(shard)
+                || shard.Length > 255
+                || shard != Path.GetFileName(shard)
+                || shard.Contains('\\')
+                || shard.Any(char.IsControl)
+            )
                 throw Json.Error(index, $"weight_map.{item.Name}", "the name of a file in the same folder", Json.Show(item.Value));
             if (!shards.TryGetValue(shard, out SafeTensors? file))
                 shards.Add(shard, file = Add(Path.Combine(folder, shard)));

@@ -51,7 +51,10 @@ public sealed class CpuModel : ITokenModel
     internal LayerWatch? Watch { get; set; }
 
     /// <summary>For tests: the size from which on the head is halved, to be set before the first greedy forward.</summary>
-    internal long WorthHalving { set => _weights.WorthHalving = value; }
+    internal long WorthHalving
+    {
+        set => _weights.WorthHalving = value;
+    }
 
     /// <summary>Rows of the head that the last greedy forward looked at closer; 0 where it took the whole head.</summary>
     internal int LookedAt { get; private set; }
@@ -84,8 +87,12 @@ public sealed class CpuModel : ITokenModel
                 Queue(pass, (CpuSequence)steps[i].Sequence, steps[i].Tokens.Span, i, all: false, logits);
             pass.Flush(logits);
         }
-        finally { Return(pass); }
-        for (int i = 0; i < steps.Length; i++) ((CpuSequence)steps[i].Sequence).Length += steps[i].Tokens.Length;
+        finally
+        {
+            Return(pass);
+        }
+        for (int i = 0; i < steps.Length; i++)
+            ((CpuSequence)steps[i].Sequence).Length += steps[i].Tokens.Length;
     }
 
     internal void Append(CpuSequence sequence, ReadOnlySpan<int> tokens, Span<float> logits, bool all)
@@ -98,7 +105,10 @@ public sealed class CpuModel : ITokenModel
             Queue(pass, sequence, tokens, 0, all, logits);
             pass.Flush(logits, Watch);
         }
-        finally { Return(pass); }
+        finally
+        {
+            Return(pass);
+        }
         sequence.Length += tokens.Length;
     }
 
@@ -114,7 +124,10 @@ public sealed class CpuModel : ITokenModel
             token = pass.FlushGreedily(logits);
             LookedAt = pass.LookedAt;
         }
-        finally { Return(pass); }
+        finally
+        {
+            Return(pass);
+        }
         sequence.Length += tokens.Length;
         return token;
     }
@@ -124,19 +137,23 @@ public sealed class CpuModel : ITokenModel
     {
         lock (_idle)
         {
-            if (_disposed) return;
+            if (_disposed)
+                return;
             _disposed = true;
-            while (_idle.TryPop(out ForwardPass? pass)) pass.Dispose();
+            while (_idle.TryPop(out ForwardPass? pass))
+                pass.Dispose();
             _weights.Dispose();
         }
     }
 
-    private static void Queue(
-        ForwardPass pass, CpuSequence sequence, ReadOnlySpan<int> tokens, int logitRow, bool all, Span<float> logits)
+    private static void Queue(ForwardPass pass, CpuSequence sequence, ReadOnlySpan<int> tokens, int logitRow, bool all, Span<float> logits)
     {
         for (int j = 0; j < tokens.Length; j++)
         {
-            int row = all ? logitRow + j : j == tokens.Length - 1 ? logitRow : -1;
+            int row =
+                all ? logitRow + j
+                : j == tokens.Length - 1 ? logitRow
+                : -1;
             pass.Add(sequence, tokens[j], sequence.Length + j, row, logits);
         }
     }
@@ -147,7 +164,8 @@ public sealed class CpuModel : ITokenModel
         lock (_idle)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            if (_idle.TryPop(out ForwardPass? pass)) return pass;
+            if (_idle.TryPop(out ForwardPass? pass))
+                return pass;
         }
         return new ForwardPass(Config, _weights, WorkerPool.Shared);
     }
@@ -157,8 +175,10 @@ public sealed class CpuModel : ITokenModel
         pass.Reset();
         lock (_idle)
         {
-            if (_disposed) pass.Dispose();
-            else _idle.Push(pass);
+            if (_disposed)
+                pass.Dispose();
+            else
+                _idle.Push(pass);
         }
     }
 }

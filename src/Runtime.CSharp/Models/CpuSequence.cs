@@ -20,6 +20,7 @@ internal sealed class CpuSequence : IEngineSequence
 
     ITokenModel IEngineSequence.Owner => Model;
     bool IEngineSequence.InBatch { get; set; }
+
     void IEngineSequence.ThrowIfDisposed() => _ = Cache; // throws when disposed
 
     internal KeyValueCache Cache => _cache ?? throw new ObjectDisposedException(nameof(CpuSequence));

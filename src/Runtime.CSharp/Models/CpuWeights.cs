@@ -23,11 +23,15 @@ internal sealed class CpuWeights : IDisposable
         try
         {
             Head = Own(new Int8Matrix(config.VocabularySize, config.HiddenSize, kernels));
-            Embedding = Own(source.Embedding("model.embed_tokens", config.VocabularySize, config.HiddenSize, config.TieWordEmbeddings ? Head : null));
-            if (!config.TieWordEmbeddings) source.Fill(Head, 0, "lm_head", config.VocabularySize);
+            Embedding = Own(
+                source.Embedding("model.embed_tokens", config.VocabularySize, config.HiddenSize, config.TieWordEmbeddings ? Head : null)
+            );
+            if (!config.TieWordEmbeddings)
+                source.Fill(Head, 0, "lm_head", config.VocabularySize);
             FinalNorm = Norm(source, "model.norm", config.HiddenSize);
             Layers = new LayerWeights[config.Layers];
-            for (int i = 0; i < Layers.Length; i++) Layers[i] = ReadLayer(config, source, kernels, $"model.layers.{i}.");
+            for (int i = 0; i < Layers.Length; i++)
+                Layers[i] = ReadLayer(config, source, kernels, $"model.layers.{i}.");
         }
         catch
         {
@@ -58,14 +62,17 @@ internal sealed class CpuWeights : IDisposable
 
     public void Dispose()
     {
-        foreach (IDisposable item in _owned) item.Dispose();
+        foreach (IDisposable item in _owned)
+            item.Dispose();
         _owned.Clear();
     }
 
     private LayerWeights ReadLayer(Qwen3Config config, IWeightSource source, KernelSet kernels, string prefix)
     {
-        int hidden = config.HiddenSize, width = config.HeadDimension;
-        int queries = config.Heads * width, keys = config.KeyValueHeads * width;
+        int hidden = config.HiddenSize,
+            width = config.HeadDimension;
+        int queries = config.Heads * width,
+            keys = config.KeyValueHeads * width;
         source.Require(prefix + "self_attn.q_proj", queries, hidden);
         source.Require(prefix + "self_attn.k_proj", keys, hidden);
         source.Require(prefix + "mlp.gate_proj", config.IntermediateSize, hidden);
@@ -75,16 +82,23 @@ internal sealed class CpuWeights : IDisposable
         source.Fill(attention, queries + keys, prefix + "self_attn.v_proj", keys);
         var output = Own(new Int8Matrix(hidden, queries, kernels));
         source.Fill(output, 0, prefix + "self_attn.o_proj", hidden);
-        int inner = config.IntermediateSize, padded = Padding.ToBlock(inner); // rows between gate and up stay zero
+        int inner = config.IntermediateSize,
+            padded = Padding.ToBlock(inner); // rows between gate and up stay zero
         var gateUp = Own(new Int8Matrix(2 * padded, hidden, kernels));
         source.Fill(gateUp, 0, prefix + "mlp.gate_proj", inner);
         source.Fill(gateUp, padded, prefix + "mlp.up_proj", inner);
         var down = Own(new Int8Matrix(hidden, inner, kernels));
         source.Fill(down, 0, prefix + "mlp.down_proj", hidden);
         return new LayerWeights(
-            Norm(source, prefix + "input_layernorm", hidden), attention,
-            Norm(source, prefix + "self_attn.q_norm", width), Norm(source, prefix + "self_attn.k_norm", width), output,
-            Norm(source, prefix + "post_attention_layernorm", hidden), gateUp, down);
+            Norm(source, prefix + "input_layernorm", hidden),
+            attention,
+            Norm(source, prefix + "self_attn.q_norm", width),
+            Norm(source, prefix + "self_attn.k_norm", width),
+            output,
+            Norm(source, prefix + "post_attention_layernorm", hidden),
+            gateUp,
+            down
+        );
     }
 
     private AlignedBuffer<float> Norm(IWeightSource source, string name, int length)
@@ -94,7 +108,8 @@ internal sealed class CpuWeights : IDisposable
         return buffer;
     }
 
-    private T Own<T>(T item) where T : IDisposable
+    private T Own<T>(T item)
+        where T : IDisposable
     {
         _owned.Add(item);
         return item;
@@ -106,5 +121,12 @@ internal sealed class CpuWeights : IDisposable
 /// begins at the next multiple of 32 rows.
 /// </summary>
 internal sealed record LayerWeights(
-    AlignedBuffer<float> AttentionNorm, Int8Matrix Attention, AlignedBuffer<float> QueryNorm, AlignedBuffer<float> KeyNorm,
-    Int8Matrix AttentionOutput, AlignedBuffer<float> FeedForwardNorm, Int8Matrix GateUp, Int8Matrix Down);
+    AlignedBuffer<float> AttentionNorm,
+    Int8Matrix Attention,
+    AlignedBuffer<float> QueryNorm,
+    AlignedBuffer<float> KeyNorm,
+    Int8Matrix AttentionOutput,
+    AlignedBuffer<float> FeedForwardNorm,
+    Int8Matrix GateUp,
+    Int8Matrix Down
+);

@@ -16,16 +16,22 @@ public static class CudaMemory
         if (Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES") is { Length: > 0 } visible)
         {
             string[] numbers = visible.Split(',');
-            if (device >= numbers.Length || !int.TryParse(numbers[device], NumberStyles.None, CultureInfo.InvariantCulture, out device)) return null;
+            if (device >= numbers.Length || !int.TryParse(numbers[device], NumberStyles.None, CultureInfo.InvariantCulture, out device))
+                return null;
         }
         try
         {
-            var start = new ProcessStartInfo("nvidia-smi", ["--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", device.ToString(CultureInfo.InvariantCulture)])
+            var start = new ProcessStartInfo(
+                "nvidia-smi",
+                ["--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", device.ToString(CultureInfo.InvariantCulture)]
+            )
             {
-                RedirectStandardOutput = true, RedirectStandardError = true,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
             };
             using Process? process = Process.Start(start);
-            if (process is null || !process.WaitForExit(10_000) || process.ExitCode != 0) return null;
+            if (process is null || !process.WaitForExit(10_000) || process.ExitCode != 0)
+                return null;
             return Parse(process.StandardOutput.ReadToEnd());
         }
         catch (System.ComponentModel.Win32Exception)

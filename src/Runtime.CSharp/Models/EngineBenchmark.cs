@@ -11,7 +11,15 @@ namespace OptimalStopping.Runtime.Models;
 /// <param name="TokensPerSecond">Of all sequences together; the median over rounds.</param>
 /// <param name="BytesPerSecond">Weights, and keys and values, that decoding reads; zero for prefill, where reading is not the limit.</param>
 /// <param name="LookedAt">Greedy decoding of one sequence: share of the vocabulary head's rows that were looked at closer; NaN otherwise.</param>
-public readonly record struct EngineFigure(string Kind, int Tokens, int Context, int Batch, double TokensPerSecond, double BytesPerSecond, double LookedAt = double.NaN);
+public readonly record struct EngineFigure(
+    string Kind,
+    int Tokens,
+    int Context,
+    int Batch,
+    double TokensPerSecond,
+    double BytesPerSecond,
+    double LookedAt = double.NaN
+);
 
 /// <summary>Measures prefill and decoding of one model. Earlier tokens are random keys and values: their speed is that of real ones.</summary>
 public sealed class EngineBenchmark(CpuModel model)
@@ -48,10 +56,12 @@ public sealed class EngineBenchmark(CpuModel model)
                 next[b] = [b % vocabulary];
                 steps[b] = new SequenceStep(sequence, next[b]);
             }
-            long looked = 0, chosen = 0;
+            long looked = 0,
+                chosen = 0;
             double seconds = Median(rounds, () =>
             {
-                foreach (SequenceStep step in steps) step.Sequence.Truncate(context);
+                foreach (SequenceStep step in steps)
+                    step.Sequence.Truncate(context);
                 long start = Stopwatch.GetTimestamp();
                 for (int i = 0; i < tokens; i++)
                 {
@@ -59,30 +69,43 @@ public sealed class EngineBenchmark(CpuModel model)
                     {
                         next[0][0] = steps[0].Sequence.ForwardGreedily(next[0], logits);
                         looked += model.LookedAt;
-                        if (model.LookedAt > 0) chosen++; // otherwise it took the whole head
+                        if (model.LookedAt > 0)
+                            chosen++; // otherwise it took the whole head
                     }
                     else
                     {
                         model.ForwardBatch(steps, logits);
-                        for (int b = 0; b < batch; b++) next[b][0] = Greedy.Choose(logits.AsSpan(b * vocabulary, vocabulary));
+                        for (int b = 0; b < batch; b++)
+                            next[b][0] = Greedy.Choose(logits.AsSpan(b * vocabulary, vocabulary));
                     }
                 }
                 return Stopwatch.GetElapsedTime(start).TotalSeconds;
             });
-            double read = (batch == 1 ? model.BytesPerGreedyToken : model.BytesPerToken) + batch * (context + tokens / 2.0) * model.CacheBytesPerToken;
-            return new EngineFigure("decode", tokens, context, batch, tokens * batch / seconds, tokens * read / seconds,
-                chosen > 0 ? looked / ((double)chosen * vocabulary) : double.NaN);
+            double read =
+                (batch == 1 ? model.BytesPerGreedyToken : model.BytesPerToken)
+                + batch * (context + tokens / 2.0) * model.CacheBytesPerToken;
+            return new EngineFigure(
+                "decode",
+                tokens,
+                context,
+                batch,
+                tokens * batch / seconds,
+                tokens * read / seconds,
+                chosen > 0 ? looked / ((double)chosen * vocabulary) : double.NaN
+            );
         }
         finally
         {
-            foreach (SequenceStep step in steps) step.Sequence?.Dispose();
+            foreach (SequenceStep step in steps)
+                step.Sequence?.Dispose();
         }
     }
 
     private static double Median(int rounds, Func<double> run)
     {
         long warm = Stopwatch.GetTimestamp(); // until the compiler has replaced its first, quick code
-        do run(); while (Stopwatch.GetElapsedTime(warm).TotalSeconds < 0.7);
+        do run();
+        while (Stopwatch.GetElapsedTime(warm).TotalSeconds < 0.7);
         return Enumerable.Range(0, rounds).Select(_ => run()).Median();
     }
 }

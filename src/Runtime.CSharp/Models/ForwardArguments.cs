@@ -22,7 +22,10 @@ public static class ForwardArguments
     public static void CheckLogits(this ITokenModel model, ReadOnlySpan<float> logits, int rows)
     {
         if (logits.Length < (long)rows * model.VocabularySize)
-            throw new ArgumentException($"expected room for {rows} rows of {model.VocabularySize} logits, got {logits.Length} values", nameof(logits));
+            throw new ArgumentException(
+                $"expected room for {rows} rows of {model.VocabularySize} logits, got {logits.Length} values",
+                nameof(logits)
+            );
     }
 
     /// <summary>At least one token, not more than the sequence has room for, each of the vocabulary.</summary>
@@ -30,10 +33,13 @@ public static class ForwardArguments
     public static void CheckTokens(this ITokenModel model, IEngineSequence sequence, ReadOnlySpan<int> tokens)
     {
         sequence.ThrowIfDisposed();
-        if (tokens.IsEmpty) throw new ArgumentException("expected at least one token, got none", nameof(tokens));
+        if (tokens.IsEmpty)
+            throw new ArgumentException("expected at least one token, got none", nameof(tokens));
         if (tokens.Length > sequence.Capacity - sequence.Length)
             throw new ArgumentException(
-                $"expected at most {sequence.Capacity - sequence.Length} more tokens in a sequence of {sequence.Capacity}, got {tokens.Length}", nameof(tokens));
+                $"expected at most {sequence.Capacity - sequence.Length} more tokens in a sequence of {sequence.Capacity}, got {tokens.Length}",
+                nameof(tokens)
+            );
         foreach (int token in tokens)
             if ((uint)token >= (uint)model.VocabularySize)
                 throw new ArgumentOutOfRangeException(nameof(tokens), token, $"expected tokens below {model.VocabularySize}");
@@ -50,14 +56,16 @@ public static class ForwardArguments
             {
                 if (steps[marked].Sequence is not IEngineSequence sequence || sequence.Owner != model)
                     throw new ArgumentException("expected sequences of this model", nameof(steps));
-                if (sequence.InBatch) throw new ArgumentException("expected each sequence once, got one twice", nameof(steps));
+                if (sequence.InBatch)
+                    throw new ArgumentException("expected each sequence once, got one twice", nameof(steps));
                 model.CheckTokens(sequence, steps[marked].Tokens.Span);
                 sequence.InBatch = true;
             }
         }
         finally
         {
-            for (int i = 0; i < marked; i++) ((IEngineSequence)steps[i].Sequence).InBatch = false;
+            for (int i = 0; i < marked; i++)
+                ((IEngineSequence)steps[i].Sequence).InBatch = false;
         }
     }
 }

@@ -18,7 +18,17 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     /// <summary>Multiplications below which a step ends sooner on one core than a second one could join.</summary>
     private const long WorthSharing = 200_000;
 
-    private enum Step { LayerInput, Product, Heads, Attention, Context, FeedForwardInput, Inner, Final }
+    private enum Step
+    {
+        LayerInput,
+        Product,
+        Heads,
+        Attention,
+        Context,
+        FeedForwardInput,
+        Inner,
+        Final,
+    }
 
     private readonly Qwen3Config _config;
     private readonly CpuWeights _weights;
@@ -32,7 +42,10 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
 
     // The present step, which the workers read.
     private Step _step;
-    private int _layer, _parts, _tokens, _outputStride;
+    private int _layer,
+        _parts,
+        _tokens,
+        _outputStride;
     private Int8Matrix _matrix;
     private float* _output;
 
@@ -43,7 +56,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         _memory = new PassBuffers(config, 4);
         _ahead = new Lookahead(team.Size);
         _scratch = new PassScratch[team.Size];
-        for (int i = 0; i < _scratch.Length; i++) _scratch[i] = new PassScratch(config);
+        for (int i = 0; i < _scratch.Length; i++)
+            _scratch[i] = new PassScratch(config);
     }
 
     /// <summary>
@@ -53,7 +67,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     public void Add(CpuSequence sequence, int token, int position, int logitRow, Span<float> logits)
     {
         _queue.Add(sequence, token, position, logitRow);
-        if (_queue.Count == MostRows) Flush(logits);
+        if (_queue.Count == MostRows)
+            Flush(logits);
     }
 
     /// <summary>Runs the layers on the queued rows, if any.</summary>
@@ -61,7 +76,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     /// <param name="watch">Sees what each layer gives for the last row; for measuring errors.</param>
     public void Flush(Span<float> logits, LayerWatch? watch = null)
     {
-        if (_queue.Count == 0) return;
+        if (_queue.Count == 0)
+            return;
         RunLayers(watch, _weights.Head);
         ComputeLogits(logits);
         _queue.Clear();
@@ -84,7 +100,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
                 token = _search.Choose(_memory.Quantised);
                 LookedAt = _search.Looked;
             }
-            if (token < 0) ComputeLogits(logits);
+            if (token < 0)
+                ComputeLogits(logits);
             _queue.Clear();
         }
         return token >= 0 ? token : Greedy.Choose(logits[.._config.VocabularySize]);
@@ -103,10 +120,15 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
             ByRow(Step.LayerInput, _memory.HiddenStride);
             LookAheadTo(layer.AttentionOutput);
             Multiply(layer.Attention, _memory.Attention.Pointer, _memory.AttentionStride);
-            if (_queue.RunsDepend) ByRow(Step.Heads, 2 * _memory.AttentionStride);
+            if (_queue.RunsDepend)
+                ByRow(Step.Heads, 2 * _memory.AttentionStride);
             // Two products in floats, each of which takes as long as four in bytes; preparing a head takes some 16 per number.
-            Share(Step.Attention, _queue.Runs * _config.KeyValueHeads,
-                8L * _queue.Pairs * _config.Heads * _config.HeadDimension + (_queue.RunsDepend ? 0 : 32L * _memory.AttentionStride * _queue.Count));
+            Share(
+                Step.Attention,
+                _queue.Runs * _config.KeyValueHeads,
+                8L * _queue.Pairs * _config.Heads * _config.HeadDimension
+                    + (_queue.RunsDepend ? 0 : 32L * _memory.AttentionStride * _queue.Count)
+            );
             ByRow(Step.Context, _memory.ContextStride);
             LookAheadTo(layer.GateUp);
             Multiply(layer.AttentionOutput, _memory.Update.Pointer, _memory.HiddenStride);
@@ -116,7 +138,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
             ByRow(Step.Inner, 2 * _memory.InnerStride);
             LookAheadTo(_layer + 1 < _config.Layers ? _weights.Layers[_layer + 1].Attention : head);
             Multiply(layer.Down, _memory.Update.Pointer, _memory.HiddenStride);
-            if (watch is not null) Show(watch);
+            if (watch is not null)
+                Show(watch);
         }
         ByRow(Step.Final, _memory.HiddenStride);
     }
@@ -125,7 +148,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     {
         long last = (long)(_queue.Count - 1) * _memory.HiddenStride;
         var values = new float[_config.HiddenSize];
-        for (int i = 0; i < values.Length; i++) values[i] = _memory.Hidden.Pointer[last + i] + _memory.Update.Pointer[last + i];
+        for (int i = 0; i < values.Length; i++)
+            values[i] = _memory.Hidden.Pointer[last + i] + _memory.Update.Pointer[last + i];
         watch(_layer, values);
     }
 
@@ -139,18 +163,25 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     {
         _memory.Dispose();
         _search?.Dispose();
-        foreach (PassScratch scratch in _scratch) scratch.Dispose();
+        foreach (PassScratch scratch in _scratch)
+            scratch.Dispose();
     }
 
     void IPartedWork.RunPart(int part, int worker)
     {
         if (_step == Step.Product)
             _matrix.Multiply(
-                WorkerPool.First(part, _parts, _matrix.Blocks), WorkerPool.First(part + 1, _parts, _matrix.Blocks),
-                _memory.Quantised, _tokens, _output, _outputStride);
+                WorkerPool.First(part, _parts, _matrix.Blocks),
+                WorkerPool.First(part + 1, _parts, _matrix.Blocks),
+                _memory.Quantised,
+                _tokens,
+                _output,
+                _outputStride
+            );
         else if (_step == Step.Attention)
             Attend(_queue.Run(part / _config.KeyValueHeads), part % _config.KeyValueHeads, _scratch[worker]);
-        else RunRow(part, _scratch[worker]);
+        else
+            RunRow(part, _scratch[worker]);
     }
 
     private void RunRow(int t, PassScratch scratch)
@@ -161,15 +192,22 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         switch (_step)
         {
             case Step.LayerInput:
-                if (_layer > 0) VectorMath.Add(hidden, update, _memory.HiddenStride);
-                else _weights.Embedding.Read(_queue[t].Token, hidden); // the padding behind it is zero and stays so
+                if (_layer > 0)
+                    VectorMath.Add(hidden, update, _memory.HiddenStride);
+                else
+                    _weights.Embedding.Read(_queue[t].Token, hidden); // the padding behind it is zero and stays so
                 NormAndQuantise(hidden, layer.AttentionNorm, t, scratch);
                 break;
             case Step.Heads:
-                for (int keyHead = 0; keyHead < _config.KeyValueHeads; keyHead++) _attention.Prepare(layer, _layer, t, keyHead, _memory, scratch);
+                for (int keyHead = 0; keyHead < _config.KeyValueHeads; keyHead++)
+                    _attention.Prepare(layer, _layer, t, keyHead, _memory, scratch);
                 break;
             case Step.Context:
-                VectorMath.Quantise(_memory.Context.Pointer + (long)t * _memory.ContextStride, _memory.ContextStride, _memory.Quantised.Row(t));
+                VectorMath.Quantise(
+                    _memory.Context.Pointer + (long)t * _memory.ContextStride,
+                    _memory.ContextStride,
+                    _memory.Quantised.Row(t)
+                );
                 break;
             case Step.FeedForwardInput:
                 VectorMath.Add(hidden, update, _memory.HiddenStride);
@@ -182,7 +220,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
                 break;
             case Step.Final:
                 VectorMath.Add(hidden, update, _memory.HiddenStride);
-                if (_queue[t].Wanted >= 0) NormAndQuantise(hidden, _weights.FinalNorm, _queue[t].Wanted, scratch);
+                if (_queue[t].Wanted >= 0)
+                    NormAndQuantise(hidden, _weights.FinalNorm, _queue[t].Wanted, scratch);
                 break;
         }
     }
@@ -192,7 +231,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         if (!_queue.RunsDepend)
         {
             run.Sequence.Cache.Prefetch(_layer, keyHead, _queue[run.First].Position);
-            for (int t = run.First; t < run.First + run.Count; t++) _attention.Prepare(_weights.Layers[_layer], _layer, t, keyHead, _memory, scratch);
+            for (int t = run.First; t < run.First + run.Count; t++)
+                _attention.Prepare(_weights.Layers[_layer], _layer, t, keyHead, _memory, scratch);
         }
         _attention.Attend(_layer, run, keyHead, _memory, scratch);
     }
@@ -201,7 +241,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     private void ComputeLogits(Span<float> logits)
     {
         int vocabulary = _config.VocabularySize;
-        if (_queue.WantedCount == 0) return;
+        if (_queue.WantedCount == 0)
+            return;
         fixed (float* target = logits.Slice(_queue.FirstLogitRow * vocabulary, _queue.WantedCount * vocabulary))
             Multiply(_weights.Head, target, vocabulary, _queue.WantedCount);
     }
@@ -210,7 +251,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     private void LookAheadTo(IBlocks next)
     {
         int parts = _team.PartsOf(next.Blocks);
-        for (int worker = 0; worker < _team.Size; worker++) _ahead.Set(worker, First(worker), First(worker + 1));
+        for (int worker = 0; worker < _team.Size; worker++)
+            _ahead.Set(worker, First(worker), First(worker + 1));
 
         byte* First(int worker) => next.Start(WorkerPool.First(_team.FirstPart(worker, parts), parts, next.Blocks));
     }
@@ -232,9 +274,11 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     private void Share(Step step, int parts, long multiplications)
     {
         (_step, _parts) = (step, parts);
-        if (multiplications >= WorthSharing) _team.Run(this, parts);
+        if (multiplications >= WorthSharing)
+            _team.Run(this, parts);
         else
-            for (int part = 0; part < parts; part++) ((IPartedWork)this).RunPart(part, 0);
+            for (int part = 0; part < parts; part++)
+                ((IPartedWork)this).RunPart(part, 0);
     }
 
     private void NormAndQuantise(float* x, AlignedBuffer<float> norm, int row, PassScratch scratch)

@@ -15,7 +15,8 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
     /// Where more than one row in so many had to be looked at, the search was slower than the whole head would have been;
     /// then the next so many tokens take the whole head.
     /// </summary>
-    private const int Worth = 8, Rest = 15;
+    private const int Worth = 8,
+        Rest = 15;
 
     /// <summary>How many rows ahead the low halves are asked for.</summary>
     private const int Ahead = 8;
@@ -25,9 +26,11 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
     private readonly AlignedBuffer<int> _reaching = new(head.Rows); // rows to look at, each part's from its first row on
     private readonly (float Value, int Row)[] _best = new (float, int)[team.PartsOf(head.Blocks)];
     private ActivationRows _inputs;
-    private float _sum, _size;
+    private float _sum,
+        _size;
     private bool _bounding;
-    private int _looked, _rest;
+    private int _looked,
+        _rest;
 
     /// <summary>Rows that the last search looked at closer.</summary>
     public int Looked => _looked;
@@ -43,7 +46,8 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
             return -1;
         }
         _inputs = inputs;
-        if (!Measure(inputs.Row(0))) return -1;
+        if (!Measure(inputs.Row(0)))
+            return -1;
         _bounding = true;
         team.Run(this, _best.Length);
         // The block with the greatest estimate: one of its logits is likely the greatest, and any of them will do as a start.
@@ -51,14 +55,16 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
         _best.AsSpan().Fill(best);
         _bounding = false;
         team.Run(this, _best.Length);
-        if (_looked > head.Rows / Worth) _rest = Rest;
+        if (_looked > head.Rows / Worth)
+            _rest = Rest;
         return Best(best).Row;
     }
 
     private (float Value, int Row) Best((float Value, int Row) best)
     {
         foreach ((float Value, int Row) one in _best)
-            if (Better(one, best)) best = one;
+            if (Better(one, best))
+                best = one;
         return best;
     }
 
@@ -66,7 +72,8 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
 
     void IPartedWork.RunPart(int part, int worker)
     {
-        int first = WorkerPool.First(part, _best.Length, head.Blocks), end = WorkerPool.First(part + 1, _best.Length, head.Blocks);
+        int first = WorkerPool.First(part, _best.Length, head.Blocks),
+            end = WorkerPool.First(part + 1, _best.Length, head.Blocks);
         if (!_bounding)
         {
             Look(part, first, end);
@@ -77,7 +84,8 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
         {
             int row = block * KernelSet.BlockRows;
             (float estimate, _blockMost.Pointer[block]) = head.Bound(block, _inputs.Row(0), _sum, _size, _most.Pointer + row);
-            if (estimate > best.Value) best = (estimate, row);
+            if (estimate > best.Value)
+                best = (estimate, row);
         }
         _best[part] = best;
     }
@@ -90,14 +98,18 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
         int count = Reaching(first, end, best.Value, reaching);
         for (int i = 0; i < count; i++)
         {
-            if (i + Ahead < count) head.Prefetch(reaching[i + Ahead]);
+            if (i + Ahead < count)
+                head.Prefetch(reaching[i + Ahead]);
             int row = reaching[i];
             float most = _most.Pointer[row];
-            if (most < best.Value) continue;
+            if (most < best.Value)
+                continue;
             float logit = most - head.Error(row) * _size + head.Correction(row, _inputs.Row(0), _sum);
-            if (logit + head.Rounding * MathF.Abs(head.Scale(row)) * _size < best.Value) continue;
+            if (logit + head.Rounding * MathF.Abs(head.Scale(row)) * _size < best.Value)
+                continue;
             (float Value, int Row) exact = head.Greatest(row / KernelSet.BlockRows, _inputs);
-            if (Better(exact, best)) best = exact;
+            if (Better(exact, best))
+                best = exact;
         }
         _best[part] = best;
         Interlocked.Add(ref _looked, count);
@@ -110,11 +122,13 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
         Vector512<float> least = Vector512.Create(value);
         for (int block = first; block < end; block++)
         {
-            if (_blockMost.Pointer[block] < value) continue;
+            if (_blockMost.Pointer[block] < value)
+                continue;
             int row = block * KernelSet.BlockRows;
             ulong reaching = Lanes(row) | Lanes(row + Padding.Lanes) << Padding.Lanes;
             for (; reaching != 0; reaching &= reaching - 1)
-                if (row + BitOperations.TrailingZeroCount(reaching) is var found && found < head.Rows) rows[count++] = found; // not the padding
+                if (row + BitOperations.TrailingZeroCount(reaching) is var found && found < head.Rows)
+                    rows[count++] = found; // not the padding
         }
         return count;
 
@@ -127,11 +141,13 @@ internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPart
     /// <summary>The sum and the size |x| of the activations; false where they are not finite.</summary>
     private bool Measure(ActivationSegment* x)
     {
-        double sum = 0, squares = 0;
+        double sum = 0,
+            squares = 0;
         for (int s = 0; s < head.Segments; s++, x++)
         {
             int products = 0;
-            for (int i = 0; i < ActivationSegment.Inputs; i++) products += x->Values[i] * x->Values[i]; // zeros behind the row's end
+            for (int i = 0; i < ActivationSegment.Inputs; i++)
+                products += x->Values[i] * x->Values[i]; // zeros behind the row's end
             sum += (double)x->Scale * (x->Bias / -128);
             squares += (double)x->Scale * x->Scale * products;
         }

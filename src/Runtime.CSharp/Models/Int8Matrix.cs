@@ -52,11 +52,13 @@ internal sealed unsafe class Int8Matrix : IBlocks, IDisposable
     /// <summary>Stores a row that is already in INT8.</summary>
     public void SetRow(int row, ReadOnlySpan<sbyte> values, float scale)
     {
-        if (values.Length != Columns || (uint)row >= (uint)Rows) throw new ArgumentException("row does not fit the matrix");
+        if (values.Length != Columns || (uint)row >= (uint)Rows)
+            throw new ArgumentException("row does not fit the matrix");
         byte* target = Start(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
         uint offset = Offset;
         ReadOnlySpan<uint> groups = MemoryMarshal.Cast<sbyte, uint>(values);
-        for (int g = 0; g < groups.Length; g++) ((uint*)(target + (long)g * KernelSet.GroupBytes))[0] = groups[g] ^ offset;
+        for (int g = 0; g < groups.Length; g++)
+            ((uint*)(target + (long)g * KernelSet.GroupBytes))[0] = groups[g] ^ offset;
         for (int i = groups.Length * KernelSet.GroupInputs; i < values.Length; i++)
             target[(long)groups.Length * KernelSet.GroupBytes + i % KernelSet.GroupInputs] = (byte)((byte)values[i] ^ (byte)offset);
         _scales.Pointer[row] = scale;
@@ -68,7 +70,8 @@ internal sealed unsafe class Int8Matrix : IBlocks, IDisposable
         byte* source = Start(row / KernelSet.BlockRows) + row % KernelSet.BlockRows * KernelSet.GroupInputs;
         uint offset = Offset;
         Span<uint> groups = MemoryMarshal.Cast<sbyte, uint>(values);
-        for (int g = 0; g < _groups; g++) groups[g] = *(uint*)(source + (long)g * KernelSet.GroupBytes) ^ offset;
+        for (int g = 0; g < _groups; g++)
+            groups[g] = *(uint*)(source + (long)g * KernelSet.GroupBytes) ^ offset;
     }
 
     /// <summary>What turns four weights into the bytes that are stored, and back: w + 128 and w ^ 0x80 are the same byte.</summary>
@@ -89,8 +92,17 @@ internal sealed unsafe class Int8Matrix : IBlocks, IDisposable
         int whole = Math.Min(end, stride / KernelSet.BlockRows);
         for (int block = first; block < whole; block++)
             _kernels.MultiplyBlock(
-                Start(block), _groups, inputs, 0, tokens, Scales + block * KernelSet.BlockRows, output + block * KernelSet.BlockRows, stride);
-        if (end > whole) MultiplyPartly(whole, inputs, tokens, output + whole * KernelSet.BlockRows, stride);
+                Start(block),
+                _groups,
+                inputs,
+                0,
+                tokens,
+                Scales + block * KernelSet.BlockRows,
+                output + block * KernelSet.BlockRows,
+                stride
+            );
+        if (end > whole)
+            MultiplyPartly(whole, inputs, tokens, output + whole * KernelSet.BlockRows, stride);
     }
 
     /// <summary>The last block where the output has no room for all of its rows.</summary>

@@ -12,7 +12,8 @@ public readonly record struct Int8Rows(int Rows, int Columns, sbyte[] Values, fl
     public static Int8Rows Read(Checkpoint source, string name, int rows, int columns)
     {
         string weight = name + ".weight";
-        if (source.TypeOf(weight) == TensorType.I8) return Checked(source, name, rows, columns);
+        if (source.TypeOf(weight) == TensorType.I8)
+            return Checked(source, name, rows, columns);
         float[] floats = source.Floats(weight, rows, columns);
         return Round(floats, rows, columns);
     }
@@ -27,10 +28,13 @@ public readonly record struct Int8Rows(int Rows, int Columns, sbyte[] Values, fl
             ReadOnlySpan<float> from = floats.AsSpan(row * columns, columns);
             Span<sbyte> to = values.AsSpan(row * columns, columns);
             float max = 0;
-            foreach (float w in from) max = MathF.Max(max, MathF.Abs(w));
+            foreach (float w in from)
+                max = MathF.Max(max, MathF.Abs(w));
             float scale = scales[row] = max / 127;
-            if (scale == 0) return;
-            for (int i = 0; i < from.Length; i++) to[i] = (sbyte)Math.Clamp(MathF.Round(from[i] / scale), -127, 127);
+            if (scale == 0)
+                return;
+            for (int i = 0; i < from.Length; i++)
+                to[i] = (sbyte)Math.Clamp(MathF.Round(from[i] / scale), -127, 127);
         });
         return new Int8Rows(rows, columns, values, scales);
     }

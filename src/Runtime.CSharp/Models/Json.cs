@@ -28,14 +28,20 @@ public static class Json
     public static JsonDocument Parse(string file, ReadOnlyMemory<byte> bytes)
     {
         if (NotUnicode(bytes.Span) is { } offset)
-            throw new ToolkitException($"{file}: offset {offset}: expected Unicode text in JSON, got an invalid byte or half of a surrogate pair");
+            throw new ToolkitException(
+                $"{file}: offset {offset}: expected Unicode text in JSON, got an invalid byte or half of a surrogate pair"
+            );
         JsonDocument document;
-        try { document = JsonDocument.Parse(bytes, new JsonDocumentOptions { AllowDuplicateProperties = false }); }
+        try
+        {
+            document = JsonDocument.Parse(bytes, new JsonDocumentOptions { AllowDuplicateProperties = false });
+        }
         catch (JsonException fault)
         {
             throw new ToolkitException($"{file}:{(fault.LineNumber ?? 0) + 1}: expected JSON, got: {OneLine(fault.Message)}", fault);
         }
-        if (document.RootElement.ValueKind == JsonValueKind.Object) return document;
+        if (document.RootElement.ValueKind == JsonValueKind.Object)
+            return document;
         string got = Show(document.RootElement);
         document.Dispose();
         throw new ToolkitException($"{file}: expected a JSON object, got {got}");
@@ -50,17 +56,23 @@ public static class Json
         if (!Utf8.IsValid(json))
         {
             int valid = 0;
-            while (Rune.DecodeFromUtf8(json[valid..], out _, out int length) == OperationStatus.Done) valid += length;
+            while (Rune.DecodeFromUtf8(json[valid..], out _, out int length) == OperationStatus.Done)
+                valid += length;
             return valid;
         }
-        if (json.IndexOf("\\u"u8) < 0) return null;
+        if (json.IndexOf("\\u"u8) < 0)
+            return null;
         var reader = new Utf8JsonReader(json);
         try
         {
             while (reader.Read())
-                if (reader.TokenType is JsonTokenType.PropertyName or JsonTokenType.String && reader.ValueIsEscaped) reader.GetString();
+                if (reader.TokenType is JsonTokenType.PropertyName or JsonTokenType.String && reader.ValueIsEscaped)
+                    reader.GetString();
         }
-        catch (InvalidOperationException) { return reader.TokenStartIndex; }
+        catch (InvalidOperationException)
+        {
+            return reader.TokenStartIndex;
+        }
         catch (JsonException) { } // no JSON: the parser says so with the line
         return null;
     }
@@ -71,7 +83,8 @@ public static class Json
     public static void Expect(string file, JsonElement root, string key, string expected, Func<JsonElement, bool> holds)
     {
         JsonElement value = Get(file, root, key, expected);
-        if (!holds(value)) throw Error(file, key, expected, Show(value));
+        if (!holds(value))
+            throw Error(file, key, expected, Show(value));
     }
 
     public static long Integer(string file, JsonElement root, string key, long min, long max)
@@ -79,7 +92,8 @@ public static class Json
         string expected = $"a whole number from {min} to {max}";
         JsonElement value = Get(file, root, key, expected);
         return value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) && number >= min && number <= max
-            ? number : throw Error(file, key, expected, Show(value));
+            ? number
+            : throw Error(file, key, expected, Show(value));
     }
 
     public static double Number(string file, JsonElement root, string key, double min, double max)
@@ -87,14 +101,16 @@ public static class Json
         string expected = FormattableString.Invariant($"a number from {min} to {max}");
         JsonElement value = Get(file, root, key, expected);
         return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && number >= min && number <= max
-            ? number : throw Error(file, key, expected, Show(value));
+            ? number
+            : throw Error(file, key, expected, Show(value));
     }
 
     public static bool Boolean(string file, JsonElement root, string key)
     {
         JsonElement value = Get(file, root, key, "true or false");
         return value.ValueKind is JsonValueKind.True or JsonValueKind.False
-            ? value.GetBoolean() : throw Error(file, key, "true or false", Show(value));
+            ? value.GetBoolean()
+            : throw Error(file, key, "true or false", Show(value));
     }
 
     public static ToolkitException Error(string file, string key, string expected, string got) =>

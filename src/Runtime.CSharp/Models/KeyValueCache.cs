@@ -14,8 +14,11 @@ namespace OptimalStopping.Runtime.Models;
 internal sealed unsafe class KeyValueCache : IDisposable
 {
     private const int Lanes = Padding.Lanes;
-    private readonly int _heads, _layers, _width;
-    private readonly long _keys, _values;
+    private readonly int _heads,
+        _layers,
+        _width;
+    private readonly long _keys,
+        _values;
     private readonly AlignedBuffer<ushort> _buffer;
 
     public KeyValueCache(Qwen3Config config, int capacity)
@@ -44,26 +47,33 @@ internal sealed unsafe class KeyValueCache : IDisposable
     /// </summary>
     public void Prefetch(int layer, int head, int positions)
     {
-        const int Most = 64, Line = 64 / sizeof(ushort);
-        if (!Sse.IsSupported) return;
+        const int Most = 64,
+            Line = 64 / sizeof(ushort);
+        if (!Sse.IsSupported)
+            return;
         positions = Padding.ToLanes(Math.Min(positions, Most));
-        ushort* keys = Keys(layer, head), values = Values(layer, head);
-        for (int i = 0; i < positions * _width; i += Line) Sse.Prefetch1(keys + i);
+        ushort* keys = Keys(layer, head),
+            values = Values(layer, head);
+        for (int i = 0; i < positions * _width; i += Line)
+            Sse.Prefetch1(keys + i);
         for (long strip = 0; strip < _values; strip += (long)Positions * Lanes)
-            for (int i = 0; i < positions * Lanes; i += Line) Sse.Prefetch1(values + strip + i);
+        for (int i = 0; i < positions * Lanes; i += Line)
+            Sse.Prefetch1(values + strip + i);
     }
 
     /// <summary>Stores one head's key and value at a position.</summary>
     public void Store(int layer, int head, int position, float* key, float* value)
     {
         ushort* keys = Keys(layer, head) + (long)(position / Lanes) * _width * Lanes + position % Lanes;
-        ushort* values = Values(layer, head) + (long)position * Lanes, row = stackalloc ushort[Lanes];
+        ushort* values = Values(layer, head) + (long)position * Lanes,
+            row = stackalloc ushort[Lanes];
         long strip = (long)Positions * Lanes;
         int i = 0;
         for (; i + Lanes <= _width; i += Lanes, values += strip)
         {
             Narrow(Vector512.Load(key + i)).Store(row);
-            for (int j = 0; j < Lanes; j++) keys[(i + j) * Lanes] = row[j];
+            for (int j = 0; j < Lanes; j++)
+                keys[(i + j) * Lanes] = row[j];
             Narrow(Vector512.Load(value + i)).Store(values);
         }
         for (; i < _width; i++)
@@ -78,12 +88,12 @@ internal sealed unsafe class KeyValueCache : IDisposable
     {
         long positions = Padding.ToLanes(length);
         for (int layer = 0; layer < _layers; layer++)
-            for (int head = 0; head < _heads; head++)
-            {
-                Copy(other.Keys(layer, head), Keys(layer, head), positions * _width);
-                for (long strip = 0; strip < _values; strip += (long)Positions * Lanes)
-                    Copy(other.Values(layer, head) + strip, Values(layer, head) + strip, positions * Lanes);
-            }
+        for (int head = 0; head < _heads; head++)
+        {
+            Copy(other.Keys(layer, head), Keys(layer, head), positions * _width);
+            for (long strip = 0; strip < _values; strip += (long)Positions * Lanes)
+                Copy(other.Values(layer, head) + strip, Values(layer, head) + strip, positions * Lanes);
+        }
         GC.KeepAlive(other); // or its memory could be finalised under the last copy
     }
 
@@ -94,7 +104,8 @@ internal sealed unsafe class KeyValueCache : IDisposable
         {
             var part = new Span<ushort>(_buffer.Pointer + start, (int)Math.Min(1 << 20, _buffer.Length - start));
             random.NextBytes(MemoryMarshal.AsBytes(part));
-            for (int i = 0; i < part.Length; i++) part[i] = (ushort)(part[i] & 0x80FF | 0x3E00); // 1/8 to 1/2, either sign
+            for (int i = 0; i < part.Length; i++)
+                part[i] = (ushort)(part[i] & 0x80FF | 0x3E00); // 1/8 to 1/2, either sign
         }
     }
 
@@ -105,7 +116,8 @@ internal sealed unsafe class KeyValueCache : IDisposable
     public static Vector512<float> Load(ushort* from)
     {
         Vector256<ushort> halves = Vector256.Load(from);
-        if (Avx512F.IsSupported) return (Avx512F.ConvertToVector512UInt32(halves) << 16).AsSingle(); // one instruction for what follows
+        if (Avx512F.IsSupported)
+            return (Avx512F.ConvertToVector512UInt32(halves) << 16).AsSingle(); // one instruction for what follows
         (Vector256<uint> lower, Vector256<uint> upper) = Vector256.Widen(halves);
         return (Vector512.Create(lower, upper) << 16).AsSingle();
     }

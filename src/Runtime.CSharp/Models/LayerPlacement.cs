@@ -29,19 +29,33 @@ public static class LayerPlacement
     public static IReadOnlyList<DeviceShare> Estimate(Qwen3Config config, IReadOnlyList<string> devices, int embeddingBytes, int tokens)
     {
         string[] placed = Of(config.Layers, devices);
-        long hidden = config.HiddenSize, width = config.HeadDimension, inner = config.IntermediateSize, vocabulary = config.VocabularySize;
-        long queries = config.Heads * width, keys = config.KeyValueHeads * width;
-        long layer = Matrix(queries + 2 * keys, hidden) + Matrix(hidden, queries) + Matrix(2 * inner, hidden) + Matrix(hidden, inner) + 4 * (2 * hidden + 2 * width);
+        long hidden = config.HiddenSize,
+            width = config.HeadDimension,
+            inner = config.IntermediateSize,
+            vocabulary = config.VocabularySize;
+        long queries = config.Heads * width,
+            keys = config.KeyValueHeads * width;
+        long layer =
+            Matrix(queries + 2 * keys, hidden)
+            + Matrix(hidden, queries)
+            + Matrix(2 * inner, hidden)
+            + Matrix(hidden, inner)
+            + 4 * (2 * hidden + 2 * width);
         var shares = new List<DeviceShare>();
-        for (int first = 0; first < placed.Length;)
+        for (int first = 0; first < placed.Length; )
         {
             string device = placed[first];
             int count = placed.Skip(first).TakeWhile(other => other == device).Count();
             bool last = first + count == placed.Length;
-            long weights = count * layer + (first == 0 ? vocabulary * hidden * embeddingBytes : 0) + (last ? Matrix(vocabulary, hidden) + 4 * hidden : 0);
+            long weights =
+                count * layer
+                + (first == 0 ? vocabulary * hidden * embeddingBytes : 0)
+                + (last ? Matrix(vocabulary, hidden) + 4 * hidden : 0);
             long cache = count * 2L * keys * RoundUp(tokens, CacheBlock) * 2; // bfloat16
             // Activations in float32 and their INT8 products before and after scaling; the attention's scores.
-            long work = 4L * Rows * (3 * Math.Max(queries + 2 * keys, 2 * inner) + 4 * hidden) + (last ? 3L * 4 * Rows * vocabulary : 0)
+            long work =
+                4L * Rows * (3 * Math.Max(queries + 2 * keys, 2 * inner) + 4 * hidden)
+                + (last ? 3L * 4 * Rows * vocabulary : 0)
                 + 4L * Rows * config.Heads * RoundUp(tokens, CacheBlock);
             shares.Add(new DeviceShare(device, first, count, weights, cache, work));
             first += count;

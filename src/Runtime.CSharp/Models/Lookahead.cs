@@ -22,13 +22,16 @@ internal sealed unsafe class Lookahead(int workers)
     /// <summary>The most that a worker reads ahead: a part of its second cache.</summary>
     private const long Most = 256 << 10;
 
-    private const int Step = 1 << 10, Line = 64;
+    private const int Step = 1 << 10,
+        Line = 64;
 
     [StructLayout(LayoutKind.Sequential, Size = 2 * Line)]
     private struct Stream
     {
-        public byte* Start, End; // written by the caller
-        public byte* Begun, At; // the worker's own
+        public byte* Start,
+            End; // written by the caller
+        public byte* Begun,
+            At; // the worker's own
     }
 
     private readonly Stream[] _streams = new Stream[workers];
@@ -45,10 +48,14 @@ internal sealed unsafe class Lookahead(int workers)
     public bool Advance(int worker)
     {
         ref Stream stream = ref _streams[worker];
-        byte* start = stream.Start, end = stream.End;
-        if (stream.Begun != start) stream.Begun = stream.At = start;
-        if (stream.At >= end || !Sse.IsSupported) return false;
-        for (byte* to = stream.At + Step; stream.At < to; stream.At += Line) Sse.Prefetch1(stream.At);
+        byte* start = stream.Start,
+            end = stream.End;
+        if (stream.Begun != start)
+            stream.Begun = stream.At = start;
+        if (stream.At >= end || !Sse.IsSupported)
+            return false;
+        for (byte* to = stream.At + Step; stream.At < to; stream.At += Line)
+            Sse.Prefetch1(stream.At);
         return true;
     }
 }

@@ -33,13 +33,20 @@ public sealed unsafe class MemoryBandwidth : IPartedWork
             }
             return best;
         }
-        finally { reader._memory.Dispose(); }
+        finally
+        {
+            reader._memory.Dispose();
+        }
     }
 
     void IPartedWork.RunPart(int part, int worker)
     {
-        long* at = (long*)(_memory.Pointer + part * Block), end = at + Block / sizeof(long);
-        Vector512<long> a = default, b = default, c = default, d = default;
+        long* at = (long*)(_memory.Pointer + part * Block),
+            end = at + Block / sizeof(long);
+        Vector512<long> a = default,
+            b = default,
+            c = default,
+            d = default;
         for (; at < end; at += 32)
         {
             a ^= Vector512.Load(at);

@@ -23,21 +23,28 @@ public static class ModelBenchmark
     /// <param name="batch">Sequences in a batch.</param>
     /// <param name="rounds">Rounds counted; one more comes first, uncounted, to warm up.</param>
     public static ModelTiming[] Measure(
-        IReadOnlyList<ITokenModel> models, int context = 60, int tokens = 40, int batch = 64, int rounds = 9)
+        IReadOnlyList<ITokenModel> models,
+        int context = 60,
+        int tokens = 40,
+        int batch = 64,
+        int rounds = 9
+    )
     {
         foreach (int argument in new[] { models.Count, context, tokens, batch, rounds })
             ArgumentOutOfRangeException.ThrowIfLessThan(argument, 1);
         var alone = new double[models.Count][];
         var batched = new double[models.Count][];
-        for (int m = 0; m < models.Count; m++) (alone[m], batched[m]) = (new double[rounds], new double[rounds]);
+        for (int m = 0; m < models.Count; m++)
+            (alone[m], batched[m]) = (new double[rounds], new double[rounds]);
         for (int round = -1; round < rounds; round++)
-            for (int m = 0; m < models.Count; m++)
-            {
-                // Short runs are repeated, or the clock's grain and the first cold touches would be what is measured.
-                double single = Enumerable.Range(0, 4).Average(_ => Decode(models[m], 1, context, tokens));
-                double many = Decode(models[m], batch, context, tokens);
-                if (round >= 0) (alone[m][round], batched[m][round]) = (single, many);
-            }
+        for (int m = 0; m < models.Count; m++)
+        {
+            // Short runs are repeated, or the clock's grain and the first cold touches would be what is measured.
+            double single = Enumerable.Range(0, 4).Average(_ => Decode(models[m], 1, context, tokens));
+            double many = Decode(models[m], batch, context, tokens);
+            if (round >= 0)
+                (alone[m][round], batched[m][round]) = (single, many);
+        }
         return [.. models.Select((model, m) => new ModelTiming(model.Name, alone[m].Median(), batched[m].Median()))];
     }
 
@@ -56,7 +63,8 @@ public static class ModelBenchmark
         {
             for (int b = 0; b < batch; b++)
             {
-                for (int i = 0; i < context; i++) prompt[i] = (7 * i + 3 * b + 1) % vocabulary;
+                for (int i = 0; i < context; i++)
+                    prompt[i] = (7 * i + 3 * b + 1) % vocabulary;
                 ITokenSequence sequence = model.NewSequence(context + tokens);
                 next[b] = new int[1];
                 steps[b] = new SequenceStep(sequence, next[b]);
@@ -65,14 +73,16 @@ public static class ModelBenchmark
             long start = Stopwatch.GetTimestamp();
             for (int i = 0; i < tokens; i++)
             {
-                for (int b = 0; b < batch; b++) next[b][0] = Greatest(logits.AsSpan(b * vocabulary, vocabulary));
+                for (int b = 0; b < batch; b++)
+                    next[b][0] = Greatest(logits.AsSpan(b * vocabulary, vocabulary));
                 model.ForwardBatch(steps, logits);
             }
             return Stopwatch.GetElapsedTime(start).TotalSeconds / ((double)tokens * batch);
         }
         finally
         {
-            foreach (SequenceStep step in steps) step.Sequence?.Dispose();
+            foreach (SequenceStep step in steps)
+                step.Sequence?.Dispose();
         }
     }
 
@@ -80,7 +90,8 @@ public static class ModelBenchmark
     {
         int best = 0;
         for (int i = 1; i < values.Length; i++)
-            if (values[i] > values[best]) best = i;
+            if (values[i] > values[best])
+                best = i;
         return best;
     }
 }

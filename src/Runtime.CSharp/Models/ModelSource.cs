@@ -21,7 +21,9 @@ public sealed class ModelSource : IDisposable
         get
         {
             TensorType type = Checkpoint.TypeOf("model.layers.0.self_attn.q_proj.weight");
-            return type != TensorType.I8 ? type.ToString() : GgufFile.Is(Name) ? "Q8_0" : "W8A8 INT8";
+            return type != TensorType.I8 ? type.ToString()
+                : GgufFile.Is(Name) ? "Q8_0"
+                : "W8A8 INT8";
         }
     }
 
@@ -33,7 +35,10 @@ public sealed class ModelSource : IDisposable
         if (GgufFile.Is(path))
         {
             GgufFile file = GgufFile.Open(path);
-            try { return new ModelSource(name, GgufModel.Config(file), Checkpoint.Of(path, file)); }
+            try
+            {
+                return new ModelSource(name, GgufModel.Config(file), Checkpoint.Of(path, file));
+            }
             catch
             {
                 file.Dispose();

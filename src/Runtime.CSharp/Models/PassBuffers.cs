@@ -9,7 +9,8 @@ internal sealed unsafe class PassBuffers : IDisposable
     public PassBuffers(Qwen3Config config, int rows)
     {
         Rows = rows;
-        int queries = config.Heads * config.HeadDimension, keys = config.KeyValueHeads * config.HeadDimension;
+        int queries = config.Heads * config.HeadDimension,
+            keys = config.KeyValueHeads * config.HeadDimension;
         HiddenStride = Padding.ToBlock(config.HiddenSize);
         AttentionStride = Padding.ToBlock(queries + 2 * keys);
         ContextStride = Padding.ToBlock(queries);
@@ -48,7 +49,8 @@ internal sealed unsafe class PassBuffers : IDisposable
 
     public void Dispose()
     {
-        foreach (AlignedBuffer<float> buffer in new[] { Hidden, Update, Attention, Context, GateUp }) buffer.Dispose();
+        foreach (AlignedBuffer<float> buffer in new[] { Hidden, Update, Attention, Context, GateUp })
+            buffer.Dispose();
         _segments.Dispose();
     }
 }
@@ -90,6 +92,7 @@ internal sealed unsafe class PassScratch : IDisposable
 
     public void Dispose()
     {
-        foreach (AlignedBuffer<float> buffer in new[] { Normed, Head, Turned, Outputs, _scores }) buffer.Dispose();
+        foreach (AlignedBuffer<float> buffer in new[] { Normed, Head, Turned, Outputs, _scores })
+            buffer.Dispose();
     }
 }

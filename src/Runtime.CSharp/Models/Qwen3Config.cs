@@ -47,7 +47,8 @@ public sealed record Qwen3Config
         Refuse(file, root, "rope_scaling", "null", v => v.ValueKind == JsonValueKind.Null);
 
         int Size(string key, int max) => (int)Json.Integer(file, root, key, 1, max);
-        int heads = Size("num_attention_heads", 4096), keyValueHeads = Size("num_key_value_heads", 4096);
+        int heads = Size("num_attention_heads", 4096),
+            keyValueHeads = Size("num_key_value_heads", 4096);
         if (heads % keyValueHeads != 0)
             throw Json.Error(file, "num_key_value_heads", $"a divisor of num_attention_heads ({heads})", keyValueHeads.ToString());
         int headDimension = Size("head_dim", 4096);
@@ -95,7 +96,8 @@ public sealed record Qwen3Config
             json.WriteNumber("max_position_embeddings", MaxPositions);
             json.WriteString("hidden_act", "silu");
             json.WriteStartArray("eos_token_id");
-            foreach (int token in EndTokens) json.WriteNumberValue(token);
+            foreach (int token in EndTokens)
+                json.WriteNumberValue(token);
             json.WriteEndArray();
             json.WriteEndObject();
         }
@@ -105,12 +107,15 @@ public sealed record Qwen3Config
     /// <summary>Newer files keep <c>rope_theta</c> in an object <c>rope_parameters</c>.</summary>
     private static JsonElement RopeHolder(JsonElement root) =>
         !root.TryGetProperty("rope_theta", out _)
-        && root.TryGetProperty("rope_parameters", out JsonElement nested) && nested.ValueKind == JsonValueKind.Object
-            ? nested : root;
+        && root.TryGetProperty("rope_parameters", out JsonElement nested)
+        && nested.ValueKind == JsonValueKind.Object
+            ? nested
+            : root;
 
     private static void Refuse(string file, JsonElement root, string key, string expected, Func<JsonElement, bool> holds)
     {
-        if (root.TryGetProperty(key, out _)) Json.Expect(file, root, key, expected, holds);
+        if (root.TryGetProperty(key, out _))
+            Json.Expect(file, root, key, expected, holds);
     }
 
     internal static int[] ReadEndTokens(string file, JsonElement root, int vocabulary)
@@ -119,8 +124,12 @@ public sealed record Qwen3Config
         JsonElement[] items = value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : [value];
         var tokens = new int[items.Length];
         for (int i = 0; i < items.Length; i++)
-            if (items[i].ValueKind != JsonValueKind.Number || !items[i].TryGetInt32(out tokens[i])
-                || tokens[i] < 0 || tokens[i] >= vocabulary)
+            if (
+                items[i].ValueKind != JsonValueKind.Number
+                || !items[i].TryGetInt32(out tokens[i])
+                || tokens[i] < 0
+                || tokens[i] >= vocabulary
+            )
                 throw Json.Error(file, "eos_token_id", $"token numbers below vocab_size ({vocabulary})", Json.Show(items[i]));
         return tokens.Length > 0 ? tokens : throw Json.Error(file, "eos_token_id", "at least one token", "[]");
     }

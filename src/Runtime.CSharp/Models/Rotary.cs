@@ -20,7 +20,8 @@ internal sealed unsafe class Rotary(Qwen3Config config)
         int half = config.HeadDimension / 2;
         lock (_growing)
         {
-            if (_angles.Length >= positions * 2 * half) return _angles;
+            if (_angles.Length >= positions * 2 * half)
+                return _angles;
             return _angles = RotaryAngles.Table(config, positions);
         }
     }
@@ -30,18 +31,22 @@ internal sealed unsafe class Rotary(Qwen3Config config)
     {
         fixed (float* start = &table[(long)position * 2 * half])
         {
-            float* cosines = start, sines = start + half;
+            float* cosines = start,
+                sines = start + half;
             int i = 0;
             for (; i + 8 <= half; i += 8)
             {
-                Vector256<float> first = Vector256.Load(head + i), second = Vector256.Load(head + i + half);
-                Vector256<float> cosine = Vector256.Load(cosines + i), sine = Vector256.Load(sines + i);
+                Vector256<float> first = Vector256.Load(head + i),
+                    second = Vector256.Load(head + i + half);
+                Vector256<float> cosine = Vector256.Load(cosines + i),
+                    sine = Vector256.Load(sines + i);
                 (first * cosine - second * sine).Store(head + i);
                 (second * cosine + first * sine).Store(head + i + half);
             }
             for (; i < half; i++)
             {
-                float first = head[i], second = head[i + half];
+                float first = head[i],
+                    second = head[i + half];
                 head[i] = first * cosines[i] - second * sines[i];
                 head[i + half] = second * cosines[i] + first * sines[i];
             }

@@ -38,13 +38,15 @@ internal sealed class RowQueue(int capacity)
     public void Add(CpuSequence sequence, int token, int position, int logitRow)
     {
         RowRun last = Runs > 0 ? _runs[Runs - 1] : default;
-        if (last.Sequence == sequence && last.Count < LongestRun) _runs[Runs - 1] = last with { Count = last.Count + 1 };
+        if (last.Sequence == sequence && last.Count < LongestRun)
+            _runs[Runs - 1] = last with { Count = last.Count + 1 };
         else
         {
             RunsDepend |= last.Sequence == sequence;
             _runs[Runs++] = new RowRun(sequence, Count, 1);
         }
-        if (logitRow >= 0 && WantedCount == 0) FirstLogitRow = logitRow;
+        if (logitRow >= 0 && WantedCount == 0)
+            FirstLogitRow = logitRow;
         _rows[Count++] = new QueuedRow(sequence, token, position, logitRow < 0 ? -1 : WantedCount++);
         Pairs += position + 1;
     }

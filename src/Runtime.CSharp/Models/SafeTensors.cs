@@ -7,7 +7,13 @@ using Microsoft.Win32.SafeHandles;
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>The element types that this project reads and writes.</summary>
-public enum TensorType { F32, F16, BF16, I8 }
+public enum TensorType
+{
+    F32,
+    F16,
+    BF16,
+    I8,
+}
 
 /// <summary>Where one tensor lies in a file: offsets count from the first byte of the file.</summary>
 public sealed record TensorEntry(string File, string Name, TensorType Type, long[] Shape, long Offset, long Bytes)
@@ -53,7 +59,13 @@ public sealed class SafeTensors : ITensorFile
     }
 
     /// <summary>The bytes of one element.</summary>
-    public static int SizeOf(TensorType type) => type switch { TensorType.F32 => 4, TensorType.I8 => 1, _ => 2 };
+    public static int SizeOf(TensorType type) =>
+        type switch
+        {
+            TensorType.F32 => 4,
+            TensorType.I8 => 1,
+            _ => 2,
+        };
 
     /// <summary>A floating-point tensor's elements in row-major order, widened to float32 (exact for every type).</summary>
     /// <exception cref="ToolkitException">It is an I8 tensor, or a value is not finite.</exception>
@@ -81,14 +93,16 @@ public sealed class SafeTensors : ITensorFile
         for (int i = 0; i < values.Length; i++)
             if (!float.IsFinite(values[i]))
                 throw new ToolkitException(
-                    $"{entry.File}: {entry.Name}: offset {entry.Offset + (long)i * SizeOf(entry.Type)}: expected a finite value, got {values[i]}");
+                    $"{entry.File}: {entry.Name}: offset {entry.Offset + (long)i * SizeOf(entry.Type)}: expected a finite value, got {values[i]}"
+                );
         return values;
     }
 
     /// <summary>An I8 tensor's elements in row-major order.</summary>
-    public sbyte[] ReadBytes(TensorEntry entry) => entry.Type == TensorType.I8
-        ? MemoryMarshal.Cast<byte, sbyte>(Read(entry)).ToArray()
-        : throw new ToolkitException($"{entry.File}: {entry.Name}: expected I8, got {entry.Type}");
+    public sbyte[] ReadBytes(TensorEntry entry) =>
+        entry.Type == TensorType.I8
+            ? MemoryMarshal.Cast<byte, sbyte>(Read(entry)).ToArray()
+            : throw new ToolkitException($"{entry.File}: {entry.Name}: expected I8, got {entry.Type}");
 
     unsafe byte* ITensorFile.Bytes(TensorEntry entry) => Map() + entry.Offset;
 
@@ -100,7 +114,14 @@ public sealed class SafeTensors : ITensorFile
     {
         if (_view is null)
         {
-            using var file = MemoryMappedFile.CreateFromFile(_handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            using var file = MemoryMappedFile.CreateFromFile(
+                _handle,
+                null,
+                0,
+                MemoryMappedFileAccess.Read,
+                HandleInheritability.None,
+                leaveOpen: true
+            );
             _view = file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
             _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _bytes);
         }
@@ -109,7 +130,8 @@ public sealed class SafeTensors : ITensorFile
 
     public unsafe void Dispose()
     {
-        if (_bytes != null) _view!.SafeMemoryMappedViewHandle.ReleasePointer();
+        if (_bytes != null)
+            _view!.SafeMemoryMappedViewHandle.ReleasePointer();
         _bytes = null;
         _view?.Dispose();
         _handle.Dispose();
@@ -126,10 +148,11 @@ public sealed class SafeTensors : ITensorFile
 
     private static void ReadExactly(string file, SafeFileHandle handle, Span<byte> target, long offset)
     {
-        for (int done = 0; done < target.Length;)
+        for (int done = 0; done < target.Length; )
         {
             int got = RandomAccess.Read(handle, target[done..], offset + done);
-            if (got == 0) throw new ToolkitException($"{file}: offset {offset + done}: expected more bytes, got the end of the file");
+            if (got == 0)
+                throw new ToolkitException($"{file}: offset {offset + done}: expected more bytes, got the end of the file");
             done += got;
         }
     }
@@ -137,7 +160,8 @@ public sealed class SafeTensors : ITensorFile
     private static Dictionary<string, TensorEntry> ReadHeader(string file, SafeFileHandle handle)
     {
         long length = RandomAccess.GetLength(handle);
-        if (length < 8) throw new ToolkitException($"{file}: expected at least 8 bytes, got {length}");
+        if (length < 8)
+            throw new ToolkitException($"{file}: expected at least 8 bytes, got {length}");
         Span<byte> prefix = stackalloc byte[8];
         ReadExactly(file, handle, prefix, 0);
         ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
@@ -158,7 +182,9 @@ public sealed class SafeTensors : ITensorFile
         foreach (TensorEntry entry in entries.Values.Where(e => e.Bytes > 0).OrderBy(e => e.Offset))
         {
             if (entry.Offset < end)
-                throw new ToolkitException($"{file}: {entry.Name}: expected a tensor from offset {end} on, got one that overlaps at {entry.Offset}");
+                throw new ToolkitException(
+                    $"{file}: {entry.Name}: expected a tensor from offset {end} on, got one that overlaps at {entry.Offset}"
+                );
             end = entry.Offset + entry.Bytes;
         }
         return entries;
@@ -166,7 +192,8 @@ public sealed class SafeTensors : ITensorFile
 
     private static TensorEntry ReadEntry(string file, string name, JsonElement item, long start, long room)
     {
-        if (item.ValueKind != JsonValueKind.Object) throw Json.Error(file, name, "an object", Json.Show(item));
+        if (item.ValueKind != JsonValueKind.Object)
+            throw Json.Error(file, name, "an object", Json.Show(item));
         JsonElement dtype = Json.Get(file, item, "dtype", "F32, F16, BF16 or I8");
         if (dtype.ValueKind != JsonValueKind.String || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8"))
             throw Json.Error(file, $"{name}.dtype", "F32, F16, BF16 or I8", Json.Show(dtype));
@@ -179,10 +206,12 @@ public sealed class SafeTensors : ITensorFile
         foreach (long extent in shape)
         {
             size *= (UInt128)extent;
-            if (size > (UInt128)room) break;
+            if (size > (UInt128)room)
+                break;
         }
         long bytes = offsets[1] - offsets[0];
-        if (shape.Contains(0)) size = 0;
+        if (shape.Contains(0))
+            size = 0;
         if (size != (UInt128)bytes)
             throw Json.Error(file, $"{name}.shape", $"the shape of {bytes} bytes of {type}", $"[{string.Join(", ", shape)}]");
         return new TensorEntry(file, name, type, shape, start + offsets[0], bytes);
@@ -193,7 +222,14 @@ public sealed class SafeTensors : ITensorFile
         JsonElement list = Json.Get(file, item, key, "an array of whole numbers");
         if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() > 16)
             throw Json.Error(file, $"{name}.{key}", "an array of at most 16 whole numbers", Json.Show(list));
-        return [.. list.EnumerateArray().Select(v => v.ValueKind == JsonValueKind.Number && v.TryGetInt64(out long n) && n >= 0
-            ? n : throw Json.Error(file, $"{name}.{key}", "whole numbers of 0 or more", Json.Show(list)))];
+        return
+        [
+            .. list.EnumerateArray()
+                .Select(v =>
+                    v.ValueKind == JsonValueKind.Number && v.TryGetInt64(out long n) && n >= 0
+                        ? n
+                        : throw Json.Error(file, $"{name}.{key}", "whole numbers of 0 or more", Json.Show(list))
+                ),
+        ];
     }
 }

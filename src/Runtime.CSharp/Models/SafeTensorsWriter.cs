@@ -25,7 +25,8 @@ public static class SafeTensorsWriter
             BinaryPrimitives.WriteUInt64LittleEndian(prefix, (ulong)header.Length);
             stream.Write(prefix);
             stream.Write(header);
-            foreach (TensorData tensor in ordered) stream.Write(tensor.Bytes.Span);
+            foreach (TensorData tensor in ordered)
+                stream.Write(tensor.Bytes.Span);
         }
         File.Move(temporary, file, overwrite: true);
     }
@@ -44,11 +45,14 @@ public static class SafeTensorsWriter
                     throw new ArgumentException($"{tensor.Name}: expected each name once, got it twice", nameof(ordered));
                 if (tensor.Shape.Aggregate((long)SafeTensors.SizeOf(tensor.Type), (a, b) => checked(a * b)) != tensor.Bytes.Length)
                     throw new ArgumentException(
-                        $"{tensor.Name}: expected the bytes of [{string.Join(", ", tensor.Shape)}] {tensor.Type}, got {tensor.Bytes.Length}", nameof(ordered));
+                        $"{tensor.Name}: expected the bytes of [{string.Join(", ", tensor.Shape)}] {tensor.Type}, got {tensor.Bytes.Length}",
+                        nameof(ordered)
+                    );
                 json.WriteStartObject(tensor.Name);
                 json.WriteString("dtype", tensor.Type.ToString());
                 json.WriteStartArray("shape");
-                foreach (long extent in tensor.Shape) json.WriteNumberValue(extent);
+                foreach (long extent in tensor.Shape)
+                    json.WriteNumberValue(extent);
                 json.WriteEndArray();
                 json.WriteStartArray("data_offsets");
                 json.WriteNumberValue(offset);
@@ -58,7 +62,8 @@ public static class SafeTensorsWriter
             }
             json.WriteEndObject();
         }
-        while (stream.Length % 8 != 0) stream.WriteByte((byte)' '); // keeps the tensors aligned for readers that map the file
+        while (stream.Length % 8 != 0)
+            stream.WriteByte((byte)' '); // keeps the tensors aligned for readers that map the file
         return stream.ToArray();
     }
 }

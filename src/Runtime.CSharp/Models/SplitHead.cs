@@ -24,7 +24,8 @@ internal sealed unsafe class SplitHead : IBlocks, IDisposable
 
     private const float Centre = 7.5f;
     private readonly Int8Matrix _head;
-    private readonly AlignedBuffer<byte> _high, _low;
+    private readonly AlignedBuffer<byte> _high,
+        _low;
     private readonly AlignedBuffer<float> _errors;
     private readonly int _pairs;
 
@@ -47,15 +48,21 @@ internal sealed unsafe class SplitHead : IBlocks, IDisposable
         _errors = new((long)head.Blocks * KernelSet.BlockRows);
         // Estimates and logits are rounded too: at most some 8 (segments + 8) half units in the last place of the largest sum.
         Rounding = 8 * (Segments + 8) / (float)(1 << 24) * 255 * MathF.Sqrt(head.Columns);
-        Parallel.For(0, head.Blocks, () => new sbyte[2 * RowBytes], (block, _, row) =>
-        {
-            for (int r = block * KernelSet.BlockRows; r < Math.Min(head.Rows, (block + 1) * KernelSet.BlockRows); r++)
+        Parallel.For(
+            0,
+            head.Blocks,
+            () => new sbyte[2 * RowBytes],
+            (block, _, row) =>
             {
-                head.CopyRow(r, row);
-                SetRow(r, row);
-            }
-            return row;
-        }, _ => { });
+                for (int r = block * KernelSet.BlockRows; r < Math.Min(head.Rows, (block + 1) * KernelSet.BlockRows); r++)
+                {
+                    head.CopyRow(r, row);
+                    SetRow(r, row);
+                }
+                return row;
+            },
+            _ => { }
+        );
     }
 
     /// <summary>Segments of activations that a product takes.</summary>
@@ -82,14 +89,17 @@ internal sealed unsafe class SplitHead : IBlocks, IDisposable
         byte* low = _low.Pointer + row * RowBytes;
         ReadOnlySpan<uint> groups = MemoryMarshal.Cast<sbyte, uint>(weights);
         for (int p = 0; p < _pairs; p++)
-            *(uint*)(high + (long)p * PairBytes) = (groups[2 * p] ^ 0x80808080) >> 4 & 0x0F0F0F0F | (groups[2 * p + 1] ^ 0x80808080) & 0xF0F0F0F0;
+            *(uint*)(high + (long)p * PairBytes) =
+                (groups[2 * p] ^ 0x80808080) >> 4 & 0x0F0F0F0F | (groups[2 * p + 1] ^ 0x80808080) & 0xF0F0F0F0;
         for (int i = 0; i < weights.Length; i += 2 * LowBytes)
         {
             Vector512<byte> half = Vector512.Create((byte)15);
-            Vector512<byte> first = Vector512.Create(weights.Slice(i, LowBytes)).AsByte() & half, second = Vector512.Create(weights.Slice(i + LowBytes, LowBytes)).AsByte() & half;
+            Vector512<byte> first = Vector512.Create(weights.Slice(i, LowBytes)).AsByte() & half,
+                second = Vector512.Create(weights.Slice(i + LowBytes, LowBytes)).AsByte() & half;
             (first | (second.AsUInt16() << 4).AsByte()).Store(low + i / 2);
         }
-        int sum = 0, squares = 0; // of the low halves
+        int sum = 0,
+            squares = 0; // of the low halves
         foreach (sbyte weight in weights[.._head.Columns])
         {
             int half = weight & 15;
@@ -108,13 +118,24 @@ internal sealed unsafe class SplitHead : IBlocks, IDisposable
     public (float Estimate, float Most) Bound(int block, ActivationSegment* x, float sum, float size, float* most)
     {
         byte* high = Start(block);
-        float* scales = _head.Scales + block * KernelSet.BlockRows, errors = _errors.Pointer + block * KernelSet.BlockRows;
+        float* scales = _head.Scales + block * KernelSet.BlockRows,
+            errors = _errors.Pointer + block * KernelSet.BlockRows;
         float centre = (Centre - 128) * sum;
-        if (Wide) return SplitHeadProducts.Bound512(high, _pairs, x, centre, size, scales, errors, most);
+        if (Wide)
+            return SplitHeadProducts.Bound512(high, _pairs, x, centre, size, scales, errors, most);
         (float Estimate, float Most) greatest = (float.NegativeInfinity, float.NegativeInfinity);
         for (int row = 0; row < KernelSet.BlockRows; row += 8)
         {
-            (float estimate, float bound) = SplitHeadProducts.Bound256(high + row * KernelSet.GroupInputs, _pairs, x, centre, size, scales + row, errors + row, most + row);
+            (float estimate, float bound) = SplitHeadProducts.Bound256(
+                high + row * KernelSet.GroupInputs,
+                _pairs,
+                x,
+                centre,
+                size,
+                scales + row,
+                errors + row,
+                most + row
+            );
             greatest = (MathF.Max(greatest.Estimate, estimate), MathF.Max(greatest.Most, bound));
         }
         return greatest;
@@ -126,7 +147,8 @@ internal sealed unsafe class SplitHead : IBlocks, IDisposable
     public void Prefetch(int row)
     {
         byte* low = _low.Pointer + row * RowBytes;
-        for (int at = 0; at < RowBytes; at += LowBytes) Sse.Prefetch1(low + at); // the second cache keeps more requests under way
+        for (int at = 0; at < RowBytes; at += LowBytes)
+            Sse.Prefetch1(low + at); // the second cache keeps more requests under way
         Sse.Prefetch0(_errors.Pointer + row);
         Sse.Prefetch0(_head.Scales + row);
     }

@@ -66,8 +66,10 @@ internal static unsafe class VectorMath
             greatest = Vector512.MaxNative(greatest, Vector512.Abs(Vector512.Load(x + i)));
         float max = Max(greatest);
         segment.Scale = max < 1e-30f ? 0 : max / 127; // below, 127 / max would overflow
-        Vector512<float> inverse = Vector512.Create(segment.Scale == 0 ? 0 : 127 / max), rounder = Vector512.Create(Rounder);
-        Vector512<int> zero = rounder.AsInt32(), sum = default;
+        Vector512<float> inverse = Vector512.Create(segment.Scale == 0 ? 0 : 127 / max),
+            rounder = Vector512.Create(Rounder);
+        Vector512<int> zero = rounder.AsInt32(),
+            sum = default;
         fixed (sbyte* values = segment.Values)
         {
             for (int i = 0; i < padded; i += Lanes)
@@ -77,7 +79,8 @@ internal static unsafe class VectorMath
                 Vector256<short> word = Vector256.Narrow(q.GetLower(), q.GetUpper());
                 Vector128.Narrow(word.GetLower(), word.GetUpper()).Store(values + i);
             }
-            for (int i = padded; i < ActivationSegment.Inputs; i += Lanes) Vector128<sbyte>.Zero.Store(values + i);
+            for (int i = padded; i < ActivationSegment.Inputs; i += Lanes)
+                Vector128<sbyte>.Zero.Store(values + i);
         }
         segment.Bias = -128 * Vector512.Sum(sum);
     }
@@ -90,7 +93,9 @@ internal static unsafe class VectorMath
             values.Clear();
             return;
         }
-        Vector512<float> divisor = Vector512.Create(scale), rounder = Vector512.Create(Rounder), most = Vector512.Create(127f);
+        Vector512<float> divisor = Vector512.Create(scale),
+            rounder = Vector512.Create(Rounder),
+            most = Vector512.Create(127f);
         int i = 0;
         for (; i + Lanes <= weights.Length; i += Lanes)
         {
@@ -100,7 +105,8 @@ internal static unsafe class VectorMath
             Vector256<short> word = Vector256.Narrow(q.GetLower(), q.GetUpper());
             Vector128.Narrow(word.GetLower(), word.GetUpper()).CopyTo(values.Slice(i, Lanes));
         }
-        for (; i < weights.Length; i++) values[i] = (sbyte)Math.Clamp(MathF.Round(weights[i] / scale), -127, 127);
+        for (; i < weights.Length; i++)
+            values[i] = (sbyte)Math.Clamp(MathF.Round(weights[i] / scale), -127, 127);
     }
 
     /// <summary><c>x += y</c></summary>
@@ -151,23 +157,29 @@ internal static unsafe class VectorMath
     public static void Softmax(float* scores, int count, int end)
     {
         int padded = Padding.ToLanes(count);
-        for (int i = padded; i < end; i += Lanes) Vector512<float>.Zero.Store(scores + i);
-        for (int i = count; i < padded; i++) scores[i] = float.NegativeInfinity;
+        for (int i = padded; i < end; i += Lanes)
+            Vector512<float>.Zero.Store(scores + i);
+        for (int i = count; i < padded; i++)
+            scores[i] = float.NegativeInfinity;
         Vector512<float> greatest = Vector512.Create(float.NegativeInfinity);
-        for (int i = 0; i < padded; i += Lanes) greatest = Vector512.MaxNative(greatest, Vector512.Load(scores + i));
-        Vector512<float> max = Vector512.Create(Max(greatest)), sum = default;
+        for (int i = 0; i < padded; i += Lanes)
+            greatest = Vector512.MaxNative(greatest, Vector512.Load(scores + i));
+        Vector512<float> max = Vector512.Create(Max(greatest)),
+            sum = default;
         for (int i = 0; i < padded; i += Lanes)
         {
             Vector512<float> e = Exp(Vector512.Load(scores + i) - max);
             e.Store(scores + i);
             if (i + Lanes > count)
             {
-                for (int j = count; j < padded; j++) scores[j] = 0; // Exp cuts its argument, so these are not yet zero
+                for (int j = count; j < padded; j++)
+                    scores[j] = 0; // Exp cuts its argument, so these are not yet zero
                 e = Vector512.Load(scores + i);
             }
             sum += e;
         }
         Vector512<float> factor = Vector512.Create(1 / Sum(sum));
-        for (int i = 0; i < padded; i += Lanes) (Vector512.Load(scores + i) * factor).Store(scores + i);
+        for (int i = 0; i < padded; i += Lanes)
+            (Vector512.Load(scores + i) * factor).Store(scores + i);
     }
 }

@@ -51,7 +51,8 @@ internal sealed class CheckpointWeights(Checkpoint source) : IWeightSource
     public EmbeddingTable Embedding(string name, int tokens, int columns, Int8Matrix? head)
     {
         MappedTensor rows = source.Mapped(name + ".weight", tokens, columns);
-        if (rows.Type == TensorType.I8) throw new ToolkitException($"{name}.weight: expected F32, F16 or BF16, got I8");
+        if (rows.Type == TensorType.I8)
+            throw new ToolkitException($"{name}.weight: expected F32, F16 or BF16, got I8");
         var table = new EmbeddingTable(rows.Type, tokens, columns);
         try
         {
@@ -81,11 +82,18 @@ internal sealed class CheckpointWeights(Checkpoint source) : IWeightSource
         const int Block = 256;
         try
         {
-            Parallel.For(0, (rows + Block - 1) / Block, () => new float[columns], (block, _, buffer) =>
-            {
-                for (int row = block * Block; row < Math.Min(rows, (block + 1) * Block); row++) action(row, buffer);
-                return buffer;
-            }, _ => { });
+            Parallel.For(
+                0,
+                (rows + Block - 1) / Block,
+                () => new float[columns],
+                (block, _, buffer) =>
+                {
+                    for (int row = block * Block; row < Math.Min(rows, (block + 1) * Block); row++)
+                        action(row, buffer);
+                    return buffer;
+                },
+                _ => { }
+            );
         }
         catch (AggregateException faults)
         {
@@ -101,7 +109,8 @@ internal sealed class RandomWeights(int seed) : IWeightSource
 
     public void Fill(Int8Matrix matrix, int first, string name, int rows)
     {
-        if (first == 0) matrix.Randomise(_random);
+        if (first == 0)
+            matrix.Randomise(_random);
     }
 
     public EmbeddingTable Embedding(string name, int tokens, int columns, Int8Matrix? head)
@@ -112,7 +121,8 @@ internal sealed class RandomWeights(int seed) : IWeightSource
         {
             Span<byte> row = table.Raw(token);
             _random.NextBytes(row);
-            for (int i = 1; i < row.Length; i += 2) row[i] = (byte)(row[i] & 0x80 | 0x3F); // about 0.5 to 2, either sign
+            for (int i = 1; i < row.Length; i += 2)
+                row[i] = (byte)(row[i] & 0x80 | 0x3F); // about 0.5 to 2, either sign
         }
         return table;
     }

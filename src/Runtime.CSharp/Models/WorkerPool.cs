@@ -33,7 +33,9 @@ public sealed class WorkerPool
     private readonly AutoResetEvent[] _wake;
     private readonly bool[] _asleep;
     private IPartedWork? _work;
-    private int _owned, _done, _sleeping;
+    private int _owned,
+        _done,
+        _sleeping;
     private uint _piece;
 
     // Of each worker, a cache line apart: the piece's number in the upper half, then the first and the end of the parts
@@ -60,13 +62,16 @@ public sealed class WorkerPool
     /// <exception cref="ToolkitException">The variable is no number of 1 to 1024.</exception>
     public static WorkerPool Shared => OfProcess.Value;
 
-    private static readonly Lazy<WorkerPool> OfProcess = new(() => new WorkerPool(
-        Environment.GetEnvironmentVariable(Variable) switch
-        {
-            null or "" => Environment.ProcessorCount,
-            { } text when int.TryParse(text, out int size) && size is >= 1 and <= 1024 => size,
-            { } text => throw new ToolkitException($"{Variable}: expected a number of 1 to 1024, got {text}"),
-        }));
+    private static readonly Lazy<WorkerPool> OfProcess = new(() =>
+        new WorkerPool(
+            Environment.GetEnvironmentVariable(Variable) switch
+            {
+                null or "" => Environment.ProcessorCount,
+                { } text when int.TryParse(text, out int size) && size is >= 1 and <= 1024 => size,
+                { } text => throw new ToolkitException($"{Variable}: expected a number of 1 to 1024, got {text}"),
+            }
+        )
+    );
 
     public int Size { get; }
 
@@ -78,24 +83,31 @@ public sealed class WorkerPool
     {
         if (parts <= 1 || Size == 1 || parts > MostParts || Interlocked.CompareExchange(ref _owned, 1, 0) != 0)
         {
-            for (int part = 0; part < parts; part++) work.RunPart(part, 0);
+            for (int part = 0; part < parts; part++)
+                work.RunPart(part, 0);
             return;
         }
         _work = work;
         _done = 0;
         _piece++;
         for (int worker = 0; worker < Size; worker++)
-            Volatile.Write(ref Left(worker), (ulong)_piece << 32 | (uint)FirstPart(worker, parts) << 16 | (uint)FirstPart(worker + 1, parts));
+            Volatile.Write(
+                ref Left(worker),
+                (ulong)_piece << 32 | (uint)FirstPart(worker, parts) << 16 | (uint)FirstPart(worker + 1, parts)
+            );
         Interlocked.MemoryBarrier(); // a worker that is not seen asleep below sees the parts
-        if (Volatile.Read(ref _sleeping) > 0) WakeAll();
+        if (Volatile.Read(ref _sleeping) > 0)
+            WakeAll();
         while (Claim(0) is >= 0 and var part)
         {
             work.RunPart(part, 0);
             Interlocked.Increment(ref _done);
         }
         for (int look = 1; Volatile.Read(ref _done) < parts; look++)
-            if (look % 1024 == 0) Thread.Yield(); // the worker may be waiting for this core
-            else if (!work.Prepare(0)) Thread.SpinWait(1);
+            if (look % 1024 == 0)
+                Thread.Yield(); // the worker may be waiting for this core
+            else if (!work.Prepare(0))
+                Thread.SpinWait(1);
         Volatile.Write(ref _owned, 0);
     }
 
@@ -120,9 +132,11 @@ public sealed class WorkerPool
             {
                 ulong left = Volatile.Read(ref share);
                 (int first, int end) = Parts(left);
-                if (first >= end) break;
+                if (first >= end)
+                    break;
                 ulong rest = i == 0 ? left + (1 << 16) : left - 1; // its own from the front, others' from the end
-                if (Interlocked.CompareExchange(ref share, rest, left) == left) return i == 0 ? first : end - 1;
+                if (Interlocked.CompareExchange(ref share, rest, left) == left)
+                    return i == 0 ? first : end - 1;
             }
         }
         return -1;
@@ -131,7 +145,8 @@ public sealed class WorkerPool
     private bool Idle()
     {
         for (int worker = 0; worker < Size; worker++)
-            if (Parts(Volatile.Read(ref Left(worker))) is var (first, end) && first < end) return false;
+            if (Parts(Volatile.Read(ref Left(worker))) is var (first, end) && first < end)
+                return false;
         return true;
     }
 
@@ -149,7 +164,8 @@ public sealed class WorkerPool
                 since = Stopwatch.GetTimestamp();
             }
             else if (_work?.Prepare(worker) == true) { }
-            else if (Stopwatch.GetTimestamp() - since < LookFor) Thread.SpinWait(1);
+            else if (Stopwatch.GetTimestamp() - since < LookFor)
+                Thread.SpinWait(1);
             else
             {
                 Sleep(worker);
@@ -162,7 +178,8 @@ public sealed class WorkerPool
     {
         Volatile.Write(ref _asleep[worker], true);
         Interlocked.Increment(ref _sleeping); // a full fence: a piece published before it is seen below, one after it wakes
-        if (Idle()) _wake[worker].WaitOne();
+        if (Idle())
+            _wake[worker].WaitOne();
         Interlocked.Decrement(ref _sleeping);
         Volatile.Write(ref _asleep[worker], false);
     }
@@ -170,6 +187,7 @@ public sealed class WorkerPool
     private void WakeAll()
     {
         for (int i = 1; i < Size; i++)
-            if (Volatile.Read(ref _asleep[i])) _wake[i].Set();
+            if (Volatile.Read(ref _asleep[i]))
+                _wake[i].Set();
     }
 }

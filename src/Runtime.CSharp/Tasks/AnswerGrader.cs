@@ -12,7 +12,8 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     internal const RegexOptions PatternOptions = RegexOptions.CultureInvariant | RegexOptions.NonBacktracking;
     internal static readonly TimeSpan PatternTimeout = TimeSpan.FromSeconds(1);
 
-    private const string ThinkStart = "<think>", ThinkEnd = "</think>";
+    private const string ThinkStart = "<think>",
+        ThinkEnd = "</think>";
 
     private readonly Regex? _pattern = pattern is null ? null : new Regex(pattern, PatternOptions, PatternTimeout);
 
@@ -26,8 +27,10 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     public string? Extract(string text)
     {
         int end = text.LastIndexOf(ThinkEnd, StringComparison.Ordinal);
-        if (end >= 0) text = text[(end + ThinkEnd.Length)..];
-        else if (text.Contains(ThinkStart, StringComparison.Ordinal)) return null;
+        if (end >= 0)
+            text = text[(end + ThinkEnd.Length)..];
+        else if (text.Contains(ThinkStart, StringComparison.Ordinal))
+            return null;
         return grading switch
         {
             Grading.Numeric => Number(text),
@@ -38,12 +41,13 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     }
 
     /// <summary>The reference in the form of <see cref="Extract"/>; a reference that holds no answer is compared as it is.</summary>
-    public string Reference(string reference) => grading switch
-    {
-        Grading.Numeric => Number(reference) ?? reference.Trim(),
-        Grading.Choice => reference.Trim().ToUpperInvariant(),
-        _ => reference.Trim(),
-    };
+    public string Reference(string reference) =>
+        grading switch
+        {
+            Grading.Numeric => Number(reference) ?? reference.Trim(),
+            Grading.Choice => reference.Trim().ToUpperInvariant(),
+            _ => reference.Trim(),
+        };
 
     /// <summary>1 where the text's answer is the reference's, otherwise 0.</summary>
     public double Grade(string text, string reference) => Extract(text) is { } answer && answer == Reference(reference) ? 1 : 0;
@@ -52,13 +56,23 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     {
         int mark = text.LastIndexOf("####", StringComparison.Ordinal);
         string? boxed = Boxed(text);
-        if (mark >= 0) text = text[(mark + 4)..];
-        else if (boxed is not null) text = boxed;
+        if (mark >= 0)
+            text = text[(mark + 4)..];
+        else if (boxed is not null)
+            text = boxed;
         MatchCollection numbers = NumberPattern().Matches(text);
-        if (numbers.Count == 0) return null;
+        if (numbers.Count == 0)
+            return null;
         // After a mark the first number is the answer; in running text it is the last.
         string digits = numbers[mark >= 0 ? 0 : ^1].Value.Replace(",", "");
-        if (!decimal.TryParse(digits, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal value))
+        if (
+            !decimal.TryParse(
+                digits,
+                NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint,
+                CultureInfo.InvariantCulture,
+                out decimal value
+            )
+        )
             return digits.TrimStart('+'); // more digits than a decimal holds: compared as text
         string plain = value.ToString("0.############################", CultureInfo.InvariantCulture);
         return plain == "-0" ? "0" : plain;
@@ -66,10 +80,13 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
 
     private static string? Choice(string text)
     {
-        if (Boxed(text) is { } boxed && LonePattern().Match(boxed) is { Success: true } inside) return inside.Groups[1].Value;
-        if (SaidPattern().Matches(text) is { Count: > 0 } said) return said[^1].Groups[1].Value;
+        if (Boxed(text) is { } boxed && LonePattern().Match(boxed) is { Success: true } inside)
+            return inside.Groups[1].Value;
+        if (SaidPattern().Matches(text) is { Count: > 0 } said)
+            return said[^1].Groups[1].Value;
         string trimmed = text.Trim();
-        if (StartPattern().Match(trimmed) is { Success: true } first) return first.Groups[1].Value;
+        if (StartPattern().Match(trimmed) is { Success: true } first)
+            return first.Groups[1].Value;
         return EndPattern().Match(trimmed) is { Success: true } last ? last.Groups[1].Value : null;
     }
 
@@ -78,13 +95,16 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     {
         const string mark = @"\boxed{";
         int start = text.LastIndexOf(mark, StringComparison.Ordinal);
-        if (start < 0) return null;
+        if (start < 0)
+            return null;
         start += mark.Length;
         int depth = 1;
         for (int i = start; i < text.Length; i++)
         {
-            if (text[i] == '{') depth++;
-            else if (text[i] == '}' && --depth == 0) return text[start..i];
+            if (text[i] == '{')
+                depth++;
+            else if (text[i] == '}' && --depth == 0)
+                return text[start..i];
         }
         return null;
     }

@@ -8,8 +8,12 @@ internal static class ArithmeticTasks
 {
     public static IReadOnlyList<TaskFamily> Families { get; } =
     [
-        new("sum", 1.0, Sum), new("add", 0.9, Add), new("sub", 0.8, Subtract),
-        new("mul", 0.6, Multiply), new("mod", 0.5, Modulo), new("var", 0.8, Variables),
+        new("sum", 1.0, Sum),
+        new("add", 0.9, Add),
+        new("sub", 0.8, Subtract),
+        new("mul", 0.6, Multiply),
+        new("mod", 0.5, Modulo),
+        new("var", 0.8, Variables),
     ];
 
     // sum 3+4+9=  ->  3,7,16#16   (running totals)
@@ -24,7 +28,8 @@ internal static class ArithmeticTasks
     // add 963+447=  ->  3+7+0=10,6+4+1=11,9+4+1=14#1410   (from the right, with the carry)
     private static (string, string) Add(Random random, int level)
     {
-        int[] a = Digits(random, level + 1), b = Digits(random, level + 1);
+        int[] a = Digits(random, level + 1),
+            b = Digits(random, level + 1);
         var steps = new List<string>();
         int carry = 0;
         for (int i = a.Length - 1; i >= 0; i--)
@@ -39,13 +44,16 @@ internal static class ArithmeticTasks
     // sub 963-447=  ->  3-7-0=6!,6-4-1=1.,9-4-0=5.#516   (! borrows from the next digit)
     private static (string, string) Subtract(Random random, int level)
     {
-        int[] a = Digits(random, level + 1), b = Digits(random, level + 1);
-        if (Value(a) < Value(b)) (a, b) = (b, a);
+        int[] a = Digits(random, level + 1),
+            b = Digits(random, level + 1);
+        if (Value(a) < Value(b))
+            (a, b) = (b, a);
         var steps = new List<string>();
         int borrow = 0;
         for (int i = a.Length - 1; i >= 0; i--)
         {
-            int difference = a[i] - b[i] - borrow, next = difference < 0 ? 1 : 0;
+            int difference = a[i] - b[i] - borrow,
+                next = difference < 0 ? 1 : 0;
             steps.Add($"{a[i]}-{b[i]}-{borrow}={difference + 10 * next}{(next == 1 ? '!' : '.')}");
             borrow = next;
         }
@@ -56,7 +64,8 @@ internal static class ArithmeticTasks
     private static (string, string) Multiply(Random random, int level)
     {
         int[] a = Digits(random, level + 1);
-        int factor = random.Next(2, 10), carry = 0;
+        int factor = random.Next(2, 10),
+            carry = 0;
         var steps = new List<string>();
         for (int i = a.Length - 1; i >= 0; i--)
         {
@@ -71,7 +80,8 @@ internal static class ArithmeticTasks
     private static (string, string) Modulo(Random random, int level)
     {
         int[] a = Digits(random, level + 2);
-        int modulus = random.Next(3, 10), rest = 0;
+        int modulus = random.Next(3, 10),
+            rest = 0;
         var steps = new List<string>();
         foreach (int digit in a)
         {
@@ -96,7 +106,8 @@ internal static class ArithmeticTasks
         steps.Add($"{names[0]}={values[0]}");
         for (int i = 1; i < count; i++)
         {
-            int source = random.Next(2) == 0 ? i - 1 : random.Next(i), step = random.Next(1, 10);
+            int source = random.Next(2) == 0 ? i - 1 : random.Next(i),
+                step = random.Next(1, 10);
             bool minus = values[source] >= step && random.Next(2) == 0;
             values[i] = values[source] + (minus ? -step : step);
             text.Append($"{names[i]}={names[source]}{(minus ? '-' : '+')}{step};");

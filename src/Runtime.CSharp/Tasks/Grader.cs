@@ -14,6 +14,8 @@ public static class Grader
     }
 
     /// <summary>1 where the text's answer equals the reference's, otherwise 0.</summary>
-    public static double Grade(Query query, string text) => query.Grader is { } own ? own.Grade(text, query.Solution) :
-        ExtractAnswer(text) is { } answer && answer == query.Answer ? 1.0 : 0.0;
+    public static double Grade(Query query, string text) =>
+        query.Grader is { } own ? own.Grade(text, query.Solution)
+        : ExtractAnswer(text) is { } answer && answer == query.Answer ? 1.0
+        : 0.0;
 }

@@ -41,9 +41,11 @@ public static class QueryFiles
         var grader = new AnswerGrader(source.Grading, source.Pattern);
         try
         {
-            if (source.Kind != "mmlu") return [.. ReadLines(source, path, grader)];
+            if (source.Kind != "mmlu")
+                return [.. ReadLines(source, path, grader)];
             string[] files = Directory.Exists(path) ? [.. Directory.GetFiles(path, "*.csv").Order(StringComparer.Ordinal)] : [path];
-            if (files.Length == 0) throw new ToolkitException($"{path}: expected csv files, got none");
+            if (files.Length == 0)
+                throw new ToolkitException($"{path}: expected csv files, got none");
             return [.. files.SelectMany(file => ReadChoices(source, file, grader))];
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
@@ -61,7 +63,8 @@ public static class QueryFiles
 
     private static void Expect(string path, int got, int wanted, string what)
     {
-        if (got < wanted) throw new ToolkitException($"{path}: expected at least {wanted} {what}, got {got}");
+        if (got < wanted)
+            throw new ToolkitException($"{path}: expected at least {wanted} {what}, got {got}");
     }
 
     private static IEnumerable<Query> ReadLines(TaskSource source, string path, AnswerGrader grader)
@@ -71,9 +74,13 @@ public static class QueryFiles
         foreach (string line in File.ReadLines(path))
         {
             number++;
-            if (string.IsNullOrWhiteSpace(line)) continue;
+            if (string.IsNullOrWhiteSpace(line))
+                continue;
             JsonDocument document;
-            try { document = JsonDocument.Parse(line); }
+            try
+            {
+                document = JsonDocument.Parse(line);
+            }
             catch (JsonException fault)
             {
                 throw new ToolkitException($"{path}:{number}: expected a JSON object, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
@@ -84,8 +91,14 @@ public static class QueryFiles
                 string reference = Field(path, number, document.RootElement, source.ReferenceField);
                 string instruction = source.Instruction
                     ?? (source.Kind == "gsm8k" ? @"Please reason step by step, and put your final answer within \boxed{}." : "");
-                string prompt = instruction == "" ? question : source.Kind == "gsm8k" && source.Instruction is null ? $"{question}\n{instruction}" : $"{instruction}\n{question}";
-                yield return new Query($"{name}-{number}", source.Kind == "gsm8k" ? "gsm8k" : name, 1, prompt, reference) { Grader = grader };
+                string prompt =
+                    instruction == "" ? question
+                    : source.Kind == "gsm8k" && source.Instruction is null ? $"{question}\n{instruction}"
+                    : $"{instruction}\n{question}";
+                yield return new Query($"{name}-{number}", source.Kind == "gsm8k" ? "gsm8k" : name, 1, prompt, reference)
+                {
+                    Grader = grader,
+                };
             }
         }
     }
@@ -96,10 +109,14 @@ public static class QueryFiles
             throw new ToolkitException($"{path}:{line}: expected a JSON object, got {item.ValueKind.ToString().ToLowerInvariant()}");
         if (item.TryGetProperty(key, out JsonElement value))
         {
-            if (value.ValueKind == JsonValueKind.String && value.GetString() is { } text && !string.IsNullOrWhiteSpace(text)) return text;
-            if (value.ValueKind == JsonValueKind.Number) return value.GetRawText();
+            if (value.ValueKind == JsonValueKind.String && value.GetString() is { } text && !string.IsNullOrWhiteSpace(text))
+                return text;
+            if (value.ValueKind == JsonValueKind.Number)
+                return value.GetRawText();
         }
-        throw new ToolkitException($"{path}:{line}: key '{key}': expected a text that is not empty, got {(value.ValueKind == JsonValueKind.Undefined ? "nothing" : value.GetRawText())}");
+        throw new ToolkitException(
+            $"{path}:{line}: key '{key}': expected a text that is not empty, got {(value.ValueKind == JsonValueKind.Undefined ? "nothing" : value.GetRawText())}"
+        );
     }
 
     private static IEnumerable<Query> ReadChoices(TaskSource source, string file, AnswerGrader grader)
@@ -111,9 +128,13 @@ public static class QueryFiles
         while (Next(csv, file) is { } row)
         {
             int line = csv.RawRow;
-            if (row.Length != Choices + 2) throw new ToolkitException($"{file}:{line}: expected question, {Choices} choices and the answer's letter, got {row.Length} fields");
+            if (row.Length != Choices + 2)
+                throw new ToolkitException(
+                    $"{file}:{line}: expected question, {Choices} choices and the answer's letter, got {row.Length} fields"
+                );
             string answer = row[^1].Trim();
-            if (answer is not ("A" or "B" or "C" or "D")) throw new ToolkitException($"{file}:{line}: field 6: expected A, B, C or D, got '{answer}'");
+            if (answer is not ("A" or "B" or "C" or "D"))
+                throw new ToolkitException($"{file}:{line}: field 6: expected A, B, C or D, got '{answer}'");
             string choices = string.Join('\n', row[1..^1].Select((choice, i) => $"{(char)('A' + i)}. {choice}"));
             yield return new Query($"{subject}-{line}", subject, 1, $"{instruction}\n{row[0]}\n{choices}", answer) { Grader = grader };
         }
@@ -121,10 +142,16 @@ public static class QueryFiles
 
     private static string[]? Next(CsvParser csv, string file)
     {
-        try { return csv.Read() ? csv.Record : null; }
+        try
+        {
+            return csv.Read() ? csv.Record : null;
+        }
         catch (CsvHelperException fault)
         {
-            throw new ToolkitException($"{file}:{csv.RawRow}: expected comma-separated values, got: {fault.Message.ReplaceLineEndings(" ")[..Math.Min(100, fault.Message.Length)]}", fault);
+            throw new ToolkitException(
+                $"{file}:{csv.RawRow}: expected comma-separated values, got: {fault.Message.ReplaceLineEndings(" ")[..Math.Min(100, fault.Message.Length)]}",
+                fault
+            );
         }
     }
 }

@@ -23,7 +23,9 @@ public sealed class QueryGenerator
     {
         foreach (string name in families ?? [])
             if (TaskFamily.All.All(family => family.Name != name))
-                throw new ToolkitException($"task family: expected one of {string.Join(", ", TaskFamily.All.Select(f => f.Name))}, got '{name}'");
+                throw new ToolkitException(
+                    $"task family: expected one of {string.Join(", ", TaskFamily.All.Select(f => f.Name))}, got '{name}'"
+                );
         _random = new Random(HashCode(seed, split));
         _split = split;
         _families = [.. TaskFamily.All.Where(family => families is null || families.Contains(family.Name))];
@@ -40,7 +42,13 @@ public sealed class QueryGenerator
             var (arguments, solution) = family.Pose(_random, level);
             string prompt = $"{family.Name} {arguments}";
             if (QuerySplits.Of(prompt) == _split)
-                return new Query($"{_split.ToString().ToLowerInvariant()}-{_count++}-{family.Name}-{level}", family.Name, level, prompt, solution);
+                return new Query(
+                    $"{_split.ToString().ToLowerInvariant()}-{_count++}-{family.Name}-{level}",
+                    family.Name,
+                    level,
+                    prompt,
+                    solution
+                );
         }
     }
 
@@ -50,10 +58,11 @@ public sealed class QueryGenerator
     {
         var seen = new HashSet<string>();
         var queries = new Query[count];
-        for (int i = 0, repeats = 0; i < count;)
+        for (int i = 0, repeats = 0; i < count; )
         {
             Query query = Next();
-            if (seen.Add(query.Prompt)) queries[i++] = query;
+            if (seen.Add(query.Prompt))
+                queries[i++] = query;
             else if (++repeats > 100 * count + 10_000)
                 throw new ToolkitException($"queries: expected {count} distinct prompts of split {_split}, got only {i}");
         }
@@ -64,7 +73,8 @@ public sealed class QueryGenerator
     {
         double point = _random.NextDouble() * _totalWeight;
         foreach (TaskFamily family in _families)
-            if ((point -= family.Weight) < 0) return family;
+            if ((point -= family.Weight) < 0)
+                return family;
         return _families[^1];
     }
 
@@ -72,7 +82,8 @@ public sealed class QueryGenerator
     {
         double point = _random.NextDouble();
         for (int level = 1; level < LevelShares.Count; level++)
-            if ((point -= LevelShares[level - 1]) < 0) return level;
+            if ((point -= LevelShares[level - 1]) < 0)
+                return level;
         return LevelShares.Count;
     }
 

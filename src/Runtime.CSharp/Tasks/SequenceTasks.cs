@@ -8,9 +8,13 @@ internal static class SequenceTasks
 {
     public static IReadOnlyList<TaskFamily> Families { get; } =
     [
-        new("cnt", 1.2, Count), new("par", 1.2, Parity), new("bool", 1.2, Boolean),
-        new("cmp", 1.2, Compare), new("max", 1.2, (random, level) => Extreme(random, level, Math.Max)),
-        new("min", 1.2, (random, level) => Extreme(random, level, Math.Min)), new("sort", 0.9, Sort),
+        new("cnt", 1.2, Count),
+        new("par", 1.2, Parity),
+        new("bool", 1.2, Boolean),
+        new("cmp", 1.2, Compare),
+        new("max", 1.2, (random, level) => Extreme(random, level, Math.Max)),
+        new("min", 1.2, (random, level) => Extreme(random, level, Math.Min)),
+        new("sort", 0.9, Sort),
     ];
 
     // cnt a:abca=  ->  a1b1c1a2#2   (after each letter, how often the asked one has stood so far)
@@ -18,12 +22,14 @@ internal static class SequenceTasks
     {
         string word;
         char asked = (char)('a' + random.Next(4));
-        do word = Letters(random, 4 + 2 * level, 4); while (word.Count(letter => letter == asked) > 9);
+        do word = Letters(random, 4 + 2 * level, 4);
+        while (word.Count(letter => letter == asked) > 9);
         var working = new StringBuilder();
         int count = 0;
         foreach (char letter in word)
         {
-            if (letter == asked) count++;
+            if (letter == asked)
+                count++;
             working.Append(letter).Append(count);
         }
         return ($"{asked}:{word}=", $"{working}#{count}");
@@ -57,8 +63,15 @@ internal static class SequenceTasks
         {
             bool term = random.Next(2) == 1;
             char operation = i == 0 ? ' ' : "&|^"[random.Next(3)];
-            value = operation switch { '&' => value & term, '|' => value | term, '^' => value ^ term, _ => term };
-            if (i > 0) text.Append(operation);
+            value = operation switch
+            {
+                '&' => value & term,
+                '|' => value | term,
+                '^' => value ^ term,
+                _ => term,
+            };
+            if (i > 0)
+                text.Append(operation);
             text.Append(term ? 't' : 'f');
             working.Append(value ? 't' : 'f');
         }
@@ -68,8 +81,10 @@ internal static class SequenceTasks
     // cmp 384?391=  ->  #<   (the numbers share a prefix of random length)
     private static (string, string) Compare(Random random, int level)
     {
-        int[] left = Digits(random, level + 2), right = (int[])left.Clone();
-        for (int i = random.Next(right.Length); i < right.Length; i++) right[i] = i == 0 ? random.Next(1, 10) : random.Next(10);
+        int[] left = Digits(random, level + 2),
+            right = (int[])left.Clone();
+        for (int i = random.Next(right.Length); i < right.Length; i++)
+            right[i] = i == 0 ? random.Next(1, 10) : random.Next(10);
         int order = Value(left).CompareTo(Value(right));
         return ($"{Value(left)}?{Value(right)}=", $"#{(order < 0 ? '<' : order > 0 ? '>' : '.')}");
     }

@@ -17,7 +17,8 @@ public sealed record TaskFamily(string Name, double Weight, Func<Random, int, (s
     internal static string Letters(Random random, int length, int alphabet = 26)
     {
         var text = new StringBuilder(length);
-        for (int i = 0; i < length; i++) text.Append((char)('a' + random.Next(alphabet)));
+        for (int i = 0; i < length; i++)
+            text.Append((char)('a' + random.Next(alphabet)));
         return text.ToString();
     }
 
@@ -25,7 +26,8 @@ public sealed record TaskFamily(string Name, double Weight, Func<Random, int, (s
     internal static int[] Digits(Random random, int count)
     {
         var digits = new int[count];
-        for (int i = 0; i < count; i++) digits[i] = i == 0 ? random.Next(1, 10) : random.Next(10);
+        for (int i = 0; i < count; i++)
+            digits[i] = i == 0 ? random.Next(1, 10) : random.Next(10);
         return digits;
     }
 

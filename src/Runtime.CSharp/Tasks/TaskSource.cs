@@ -4,7 +4,13 @@ using OptimalStopping.Runtime.Configuration;
 namespace OptimalStopping.Runtime.Tasks;
 
 /// <summary>How an answer is compared with its reference; see <see cref="AnswerGrader"/>.</summary>
-public enum Grading { Exact, Numeric, Choice, Regex }
+public enum Grading
+{
+    Exact,
+    Numeric,
+    Choice,
+    Regex,
+}
 
 /// <summary>
 /// Where a cascade's queries come from, as its file says under <c>tasks</c> and <c>data</c>: the nano families, which are
@@ -19,8 +25,15 @@ public enum Grading { Exact, Numeric, Choice, Regex }
 /// <param name="Pattern">regex: finds the answer in a text; its first group is compared (the whole match without groups).</param>
 /// <param name="Instruction">Text put before each question, or null.</param>
 public sealed record TaskSource(
-    string Kind, string? Path, string? CalibrationPath, string PromptField, string ReferenceField,
-    Grading Grading, string? Pattern, string? Instruction)
+    string Kind,
+    string? Path,
+    string? CalibrationPath,
+    string PromptField,
+    string ReferenceField,
+    Grading Grading,
+    string? Pattern,
+    string? Instruction
+)
 {
     /// <summary>The generated families of the embedded cascade.</summary>
     public static TaskSource Nano { get; } = new("nano", null, null, "", "", Grading.Exact, null, null);
@@ -38,19 +51,32 @@ public sealed record TaskSource(
     public static TaskSource Read(YamlMap root, string folder)
     {
         string kind = root.TextOr("tasks", "nano");
-        if (!Kinds.Contains(kind)) throw root.Error("tasks", string.Join(", ", Kinds[..^1]) + " or " + Kinds[^1], $"'{kind}'");
+        if (!Kinds.Contains(kind))
+            throw root.Error("tasks", string.Join(", ", Kinds[..^1]) + " or " + Kinds[^1], $"'{kind}'");
         if (kind == "nano")
         {
-            if (root.Has("data")) throw root.Error("data", "no data with tasks: nano, which are generated", "data");
+            if (root.Has("data"))
+                throw root.Error("data", "no data with tasks: nano, which are generated", "data");
             return Nano;
         }
-        if (!root.Has("data")) throw root.Error("data", $"the files of tasks '{kind}'", "nothing");
+        if (!root.Has("data"))
+            throw root.Error("data", $"the files of tasks '{kind}'", "nothing");
         YamlMap data = root.Map("data");
-        string path = System.IO.Path.GetFullPath(data.Text("path"), folder), calibration = data.TextOr("calibration", "");
+        string path = System.IO.Path.GetFullPath(data.Text("path"), folder),
+            calibration = data.TextOr("calibration", "");
         string? instruction = data.Has("instruction") ? data.Text("instruction") : null;
-        TaskSource source = new(kind, path, calibration == "" ? null : System.IO.Path.GetFullPath(calibration, folder),
-            "question", "answer", kind == "mmlu" ? Grading.Choice : Grading.Numeric, null, instruction);
-        if (kind == "jsonl") source = ReadGrading(data, source);
+        TaskSource source = new(
+            kind,
+            path,
+            calibration == "" ? null : System.IO.Path.GetFullPath(calibration, folder),
+            "question",
+            "answer",
+            kind == "mmlu" ? Grading.Choice : Grading.Numeric,
+            null,
+            instruction
+        );
+        if (kind == "jsonl")
+            source = ReadGrading(data, source);
         data.RejectUnknown();
         return source;
     }
@@ -58,22 +84,36 @@ public sealed record TaskSource(
     private static TaskSource ReadGrading(YamlMap data, TaskSource source)
     {
         string name = data.TextOr("grading", "exact");
-        if (!Enum.TryParse(name, ignoreCase: true, out Grading grading) || !Enum.IsDefined(grading) || name != name.ToLowerInvariant() || char.IsDigit(name[0]))
+        if (
+            !Enum.TryParse(name, ignoreCase: true, out Grading grading)
+            || !Enum.IsDefined(grading)
+            || name != name.ToLowerInvariant()
+            || char.IsDigit(name[0])
+        )
             throw data.Error("grading", "exact, numeric, choice or regex", $"'{name}'");
         string? pattern = null;
         if (grading == Grading.Regex)
         {
             pattern = data.Text("pattern");
-            try { _ = new Regex(pattern, AnswerGrader.PatternOptions, AnswerGrader.PatternTimeout); }
+            try
+            {
+                _ = new Regex(pattern, AnswerGrader.PatternOptions, AnswerGrader.PatternTimeout);
+            }
             catch (Exception fault) when (fault is ArgumentException or NotSupportedException)
             {
-                throw data.Error("pattern", "a regular expression without look-around and back-references", $"'{pattern}' ({fault.Message.ReplaceLineEndings(" ")})");
+                throw data.Error(
+                    "pattern",
+                    "a regular expression without look-around and back-references",
+                    $"'{pattern}' ({fault.Message.ReplaceLineEndings(" ")})"
+                );
             }
         }
         return source with
         {
-            PromptField = data.TextOr("prompt", "prompt"), ReferenceField = data.TextOr("reference", "reference"),
-            Grading = grading, Pattern = pattern,
+            PromptField = data.TextOr("prompt", "prompt"),
+            ReferenceField = data.TextOr("reference", "reference"),
+            Grading = grading,
+            Pattern = pattern,
         };
     }
 }

@@ -8,8 +8,13 @@ internal static class TextTasks
 {
     public static IReadOnlyList<TaskFamily> Families { get; } =
     [
-        new("copy", 1.5, Copy), new("last", 1.5, Last), new("find", 1.5, Find), new("rev", 1.0, Reverse),
-        new("zip", 1.0, Zip), new("uniq", 1.2, Unique), new("rot", 0.8, Rotate),
+        new("copy", 1.5, Copy),
+        new("last", 1.5, Last),
+        new("find", 1.5, Find),
+        new("rev", 1.0, Reverse),
+        new("zip", 1.0, Zip),
+        new("uniq", 1.2, Unique),
+        new("rot", 0.8, Rotate),
     ];
 
     // copy kqzt=  ->  #kqzt
@@ -34,7 +39,8 @@ internal static class TextTasks
         int pairs = 2 * level;
         var text = new StringBuilder();
         var values = new int[pairs];
-        for (int i = 0; i < pairs; i++) text.Append(keys[i]).Append(values[i] = random.Next(10));
+        for (int i = 0; i < pairs; i++)
+            text.Append(keys[i]).Append(values[i] = random.Next(10));
         int asked = random.Next(pairs);
         return ($"{keys[asked]}:{text}=", $"#{values[asked]}");
     }
@@ -49,7 +55,8 @@ internal static class TextTasks
     // zip abc,xyz=  ->  #axbycz
     private static (string, string) Zip(Random random, int level)
     {
-        string first = Letters(random, level + 1), second = Letters(random, level + 1);
+        string first = Letters(random, level + 1),
+            second = Letters(random, level + 1);
         return ($"{first},{second}=", $"#{string.Concat(first.Zip(second, (a, b) => $"{a}{b}"))}");
     }
 
@@ -63,7 +70,8 @@ internal static class TextTasks
         {
             bool known = seen.ToString().Contains(letter);
             working.Append(letter).Append(known ? '-' : '+');
-            if (!known) seen.Append(letter);
+            if (!known)
+                seen.Append(letter);
         }
         return ($"{word}=", $"{working}#{seen}");
     }

@@ -16,8 +16,10 @@ internal static class ByteAlphabet
     {
         var bytes = new List<byte>(text.Length);
         foreach (char c in text)
-            if (Bytes.TryGetValue(c, out byte value)) bytes.Add(value);
-            else bytes.AddRange(System.Text.Encoding.UTF8.GetBytes(c.ToString()));
+            if (Bytes.TryGetValue(c, out byte value))
+                bytes.Add(value);
+            else
+                bytes.AddRange(System.Text.Encoding.UTF8.GetBytes(c.ToString()));
         return [.. bytes];
     }
 

@@ -24,7 +24,8 @@ public sealed class CharacterTokenizer : ITokenizer
         _texts = texts;
         EndOfText = endOfText;
         for (int i = 0; i < texts.Length; i++)
-            if (i != endOfText) _tokens[texts[i][0]] = i;
+            if (i != endOfText)
+                _tokens[texts[i][0]] = i;
     }
 
     /// <summary>The tokenizer of the nano cascade.</summary>
@@ -44,7 +45,8 @@ public sealed class CharacterTokenizer : ITokenizer
         {
             if (!_tokens.TryGetValue(text[i], out tokens[i]))
                 throw new ToolkitException(
-                    $"prompt:{i + 1}: expected a character of the cascade's alphabet ({string.Concat(_texts.Where(t => t.Length == 1))}), got {Describe(text, i)}");
+                    $"prompt:{i + 1}: expected a character of the cascade's alphabet ({string.Concat(_texts.Where(t => t.Length == 1))}), got {Describe(text, i)}"
+                );
         }
         return tokens;
     }
@@ -53,7 +55,8 @@ public sealed class CharacterTokenizer : ITokenizer
     {
         var text = new StringBuilder(tokens.Length);
         foreach (int token in tokens)
-            if (token != EndOfText) text.Append(_texts[token]);
+            if (token != EndOfText)
+                text.Append(_texts[token]);
         return text.ToString();
     }
 
@@ -61,46 +64,84 @@ public sealed class CharacterTokenizer : ITokenizer
     public static CharacterTokenizer Load(string path)
     {
         using JsonDocument document = Json.Open(path);
-        if (!document.RootElement.TryGetProperty("model", out JsonElement model) || model.ValueKind != JsonValueKind.Object
-            || !model.TryGetProperty("vocab", out JsonElement vocabulary) || vocabulary.ValueKind != JsonValueKind.Object)
+        if (
+            !document.RootElement.TryGetProperty("model", out JsonElement model)
+            || model.ValueKind != JsonValueKind.Object
+            || !model.TryGetProperty("vocab", out JsonElement vocabulary)
+            || vocabulary.ValueKind != JsonValueKind.Object
+        )
             throw new ToolkitException($"{path}: key 'model.vocab': expected an object of token to id, got none");
         var texts = new string[vocabulary.GetPropertyCount()];
         int? end = null;
         foreach (JsonProperty token in vocabulary.EnumerateObject())
         {
             string text = token.Name;
-            if (token.Value.ValueKind != JsonValueKind.Number || !token.Value.TryGetInt32(out int id) || id < 0 || id >= texts.Length || texts[id] is not null)
-                throw new ToolkitException($"{path}: key 'model.vocab': expected the ids 0 to {texts.Length - 1} once each, got '{text}': {Json.Show(token.Value)}");
+            if (
+                token.Value.ValueKind != JsonValueKind.Number
+                || !token.Value.TryGetInt32(out int id)
+                || id < 0
+                || id >= texts.Length
+                || texts[id] is not null
+            )
+                throw new ToolkitException(
+                    $"{path}: key 'model.vocab': expected the ids 0 to {texts.Length - 1} once each, got '{text}': {Json.Show(token.Value)}"
+                );
             texts[id] = text;
-            if (text.Length == 1) continue;
+            if (text.Length == 1)
+                continue;
             if (end is not null)
-                throw new ToolkitException($"{path}: key 'model.vocab': expected single characters and one end-of-text token, got '{texts[end.Value]}' and '{text}'");
+                throw new ToolkitException(
+                    $"{path}: key 'model.vocab': expected single characters and one end-of-text token, got '{texts[end.Value]}' and '{text}'"
+                );
             end = id;
         }
-        return new CharacterTokenizer(texts, end ?? throw new ToolkitException($"{path}: key 'model.vocab': expected an end-of-text token, got none"));
+        return new CharacterTokenizer(
+            texts,
+            end ?? throw new ToolkitException($"{path}: key 'model.vocab': expected an end-of-text token, got none")
+        );
     }
 
     /// <summary>The <c>tokenizer.json</c> that <see cref="Load"/> reads.</summary>
     public string ToJson()
     {
         var vocabulary = new JsonObject();
-        for (int i = 0; i < _texts.Length; i++) vocabulary[_texts[i]] = i;
+        for (int i = 0; i < _texts.Length; i++)
+            vocabulary[_texts[i]] = i;
         var document = new JsonObject
         {
             ["version"] = "1.0",
-            ["added_tokens"] = new JsonArray(new JsonObject
+            ["added_tokens"] = new JsonArray(
+                new JsonObject
+                {
+                    ["id"] = EndOfText,
+                    ["content"] = _texts[EndOfText],
+                    ["single_word"] = false,
+                    ["lstrip"] = false,
+                    ["rstrip"] = false,
+                    ["normalized"] = false,
+                    ["special"] = true,
+                }
+            ),
+            ["model"] = new JsonObject
             {
-                ["id"] = EndOfText, ["content"] = _texts[EndOfText], ["single_word"] = false, ["lstrip"] = false,
-                ["rstrip"] = false, ["normalized"] = false, ["special"] = true,
-            }),
-            ["model"] = new JsonObject { ["type"] = "BPE", ["vocab"] = vocabulary, ["merges"] = new JsonArray() },
+                ["type"] = "BPE",
+                ["vocab"] = vocabulary,
+                ["merges"] = new JsonArray(),
+            },
         };
-        return document.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }) + "\n";
+        return document.ToJsonString(
+                new JsonSerializerOptions
+                {
+                    WriteIndented = true,
+                    Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+                }
+            ) + "\n";
     }
 
     private static string Describe(string text, int at)
     {
-        if (!Rune.TryGetRuneAt(text, at, out Rune rune)) return $"a lone surrogate (U+{(int)text[at]:X4})";
+        if (!Rune.TryGetRuneAt(text, at, out Rune rune))
+            return $"a lone surrogate (U+{(int)text[at]:X4})";
         return $"'{rune}' (U+{rune.Value:X4})";
     }
 }

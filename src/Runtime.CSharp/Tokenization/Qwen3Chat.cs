@@ -12,7 +12,10 @@ public sealed record ChatTurn(string Role, string Content);
 /// </summary>
 public static class Qwen3Chat
 {
-    private const string Start = "<|im_start|>", End = "<|im_end|>\n", ThinkStart = "<think>", ThinkEnd = "</think>";
+    private const string Start = "<|im_start|>",
+        End = "<|im_end|>\n",
+        ThinkStart = "<think>",
+        ThinkEnd = "</think>";
 
     /// <summary>The prompt behind which the model writes its answer.</summary>
     /// <param name="turns">At least one.</param>
@@ -20,10 +23,13 @@ public static class Qwen3Chat
     /// <exception cref="ToolkitException">There is no turn, or one has another role.</exception>
     public static string Render(IReadOnlyList<ChatTurn> turns, bool thinking)
     {
-        if (turns.Count == 0) throw new ToolkitException("messages: expected at least one, got none");
+        if (turns.Count == 0)
+            throw new ToolkitException("messages: expected at least one, got none");
         int lastQuestion = turns.Count - 1;
-        while (lastQuestion > 0 && !IsQuestion(turns[lastQuestion])) lastQuestion--;
-        if (!IsQuestion(turns[lastQuestion])) lastQuestion = turns.Count - 1; // the template's default
+        while (lastQuestion > 0 && !IsQuestion(turns[lastQuestion]))
+            lastQuestion--;
+        if (!IsQuestion(turns[lastQuestion]))
+            lastQuestion = turns.Count - 1; // the template's default
 
         var prompt = new StringBuilder();
         for (int i = 0; i < turns.Count; i++)
@@ -32,14 +38,20 @@ public static class Qwen3Chat
             prompt.Append(Start).Append(turn.Role).Append('\n');
             switch (turn.Role)
             {
-                case "system" or "user": prompt.Append(turn.Content); break;
-                case "assistant": AppendAnswer(prompt, turn.Content, i > lastQuestion, i == turns.Count - 1); break;
-                default: throw new ToolkitException($"messages[{i}].role: expected system, user or assistant, got '{turn.Role}'");
+                case "system" or "user":
+                    prompt.Append(turn.Content);
+                    break;
+                case "assistant":
+                    AppendAnswer(prompt, turn.Content, i > lastQuestion, i == turns.Count - 1);
+                    break;
+                default:
+                    throw new ToolkitException($"messages[{i}].role: expected system, user or assistant, got '{turn.Role}'");
             }
             prompt.Append(End);
         }
         prompt.Append(Start).Append("assistant\n");
-        if (!thinking) prompt.Append(ThinkStart).Append("\n\n").Append(ThinkEnd).Append("\n\n");
+        if (!thinking)
+            prompt.Append(ThinkStart).Append("\n\n").Append(ThinkEnd).Append("\n\n");
         return prompt.ToString();
     }
 
@@ -51,12 +63,17 @@ public static class Qwen3Chat
     public static (string Thinking, string? Answer) Split(string text)
     {
         int end = text.LastIndexOf(ThinkEnd, StringComparison.Ordinal);
-        if (end >= 0) return (Inside(text[..end]), text[(end + ThinkEnd.Length)..].TrimStart('\n'));
+        if (end >= 0)
+            return (Inside(text[..end]), text[(end + ThinkEnd.Length)..].TrimStart('\n'));
         return text.Contains(ThinkStart, StringComparison.Ordinal) ? (Inside(text), null) : ("", text);
     }
 
-    private static bool IsQuestion(ChatTurn turn) => turn.Role == "user"
-        && !(turn.Content.StartsWith("<tool_response>", StringComparison.Ordinal) && turn.Content.EndsWith("</tool_response>", StringComparison.Ordinal));
+    private static bool IsQuestion(ChatTurn turn) =>
+        turn.Role == "user"
+        && !(
+            turn.Content.StartsWith("<tool_response>", StringComparison.Ordinal)
+            && turn.Content.EndsWith("</tool_response>", StringComparison.Ordinal)
+        );
 
     private static void AppendAnswer(StringBuilder prompt, string content, bool current, bool last)
     {
@@ -67,8 +84,16 @@ public static class Qwen3Chat
             (thinking, content) = (Inside(parts[0]), parts[^1].TrimStart('\n'));
         }
         if (current && (last || thinking != ""))
-            prompt.Append(ThinkStart).Append('\n').Append(thinking.Trim('\n')).Append('\n').Append(ThinkEnd).Append("\n\n").Append(content.TrimStart('\n'));
-        else prompt.Append(content);
+            prompt
+                .Append(ThinkStart)
+                .Append('\n')
+                .Append(thinking.Trim('\n'))
+                .Append('\n')
+                .Append(ThinkEnd)
+                .Append("\n\n")
+                .Append(content.TrimStart('\n'));
+        else
+            prompt.Append(content);
     }
 
     private static string Inside(string text) => text.TrimEnd('\n').Split(ThinkStart)[^1].TrimStart('\n');

@@ -15,11 +15,18 @@ internal sealed class QwenPreTokenizer : PreTokenizer
     public const string Pattern =
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-    private enum Kind { Letter, Number, Space, Other, End }
+    private enum Kind
+    {
+        Letter,
+        Number,
+        Space,
+        Other,
+        End,
+    }
 
     public override IEnumerable<(int Offset, int Length)> PreTokenize(string text)
     {
-        for (int start = 0; start < text.Length;)
+        for (int start = 0; start < text.Length; )
         {
             int end = PieceEnd(text, start);
             yield return (start, end - start);
@@ -30,7 +37,7 @@ internal sealed class QwenPreTokenizer : PreTokenizer
     public override IEnumerable<(int Offset, int Length)> PreTokenize(ReadOnlySpan<char> text)
     {
         var pieces = new List<(int, int)>();
-        for (int start = 0; start < text.Length;)
+        for (int start = 0; start < text.Length; )
         {
             int end = PieceEnd(text, start);
             pieces.Add((start, end - start));
@@ -43,38 +50,47 @@ internal sealed class QwenPreTokenizer : PreTokenizer
     internal static int PieceEnd(ReadOnlySpan<char> text, int start)
     {
         char first = text[start];
-        if (first == '\'' && Contraction(text[(start + 1)..]) is > 0 and int length) return start + 1 + length;
+        if (first == '\'' && Contraction(text[(start + 1)..]) is > 0 and int length)
+            return start + 1 + length;
 
         // [^\r\n\p{L}\p{N}]?\p{L}+
         Kind kind = KindAt(text, start, out int next);
-        if (kind == Kind.Letter) return Run(text, next, Kind.Letter);
+        if (kind == Kind.Letter)
+            return Run(text, next, Kind.Letter);
         Kind second = KindAt(text, next, out int afterSecond);
-        if (kind != Kind.Number && first is not ('\r' or '\n') && second == Kind.Letter) return Run(text, afterSecond, Kind.Letter);
+        if (kind != Kind.Number && first is not ('\r' or '\n') && second == Kind.Letter)
+            return Run(text, afterSecond, Kind.Letter);
 
         // \p{N}
-        if (kind == Kind.Number) return next;
+        if (kind == Kind.Number)
+            return next;
 
         // ` ?[^\s\p{L}\p{N}]+[\r\n]*`
         if (kind == Kind.Other || (first == ' ' && second == Kind.Other))
         {
             int end = Run(text, next, Kind.Other);
-            while (end < text.Length && text[end] is '\r' or '\n') end++;
+            while (end < text.Length && text[end] is '\r' or '\n')
+                end++;
             return end;
         }
 
         // \s*[\r\n]+ takes white space up to the last line break; \s+(?!\S) leaves the last space to the word behind it.
         int spaces = Run(text, next, Kind.Space);
         int lineBreak = text[start..spaces].LastIndexOfAny('\r', '\n');
-        if (lineBreak >= 0) return start + lineBreak + 1;
+        if (lineBreak >= 0)
+            return start + lineBreak + 1;
         return spaces == text.Length || spaces == start + 1 ? spaces : spaces - 1;
     }
 
     // Characters behind an apostrophe that make one of 's 't 're 've 'm 'll 'd; 0 where they make none.
     private static int Contraction(ReadOnlySpan<char> behind)
     {
-        if (behind.IsEmpty) return 0;
-        char a = Lower(behind[0]), b = behind.Length > 1 ? Lower(behind[1]) : '\0';
-        if (a is 's' or 't' or 'm' or 'd') return 1;
+        if (behind.IsEmpty)
+            return 0;
+        char a = Lower(behind[0]),
+            b = behind.Length > 1 ? Lower(behind[1]) : '\0';
+        if (a is 's' or 't' or 'm' or 'd')
+            return 1;
         return (a, b) is ('r', 'e') or ('v', 'e') or ('l', 'l') ? 2 : 0;
     }
 
@@ -82,27 +98,35 @@ internal sealed class QwenPreTokenizer : PreTokenizer
 
     private static int Run(ReadOnlySpan<char> text, int from, Kind kind)
     {
-        while (KindAt(text, from, out int next) == kind) from = next;
+        while (KindAt(text, from, out int next) == kind)
+            from = next;
         return from;
     }
 
     private static Kind KindAt(ReadOnlySpan<char> text, int at, out int next)
     {
         next = at;
-        if (at >= text.Length) return Kind.End;
+        if (at >= text.Length)
+            return Kind.End;
         Rune.DecodeFromUtf16(text[at..], out Rune rune, out int used); // a lone surrogate reads as U+FFFD, a symbol
         next = at + used;
         if (rune.IsAscii)
         {
             char c = (char)rune.Value;
-            return char.IsAsciiLetter(c) ? Kind.Letter : char.IsAsciiDigit(c) ? Kind.Number
-                : c is ' ' or >= '\t' and <= '\r' ? Kind.Space : Kind.Other;
+            return char.IsAsciiLetter(c) ? Kind.Letter
+                : char.IsAsciiDigit(c) ? Kind.Number
+                : c is ' ' or >= '\t' and <= '\r' ? Kind.Space
+                : Kind.Other;
         }
-        if (Rune.IsWhiteSpace(rune)) return Kind.Space;
+        if (Rune.IsWhiteSpace(rune))
+            return Kind.Space;
         return Rune.GetUnicodeCategory(rune) switch
         {
-            UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter
-                or UnicodeCategory.ModifierLetter or UnicodeCategory.OtherLetter => Kind.Letter,
+            UnicodeCategory.UppercaseLetter
+            or UnicodeCategory.LowercaseLetter
+            or UnicodeCategory.TitlecaseLetter
+            or UnicodeCategory.ModifierLetter
+            or UnicodeCategory.OtherLetter => Kind.Letter,
             UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber => Kind.Number,
             _ => Kind.Other,
         };

@@ -20,14 +20,20 @@ public sealed class QwenTokenizer : ITokenizer
 
     internal QwenTokenizer(QwenTokenizerData data)
     {
-        _bpe = BpeTokenizer.Create(new BpeOptions(data.Vocabulary)
-        {
-            Merges = data.Merges, ByteLevel = true, PreTokenizer = new QwenPreTokenizer(),
-        });
-        VocabularySize = 1 + Math.Max(data.Vocabulary.Values.DefaultIfEmpty(-1).Max(), data.Added.Select(t => t.Id).DefaultIfEmpty(-1).Max());
+        _bpe = BpeTokenizer.Create(
+            new BpeOptions(data.Vocabulary)
+            {
+                Merges = data.Merges,
+                ByteLevel = true,
+                PreTokenizer = new QwenPreTokenizer(),
+            }
+        );
+        VocabularySize =
+            1 + Math.Max(data.Vocabulary.Values.DefaultIfEmpty(-1).Max(), data.Added.Select(t => t.Id).DefaultIfEmpty(-1).Max());
         _bytes = new byte[VocabularySize][];
         _special = new bool[VocabularySize];
-        foreach (var (text, id) in data.Vocabulary) _bytes[id] = ByteAlphabet.ToBytes(text);
+        foreach (var (text, id) in data.Vocabulary)
+            _bytes[id] = ByteAlphabet.ToBytes(text);
         _added = [];
         foreach (AddedToken token in data.Added)
         {
@@ -79,23 +85,28 @@ public sealed class QwenTokenizer : ITokenizer
     {
         var bytes = new List<byte>(4 * tokens.Length);
         foreach (int token in tokens)
-            if ((uint)token < (uint)_bytes.Length && (keepSpecial || !_special[token])) bytes.AddRange(_bytes[token] ?? []);
+            if ((uint)token < (uint)_bytes.Length && (keepSpecial || !_special[token]))
+                bytes.AddRange(_bytes[token] ?? []);
         return Encoding.UTF8.GetString([.. bytes]);
     }
 
     private void EncodePlain(string text, List<int> tokens)
     {
-        if (text.Length == 0) return;
+        if (text.Length == 0)
+            return;
         // Everything below U+0300 is in NFC already; the tables of the rest are not loaded before they are needed.
-        if (text.AsSpan().IndexOfAnyExceptInRange('\0', '\u02FF') >= 0) text = ENSNormalize.NF.NFC(text);
+        if (text.AsSpan().IndexOfAnyExceptInRange('\0', '\u02FF') >= 0)
+            text = ENSNormalize.NF.NFC(text);
         tokens.AddRange(_bpe.EncodeToIds(text, considerPreTokenization: true, considerNormalization: false));
     }
 
     private static string WithoutLoneSurrogates(string text)
     {
-        if (text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') < 0) return text;
+        if (text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') < 0)
+            return text;
         var whole = new StringBuilder(text.Length);
-        foreach (Rune rune in text.EnumerateRunes()) whole.Append(rune);
+        foreach (Rune rune in text.EnumerateRunes())
+            whole.Append(rune);
         return whole.ToString();
     }
 }

@@ -34,11 +34,24 @@ internal sealed class QwenTokenizerData
     }
 
     /// <summary>The same from parts, checked; <paramref name="fault"/> makes the exception of key, expected and got.</summary>
-    public static QwenTokenizerData Create(Func<string, string, string, ToolkitException> fault, Dictionary<string, int> vocabulary, List<string> merges,
-        IReadOnlyList<AddedToken> added, int[] stops)
+    public static QwenTokenizerData Create(
+        Func<string, string, string, ToolkitException> fault,
+        Dictionary<string, int> vocabulary,
+        List<string> merges,
+        IReadOnlyList<AddedToken> added,
+        int[] stops
+    )
     {
         CheckBytes(fault, "vocabulary", vocabulary);
-        return Finish(new QwenTokenizerData { Vocabulary = vocabulary, Merges = CheckMerges(fault, merges, vocabulary), Added = added, StopTokens = stops });
+        return Finish(
+            new QwenTokenizerData
+            {
+                Vocabulary = vocabulary,
+                Merges = CheckMerges(fault, merges, vocabulary),
+                Added = added,
+                StopTokens = stops,
+            }
+        );
     }
 
     private static QwenTokenizerData ReadSingle(string file, string folder)
@@ -53,13 +66,22 @@ internal sealed class QwenTokenizerData
         Expect(file, model, "model.ignore_merges", "ignore_merges", "false", v => v.ValueKind is JsonValueKind.Null or JsonValueKind.False);
         Expect(file, root, "normalizer", "normalizer", "NFC", v => Is(Inner(v, "type"), "NFC"));
         CheckPreTokenizer(file, root);
-        Dictionary<string, int> vocabulary = ReadVocabulary(file, "model.vocab", Child(file, model, "vocab", "an object of tokens and numbers"));
+        Dictionary<string, int> vocabulary = ReadVocabulary(
+            file,
+            "model.vocab",
+            Child(file, model, "vocab", "an object of tokens and numbers")
+        );
         JsonElement merges = Json.Get(file, model, "merges", "an array of pairs");
-        if (merges.ValueKind != JsonValueKind.Array) throw Json.Error(file, "model.merges", "an array of pairs", Json.Show(merges));
+        if (merges.ValueKind != JsonValueKind.Array)
+            throw Json.Error(file, "model.merges", "an array of pairs", Json.Show(merges));
         return new QwenTokenizerData
         {
             Vocabulary = vocabulary,
-            Merges = CheckMerges((key, expected, got) => Json.Error(file, key, expected, got), [.. merges.EnumerateArray().Select(pair => Pair(file, pair))], vocabulary),
+            Merges = CheckMerges(
+                (key, expected, got) => Json.Error(file, key, expected, got),
+                [.. merges.EnumerateArray().Select(pair => Pair(file, pair))],
+                vocabulary
+            ),
             Added = root.TryGetProperty("added_tokens", out JsonElement added) ? ReadAdded(file, added, vocabulary) : [],
             StopTokens = ReadStops(folder),
         };
@@ -67,13 +89,19 @@ internal sealed class QwenTokenizerData
 
     private static QwenTokenizerData ReadParts(string folder)
     {
-        string vocabularyFile = Path.Combine(folder, "vocab.json"), mergesFile = Path.Combine(folder, "merges.txt");
+        string vocabularyFile = Path.Combine(folder, "vocab.json"),
+            mergesFile = Path.Combine(folder, "merges.txt");
         if (!File.Exists(vocabularyFile) || !File.Exists(mergesFile))
-            throw new ToolkitException($"{Path.Combine(folder, "tokenizer.json")}: expected this file, or vocab.json with merges.txt beside it, got neither");
+            throw new ToolkitException(
+                $"{Path.Combine(folder, "tokenizer.json")}: expected this file, or vocab.json with merges.txt beside it, got neither"
+            );
         using JsonDocument document = Json.Open(vocabularyFile);
         Dictionary<string, int> vocabulary = ReadVocabulary(vocabularyFile, "vocab", document.RootElement);
         string[] lines;
-        try { lines = File.ReadAllLines(mergesFile); }
+        try
+        {
+            lines = File.ReadAllLines(mergesFile);
+        }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
             throw new ToolkitException($"{mergesFile}: expected a readable file, got: {fault.Message}", fault);
@@ -83,12 +111,17 @@ internal sealed class QwenTokenizerData
         if (File.Exists(config))
         {
             using JsonDocument settings = Json.Open(config);
-            if (settings.RootElement.TryGetProperty("added_tokens_decoder", out JsonElement tokens)) added = ReadAddedDecoder(config, tokens, vocabulary);
+            if (settings.RootElement.TryGetProperty("added_tokens_decoder", out JsonElement tokens))
+                added = ReadAddedDecoder(config, tokens, vocabulary);
         }
         return new QwenTokenizerData
         {
             Vocabulary = vocabulary,
-            Merges = CheckMerges((key, expected, got) => Json.Error(mergesFile, key, expected, got), [.. lines.Where((line, i) => line.Length > 0 && !(i == 0 && line.StartsWith("#version", StringComparison.Ordinal)))], vocabulary),
+            Merges = CheckMerges(
+                (key, expected, got) => Json.Error(mergesFile, key, expected, got),
+                [.. lines.Where((line, i) => line.Length > 0 && !(i == 0 && line.StartsWith("#version", StringComparison.Ordinal)))],
+                vocabulary
+            ),
             Added = added,
             StopTokens = ReadStops(folder),
         };
@@ -98,12 +131,19 @@ internal sealed class QwenTokenizerData
     {
         JsonElement top = Json.Get(file, root, "pre_tokenizer", "Qwen's Split and ByteLevel");
         JsonElement steps = Inner(top, "pretokenizers");
-        bool qwen = Is(Inner(top, "type"), "Sequence") && steps.ValueKind == JsonValueKind.Array && steps.GetArrayLength() == 2
-            && Is(Inner(steps[0], "type"), "Split") && Is(Inner(Inner(steps[0], "pattern"), "Regex"), QwenPreTokenizer.Pattern)
-            && Is(Inner(steps[0], "behavior"), "Isolated") && Inner(steps[0], "invert").ValueKind is JsonValueKind.False or JsonValueKind.Undefined
-            && Is(Inner(steps[1], "type"), "ByteLevel") && Inner(steps[1], "use_regex").ValueKind == JsonValueKind.False
+        bool qwen =
+            Is(Inner(top, "type"), "Sequence")
+            && steps.ValueKind == JsonValueKind.Array
+            && steps.GetArrayLength() == 2
+            && Is(Inner(steps[0], "type"), "Split")
+            && Is(Inner(Inner(steps[0], "pattern"), "Regex"), QwenPreTokenizer.Pattern)
+            && Is(Inner(steps[0], "behavior"), "Isolated")
+            && Inner(steps[0], "invert").ValueKind is JsonValueKind.False or JsonValueKind.Undefined
+            && Is(Inner(steps[1], "type"), "ByteLevel")
+            && Inner(steps[1], "use_regex").ValueKind == JsonValueKind.False
             && Inner(steps[1], "add_prefix_space").ValueKind is JsonValueKind.False;
-        if (!qwen) throw Json.Error(file, "pre_tokenizer", $"Qwen's: Split by {QwenPreTokenizer.Pattern}, then ByteLevel", Json.Show(top));
+        if (!qwen)
+            throw Json.Error(file, "pre_tokenizer", $"Qwen's: Split by {QwenPreTokenizer.Pattern}, then ByteLevel", Json.Show(top));
     }
 
     private static Dictionary<string, int> ReadVocabulary(string file, string key, JsonElement map)
@@ -112,7 +152,13 @@ internal sealed class QwenTokenizerData
         var used = new HashSet<int>();
         foreach (JsonProperty item in map.EnumerateObject())
         {
-            if (item.Value.ValueKind != JsonValueKind.Number || !item.Value.TryGetInt32(out int id) || id < 0 || id >= MostTokens || !used.Add(id))
+            if (
+                item.Value.ValueKind != JsonValueKind.Number
+                || !item.Value.TryGetInt32(out int id)
+                || id < 0
+                || id >= MostTokens
+                || !used.Add(id)
+            )
                 throw Json.Error(file, key, $"numbers of 0 to {MostTokens - 1}, each once", $"{Show(item.Name)}: {Json.Show(item.Value)}");
             vocabulary.Add(item.Name, id);
         }
@@ -124,23 +170,39 @@ internal sealed class QwenTokenizerData
     private static void CheckBytes(Func<string, string, string, ToolkitException> fault, string key, Dictionary<string, int> vocabulary)
     {
         foreach (char c in ByteAlphabet.Characters)
-            if (!vocabulary.ContainsKey(c.ToString())) throw fault(key, "every byte as a token", $"none for {Show(c.ToString())}");
+            if (!vocabulary.ContainsKey(c.ToString()))
+                throw fault(key, "every byte as a token", $"none for {Show(c.ToString())}");
     }
 
     private static string Pair(string file, JsonElement pair)
     {
-        if (pair.ValueKind == JsonValueKind.String) return pair.GetString()!;
-        if (pair.ValueKind == JsonValueKind.Array && pair.GetArrayLength() == 2 && pair[0].ValueKind == JsonValueKind.String && pair[1].ValueKind == JsonValueKind.String)
+        if (pair.ValueKind == JsonValueKind.String)
+            return pair.GetString()!;
+        if (
+            pair.ValueKind == JsonValueKind.Array
+            && pair.GetArrayLength() == 2
+            && pair[0].ValueKind == JsonValueKind.String
+            && pair[1].ValueKind == JsonValueKind.String
+        )
             return $"{pair[0].GetString()} {pair[1].GetString()}";
         throw Json.Error(file, "model.merges", "pairs of tokens", Json.Show(pair));
     }
 
-    private static List<string> CheckMerges(Func<string, string, string, ToolkitException> fault, List<string> merges, Dictionary<string, int> vocabulary)
+    private static List<string> CheckMerges(
+        Func<string, string, string, ToolkitException> fault,
+        List<string> merges,
+        Dictionary<string, int> vocabulary
+    )
     {
         for (int i = 0; i < merges.Count; i++)
         {
             string[] parts = merges[i].Split(' ');
-            if (parts.Length != 2 || !vocabulary.ContainsKey(parts[0]) || !vocabulary.ContainsKey(parts[1]) || !vocabulary.ContainsKey(parts[0] + parts[1]))
+            if (
+                parts.Length != 2
+                || !vocabulary.ContainsKey(parts[0])
+                || !vocabulary.ContainsKey(parts[1])
+                || !vocabulary.ContainsKey(parts[0] + parts[1])
+            )
                 throw fault($"merges[{i}]", "two tokens whose join is a token", Show(merges[i]));
         }
         return merges;
@@ -148,7 +210,8 @@ internal sealed class QwenTokenizerData
 
     private static List<AddedToken> ReadAdded(string file, JsonElement list, Dictionary<string, int> vocabulary)
     {
-        if (list.ValueKind != JsonValueKind.Array) throw Json.Error(file, "added_tokens", "an array of objects", Json.Show(list));
+        if (list.ValueKind != JsonValueKind.Array)
+            throw Json.Error(file, "added_tokens", "an array of objects", Json.Show(list));
         var tokens = new List<AddedToken>();
         foreach (JsonElement item in list.EnumerateArray())
             tokens.Add(ReadAddedToken(file, $"added_tokens[{tokens.Count}]", item, Inner(item, "id"), vocabulary));
@@ -157,7 +220,8 @@ internal sealed class QwenTokenizerData
 
     private static List<AddedToken> ReadAddedDecoder(string file, JsonElement map, Dictionary<string, int> vocabulary)
     {
-        if (map.ValueKind != JsonValueKind.Object) throw Json.Error(file, "added_tokens_decoder", "an object", Json.Show(map));
+        if (map.ValueKind != JsonValueKind.Object)
+            throw Json.Error(file, "added_tokens_decoder", "an object", Json.Show(map));
         var tokens = new List<AddedToken>();
         foreach (JsonProperty item in map.EnumerateObject())
         {
@@ -170,12 +234,20 @@ internal sealed class QwenTokenizerData
     private static AddedToken ReadAddedToken(string file, string key, JsonElement item, JsonElement id, Dictionary<string, int> vocabulary)
     {
         JsonElement content = Inner(item, "content");
-        if (content.ValueKind != JsonValueKind.String || content.GetString() is not { Length: > 0 and < 1000 } text
-            || id.ValueKind != JsonValueKind.Number || !id.TryGetInt32(out int number) || number < 0 || number >= MostTokens)
+        if (
+            content.ValueKind != JsonValueKind.String
+            || content.GetString() is not { Length: > 0 and < 1000 } text
+            || id.ValueKind != JsonValueKind.Number
+            || !id.TryGetInt32(out int number)
+            || number < 0
+            || number >= MostTokens
+        )
             throw Json.Error(file, key, $"a content and a number of 0 to {MostTokens - 1}", Json.Show(item));
         foreach (string rule in (string[])["single_word", "lstrip", "rstrip", "normalized"])
-            if (Inner(item, rule).ValueKind == JsonValueKind.True) throw Json.Error(file, $"{key}.{rule}", "false", "true");
-        if (vocabulary.TryGetValue(text, out int other) && other != number) throw Json.Error(file, key, $"the number {other} of the vocabulary", $"{number}");
+            if (Inner(item, rule).ValueKind == JsonValueKind.True)
+                throw Json.Error(file, $"{key}.{rule}", "false", "true");
+        if (vocabulary.TryGetValue(text, out int other) && other != number)
+            throw Json.Error(file, key, $"the number {other} of the vocabulary", $"{number}");
         return new AddedToken(text, number, Inner(item, "special").ValueKind == JsonValueKind.True);
     }
 
@@ -184,9 +256,11 @@ internal sealed class QwenTokenizerData
         foreach (string name in (string[])["generation_config.json", "config.json"])
         {
             string file = Path.Combine(folder, name);
-            if (!File.Exists(file)) continue;
+            if (!File.Exists(file))
+                continue;
             using JsonDocument document = Json.Open(file);
-            if (document.RootElement.TryGetProperty("eos_token_id", out _)) return Qwen3Config.ReadEndTokens(file, document.RootElement, MostTokens);
+            if (document.RootElement.TryGetProperty("eos_token_id", out _))
+                return Qwen3Config.ReadEndTokens(file, document.RootElement, MostTokens);
         }
         throw new ToolkitException($"{folder}: expected eos_token_id in generation_config.json or config.json, got none");
     }
@@ -195,9 +269,12 @@ internal sealed class QwenTokenizerData
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         void Add(string text) => hash.AppendData(Encoding.UTF8.GetBytes(text + "\n"));
-        foreach (var (text, id) in data.Vocabulary.OrderBy(item => item.Value)) Add($"{id} {text}");
-        foreach (string merge in data.Merges) Add(merge);
-        foreach (AddedToken token in data.Added.OrderBy(t => t.Id)) Add($"{token}");
+        foreach (var (text, id) in data.Vocabulary.OrderBy(item => item.Value))
+            Add($"{id} {text}");
+        foreach (string merge in data.Merges)
+            Add(merge);
+        foreach (AddedToken token in data.Added.OrderBy(t => t.Id))
+            Add($"{token}");
         Add(string.Join(',', data.StopTokens));
         data.Fingerprint = Convert.ToHexString(hash.GetHashAndReset());
         return data;
@@ -211,7 +288,8 @@ internal sealed class QwenTokenizerData
 
     private static void Expect(string file, JsonElement root, string name, string key, string expected, Func<JsonElement, bool> holds)
     {
-        if (root.TryGetProperty(key, out JsonElement value) && !holds(value)) throw Json.Error(file, name, expected, Json.Show(value));
+        if (root.TryGetProperty(key, out JsonElement value) && !holds(value))
+            throw Json.Error(file, name, expected, Json.Show(value));
     }
 
     private static JsonElement Inner(JsonElement value, string key) =>

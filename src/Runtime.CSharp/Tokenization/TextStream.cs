@@ -15,7 +15,8 @@ public sealed class TextStream(ITokenizer tokenizer)
     {
         _waiting.Add(token);
         string text = tokenizer.Decode([.. _waiting]);
-        if (text.EndsWith('\uFFFD') && _waiting.Count < LongestWait) return "";
+        if (text.EndsWith('\uFFFD') && _waiting.Count < LongestWait)
+            return "";
         _waiting.Clear();
         return text;
     }

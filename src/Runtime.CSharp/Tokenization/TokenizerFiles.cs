@@ -27,7 +27,12 @@ public static class TokenizerFiles
     {
         using JsonDocument document = Json.Open(file);
         return !document.RootElement.TryGetProperty("pre_tokenizer", out _)
-            && document.RootElement.TryGetProperty("model", out JsonElement model) && model.ValueKind == JsonValueKind.Object
-            && (!model.TryGetProperty("merges", out JsonElement merges) || merges.ValueKind != JsonValueKind.Array || merges.GetArrayLength() == 0);
+            && document.RootElement.TryGetProperty("model", out JsonElement model)
+            && model.ValueKind == JsonValueKind.Object
+            && (
+                !model.TryGetProperty("merges", out JsonElement merges)
+                || merges.ValueKind != JsonValueKind.Array
+                || merges.GetArrayLength() == 0
+            );
     }
 }

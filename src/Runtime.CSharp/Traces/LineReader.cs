@@ -9,7 +9,8 @@ internal sealed class LineReader(Stream stream, string file, long length = long.
     private const int LongestLine = 1 << 26;
 
     private byte[] _buffer = new byte[1 << 20];
-    private int _start, _end;
+    private int _start,
+        _end;
     private long _read;
     private bool _ended;
 
@@ -28,8 +29,10 @@ internal sealed class LineReader(Stream stream, string file, long length = long.
                 var count = at >= 0 ? searched + at : _end - _start;
                 line = _buffer.AsSpan(_start, count);
                 _start = Math.Min(_end, _start + count + 1);
-                if (++Line == 1 && line.StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF])) line = line[3..];
-                if (line.EndsWith("\r"u8)) line = line[..^1];
+                if (++Line == 1 && line.StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF]))
+                    line = line[3..];
+                if (line.EndsWith("\r"u8))
+                    line = line[..^1];
                 return true;
             }
             if (_ended)
@@ -54,7 +57,8 @@ internal sealed class LineReader(Stream stream, string file, long length = long.
         }
         if (_end == LongestLine)
             throw new ToolkitException($"{file}:{Line + 1}: expected lines of at most {LongestLine} bytes, got a longer one");
-        if (_end == _buffer.Length) Array.Resize(ref _buffer, _buffer.Length * 2);
+        if (_end == _buffer.Length)
+            Array.Resize(ref _buffer, _buffer.Length * 2);
         var read = stream.Read(_buffer, _end, (int)Math.Min(_buffer.Length - _end, length - _read));
         _end += read;
         _read += read;

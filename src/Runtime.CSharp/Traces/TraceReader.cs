@@ -23,8 +23,10 @@ public static class TraceReader
         var builder = new TraceTableBuilder(path);
         while (lines.Next(out var line))
         {
-            if (!IsBlank(line)) builder.Add(line, lines.Line);
-            if (lines.Line % 100_000 == 0) progress?.Report(lines.Line);
+            if (!IsBlank(line))
+                builder.Add(line, lines.Line);
+            if (lines.Line % 100_000 == 0)
+                progress?.Report(lines.Line);
         }
         return builder.Build();
     }
@@ -34,7 +36,8 @@ public static class TraceReader
     public static IEnumerable<TraceRecord> ReadRecords(string path)
     {
         using FileStream stream = Open(path);
-        foreach (TraceRecord record in ReadRecords(stream, long.MaxValue, path)) yield return record;
+        foreach (TraceRecord record in ReadRecords(stream, long.MaxValue, path))
+            yield return record;
     }
 
     /// <summary>Reads records from the next <paramref name="length"/> bytes of a stream, which stays open.</summary>

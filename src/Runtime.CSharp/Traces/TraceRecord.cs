@@ -38,7 +38,8 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
         {
             using var document = JsonDocument.Parse(json);
             root = document.RootElement.Clone();
-            if (Models.Json.NotUnicode(Encoding.UTF8.GetBytes(json)) is not null) throw new JsonException();
+            if (Models.Json.NotUnicode(Encoding.UTF8.GetBytes(json)) is not null)
+                throw new JsonException();
         }
         catch (JsonException)
         {
@@ -48,16 +49,23 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
             throw TraceError.At(file, line, "line", "one JSON object", json);
 
         string? id = null;
-        string dataset = "", split = "";
+        string dataset = "",
+            split = "";
         List<TraceStage>? stages = null;
         var extra = new List<KeyValuePair<string, JsonElement>>();
         foreach (var field in root.EnumerateObject())
         {
             switch (field.Name)
             {
-                case "id": id = Text(field, "id"); break;
-                case "dataset": dataset = Text(field, "dataset"); break;
-                case "split": split = Text(field, "split"); break;
+                case "id":
+                    id = Text(field, "id");
+                    break;
+                case "dataset":
+                    dataset = Text(field, "dataset");
+                    break;
+                case "split":
+                    split = Text(field, "split");
+                    break;
                 case "stages":
                     if (field.Value.ValueKind != JsonValueKind.Array || field.Value.GetArrayLength() == 0)
                         throw TraceError.At(file, line, "stages", "an array of at least one stage", field.Value.GetRawText());
@@ -65,16 +73,21 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
                     foreach (var stage in field.Value.EnumerateArray())
                         stages.Add(Stage(stage, $"stages[{stages.Count}]"));
                     break;
-                default: extra.Add(new(field.Name, field.Value)); break;
+                default:
+                    extra.Add(new(field.Name, field.Value));
+                    break;
             }
         }
-        if (id is null) throw TraceError.At(file, line, "id", "a string", "nothing");
-        if (stages is null) throw TraceError.At(file, line, "stages", "an array of at least one stage", "nothing");
+        if (id is null)
+            throw TraceError.At(file, line, "id", "a string", "nothing");
+        if (stages is null)
+            throw TraceError.At(file, line, "stages", "an array of at least one stage", "nothing");
         return new(id, dataset, split, stages) { Extra = extra };
 
-        string Text(JsonProperty field, string key) => field.Value.ValueKind == JsonValueKind.String
-            ? field.Value.GetString()!
-            : throw TraceError.At(file, line, key, "a string", field.Value.GetRawText());
+        string Text(JsonProperty field, string key) =>
+            field.Value.ValueKind == JsonValueKind.String
+                ? field.Value.GetString()!
+                : throw TraceError.At(file, line, key, "a string", field.Value.GetRawText());
 
         double Number(JsonProperty field, string key, string expected, double high) =>
             field.Value.ValueKind == JsonValueKind.Number && field.Value.TryGetDouble(out var x) && x >= 0 && x <= high
@@ -86,28 +99,40 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
             if (element.ValueKind != JsonValueKind.Object)
                 throw TraceError.At(file, line, key, "an object", element.GetRawText());
             string? model = null;
-            double? cost = null, confidence = null, quality = null;
+            double? cost = null,
+                confidence = null,
+                quality = null;
             var more = new List<KeyValuePair<string, JsonElement>>();
             foreach (var field in element.EnumerateObject())
             {
                 switch (field.Name)
                 {
-                    case "model": model = Text(field, key + ".model"); break;
+                    case "model":
+                        model = Text(field, key + ".model");
+                        break;
                     case "cost":
                         cost = Number(field, key + ".cost", "a number of at least 0", double.MaxValue);
                         break;
                     case "confidence":
-                        confidence = field.Value.ValueKind == JsonValueKind.Null
-                            ? null
-                            : Number(field, key + ".confidence", "a number in [0,1] or null", 1);
+                        confidence =
+                            field.Value.ValueKind == JsonValueKind.Null
+                                ? null
+                                : Number(field, key + ".confidence", "a number in [0,1] or null", 1);
                         break;
-                    case "quality": quality = Number(field, key + ".quality", "a number in [0,1]", 1); break;
-                    default: more.Add(new(field.Name, field.Value)); break;
+                    case "quality":
+                        quality = Number(field, key + ".quality", "a number in [0,1]", 1);
+                        break;
+                    default:
+                        more.Add(new(field.Name, field.Value));
+                        break;
                 }
             }
-            if (model is null) throw TraceError.At(file, line, key + ".model", "a string", "nothing");
-            if (cost is null) throw TraceError.At(file, line, key + ".cost", "a number of at least 0", "nothing");
-            if (quality is null) throw TraceError.At(file, line, key + ".quality", "a number in [0,1]", "nothing");
+            if (model is null)
+                throw TraceError.At(file, line, key + ".model", "a string", "nothing");
+            if (cost is null)
+                throw TraceError.At(file, line, key + ".cost", "a number of at least 0", "nothing");
+            if (quality is null)
+                throw TraceError.At(file, line, key + ".quality", "a number in [0,1]", "nothing");
             return new(model, cost.Value, confidence, quality.Value) { Extra = more };
         }
     }

@@ -45,8 +45,10 @@ public sealed class TraceWriter : IDisposable
             _json.WriteStartObject();
             _json.WriteString("model", stage.Model);
             _json.WriteNumber("cost", stage.Cost);
-            if (stage.Confidence is { } confidence) _json.WriteNumber("confidence", confidence);
-            else _json.WriteNull("confidence");
+            if (stage.Confidence is { } confidence)
+                _json.WriteNumber("confidence", confidence);
+            else
+                _json.WriteNull("confidence");
             _json.WriteNumber("quality", stage.Quality);
             WriteExtra(stage.Extra);
             _json.WriteEndObject();

@@ -102,20 +102,55 @@ internal static class LayerScripts
 
     /// <summary>Queries, keys and values of a layer, normed and turned: [tokens, heads + 2 * key heads, width].</summary>
     public static Tensor Heads(Tensor x, TorchLayer layer, Tensor angles, int queries, int keys, int width, double epsilon, int group) =>
-        Call("heads", x, layer.AttentionNorm, layer.Attention.Values, layer.Attention.Scales, layer.QueryNorm, layer.KeyNorm, angles, queries, keys, width, epsilon, group);
+        Call(
+            "heads",
+            x,
+            layer.AttentionNorm,
+            layer.Attention.Values,
+            layer.Attention.Scales,
+            layer.QueryNorm,
+            layer.KeyNorm,
+            angles,
+            queries,
+            keys,
+            width,
+            epsilon,
+            group
+        );
 
     /// <summary>
     /// Stores the keys and values of rows <paramref name="first"/> on, then attends with their queries: [count, heads * width].
     /// </summary>
     /// <param name="wide">Attention in float32 instead of in the cache's type.</param>
     /// <param name="mask">[tokens, length]: true where a row may look; length is a whole number of blocks of the cache.</param>
-    public static Tensor Attend(Tensor heads, int first, int count, Tensor keyCache, Tensor valueCache, int position, Tensor mask, bool wide) =>
-        Call("attend", heads, first, count, keyCache, valueCache, position, mask, wide ? 1 : 0);
+    public static Tensor Attend(
+        Tensor heads,
+        int first,
+        int count,
+        Tensor keyCache,
+        Tensor valueCache,
+        int position,
+        Tensor mask,
+        bool wide
+    ) => Call("attend", heads, first, count, keyCache, valueCache, position, mask, wide ? 1 : 0);
 
     /// <summary>The output projection and the feed-forward part of a layer.</summary>
     public static Tensor Rest(Tensor x, Tensor mixed, TorchLayer layer, int inner, double epsilon, int group) =>
-        Call("rest", x, mixed, layer.Output.Values, layer.Output.Scales, layer.FeedForwardNorm, layer.GateUp.Values, layer.GateUp.Scales,
-            layer.Down.Values, layer.Down.Scales, inner, epsilon, group);
+        Call(
+            "rest",
+            x,
+            mixed,
+            layer.Output.Values,
+            layer.Output.Scales,
+            layer.FeedForwardNorm,
+            layer.GateUp.Values,
+            layer.GateUp.Scales,
+            layer.Down.Values,
+            layer.Down.Scales,
+            inner,
+            epsilon,
+            group
+        );
 
     /// <summary>Logits: [tokens, vocabulary].</summary>
     public static Tensor Head(Tensor x, Tensor gain, Int8Weight weight, double epsilon, int group) =>

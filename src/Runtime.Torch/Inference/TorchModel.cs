@@ -63,11 +63,21 @@ public sealed class TorchModel : ITokenModel
         Qwen3Config config = source.Config;
         if (config.HeadDimension % 8 != 0) // libtorch's product of scores and values then rounds a row by its place among the rows
             throw new ToolkitException($"{source.Name}: head_dim: expected a multiple of 8 (backend torch), got {config.HeadDimension}");
-        TorchDevices.Check(source.Name, LayerPlacement.Estimate(config, devices, source.EmbeddingBytes, Math.Min(config.MaxPositions, 4096)));
+        TorchDevices.Check(
+            source.Name,
+            LayerPlacement.Estimate(config, devices, source.EmbeddingBytes, Math.Min(config.MaxPositions, 4096))
+        );
         using var quiet = no_grad();
         Device[] placed = [.. LayerPlacement.Of(config.Layers, devices).Select(name => torch.device(name))];
         bool cuda = placed.Any(device => device.type == DeviceType.CUDA);
-        return new TorchModel(source.Name, config, TorchWeights.Read(config, source.Checkpoint, placed), placed, wide ?? !cuda, group ?? (cuda ? 0 : 64));
+        return new TorchModel(
+            source.Name,
+            config,
+            TorchWeights.Read(config, source.Checkpoint, placed),
+            placed,
+            wide ?? !cuda,
+            group ?? (cuda ? 0 : 64)
+        );
     }
 
     public ITokenSequence NewSequence(int capacity)
@@ -95,7 +105,8 @@ public sealed class TorchModel : ITokenModel
             }
             pass.Flush(logits);
         }
-        foreach (SequenceStep step in steps) ((TorchSequence)step.Sequence).Length += step.Tokens.Length;
+        foreach (SequenceStep step in steps)
+            ((TorchSequence)step.Sequence).Length += step.Tokens.Length;
     }
 
     internal void Append(TorchSequence sequence, ReadOnlySpan<int> tokens, Span<float> logits, bool all)
@@ -107,7 +118,15 @@ public sealed class TorchModel : ITokenModel
         {
             var pass = new TorchPass(this);
             for (int j = 0; j < tokens.Length; j++)
-                pass.Add(sequence, tokens[j], sequence.Length + j, all ? j : j == tokens.Length - 1 ? 0 : -1, logits);
+                pass.Add(
+                    sequence,
+                    tokens[j],
+                    sequence.Length + j,
+                    all ? j
+                        : j == tokens.Length - 1 ? 0
+                        : -1,
+                    logits
+                );
             pass.Flush(logits);
         }
         sequence.Length += tokens.Length;
@@ -118,10 +137,12 @@ public sealed class TorchModel : ITokenModel
     {
         lock (_running)
         {
-            if (_disposed) return;
+            if (_disposed)
+                return;
             _disposed = true;
             _weights.Dispose();
-            foreach (Tensor table in _angles.Values) table.Dispose();
+            foreach (Tensor table in _angles.Values)
+                table.Dispose();
         }
     }
 
@@ -135,12 +156,14 @@ public sealed class TorchModel : ITokenModel
     {
         if (positions > _angledPositions)
         {
-            foreach (Tensor table in _angles.Values) table.Dispose();
+            foreach (Tensor table in _angles.Values)
+                table.Dispose();
             _angles.Clear();
             _angledPositions = (int)Math.Min(MaxPositions, LayerPlacement.RoundUp(2L * positions, LayerPlacement.CacheBlock));
         }
         string key = device.ToString();
-        if (_angles.TryGetValue(key, out Tensor? angles)) return angles;
+        if (_angles.TryGetValue(key, out Tensor? angles))
+            return angles;
         float[] values = RotaryAngles.Table(Config, _angledPositions);
         return _angles[key] = Int8Weight.Place(values, device, _angledPositions, 2, Config.HeadDimension / 2);
     }

@@ -18,13 +18,15 @@ internal sealed class TorchPass(TorchModel model)
     public void Add(TorchSequence sequence, int token, int position, int logitRow, Span<float> logits)
     {
         _rows.Add((sequence, token, position, logitRow));
-        if (_rows.Count == Rows) Flush(logits);
+        if (_rows.Count == Rows)
+            Flush(logits);
     }
 
     /// <summary>Runs the layers on the queued rows, if any.</summary>
     public void Flush(Span<float> logits)
     {
-        if (_rows.Count == 0) return;
+        if (_rows.Count == 0)
+            return;
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
         Qwen3Config config = model.Config;
@@ -40,17 +42,42 @@ internal sealed class TorchPass(TorchModel model)
             {
                 x = x.to(device);
                 angles = model.Angles(device, furthest).index_select(0, Integers(row => row.Position, device));
-                foreach (Part part in parts) part.Mask = Mask(part, device);
+                foreach (Part part in parts)
+                    part.Mask = Mask(part, device);
             }
             using var inner = NewDisposeScope();
-            Tensor heads = LayerScripts.Heads(x, weights.Layers[layer], angles, config.Heads, config.KeyValueHeads, config.HeadDimension, config.RmsNormEpsilon, model.Group);
+            Tensor heads = LayerScripts.Heads(
+                x,
+                weights.Layers[layer],
+                angles,
+                config.Heads,
+                config.KeyValueHeads,
+                config.HeadDimension,
+                config.RmsNormEpsilon,
+                model.Group
+            );
             var mixed = new List<Tensor>(parts.Count + 1);
             foreach (Part part in parts)
-                mixed.Add(LayerScripts.Attend(heads, part.First, part.Count, part.Sequence.Keys(layer), part.Sequence.Values(layer), part.Position, part.Mask!, model.Wide));
-            if (_rows.Count < Rows) mixed.Add(zeros([Rows - _rows.Count, config.Heads * config.HeadDimension], float32, device));
-            x = LayerScripts.Rest(x, cat(mixed, 0), weights.Layers[layer], config.IntermediateSize, config.RmsNormEpsilon, model.Group).MoveToOuterDisposeScope();
+                mixed.Add(
+                    LayerScripts.Attend(
+                        heads,
+                        part.First,
+                        part.Count,
+                        part.Sequence.Keys(layer),
+                        part.Sequence.Values(layer),
+                        part.Position,
+                        part.Mask!,
+                        model.Wide
+                    )
+                );
+            if (_rows.Count < Rows)
+                mixed.Add(zeros([Rows - _rows.Count, config.Heads * config.HeadDimension], float32, device));
+            x = LayerScripts
+                .Rest(x, cat(mixed, 0), weights.Layers[layer], config.IntermediateSize, config.RmsNormEpsilon, model.Group)
+                .MoveToOuterDisposeScope();
         }
-        if (_rows.Any(row => row.LogitRow >= 0)) CopyLogits(LayerScripts.Head(x, weights.FinalNorm, weights.Head, config.RmsNormEpsilon, model.Group), logits);
+        if (_rows.Any(row => row.LogitRow >= 0))
+            CopyLogits(LayerScripts.Head(x, weights.FinalNorm, weights.Head, config.RmsNormEpsilon, model.Group), logits);
         _rows.Clear();
     }
 
@@ -68,7 +95,8 @@ internal sealed class TorchPass(TorchModel model)
     private Tensor Integers(Func<(TorchSequence Sequence, int Token, int Position, int LogitRow), int> pick, Device device)
     {
         var values = new long[Rows];
-        for (int i = 0; i < _rows.Count; i++) values[i] = pick(_rows[i]);
+        for (int i = 0; i < _rows.Count; i++)
+            values[i] = pick(_rows[i]);
         return tensor(values, device: device);
     }
 
@@ -86,8 +114,10 @@ internal sealed class TorchPass(TorchModel model)
         var parts = new List<Part>();
         foreach (var (sequence, _, position, _) in _rows)
         {
-            if (parts.Count > 0 && parts[^1] is { } last && last.Sequence == sequence && position % LayerPlacement.CacheBlock != 0) last.Count++;
-            else parts.Add(new Part(sequence, parts.Sum(part => part.Count), position));
+            if (parts.Count > 0 && parts[^1] is { } last && last.Sequence == sequence && position % LayerPlacement.CacheBlock != 0)
+                last.Count++;
+            else
+                parts.Add(new Part(sequence, parts.Sum(part => part.Count), position));
         }
         return parts;
     }

@@ -10,7 +10,8 @@ namespace OptimalStopping.Runtime.Torch.Inference;
 /// </summary>
 internal sealed class TorchSequence : IEngineSequence
 {
-    private Tensor[]? _keys, _values;
+    private Tensor[]? _keys,
+        _values;
 
     public TorchSequence(TorchModel model, int capacity)
     {
@@ -30,9 +31,11 @@ internal sealed class TorchSequence : IEngineSequence
 
     ITokenModel IEngineSequence.Owner => Model;
     bool IEngineSequence.InBatch { get; set; }
+
     void IEngineSequence.ThrowIfDisposed() => _ = Keys(0); // throws when disposed
 
     internal Tensor Keys(int layer) => (_keys ?? throw new ObjectDisposedException(nameof(TorchSequence)))[layer];
+
     internal Tensor Values(int layer) => (_values ?? throw new ObjectDisposedException(nameof(TorchSequence)))[layer];
 
     public void Forward(ReadOnlySpan<int> tokens, Span<float> lastLogits) => Model.Append(this, tokens, lastLogits, all: false);
@@ -60,7 +63,8 @@ internal sealed class TorchSequence : IEngineSequence
 
     public void Dispose()
     {
-        foreach (Tensor tensor in (_keys ?? []).Concat(_values ?? [])) tensor.Dispose();
+        foreach (Tensor tensor in (_keys ?? []).Concat(_values ?? []))
+            tensor.Dispose();
         (_keys, _values) = (null, null);
     }
 }

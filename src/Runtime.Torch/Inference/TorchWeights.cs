@@ -18,7 +18,9 @@ internal sealed record Int8Weight(Tensor Values, Tensor Scales, int Outputs) : I
     /// <summary>Matrices that share their input, one above the other.</summary>
     public static Int8Weight Stack(IReadOnlyList<Int8Rows> parts, Device device)
     {
-        int outputs = parts.Sum(part => part.Rows), columns = parts[0].Columns, padded = RoundUp(columns);
+        int outputs = parts.Sum(part => part.Rows),
+            columns = parts[0].Columns,
+            padded = RoundUp(columns);
         var values = new sbyte[(long)RoundUp(outputs) * padded];
         var scales = new float[RoundUp(outputs)];
         int row = 0;
@@ -48,12 +50,21 @@ internal sealed record Int8Weight(Tensor Values, Tensor Scales, int Outputs) : I
 
 /// <summary>One layer on its device. Attention is [queries; keys; values], GateUp is [gate; up].</summary>
 internal sealed record TorchLayer(
-    Device Device, Tensor AttentionNorm, Int8Weight Attention, Tensor QueryNorm, Tensor KeyNorm,
-    Int8Weight Output, Tensor FeedForwardNorm, Int8Weight GateUp, Int8Weight Down) : IDisposable
+    Device Device,
+    Tensor AttentionNorm,
+    Int8Weight Attention,
+    Tensor QueryNorm,
+    Tensor KeyNorm,
+    Int8Weight Output,
+    Tensor FeedForwardNorm,
+    Int8Weight GateUp,
+    Int8Weight Down
+) : IDisposable
 {
     public void Dispose()
     {
-        foreach (IDisposable item in (IDisposable[])[AttentionNorm, Attention, QueryNorm, KeyNorm, Output, FeedForwardNorm, GateUp, Down]) item.Dispose();
+        foreach (IDisposable item in (IDisposable[])[AttentionNorm, Attention, QueryNorm, KeyNorm, Output, FeedForwardNorm, GateUp, Down])
+            item.Dispose();
     }
 }
 
@@ -69,16 +80,20 @@ internal sealed class TorchWeights : IDisposable
     {
         try
         {
-            int hidden = config.HiddenSize, vocabulary = config.VocabularySize;
+            int hidden = config.HiddenSize,
+                vocabulary = config.VocabularySize;
             const string embedding = "model.embed_tokens.weight";
             float[] floats = source.Floats(embedding, vocabulary, hidden);
             Embedding = Own(Narrowed(floats, source.TypeOf(embedding), devices[0], vocabulary, hidden));
             Device last = devices[^1];
-            Int8Rows head = config.TieWordEmbeddings ? Int8Rows.Round(floats, vocabulary, hidden) : Int8Rows.Read(source, "lm_head", vocabulary, hidden);
+            Int8Rows head = config.TieWordEmbeddings
+                ? Int8Rows.Round(floats, vocabulary, hidden)
+                : Int8Rows.Read(source, "lm_head", vocabulary, hidden);
             Head = Own(Int8Weight.From(head, last));
             FinalNorm = Norm(source, "model.norm", hidden, last);
             Layers = new TorchLayer[config.Layers];
-            for (int i = 0; i < Layers.Length; i++) Layers[i] = Own(ReadLayer(config, source, $"model.layers.{i}.", devices[i]));
+            for (int i = 0; i < Layers.Length; i++)
+                Layers[i] = Own(ReadLayer(config, source, $"model.layers.{i}.", devices[i]));
         }
         catch
         {
@@ -100,37 +115,53 @@ internal sealed class TorchWeights : IDisposable
 
     public void Dispose()
     {
-        foreach (IDisposable item in _owned) item.Dispose();
+        foreach (IDisposable item in _owned)
+            item.Dispose();
         _owned.Clear();
     }
 
     private TorchLayer ReadLayer(Qwen3Config config, Checkpoint source, string prefix, Device device)
     {
-        int hidden = config.HiddenSize, width = config.HeadDimension, inner = config.IntermediateSize;
-        int queries = config.Heads * width, keys = config.KeyValueHeads * width;
+        int hidden = config.HiddenSize,
+            width = config.HeadDimension,
+            inner = config.IntermediateSize;
+        int queries = config.Heads * width,
+            keys = config.KeyValueHeads * width;
         Int8Rows Rows(string name, int rows, int columns) => Int8Rows.Read(source, prefix + name, rows, columns);
-        return new TorchLayer(device,
+        return new TorchLayer(
+            device,
             Norm(source, prefix + "input_layernorm", hidden, device),
-            Int8Weight.Stack([Rows("self_attn.q_proj", queries, hidden), Rows("self_attn.k_proj", keys, hidden), Rows("self_attn.v_proj", keys, hidden)], device),
-            Norm(source, prefix + "self_attn.q_norm", width, device), Norm(source, prefix + "self_attn.k_norm", width, device),
+            Int8Weight.Stack(
+                [Rows("self_attn.q_proj", queries, hidden), Rows("self_attn.k_proj", keys, hidden), Rows("self_attn.v_proj", keys, hidden)],
+                device
+            ),
+            Norm(source, prefix + "self_attn.q_norm", width, device),
+            Norm(source, prefix + "self_attn.k_norm", width, device),
             Int8Weight.From(Rows("self_attn.o_proj", hidden, queries), device),
             Norm(source, prefix + "post_attention_layernorm", hidden, device),
             Int8Weight.Stack([Rows("mlp.gate_proj", inner, hidden), Rows("mlp.up_proj", inner, hidden)], device),
-            Int8Weight.From(Rows("mlp.down_proj", hidden, inner), device));
+            Int8Weight.From(Rows("mlp.down_proj", hidden, inner), device)
+        );
     }
 
     // A 16-bit embedding goes back into its 16 bits, which loses nothing and halves its memory.
     private static Tensor Narrowed(float[] floats, TensorType type, Device device, params long[] shape)
     {
         using var scope = NewDisposeScope();
-        ScalarType kept = type switch { TensorType.BF16 => bfloat16, TensorType.F16 => float16, _ => float32 };
+        ScalarType kept = type switch
+        {
+            TensorType.BF16 => bfloat16,
+            TensorType.F16 => float16,
+            _ => float32,
+        };
         return from_array(floats).reshape(shape).to(kept, copy: true).to(device).DetachFromDisposeScope();
     }
 
     private Tensor Norm(Checkpoint source, string name, int length, Device device) =>
         Own(Int8Weight.Place(source.Floats(name + ".weight", length), device, length));
 
-    private T Own<T>(T item) where T : IDisposable
+    private T Own<T>(T item)
+        where T : IDisposable
     {
         _owned.Add(item);
         return item;

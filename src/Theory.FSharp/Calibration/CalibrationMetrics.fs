@@ -4,12 +4,7 @@ open System
 
 /// One bar of a reliability diagram: how many predictions fell in [Low, High], their mean, and the mean label.
 [<Struct>]
-type ReliabilityBin =
-    { Low: float
-      High: float
-      Count: int
-      MeanPrediction: float
-      MeanLabel: float }
+type ReliabilityBin = { Low: float; High: float; Count: int; MeanPrediction: float; MeanLabel: float }
 
 /// How good predicted probabilities in [0,1] are against labels in [0,1] (0/1, or a graded quality). Same lengths >= 1.
 [<RequireQualifiedAccess>]
@@ -28,8 +23,7 @@ module CalibrationMetrics =
             -(y * log p + (1.0 - y) * log (1.0 - p))
         Array.fold2 (fun total p y -> total + term p y) 0.0 probabilities labels / float labels.Length
 
-    let private requireBins (bins: int) =
-        if bins < 1 then raise (ArgumentOutOfRangeException("bins", bins, "expected at least 1"))
+    let private requireBins (bins: int) = if bins < 1 then raise (ArgumentOutOfRangeException("bins", bins, "expected at least 1"))
 
     let private summarise (low: float) (high: float) (members: (float * float)[]) =
         let mean (pick: float * float -> float) = if members.Length = 0 then nan else Array.averageBy pick members
@@ -41,8 +35,7 @@ module CalibrationMetrics =
         requireBins bins
         let cells = Array.init bins (fun _ -> ResizeArray())
         Array.iter2 (fun p y -> cells[min (bins - 1) (int (p * float bins))].Add((p, y))) probabilities labels
-        cells |> Array.mapi (fun i cell ->
-            summarise (float i / float bins) (float (i + 1) / float bins) (cell.ToArray()))
+        cells |> Array.mapi (fun i cell -> summarise (float i / float bins) (float (i + 1) / float bins) (cell.ToArray()))
 
     /// Reliability bins that hold as equal shares of the predictions as ties allow (equal predictions stay together);
     /// Low and High are the extreme predictions of the bin. None is empty, and there may be fewer than asked for.

@@ -40,9 +40,12 @@ module HistogramBinning =
         let edges = equalMassEdges (signals, bins)
         let binning = { Edges = edges; Values = Array.zeroCreate (edges.Length + 1) }
         let counts = Array.zeroCreate (edges.Length + 1)
-        Array.iter2 (fun (s: float) y ->
-            let bin = binning.Bin s
-            binning.Values[bin] <- binning.Values[bin] + y
-            counts[bin] <- counts[bin] + 1) signals labels
+        Array.iter2
+            (fun (s: float) y ->
+                let bin = binning.Bin s
+                binning.Values[bin] <- binning.Values[bin] + y
+                counts[bin] <- counts[bin] + 1)
+            signals
+            labels
         // Every cell holds the sample value that is its lower edge (the first: the minimum), so no count is 0.
         { binning with Values = Array.map2 (fun sum count -> sum / float count) binning.Values counts }

@@ -17,18 +17,19 @@ module internal Labelled =
         Samples.requireCount signalName 1 signals
         if signals.Length <> labels.Length then
             raise (ArgumentException($"{signals.Length} {signalName} and {labels.Length} labels; expected as many"))
-        labels |> Array.iteri (fun i y ->
-            if y < 0.0 || y > 1.0 then raise (ArgumentException($"labels[{i}] is {y}; expected a number in [0,1]")))
+        labels
+        |> Array.iteri (fun i y -> if y < 0.0 || y > 1.0 then raise (ArgumentException($"labels[{i}] is {y}; expected a number in [0,1]")))
 
     let checkProbabilities (probabilities: float[]) (labels: float[]) =
         check "probabilities" probabilities labels
-        probabilities |> Array.iteri (fun i p ->
-            if p < 0.0 || p > 1.0 then
-                raise (ArgumentException($"probabilities[{i}] is {p}; expected a number in [0,1]")))
+        probabilities
+        |> Array.iteri (fun i p ->
+            if p < 0.0 || p > 1.0 then raise (ArgumentException($"probabilities[{i}] is {p}; expected a number in [0,1]")))
 
     /// 1 / (1 + e^-x) without overflow.
     let sigmoid (x: float) =
-        if x >= 0.0 then 1.0 / (1.0 + exp -x)
+        if x >= 0.0 then
+            1.0 / (1.0 + exp -x)
         else
             let e = exp x
             e / (1.0 + e)

@@ -11,11 +11,14 @@ type IsotonicCalibrator =
     /// The calibrated probability at a signal, by interpolation between the neighbouring knots.
     member this.Apply(signal: float) : float =
         let at = Array.BinarySearch(this.Signals, signal)
-        if at >= 0 then this.Values[at]
+        if at >= 0 then
+            this.Values[at]
         else
             let next = ~~~at
-            if next = 0 then this.Values[0]
-            elif next = this.Signals.Length then this.Values[next - 1]
+            if next = 0 then
+                this.Values[0]
+            elif next = this.Signals.Length then
+                this.Values[next - 1]
             else
                 let left, right = this.Signals[next - 1], this.Signals[next]
                 let share = (signal - left) / (right - left)
@@ -36,8 +39,7 @@ module Isotonic =
         let mean, weight, size = Array.zeroCreate count, Array.zeroCreate count, Array.zeroCreate count
         let mutable blocks = 0
         for i in 0 .. values.Length - 1 do
-            if not (weights[i] > 0.0) then
-                raise (ArgumentException($"weights[{i}] is {weights[i]}; expected more than 0"))
+            if not (weights[i] > 0.0) then raise (ArgumentException($"weights[{i}] is {weights[i]}; expected more than 0"))
             mean[blocks] <- values[i]
             weight[blocks] <- weights[i]
             size[blocks] <- 1
@@ -62,13 +64,15 @@ module Isotonic =
     let fit (signals: float[], labels: float[]) : IsotonicCalibrator =
         Labelled.check (nameof signals) signals labels
         let groups =
-            Array.zip signals labels |> Array.groupBy fst |> Array.sortBy fst
+            Array.zip signals labels
+            |> Array.groupBy fst
+            |> Array.sortBy fst
             |> Array.map (fun (signal, members) -> signal, Array.averageBy snd members, float members.Length)
-        let fitted =
-            poolAdjacentViolators (groups |> Array.map (fun (_, y, _) -> y), groups |> Array.map (fun (_, _, w) -> w))
+        let fitted = poolAdjacentViolators (groups |> Array.map (fun (_, y, _) -> y), groups |> Array.map (fun (_, _, w) -> w))
         // Only the two ends of each flat stretch are knots.
-        let isKnot i =
-            i = 0 || i = fitted.Length - 1 || fitted[i] <> fitted[i - 1] || fitted[i] <> fitted[i + 1]
-        let knots = [| for i in 0 .. fitted.Length - 1 do if isKnot i then i |]
+        let isKnot i = i = 0 || i = fitted.Length - 1 || fitted[i] <> fitted[i - 1] || fitted[i] <> fitted[i + 1]
+        let knots =
+            [| for i in 0 .. fitted.Length - 1 do
+                   if isKnot i then i |]
         { Signals = knots |> Array.map (fun i -> let (s, _, _) = groups[i] in s)
           Values = knots |> Array.map (fun i -> Math.Clamp(fitted[i], 0.0, 1.0)) }

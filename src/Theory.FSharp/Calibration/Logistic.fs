@@ -5,12 +5,14 @@ open MathNet.Numerics.LinearAlgebra.Double
 
 /// P(correct) = sigmoid(Intercept + sum_j Weights[j] (x_j - Means[j]) / Scales[j]).
 type LogisticCalibrator =
-    { Means: float[]
-      Scales: float[]
-      Weights: float[]
-      Intercept: float
-      /// The ridge penalty that it was fitted with.
-      Ridge: float }
+    {
+        Means: float[]
+        Scales: float[]
+        Weights: float[]
+        Intercept: float
+        /// The ridge penalty that it was fitted with.
+        Ridge: float
+    }
 
     /// The calibrated probability at a feature vector of Weights.Length finite numbers.
     member this.Apply(features: ReadOnlySpan<float>) : float =
@@ -52,7 +54,7 @@ module Logistic =
             let p = Labelled.sigmoid score
             for j in 0 .. size - 1 do
                 gradient[j] <- gradient[j] + (p - labels[i]) * row[j]
-                for l in 0 .. j do
+                for l in 0..j do
                     hessian[j, l] <- hessian[j, l] + p * (1.0 - p) * row[j] * row[l]
         for j in 0 .. size - 2 do
             gradient[j] <- gradient[j] + ridge * w[j]
@@ -97,17 +99,19 @@ module Logistic =
             raise (ArgumentException($"{features.Length} feature rows and {labels.Length} labels; expected as many"))
         let width = features[0].Length
         if width = 0 then raise (ArgumentException("features[0] is empty; expected at least one feature"))
-        features |> Array.iteri (fun i row ->
+        features
+        |> Array.iteri (fun i row ->
             Samples.requireFinite $"features[{i}]" row
             if row.Length <> width then
                 raise (ArgumentException($"features[{i}] has {row.Length} values; expected {width} as in row 0")))
         let column j = features |> Array.map (fun row -> row[j])
         let means = Array.init width (column >> Samples.mean)
-        let scales = Array.init width (fun j ->
-            let values = column j
-            let deviation = sqrt (Samples.squaredDeviations values / float values.Length)
-            if deviation > 1e-12 * (1.0 + abs means[j]) then deviation else 1.0)
-        let rows = features |> Array.map (fun row ->
-            Array.init (width + 1) (fun j -> if j = width then 1.0 else (row[j] - means[j]) / scales[j]))
+        let scales =
+            Array.init width (fun j ->
+                let values = column j
+                let deviation = sqrt (Samples.squaredDeviations values / float values.Length)
+                if deviation > 1e-12 * (1.0 + abs means[j]) then deviation else 1.0)
+        let rows =
+            features |> Array.map (fun row -> Array.init (width + 1) (fun j -> if j = width then 1.0 else (row[j] - means[j]) / scales[j]))
         let w = solve (rows, labels, ridge)
         { Means = means; Scales = scales; Weights = w[.. width - 1]; Intercept = w[width]; Ridge = ridge }

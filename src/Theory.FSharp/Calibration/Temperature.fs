@@ -19,8 +19,7 @@ module Temperature =
     let fit (confidences: float[], labels: float[]) : TemperatureCalibrator =
         Labelled.checkProbabilities confidences labels
         let logits = confidences |> Array.map Labelled.logit
-        let slope beta =
-            Array.fold2 (fun total l y -> total + (Labelled.sigmoid (beta * l) - y) * l) 0.0 logits labels
+        let slope beta = Array.fold2 (fun total l y -> total + (Labelled.sigmoid (beta * l) - y) * l) 0.0 logits labels
         let rec bisect low high steps =
             let middle = sqrt (low * high)
             if steps = 0 then middle

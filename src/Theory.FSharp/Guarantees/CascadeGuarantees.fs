@@ -4,34 +4,38 @@ open System
 
 /// One a priori statement about the regret of T queries.
 type RegretGuarantee =
-    { Learner: string
-      /// Number of the theorem in the paper.
-      Theorem: string
-      /// What is graded: "full", "stages-run" or "returned"; "any" for a lower bound whatever is graded.
-      Feedback: string
-      /// What the regret is against.
-      Against: string
-      /// What has to be true; "none" where the queries may be chosen by an adversary (beforehand).
-      Assumption: string
-      /// True for a statement that no learner can do better.
-      IsLowerBound: bool
-      /// Regret of all T queries and per query, in units of quality, cut at B T.
-      Value: float
-      PerQuery: float
-      /// True where an upper bound says no more than B T.
-      Vacuous: bool
-      /// The least number of queries from which the upper bound says more than B T; -1 if beyond 10^9, and for lower bounds.
-      MeaningfulFrom: int }
+    {
+        Learner: string
+        /// Number of the theorem in the paper.
+        Theorem: string
+        /// What is graded: "full", "stages-run" or "returned"; "any" for a lower bound whatever is graded.
+        Feedback: string
+        /// What the regret is against.
+        Against: string
+        /// What has to be true; "none" where the queries may be chosen by an adversary (beforehand).
+        Assumption: string
+        /// True for a statement that no learner can do better.
+        IsLowerBound: bool
+        /// Regret of all T queries and per query, in units of quality, cut at B T.
+        Value: float
+        PerQuery: float
+        /// True where an upper bound says no more than B T.
+        Vacuous: bool
+        /// The least number of queries from which the upper bound says more than B T; -1 if beyond 10^9, and for lower bounds.
+        MeaningfulFrom: int
+    }
 
 /// One statement about how many fully graded queries make the empirically best policy of a class nearly the best of it.
 type SampleGuarantee =
-    { Class: string
-      Theorem: string
-      /// What has to be true besides i.i.d. queries.
-      Assumption: string
-      /// ln of the number of policies; NaN where the class is not finite.
-      LogPolicies: float
-      Samples: int64 }
+    {
+        Class: string
+        Theorem: string
+        /// What has to be true besides i.i.d. queries.
+        Assumption: string
+        /// ln of the number of policies; NaN where the class is not finite.
+        LogPolicies: float
+        Samples: int64
+    }
 
 /// All a priori guarantees for a cascade of n stages, m bins of confidence and range B = 1 + lambda (C_n - C_1).
 [<RequireQualifiedAccess>]
@@ -43,11 +47,13 @@ module CascadeGuarantees =
     /// The least T in 1 .. Furthest at which the bound says more than B T. Bounds divided by T fall, so bisection finds it.
     let private meaningfulFrom (bound: int -> RegretBound) =
         let says t = not (bound t).Vacuous
-        if not (says Furthest) then -1
+        if not (says Furthest) then
+            -1
         else
             let rec bisect low high =
                 // not (says low), says high
-                if high - low <= 1 then high
+                if high - low <= 1 then
+                    high
                 else
                     let middle = low + (high - low) / 2
                     if says middle then bisect low middle else bisect middle high
@@ -113,11 +119,23 @@ module CascadeGuarantees =
         let policyClass name logPolicies =
             row name "Thm 9" "none" logPolicies (SampleComplexity.samplesFor (range, logPolicies, epsilon, delta))
         [| policyClass $"{stages} fixed depths" (log (float stages))
-           row "one-parameter family (lambda path)" "Thm 10" "nested policies" nan
+           row
+               "one-parameter family (lambda path)"
+               "Thm 10"
+               "nested policies"
+               nan
                (SampleComplexity.samplesForOneParameter (range, stages, epsilon, delta))
            policyClass $"thresholds on {bins} bins" (SampleComplexity.logThresholdPolicies (stages, bins))
            policyClass $"intervals on {bins} bins" (SampleComplexity.logIntervalPolicies (stages, bins))
-           row $"{stages - 1} real thresholds" "Thm 10" "none" nan
+           row
+               $"{stages - 1} real thresholds"
+               "Thm 10"
+               "none"
+               nan
                (SampleComplexity.samplesForRealThresholds (range, stages, epsilon, delta))
-           row $"all policies on {bins} bins, plug-in" "Thm 11" "Markov (M)" nan
+           row
+               $"all policies on {bins} bins, plug-in"
+               "Thm 11"
+               "Markov (M)"
+               nan
                (int64 bins * SampleComplexity.samplesPerBinForPlugIn (stages, bins, epsilon, delta)) |]

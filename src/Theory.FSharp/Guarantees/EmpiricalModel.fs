@@ -4,14 +4,16 @@ open System
 
 /// Recorded queries with binned confidences, every stage recorded: what plug-in planning is fitted to, and replayed on.
 type BinnedRecords =
-    { /// Bins[q][k]: bin of stage k's confidence on query q, 0 .. BinCounts[k]-1.
-      Bins: int[][]
-      /// Qualities[q][k] in [0,1].
-      Qualities: float[][]
-      /// Costs[q][k]: what running stage k on query q costs (not cumulative), at least 0.
-      Costs: float[][]
-      /// Number of bins of each stage, at least 1.
-      BinCounts: int[] }
+    {
+        /// Bins[q][k]: bin of stage k's confidence on query q, 0 .. BinCounts[k]-1.
+        Bins: int[][]
+        /// Qualities[q][k] in [0,1].
+        Qualities: float[][]
+        /// Costs[q][k]: what running stage k on query q costs (not cumulative), at least 0.
+        Costs: float[][]
+        /// Number of bins of each stage, at least 1.
+        BinCounts: int[]
+    }
 
 /// Plug-in models of recorded queries: frequencies in place of probabilities, averages in place of means. Nothing is
 /// smoothed: how far to trust them is what `SampleComplexity.epsilonForPlugIn` says.
@@ -22,8 +24,12 @@ module EmpiricalModel =
         let n, queries = records.BinCounts.Length, records.Bins.Length
         if n = 0 || queries = 0 then raise (ArgumentException "expected at least one stage and one query")
         if records.Qualities.Length <> queries || records.Costs.Length <> queries then
-            raise (ArgumentException($"{queries} rows of bins, {records.Qualities.Length} of qualities, \
-                                       {records.Costs.Length} of costs; expected as many"))
+            raise (
+                ArgumentException(
+                    $"{queries} rows of bins, {records.Qualities.Length} of qualities, \
+                                       {records.Costs.Length} of costs; expected as many"
+                )
+            )
         for q in 0 .. queries - 1 do
             if records.Bins[q].Length <> n || records.Qualities[q].Length <> n || records.Costs[q].Length <> n then
                 raise (ArgumentException($"query {q}: expected {n} stages"))
@@ -34,7 +40,8 @@ module EmpiricalModel =
     /// Counts[k][s]: how many queries showed bin s at stage k.
     let counts (records: BinnedRecords) : int64[][] =
         check records
-        records.BinCounts |> Array.mapi (fun k bins ->
+        records.BinCounts
+        |> Array.mapi (fun k bins ->
             let row = Array.zeroCreate<int64> bins
             for path in records.Bins do
                 row[path[k]] <- row[path[k]] + 1L
@@ -57,8 +64,10 @@ module EmpiricalModel =
             let rows = Array.init records.BinCounts[k] (fun _ -> Array.zeroCreate<float> records.BinCounts[j])
             for path in records.Bins do
                 rows[path[k]].[path[j]] <- rows[path[k]].[path[j]] + 1.0
-            Array.map2 (fun (row: float[]) count ->
-                if count = 0L then Array.copy entry[j] else row |> Array.map (fun x -> x / float count)) rows counts[k]
+            Array.map2
+                (fun (row: float[]) count -> if count = 0L then Array.copy entry[j] else row |> Array.map (fun x -> x / float count))
+                rows
+                counts[k]
         { Costs = Array.init n (fun k -> records.Costs |> Array.averageBy (fun row -> row[k]))
           Means = means
           Entry = entry
@@ -72,9 +81,7 @@ module EmpiricalModel =
         let widen (row: float[]) = Array.append row (Array.zeroCreate (bins - row.Length))
         let rows k (table: 'a[]) surplus = Array.append table (Array.init (bins - records.BinCounts[k]) (fun _ -> surplus))
         { Initial = widen model.Entry[0]
-          Kernels =
-            Array.init (model.Costs.Length - 1) (fun k ->
-                rows k model.Kernels[k].[k + 1] model.Entry[k + 1] |> Array.map widen)
+          Kernels = Array.init (model.Costs.Length - 1) (fun k -> rows k model.Kernels[k].[k + 1] model.Entry[k + 1] |> Array.map widen)
           Means = model.Means |> Array.mapi (fun k row -> rows k row (Array.max row))
           ContinueCosts = model.Costs[1..] |> Array.map (fun c -> lambda * c) }
 

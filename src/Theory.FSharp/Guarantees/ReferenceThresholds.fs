@@ -6,18 +6,20 @@ open System
 /// each array belongs to stage k (0 .. n-2; the last stage always answers): after it, stop iff the calibrated confidence
 /// (with recall: the best one so far) is at least that number. 0 stops always, and no threshold exceeds 1.
 type ReferenceThresholds =
-    { /// Short name of the assumption: "any distribution", "uniform", "reference".
-      Assumption: string
-      /// Stop, or run the next stage.
-      Chain: float[]
-      /// Stop, or run any later stage.
-      Jump: float[]
-      /// As jump, and the best answer so far may be returned.
-      Recall: float[]
-      /// The stage that a jump policy runs first, and what it earns from the start, that stage's cost included; -1 and
-      /// NaN where the assumption does not say.
-      Entry: int
-      Value: float }
+    {
+        /// Short name of the assumption: "any distribution", "uniform", "reference".
+        Assumption: string
+        /// Stop, or run the next stage.
+        Chain: float[]
+        /// Stop, or run any later stage.
+        Jump: float[]
+        /// As jump, and the best answer so far may be returned.
+        Recall: float[]
+        /// The stage that a jump policy runs first, and what it earns from the start, that stage's cost included; -1 and
+        /// NaN where the assumption does not say.
+        Entry: int
+        Value: float
+    }
 
 /// What costs and the price of cost alone say about where to stop. Calibrated confidence s means E[quality | s] = s.
 [<RequireQualifiedAccess>]
@@ -31,14 +33,14 @@ module ReferenceThresholds =
           Excess = Pandora.uniformExcess
           Reservation = fun cost -> if cost = 0.0 then 1.0 else Pandora.reservationUniform cost }
 
-    let private certainOffer =
-        { Mean = 1.0; Excess = (fun z -> max 0.0 (1.0 - z)); Reservation = fun cost -> 1.0 - cost }
+    let private certainOffer = { Mean = 1.0; Excess = (fun z -> max 0.0 (1.0 - z)); Reservation = fun cost -> 1.0 - cost }
 
     let private priced (costs: float[]) (lambda: float) =
         if costs.Length = 0 then raise (ArgumentException("expected at least one stage", "costs"))
         if not (lambda >= 0.0 && Double.IsFinite lambda) then
             raise (ArgumentOutOfRangeException("lambda", lambda, "expected a finite number of at least 0"))
-        costs |> Array.iteri (fun k c ->
+        costs
+        |> Array.iteri (fun k c ->
             if not (c >= 0.0 && Double.IsFinite c) then
                 raise (ArgumentException($"costs[{k}] is {c}; expected a finite number of at least 0")))
         costs |> Array.map (fun c -> lambda * c)

@@ -44,7 +44,8 @@ type Pool private (bins: int, outcomes: Outcome[], continueCosts: float[], range
             nodeReward.Add(group |> Array.sumBy (fun r -> Outcome.reward (outcomes[r], level)))
             nodeFirst.Add 0
             nodeLast.Add 0
-        groups |> Array.iteri (fun i (_, group) ->
+        groups
+        |> Array.iteri (fun i (_, group) ->
             if level < n - 1 then
                 nodeFirst[start + i] <- nodeBin.Count
                 build (level + 1) group
@@ -53,7 +54,9 @@ type Pool private (bins: int, outcomes: Outcome[], continueCosts: float[], range
     do
         build 0 [| 0 .. outcomes.Length - 1 |]
         for _, group in [| 0 .. outcomes.Length - 1 |] |> Array.groupBy (fun r -> String.Join(',', outcomes[r].Bins[.. n - 2])) do
-            cells.Add(struct (outcomes[group[0]].Bins, Array.init n (fun k -> group |> Array.sumBy (fun r -> Outcome.reward (outcomes[r], k)))))
+            cells.Add(
+                struct (outcomes[group[0]].Bins, Array.init n (fun k -> group |> Array.sumBy (fun r -> Outcome.reward (outcomes[r], k))))
+            )
 
     let roots = outcomes |> Array.distinctBy (fun o -> o.Bins[0]) |> Array.length
     let bin, reward, first, last = nodeBin.ToArray(), nodeReward.ToArray(), nodeFirst.ToArray(), nodeLast.ToArray()
@@ -76,8 +79,12 @@ type Pool private (bins: int, outcomes: Outcome[], continueCosts: float[], range
     /// (not cumulative) cost costs[row][stage] >= 0, priced at lambda >= 0. Throws ArgumentException, naming row and stage.
     static member Create(bins: int[][], qualities: float[][], costs: float[][], lambda: float, binCount: int) : Pool =
         if bins.Length = 0 || qualities.Length <> bins.Length || costs.Length <> bins.Length then
-            raise (ArgumentException($"expected the same number of rows, at least 1: {bins.Length} bins, {qualities.Length} qualities, \
-                                       {costs.Length} costs"))
+            raise (
+                ArgumentException(
+                    $"expected the same number of rows, at least 1: {bins.Length} bins, {qualities.Length} qualities, \
+                                       {costs.Length} costs"
+                )
+            )
         if not (lambda >= 0.0 && Double.IsFinite lambda) then
             raise (ArgumentOutOfRangeException(nameof lambda, lambda, "expected a finite number of at least 0"))
         let n = bins[0].Length
@@ -104,7 +111,8 @@ type Pool private (bins: int, outcomes: Outcome[], continueCosts: float[], range
     member _.Count = outcomes.Length
 
     /// One recorded query (not a copy).
-    member _.Item with get (row: int) : Outcome = outcomes[row]
+    member _.Item
+        with get (row: int): Outcome = outcomes[row]
 
     interface IEnvironment with
         member _.Stages = n
@@ -152,12 +160,14 @@ type ChainMixture(weights: float[], models: ChainModel[]) =
         i
 
     let optimal =
-        if models.Length = 1 then ChainModel.optimalValue models[0]
+        if models.Length = 1 then
+            ChainModel.optimalValue models[0]
         else
             // belief[c] = P(type c and the history so far); impossible histories are pruned.
             let rec value k s (belief: float[]) =
                 let now = Array.fold2 (fun sum b (x: ChainModel) -> sum + b * x.Means[k].[s]) 0.0 belief models
-                if k = n - 1 then now
+                if k = n - 1 then
+                    now
                 else
                     let mutable onward = -costs[k] * Array.sum belief
                     for t in 0 .. m - 1 do

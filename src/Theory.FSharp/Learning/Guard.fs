@@ -4,16 +4,18 @@ open System
 
 /// A model-based heuristic under watch (theory 2.3, Guard): it runs while Certificate B allows, then OptStop starts afresh.
 type GuardState =
-    { /// The learner at work: the heuristic, or OptStop once `Tripped`.
-      Active: TabularState
-      Tripped: bool
-      /// Queries seen, rewards earned on them, and the query after which the certificate is looked at next.
-      Round: int
-      Rewards: float
-      NextCheck: int
-      /// B, and the failure probability of the certificate.
-      Range: float
-      Delta: float }
+    {
+        /// The learner at work: the heuristic, or OptStop once `Tripped`.
+        Active: TabularState
+        Tripped: bool
+        /// Queries seen, rewards earned on them, and the query after which the certificate is looked at next.
+        Round: int
+        Rewards: float
+        NextCheck: int
+        /// B, and the failure probability of the certificate.
+        Range: float
+        Delta: float
+    }
 
 /// Runs any tabular heuristic until its certified regret exceeds an allowance g(t), then restarts with OptStop. Under the
 /// Markov assumption, with probability at least 1 - 2 delta, the regret before the restart is at most
@@ -40,11 +42,13 @@ module Guard =
                 Active = TabularLearner.observe (state.Active, outcome, stop)
                 Round = state.Round + 1
                 Rewards = state.Rewards + Outcome.reward (outcome, stop) }
-        if next.Tripped || next.Round < next.NextCheck then next
+        if next.Tripped || next.Round < next.NextCheck then
+            next
         else
             let active = next.Active
             let certified = OptStop.certificateB (active.Counts, active.ContinueCosts, next.Rewards, next.Range, next.Delta)
-            if certified <= allowance.Invoke next.Round then { next with NextCheck = checkAfter next.Round }
+            if certified <= allowance.Invoke next.Round then
+                { next with NextCheck = checkAfter next.Round }
             else
                 let bins = active.Counts.First.Length
                 { next with

@@ -10,8 +10,10 @@ module Instances =
     /// Costs of the n models relative to the smallest.
     let costs (stages: int) : float[] =
         if stages < 1 then raise (ArgumentOutOfRangeException(nameof stages, stages, "expected at least 1"))
-        if stages = 4 then [| 1.0; 2.0; 4.5; 10.0 |]
-        else Array.init stages (fun k -> Math.Pow(10.0, float k / float (max 1 (stages - 1))))
+        if stages = 4 then
+            [| 1.0; 2.0; 4.5; 10.0 |]
+        else
+            Array.init stages (fun k -> Math.Pow(10.0, float k / float (max 1 (stages - 1))))
 
     let private continueCosts stages (whole: float) =
         let c = costs stages
@@ -66,6 +68,12 @@ module Instances =
         let kind bin last =
             { Initial = Array.init 2 (fun s -> if s = bin then 1.0 else 0.0)
               Kernels = Array.init (stages - 1) (fun _ -> Array.init 2 (fun _ -> [| 1.0; 0.0 |]))
-              Means = Array.init stages (fun k -> Array.create 2 (if k = 0 then 0.35 elif k = stages - 1 then last else 0.2))
+              Means =
+                Array.init stages (fun k ->
+                    Array.create
+                        2
+                        (if k = 0 then 0.35
+                         elif k = stages - 1 then last
+                         else 0.2))
               ContinueCosts = continueCosts stages 0.1 }
         ChainMixture([| 0.5; 0.5 |], [| kind 0 0.95; kind 1 0.05 |])

@@ -33,7 +33,8 @@ module NestRates =
     /// A policy class of one policy without side expert has nothing to learn; its lnN is raised to ln 2.
     let tuned (feedback: Feedback, stages: int, logComparators: float, horizon: int) : NestRates =
         let logN, t = max logComparators (log 2.0), float horizon
-        if feedback = Feedback.Full then { Eta = sqrt (8.0 * logN / t); Gamma = 0.0 }
+        if feedback = Feedback.Full then
+            { Eta = sqrt (8.0 * logN / t); Gamma = 0.0 }
         else
             let eta = sqrt (logN / (depth (feedback, stages, t) * t))
             { Eta = eta; Gamma = eta / 2.0 }
@@ -42,7 +43,8 @@ module NestRates =
     /// under F eta_t = sqrt(8 lnN/t), gamma = 0 (Cesa-Bianchi and Lugosi 2006, Theorem 2.3).
     let anytime (feedback: Feedback, stages: int, logComparators: float, t: int) : NestRates =
         let logN = max logComparators (log 2.0)
-        if feedback = Feedback.Full then { Eta = sqrt (8.0 * logN / float t); Gamma = 0.0 }
+        if feedback = Feedback.Full then
+            { Eta = sqrt (8.0 * logN / float t); Gamma = 0.0 }
         else
             let eta = sqrt (logN / (2.0 * float stages * float t))
             { Eta = eta; Gamma = eta / 2.0 }

@@ -44,8 +44,7 @@ type NestRun(initial: NestState) =
     let mutable remaining = 1.0 // mass of the policies that have not stopped
     let mutable sideStopped = -1
 
-    let ratesAt t =
-        if anytime then NestRates.anytime (feedback, n, logN, t) else NestRates.tuned (feedback, n, logN, settings.Horizon)
+    let ratesAt t = if anytime then NestRates.anytime (feedback, n, logN, t) else NestRates.tuned (feedback, n, logN, settings.Horizon)
 
     let leastLoss () =
         let mutable least = if hasSide then sideLoss else infinity
@@ -81,8 +80,7 @@ type NestRun(initial: NestState) =
         stale <- false
 
     /// The generator of the side expert's draws before a query: a hash of (seed, round), so that streams do not overlap.
-    let sideRandom () =
-        SplitMix64(SplitMix64(settings.Seed).NextUInt64() ^^^ SplitMix64(uint64 round).NextUInt64())
+    let sideRandom () = SplitMix64(SplitMix64(settings.Seed).NextUInt64() ^^^ SplitMix64(uint64 round).NextUInt64())
 
     /// Takes in the bin of the next stage with a choice: W_k and what is left after it.
     let advance bin =
@@ -100,13 +98,13 @@ type NestRun(initial: NestState) =
     let placeBets outcome first last =
         let stakes = NestRates.stakes rates.Gamma
         for j in 0 .. stakes.Length - 1 do
-            for k in first .. last do
+            for k in first..last do
                 stepBet[k] <- NestRates.betLoss (stakes[j], Outcome.loss (outcome, k, settings.Range), stepGraded[k])
             index.Update(bets[j], [||], path, first, last, stepBet, [||])
             if hasSide && first <= sideStopped && sideStopped <= last then sideBets[j] <- sideBets[j] + stepBet[sideStopped]
 
     /// The state after what was observed so far (copies).
-    member _.State : NestState =
+    member _.State: NestState =
         { Settings = settings
           Round = round
           Losses = Array.copy losses
@@ -118,7 +116,7 @@ type NestRun(initial: NestState) =
 
     /// Probability with which the next query's policy is each policy class policy and, last, the side expert (0 without one). Valid
     /// between Begin and Observe.
-    member _.Probabilities : float[] = Array.append (weights |> Array.map (fun w -> w / total)) [| sideWeight / total |]
+    member _.Probabilities: float[] = Array.append (weights |> Array.map (fun w -> w / total)) [| sideWeight / total |]
 
     override _.Begin(_random) =
         rates <- ratesAt (round + 1)
@@ -152,7 +150,7 @@ type NestRun(initial: NestState) =
                 masses[n - 1] <- remaining
                 if hasSide && sideStopped < 0 then sideStopped <- n - 1
         let mutable reaching = 1.0
-        for k in 0 .. last do
+        for k in 0..last do
             let graded =
                 match feedback with
                 | Feedback.Full -> 1.0
@@ -189,8 +187,10 @@ type NestRun(initial: NestState) =
     override _.CertificateA(delta) =
         if not (delta > 0.0 && delta < 1.0) then
             raise (ArgumentOutOfRangeException(nameof delta, delta, "expected a number strictly between 0 and 1"))
-        if round = 0 then 0.0
-        elif feedback = Feedback.Full then settings.Range * (incurred - leastLoss ())
+        if round = 0 then
+            0.0
+        elif feedback = Feedback.Full then
+            settings.Range * (incurred - leastLoss ())
         else
             let t, stakes = float round, NestRates.stakes (ratesAt round).Gamma
             let unions = float stakes.Length * float comparators * (if anytime then t * (t + 1.0) else 1.0)

@@ -4,25 +4,31 @@ open System
 
 /// Upper bounds on the tables of backward induction: with the confidence of their bonuses, W >= the true W everywhere.
 type OptimisticPlan =
-    { /// Optimistic means, n x m, and continuation values, (n-1) x m.
-      Means: float[][]
-      Q: float[][]
-      /// max(Means, Q), n x m.
-      W: float[][] }
+    {
+        /// Optimistic means, n x m, and continuation values, (n-1) x m.
+        Means: float[][]
+        Q: float[][]
+        /// max(Means, Q), n x m.
+        W: float[][]
+    }
 
 /// How iota, the log of the inverse failure probability of one confidence bound, depends on the sample size.
 [<Struct>]
 type IotaSchedule =
-    { /// T of Theorem 7: iota = ln((2m+9) n m T^2) for every N; 0 for the anytime form.
-      Horizon: int
-      /// delta of Certificate B's anytime form: iota_N = ln(6 n m N (N+1) / delta); read where Horizon is 0.
-      Delta: float }
+    {
+        /// T of Theorem 7: iota = ln((2m+9) n m T^2) for every N; 0 for the anytime form.
+        Horizon: int
+        /// delta of Certificate B's anytime form: iota_N = ln(6 n m N (N+1) / delta); read where Horizon is 0.
+        Delta: float
+    }
 
     /// iota for a bound from `samples` samples.
     member this.At(stages: int, bins: int, samples: float) : float =
         let n, m = float stages, float bins
-        if this.Horizon > 0 then log ((2.0 * m + 9.0) * n * m * float this.Horizon * float this.Horizon)
-        else log (6.0 * n * m * samples * (samples + 1.0) / this.Delta)
+        if this.Horizon > 0 then
+            log ((2.0 * m + 9.0) * n * m * float this.Horizon * float this.Horizon)
+        else
+            log (6.0 * n * m * samples * (samples + 1.0) / this.Delta)
 
 /// Optimistic backward induction (OptStop, theory 2.3), kept up to date as counts grow: only bounds whose samples or whose
 /// next stage changed are computed again. Holds the counts by reference.
@@ -45,7 +51,8 @@ type internal OptimisticPlanner(counts: TabularCounts, costs: float[], iota: Iot
     let refreshContinuation k s =
         let samples = counts.Visits[k][s]
         visitsAt[k][s] <- samples
-        if samples < 1.0 then q[k][s] <- 1.0 - costs[k]
+        if samples < 1.0 then
+            q[k][s] <- 1.0 - costs[k]
         else
             let row, next = counts.Transitions[k][s], w[k + 1]
             let mutable mean, square = 0.0, 0.0
@@ -77,8 +84,7 @@ type internal OptimisticPlanner(counts: TabularCounts, costs: float[], iota: Iot
                 stop[k][s] <- means[k][s] >= q[k][s]
 
     /// The current tables (copies).
-    member _.Plan : OptimisticPlan =
-        { Means = means |> Array.map Array.copy; Q = q |> Array.map Array.copy; W = w |> Array.map Array.copy }
+    member _.Plan: OptimisticPlan = { Means = means |> Array.map Array.copy; Q = q |> Array.map Array.copy; W = w |> Array.map Array.copy }
 
 [<RequireQualifiedAccess>]
 module OptStop =
@@ -99,7 +105,8 @@ module OptStop =
         if not (delta > 0.0 && delta < 1.0) then
             raise (ArgumentOutOfRangeException(nameof delta, delta, "expected a number strictly between 0 and 1"))
         let t = Array.sum counts.First
-        if t = 0.0 then 0.0
+        if t = 0.0 then
+            0.0
         else
             let plan = optimisticPlan (counts, costs, { Horizon = 0; Delta = delta })
             let guaranteed = Array.fold2 (fun sum count w -> sum + count * w) 0.0 counts.First plan.W[0]

@@ -14,13 +14,15 @@ type Feedback =
 /// One query's outcome at every stage. Whoever learns from it reads only what the feedback and the stopping stage allow, so
 /// entries after the stopping stage may hold anything unless the feedback is Full.
 type Outcome =
-    { /// Signal bin of each stage, 0 .. m-1.
-      Bins: int[]
-      /// Quality of each stage's answer, in [0,1].
-      Qualities: float[]
-      /// Costs[k] = lambda (C_k - C_0): the price paid after the first stage if stage k answers; Costs[0] = 0, nondecreasing.
-      /// The first stage always runs, so its own cost is sunk and appears nowhere.
-      Costs: float[] }
+    {
+        /// Signal bin of each stage, 0 .. m-1.
+        Bins: int[]
+        /// Quality of each stage's answer, in [0,1].
+        Qualities: float[]
+        /// Costs[k] = lambda (C_k - C_0): the price paid after the first stage if stage k answers; Costs[0] = 0, nondecreasing.
+        /// The first stage always runs, so its own cost is sunk and appears nowhere.
+        Costs: float[]
+    }
 
 [<RequireQualifiedAccess>]
 module Outcome =

@@ -5,10 +5,7 @@ open System.Numerics
 
 /// A finite policy class of reactive policies: at each of the n-1 stages with a choice, any one of r rules (Rules[i][s]: does rule i
 /// stop in bin s?). Policy number sum_k i_k r^(n-2-k) uses rule i_k at stage k; there are N = r^(n-1) policies.
-type PolicyClass =
-    { Stages: int
-      Bins: int
-      Rules: bool[][] }
+type PolicyClass = { Stages: int; Bins: int; Rules: bool[][] }
 
 [<RequireQualifiedAccess>]
 module PolicyClass =
@@ -23,8 +20,13 @@ module PolicyClass =
         if rules.Length = 0 || rules |> Array.exists (fun rule -> rule.Length <> bins) then
             raise (ArgumentException($"expected at least one rule, each over {bins} bins", nameof rules))
         if float rules.Length ** float (stages - 1) > float largest then
-            raise (ArgumentException($"{rules.Length} rules at {stages - 1} stages make more than {largest} policies; \
-                                       use a coarser policyClass", nameof rules))
+            raise (
+                ArgumentException(
+                    $"{rules.Length} rules at {stages - 1} stages make more than {largest} policies; \
+                                       use a coarser policyClass",
+                    nameof rules
+                )
+            )
         { Stages = stages; Bins = bins; Rules = rules }
 
     /// All threshold policies: N = (m+1)^(n-1).
@@ -56,7 +58,10 @@ type PolicyIndex(policyClass: PolicyClass) =
     let rules = policyClass.Rules.Length
     let choices = policyClass.Stages - 1
     let strides = Array.init choices (fun k -> pown rules (choices - 1 - k))
-    let going = Array.init policyClass.Bins (fun s -> [| for i in 0 .. rules - 1 do if not (policyClass.Rules[i][s]) then i |])
+    let going =
+        Array.init policyClass.Bins (fun s ->
+            [| for i in 0 .. rules - 1 do
+                   if not (policyClass.Rules[i][s]) then i |])
     // Maximal runs of neighbouring rules that stop in a bin, as start and length pairs.
     let stopping =
         Array.init policyClass.Bins (fun s ->
@@ -140,7 +145,8 @@ type PolicyIndex(policyClass: PolicyClass) =
     member private this.MassFrom(weights: float[], path: int[], stage: int, level: int, offset: int) : float =
         let bin = path[level]
         if level = stage then
-            if level = choices - 1 then dot weights offset mask[bin]
+            if level = choices - 1 then
+                dot weights offset mask[bin]
             else
                 let mutable total = 0.0
                 for struct (start, length) in stopping[bin] do
@@ -156,7 +162,9 @@ type PolicyIndex(policyClass: PolicyClass) =
     /// only bins 0 .. stage are read.
     member this.Mass(weights: float[], path: int[], stage: int) : float = this.MassFrom(weights, path, stage, 0, 0)
 
-    member private this.UpdateFrom(losses: float[], weights: float[], path: int[], first, last, loss: float[], factor: float[], level, offset) : unit =
+    member private this.UpdateFrom
+        (losses: float[], weights: float[], path: int[], first, last, loss: float[], factor: float[], level, offset)
+        : unit =
         let bin = path[level]
         let weighted = weights.Length > 0
         if level = choices - 1 then

@@ -25,7 +25,8 @@ type internal Sampling(random: SplitMix64) =
 
     /// A Gamma(shape, 1) variate, shape > 0 (Marsaglia and Tsang 2000; shapes below 1 are boosted by a power of a uniform).
     member this.Gamma(shape: float) : float =
-        if shape < 1.0 then this.Gamma(shape + 1.0) * Math.Pow(1.0 - random.NextDouble(), 1.0 / shape)
+        if shape < 1.0 then
+            this.Gamma(shape + 1.0) * Math.Pow(1.0 - random.NextDouble(), 1.0 / shape)
         else
             let d = shape - 1.0 / 3.0
             let c = 1.0 / sqrt (9.0 * d)

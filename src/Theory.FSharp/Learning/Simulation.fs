@@ -30,31 +30,33 @@ type LearnerKind =
 
 /// What a simulated run measured, at each checkpoint t (the first t queries). Regrets and bounds are in units of reward.
 type SimulationResult =
-    { Checkpoints: int[]
-      /// Sum over queries of (value of the policy class's best policy - expected value of the learner's policy given the past). May be
-      /// negative: a side expert or a model-based learner can beat the policy class.
-      RegretToClass: float[]
-      /// The same against the best policy of all (whole history of signals); never negative.
-      RegretToOptimal: float[]
-      /// Reward of the policy class's best policy in hindsight on these very queries, less the learner's reward.
-      RealisedRegretToClass: float[]
-      /// The same against the best of policy class and side expert: what Certificate A bounds.
-      RealisedRegret: float[]
-      /// Certificate A at `Simulation.Delta`; NaN where the learner has none.
-      CertificateA: float[]
-      /// Certificate B at `Simulation.Delta`: under the Markov assumption, an upper bound of the regret to the optimum; NaN for
-      /// learners that keep no counts.
-      CertificateB: float[]
-      /// A priori bound after t queries: Theorem 4 (expected regret to the policy class) for NEST and Hedge, Theorem 7 for OptStopTuned
-      /// at t = T, UCB1's bound (to the best fixed depth); NaN for learners without one.
-      Bound: float[]
-      /// Queries answered by each stage, over the whole run; n entries.
-      StopCounts: int[]
-      /// Sum of the rewards earned (first-stage cost left out).
-      Rewards: float[]
-      /// Values per query of the policy class's best policy and of the best policy of all.
-      BestClassValue: float
-      OptimalValue: float }
+    {
+        Checkpoints: int[]
+        /// Sum over queries of (value of the policy class's best policy - expected value of the learner's policy given the past). May be
+        /// negative: a side expert or a model-based learner can beat the policy class.
+        RegretToClass: float[]
+        /// The same against the best policy of all (whole history of signals); never negative.
+        RegretToOptimal: float[]
+        /// Reward of the policy class's best policy in hindsight on these very queries, less the learner's reward.
+        RealisedRegretToClass: float[]
+        /// The same against the best of policy class and side expert: what Certificate A bounds.
+        RealisedRegret: float[]
+        /// Certificate A at `Simulation.Delta`; NaN where the learner has none.
+        CertificateA: float[]
+        /// Certificate B at `Simulation.Delta`: under the Markov assumption, an upper bound of the regret to the optimum; NaN for
+        /// learners that keep no counts.
+        CertificateB: float[]
+        /// A priori bound after t queries: Theorem 4 (expected regret to the policy class) for NEST and Hedge, Theorem 7 for OptStopTuned
+        /// at t = T, UCB1's bound (to the best fixed depth); NaN for learners without one.
+        Bound: float[]
+        /// Queries answered by each stage, over the whole run; n entries.
+        StopCounts: int[]
+        /// Sum of the rewards earned (first-stage cost left out).
+        Rewards: float[]
+        /// Values per query of the policy class's best policy and of the best policy of all.
+        BestClassValue: float
+        OptimalValue: float
+    }
 
 /// Runs a learner on queries drawn from a known distribution and measures its regret.
 [<RequireQualifiedAccess>]
@@ -65,16 +67,21 @@ module Simulation =
     let Delta = 0.05
 
     /// The driver of a learner for an environment's stages, bins, range and costs. `horizon` is T where the learner is tuned.
-    let learner (kind: LearnerKind, environment: IEnvironment, policyClass: PolicyClass, feedback: Feedback, horizon: int, seed: uint64) : LearnerRun =
+    let learner
+        (kind: LearnerKind, environment: IEnvironment, policyClass: PolicyClass, feedback: Feedback, horizon: int, seed: uint64)
+        : LearnerRun =
         let nest side anytime =
-            NestRun(Nest.init
-                { PolicyClass = policyClass
-                  Feedback = feedback
-                  Side = side
-                  Horizon = if anytime then 0 else horizon
-                  Range = environment.Range
-                  ContinueCosts = environment.ContinueCosts
-                  Seed = seed }) :> LearnerRun
+            NestRun(
+                Nest.init
+                    { PolicyClass = policyClass
+                      Feedback = feedback
+                      Side = side
+                      Horizon = if anytime then 0 else horizon
+                      Range = environment.Range
+                      ContinueCosts = environment.ContinueCosts
+                      Seed = seed }
+            )
+            :> LearnerRun
         let hedge side anytime =
             if feedback <> Feedback.Full then
                 raise (ArgumentException($"{kind} needs every stage graded (Feedback.Full); use Nest", nameof feedback))
@@ -102,8 +109,10 @@ module Simulation =
         let n, range = environment.Stages, environment.Range
         let logN side = NestRates.logComparators (PolicyClass.size policyClass, side)
         match kind with
-        | LearnerKind.Nest | LearnerKind.HedgeWithSide -> (Regret.nestAt (feedback, n, logN true, horizon, t, range)).Value
-        | LearnerKind.NestAlone | LearnerKind.Hedge -> (Regret.nestAt (feedback, n, logN false, horizon, t, range)).Value
+        | LearnerKind.Nest
+        | LearnerKind.HedgeWithSide -> (Regret.nestAt (feedback, n, logN true, horizon, t, range)).Value
+        | LearnerKind.NestAlone
+        | LearnerKind.Hedge -> (Regret.nestAt (feedback, n, logN false, horizon, t, range)).Value
         | LearnerKind.NestAnytime -> (Regret.nestAnytime (feedback, n, logN true, t, range)).Value
         | LearnerKind.HedgeAnytime -> (Regret.nestAnytime (feedback, n, logN false, t, range)).Value
         | LearnerKind.Ucb1 -> (Regret.ucb1 (n, t, range)).Value
@@ -112,14 +121,30 @@ module Simulation =
 
     /// Runs `horizon` queries. Checkpoints are numbers of queries in 1 .. horizon, increasing. The queries depend on the seed
     /// and the environment only, so all learners meet the same ones; runs share nothing, so they may go in parallel.
-    let run (environment: IEnvironment, policyClass: PolicyClass, kind: LearnerKind, feedback: Feedback, horizon: int, checkpoints: int[], seed: int)
-        : SimulationResult =
+    let run
+        (
+            environment: IEnvironment,
+            policyClass: PolicyClass,
+            kind: LearnerKind,
+            feedback: Feedback,
+            horizon: int,
+            checkpoints: int[],
+            seed: int
+        ) : SimulationResult =
         if horizon < 1 then raise (ArgumentOutOfRangeException(nameof horizon, horizon, "expected at least 1"))
-        if checkpoints |> Array.exists (fun t -> t < 1 || t > horizon) || checkpoints |> Array.pairwise |> Array.exists (fun (a, b) -> a >= b) then
+        if
+            checkpoints |> Array.exists (fun t -> t < 1 || t > horizon)
+            || checkpoints |> Array.pairwise |> Array.exists (fun (a, b) -> a >= b)
+        then
             raise (ArgumentException($"expected increasing numbers in 1 .. {horizon}", nameof checkpoints))
         if policyClass.Stages <> environment.Stages || policyClass.Bins <> environment.Bins then
-            raise (ArgumentException($"the policyClass is for {policyClass.Stages} stages x {policyClass.Bins} bins, the environment has \
-                                       {environment.Stages} x {environment.Bins}", nameof policyClass))
+            raise (
+                ArgumentException(
+                    $"the policyClass is for {policyClass.Stages} stages x {policyClass.Bins} bins, the environment has \
+                                       {environment.Stages} x {environment.Bins}",
+                    nameof policyClass
+                )
+            )
         let n, range = environment.Stages, environment.Range
         let seeds = SplitMix64(uint64 (int64 seed))
         let queries, choices, sideSeed = SplitMix64(seeds.NextUInt64()), SplitMix64(seeds.NextUInt64()), seeds.NextUInt64()
@@ -146,7 +171,7 @@ module Simulation =
               BestClassValue = bestInClass
               OptimalValue = optimal }
         let mutable expected, earned, side, next = 0.0, 0.0, 0.0, 0
-        for t in 1 .. horizon do
+        for t in 1..horizon do
             learner.Begin choices
             expected <- expected + learner.ExpectedValue(value, classValues)
             environment.Draw(queries, outcome)

@@ -4,17 +4,19 @@ open System
 
 /// Sufficient statistics of the Markov model: what a model-based learner has seen. All arrays are [stage][bin] unless said.
 type TabularCounts =
-    { /// How often each bin was the first signal; m entries. Their sum is the number of queries seen.
-      First: float[]
-      /// Transitions[k][s][s']: how often bin s at stage k was followed by bin s' at stage k+1; (n-1) x m x m.
-      Transitions: float[][][]
-      /// Visits[k][s]: row sums of Transitions; (n-1) x m.
-      Visits: float[][]
-      /// How often stage k's answer was graded in bin s; n x m.
-      Grades: float[][]
-      /// Sum of those grades, and of their squares; n x m.
-      Sums: float[][]
-      Squares: float[][] }
+    {
+        /// How often each bin was the first signal; m entries. Their sum is the number of queries seen.
+        First: float[]
+        /// Transitions[k][s][s']: how often bin s at stage k was followed by bin s' at stage k+1; (n-1) x m x m.
+        Transitions: float[][][]
+        /// Visits[k][s]: row sums of Transitions; (n-1) x m.
+        Visits: float[][]
+        /// How often stage k's answer was graded in bin s; n x m.
+        Grades: float[][]
+        /// Sum of those grades, and of their squares; n x m.
+        Sums: float[][]
+        Squares: float[][]
+    }
 
 [<RequireQualifiedAccess>]
 module TabularCounts =
@@ -44,7 +46,7 @@ module TabularCounts =
         let bins = outcome.Bins
         let seen = if feedback = Feedback.Full then counts.Grades.Length - 1 else stop
         counts.First[bins[0]] <- counts.First[bins[0]] + 1.0
-        for k in 0 .. seen do
+        for k in 0..seen do
             let s = bins[k]
             if k < seen then
                 let row = counts.Transitions[k][s]
@@ -109,8 +111,7 @@ module TabularPlan =
             next <- current
             current <- spent
 
-    let private emptyPlan (counts: TabularCounts) =
-        Array.init (counts.Grades.Length - 1) (fun _ -> Array.zeroCreate counts.First.Length)
+    let private emptyPlan (counts: TabularCounts) = Array.init (counts.Grades.Length - 1) (fun _ -> Array.zeroCreate counts.First.Length)
 
     let private check (counts: TabularCounts) (costs: float[]) =
         if costs.Length <> counts.Grades.Length - 1 then

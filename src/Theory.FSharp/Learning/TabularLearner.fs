@@ -17,15 +17,17 @@ type TabularRule =
 
 /// All that a model-based learner knows.
 type TabularState =
-    { Rule: TabularRule
-      Feedback: Feedback
-      /// Number of queries T that explore-then-commit and OptStop are tuned for; 0 if unknown.
-      Horizon: int
-      /// lambda-costs of going on from each stage; n-1 entries.
-      ContinueCosts: float[]
-      /// Queries seen.
-      Round: int
-      Counts: TabularCounts }
+    {
+        Rule: TabularRule
+        Feedback: Feedback
+        /// Number of queries T that explore-then-commit and OptStop are tuned for; 0 if unknown.
+        Horizon: int
+        /// lambda-costs of going on from each stage; n-1 entries.
+        ContinueCosts: float[]
+        /// Queries seen.
+        Round: int
+        Counts: TabularCounts
+    }
 
 /// The mutable driver of the model-based learners.
 [<Sealed>]
@@ -58,10 +60,10 @@ type TabularRun(initial: TabularState) =
     let greedy () = TabularPlan.fillGreedy (counts, costs, stop)
 
     /// The state after what was observed so far (copies).
-    member _.State : TabularState = { initial with Round = round; Counts = TabularCounts.copy counts }
+    member _.State: TabularState = { initial with Round = round; Counts = TabularCounts.copy counts }
 
     /// The stop table that Begin has fixed; valid until the next Begin.
-    member _.Policy : bool[][] = stop
+    member _.Policy: bool[][] = stop
 
     override _.Begin(random) =
         match rule with
@@ -111,6 +113,4 @@ module TabularLearner =
 
     /// The state after a query that stopped at `stop`.
     let observe (state: TabularState, outcome: Outcome, stop: int) : TabularState =
-        { state with
-            Round = state.Round + 1
-            Counts = TabularCounts.observe (state.Counts, state.Feedback, outcome, stop) }
+        { state with Round = state.Round + 1; Counts = TabularCounts.observe (state.Counts, state.Feedback, outcome, stop) }

@@ -4,10 +4,12 @@ open System
 
 /// What UCB1 knows: how often it answered with each stage, and the sum of those losses (in [0,1]).
 type Ucb1State =
-    { /// B: an upper bound of 1 + lambda (C_n - C_1).
-      Range: float
-      Plays: float[]
-      Losses: float[] }
+    {
+        /// B: an upper bound of 1 + lambda (C_n - C_1).
+        Range: float
+        Plays: float[]
+        Losses: float[]
+    }
 
 /// UCB1 (Auer, Cesa-Bianchi and Fischer 2002) over the n fixed depths: signals are ignored, and only the returned answer is
 /// used whatever the feedback. Each depth once, then the largest mean + sqrt(2 ln t / plays); ties go to the cheapest.
@@ -24,8 +26,7 @@ module Ucb1 =
         let t = Array.sum plays
         let mutable best, bestIndex = Double.NegativeInfinity, 0
         for k in 0 .. plays.Length - 1 do
-            let index =
-                if plays[k] = 0.0 then infinity else 1.0 - losses[k] / plays[k] + sqrt (2.0 * log (t + 1.0) / plays[k])
+            let index = if plays[k] = 0.0 then infinity else 1.0 - losses[k] / plays[k] + sqrt (2.0 * log (t + 1.0) / plays[k])
             if index > best then
                 best <- index
                 bestIndex <- k
@@ -37,9 +38,7 @@ module Ucb1 =
     /// The state after a query that stopped at `stop`.
     let observe (state: Ucb1State, outcome: Outcome, stop: int) : Ucb1State =
         let at change = Array.mapi (fun k x -> if k = stop then x + change else x)
-        { state with
-            Plays = at 1.0 state.Plays
-            Losses = at (Outcome.loss (outcome, stop, state.Range)) state.Losses }
+        { state with Plays = at 1.0 state.Plays; Losses = at (Outcome.loss (outcome, stop, state.Range)) state.Losses }
 
 /// The mutable driver of UCB1.
 [<Sealed>]
@@ -50,7 +49,7 @@ type Ucb1Run(initial: Ucb1State, bins: int) =
     let mutable depth = 0
 
     /// The state after what was observed so far (copies).
-    member _.State : Ucb1State = { initial with Plays = Array.copy plays; Losses = Array.copy losses }
+    member _.State: Ucb1State = { initial with Plays = Array.copy plays; Losses = Array.copy losses }
 
     override _.Begin(_random) =
         depth <- Ucb1.depth plays losses

@@ -18,10 +18,14 @@ module Baselines =
         let rows = head rows
         let cost = Array.zeroCreate policies.Length
         let quality = Array.zeroCreate policies.Length
-        Parallel.For(0, policies.Length, fun i ->
-            let outcome = Replay.run (policies[i], data, rows)
-            cost[i] <- Array.average outcome.Cost
-            quality[i] <- Array.average outcome.Quality)
+        Parallel.For(
+            0,
+            policies.Length,
+            fun i ->
+                let outcome = Replay.run (policies[i], data, rows)
+                cost[i] <- Array.average outcome.Cost
+                quality[i] <- Array.average outcome.Quality
+        )
         |> ignore
         let hull = Frontier.upperHull cost quality
         { Name = name
@@ -32,10 +36,7 @@ module Baselines =
     /// +infinity last.
     let internal grid (data: RecordedCascade) (rows: int[]) stage count =
         let sorted =
-            head rows
-            |> Array.map (fun q -> data.Confidence[q * data.Stages + stage])
-            |> Array.filter (Double.IsNaN >> not)
-            |> Array.sort
+            head rows |> Array.map (fun q -> data.Confidence[q * data.Stages + stage]) |> Array.filter (Double.IsNaN >> not) |> Array.sort
         [| 0.0
            if sorted.Length > 0 then
                for g in 1 .. count - 1 do
@@ -53,14 +54,11 @@ module Baselines =
     /// The full chain with one threshold for all stages, on a grid of all confidences. Parameter: the threshold.
     let commonThreshold (data: RecordedCascade) (rows: int[]) : FittedFamily =
         let n = data.Stages
-        let thresholds =
-            Array.init n (fun k -> grid data rows k 64) |> Array.concat |> Array.distinct |> Array.sort
+        let thresholds = Array.init n (fun k -> grid data rows k 64) |> Array.concat |> Array.distinct |> Array.sort
         let step = max 1 (thresholds.Length / 128)
         let thresholds = thresholds |> Array.indexed |> Array.filter (fun (i, _) -> i % step = 0) |> Array.map snd
         let parameter = Array.append thresholds [| infinity |] |> Array.distinct
-        let policies =
-            parameter
-            |> Array.map (fun t -> ThresholdCascade(n, Array.init n id, Array.create (n - 1) t) :> IStoppingPolicy)
+        let policies = parameter |> Array.map (fun t -> ThresholdCascade(n, Array.init n id, Array.create (n - 1) t) :> IStoppingPolicy)
         onHull "threshold" data rows parameter policies
 
     /// The envelope of all two-model cascades: every pair, 64 thresholds each, and the single models. The parameter is the
@@ -95,7 +93,7 @@ module Baselines =
         /// Entry i * n + k: quality - lambda * cost of stopping at stage k. A stage that is not recorded is passed
         /// over: it earns what the latest before it does.
         let rewards lambda =
-            let reward = Array.zeroCreate<float> (rows.Length * n)
+            let reward = Array.zeroCreate<float>(rows.Length * n)
             for i in 0 .. rows.Length - 1 do
                 let mutable spent, latest = 0.0, nan
                 for k in 0 .. n - 1 do
@@ -106,8 +104,7 @@ module Baselines =
                     reward[i * n + k] <- latest
             reward
 
-        let rec stopFrom (thresholds: int[]) i k =
-            if k = n - 1 || bin[k][i] >= thresholds[k] then k else stopFrom thresholds i (k + 1)
+        let rec stopFrom (thresholds: int[]) i k = if k = n - 1 || bin[k][i] >= thresholds[k] then k else stopFrom thresholds i (k + 1)
 
         let bestThreshold (reward: float[]) (thresholds: int[]) k =
             let gain = Array.zeroCreate<float> grids[k].Length
@@ -148,8 +145,7 @@ module Baselines =
                 let reward = rewards lambda
                 let never = grids |> Array.map (fun g -> g.Length - 1)
                 let _, thresholds = [| ascend reward never; ascend reward (Array.zeroCreate (n - 1)) |] |> Array.maxBy fst
-                ThresholdCascade(n, Array.init n id, Array.init (n - 1) (fun k -> grids[k][thresholds[k]]))
-                :> IStoppingPolicy)
+                ThresholdCascade(n, Array.init n id, Array.init (n - 1) (fun k -> grids[k][thresholds[k]])) :> IStoppingPolicy)
         onHull "chain-thresholds" data rows sorted policies
 
     /// The oracle at a price of cost: knows every quality in advance and runs only the stage with the largest
@@ -163,8 +159,9 @@ module Baselines =
                 let value k = data.Quality[q * n + k] - lambda * data.Cost[q * n + k]
                 for k in 0 .. n - 1 do
                     if data.IsRecorded(q, k) then
-                        if best < 0 || value k > value best
-                           || (value k = value best && data.Cost[q * n + k] < data.Cost[q * n + best]) then
+                        if
+                            best < 0 || value k > value best || (value k = value best && data.Cost[q * n + k] < data.Cost[q * n + best])
+                        then
                             best <- k
                 best)
         { Cost = Array.map2 (fun q k -> data.Cost[q * n + k]) rows stage

@@ -20,8 +20,7 @@ type CascadeRouter(estimates: RouterEstimates, lambdas: float[]) =
                 if set &&& (1 <<< k) <> 0 then sum <- sum + estimates.Cost[k]
             sum)
 
-    do
-        if lambdas.Length <> n then invalidArg (nameof lambdas) $"expected {n} prices, one for each step, got {lambdas.Length}"
+    do if lambdas.Length <> n then invalidArg (nameof lambdas) $"expected {n} prices, one for each step, got {lambdas.Length}"
 
     member _.Estimates = estimates
     /// The price of cost at each step.
@@ -40,7 +39,8 @@ type CascadeRouter(estimates: RouterEstimates, lambdas: float[]) =
                 best <- value
                 at <- b
                 price <- c
-        if at > 0 then Decision.GoTo(last + 1 + BitOperations.TrailingZeroCount at)
+        if at > 0 then
+            Decision.GoTo(last + 1 + BitOperations.TrailingZeroCount at)
         else
             let mutable answer = -1
             for k in 0 .. n - 1 do
@@ -52,9 +52,15 @@ type CascadeRouter(estimates: RouterEstimates, lambdas: float[]) =
 
         member this.Decide(observation) =
             let quality = Array.zeroCreate<float> n
-            let worth = Array.zeroCreate<float> (RouterEstimates.Supermodels(n, observation.Ran))
-            estimates.Fill(observation.Ran, observation.Confidence, observation.Answer, observation.Context,
-                Span<float> quality, Span<float> worth)
+            let worth = Array.zeroCreate<float>(RouterEstimates.Supermodels(n, observation.Ran))
+            estimates.Fill(
+                observation.Ran,
+                observation.Confidence,
+                observation.Answer,
+                observation.Context,
+                Span<float> quality,
+                Span<float> worth
+            )
             this.DecideOn(observation.Ran, ReadOnlySpan<float> quality, ReadOnlySpan<float> worth)
 
 /// What is known of one query, for all routers with the same estimates: filled in state by state when first asked for.
@@ -63,7 +69,7 @@ type internal RouterMemory(estimates: RouterEstimates, data: RecordedCascade) =
     let n = data.Stages
     let known = Array.create (1 <<< n) -1
     let quality = Array.init (1 <<< n) (fun _ -> Array.zeroCreate<float> n)
-    let worth = Array.init (1 <<< n) (fun set -> Array.zeroCreate<float> (RouterEstimates.Supermodels(n, uint32 set)))
+    let worth = Array.init (1 <<< n) (fun set -> Array.zeroCreate<float>(RouterEstimates.Supermodels(n, uint32 set)))
 
     /// The query at hand.
     member val Row = -1 with get, set
@@ -73,8 +79,14 @@ type internal RouterMemory(estimates: RouterEstimates, data: RecordedCascade) =
         // Before anything ran, queries without features all look the same.
         if known[set] <> q && not (set = 0 && data.ContextWidth = 0 && known[0] >= 0) then
             let answer = if data.HasAnswers then ReadOnlySpan(data.Answer, q * n, n) else ReadOnlySpan<int>.Empty
-            estimates.Fill(ran, ReadOnlySpan(data.Confidence, q * n, n), answer,
-                ReadOnlySpan(data.Context, q * data.ContextWidth, data.ContextWidth), Span<float> quality[set], Span<float> worth[set])
+            estimates.Fill(
+                ran,
+                ReadOnlySpan(data.Confidence, q * n, n),
+                answer,
+                ReadOnlySpan(data.Context, q * data.ContextWidth, data.ContextWidth),
+                Span<float> quality[set],
+                Span<float> worth[set]
+            )
             known[set] <- q
         router.DecideOn(ran, ReadOnlySpan<float> quality[set], ReadOnlySpan<float> worth[set])
 
@@ -97,7 +109,7 @@ module CascadeRouting =
         let routers =
             [| for price in prices do
                    CascadeRouter(estimates, Array.create data.Stages price)
-                   for _ in 1 .. 8 do
+                   for _ in 1..8 do
                        CascadeRouter(estimates, Array.init data.Stages (fun _ -> price * exp (1.4 * (2.0 * random.NextDouble() - 1.0)))) |]
         let memory = RouterMemory(estimates, data)
         let views = routers |> Array.map memory.View

@@ -36,9 +36,12 @@ type ConfidenceScale private (knots: float[], ranks: float[]) =
 
     /// Rank in [0,1] of a confidence (not NaN). 0.5 when no confidence was seen in training.
     member _.Rank(confidence: float) : float =
-        if knots.Length = 0 then 0.5
-        elif confidence <= knots[0] then ranks[0]
-        elif confidence >= knots[knots.Length - 1] then ranks[knots.Length - 1]
+        if knots.Length = 0 then
+            0.5
+        elif confidence <= knots[0] then
+            ranks[0]
+        elif confidence >= knots[knots.Length - 1] then
+            ranks[knots.Length - 1]
         else
             let mutable lo, hi = 0, knots.Length - 1
             while hi - lo > 1 do
@@ -48,9 +51,12 @@ type ConfidenceScale private (knots: float[], ranks: float[]) =
 
     /// Confidence at which the scale reaches the rank: the inverse of Rank, clipped to what training saw.
     member _.Confidence(rank: float) : float =
-        if knots.Length = 0 then nan
-        elif rank <= ranks[0] then knots[0]
-        elif rank >= ranks[knots.Length - 1] then knots[knots.Length - 1]
+        if knots.Length = 0 then
+            nan
+        elif rank <= ranks[0] then
+            knots[0]
+        elif rank >= ranks[knots.Length - 1] then
+            knots[knots.Length - 1]
         else
             let mutable k = 1
             while ranks[k] < rank do
@@ -64,7 +70,7 @@ type ConfidenceScale private (knots: float[], ranks: float[]) =
         let steps = min n 128
         let knots = ResizeArray<float>()
         let ranks = ResizeArray<float>()
-        for s in 0 .. steps do
+        for s in 0..steps do
             let value = if n = 0 then nan else sorted[min (n - 1) (int (int64 s * int64 n / int64 steps))]
             if n > 0 && (knots.Count = 0 || value > knots[knots.Count - 1]) then
                 // Mid-rank of the value among all training confidences.

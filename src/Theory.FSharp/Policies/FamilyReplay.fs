@@ -20,7 +20,7 @@ module FamilyReplay =
     type private Query(policy: PlannedPolicy, data: RecordedCascade) =
         let n = data.Stages
         let offset = policy.Bases |> Array.scan (fun at b -> at + b.Width) 0
-        let columns = Array.zeroCreate<float> (Array.last offset)
+        let columns = Array.zeroCreate<float>(Array.last offset)
         let known = Array.create policy.Bases.Length -1
         let stopValue = Array.zeroCreate<float> policy.Bases.Length
         let stopStage = Array.zeroCreate<int> policy.Bases.Length
@@ -31,7 +31,8 @@ module FamilyReplay =
             let context = ReadOnlySpan(data.Context, q * data.ContextWidth, data.ContextWidth)
             basis.Fill(
                 Observation(0u, ReadOnlySpan(data.Confidence, q * n, n), answer, context),
-                Span<float>(columns, offset[state], basis.Width))
+                Span<float>(columns, offset[state], basis.Width)
+            )
             stopValue[state] <- -infinity
             for a in 0 .. policy.Answers[state].Length - 1 do
                 let v = min 1.0 (max 0.0 (dot (policy.Stop[state][a]) columns (offset[state])))
@@ -56,8 +57,16 @@ module FamilyReplay =
     /// None when the policies are not of one family.
     let private sharing (policies: IStoppingPolicy[]) (data: RecordedCascade) : (IStoppingPolicy[] * (int -> unit)) option =
         let all choose = let chosen = Array.choose choose policies in if chosen.Length = policies.Length then chosen else [||]
-        let planned = all (fun p -> match p with :? PlannedPolicy as x -> Some x | _ -> None)
-        let routers = all (fun p -> match p with :? CascadeRouter as x -> Some x | _ -> None)
+        let planned =
+            all (fun p ->
+                match p with
+                | :? PlannedPolicy as x -> Some x
+                | _ -> None)
+        let routers =
+            all (fun p ->
+                match p with
+                | :? CascadeRouter as x -> Some x
+                | _ -> None)
         if planned.Length > 0 && planned |> Array.forall (fun p -> Object.ReferenceEquals(p.Stop, planned[0].Stop)) then
             let query = Query(planned[0], data)
             let at = ref -1
@@ -69,18 +78,27 @@ module FamilyReplay =
         elif routers.Length > 0 && routers |> Array.forall (fun p -> Object.ReferenceEquals(p.Estimates, routers[0].Estimates)) then
             let memory = RouterMemory(routers[0].Estimates, data)
             Some(routers |> Array.map memory.View, fun q -> memory.Row <- q)
-        else None
+        else
+            None
 
-    let private replayGroups (policies: IStoppingPolicy[]) (tell: int -> unit) (data: RecordedCascade) (rows: int[]) groups first
-        last (result: GroupedOutcome[]) =
+    let private replayGroups
+        (policies: IStoppingPolicy[])
+        (tell: int -> unit)
+        (data: RecordedCascade)
+        (rows: int[])
+        groups
+        first
+        last
+        (result: GroupedOutcome[])
+        =
         let stops = policies |> Array.map (fun _ -> Array.zeroCreate<float> data.Stages)
         for g in first .. last - 1 do
-            for i in g .. groups .. rows.Length - 1 do
+            for i in g..groups .. rows.Length - 1 do
                 tell rows[i]
                 for p in 0 .. policies.Length - 1 do
                     let struct (cost, stage) = Replay.query (policies[p], data, rows[i])
-                    result[p].Cost[g] <- result[p].Cost[g] + cost
-                    result[p].Quality[g] <- result[p].Quality[g] + data.Quality[rows[i] * data.Stages + stage]
+                    result[p].Cost[ g ] <- result[p].Cost[g] + cost
+                    result[p].Quality[ g ] <- result[p].Quality[g] + data.Quality[rows[i] * data.Stages + stage]
                     stops[p][stage] <- stops[p][stage] + 1.0
         stops
 
@@ -98,9 +116,13 @@ module FamilyReplay =
             // A group belongs to one block, so each sum is made in one order; counts of stops are whole numbers.
             let blocks = min 16 groups
             let stops: float[][][] = Array.zeroCreate blocks
-            Parallel.For(0, blocks, fun b ->
-                let members, tell = (sharing policies data).Value
-                stops[b] <- replayGroups members tell data rows groups (b * groups / blocks) ((b + 1) * groups / blocks) result)
+            Parallel.For(
+                0,
+                blocks,
+                fun b ->
+                    let members, tell = (sharing policies data).Value
+                    stops[b] <- replayGroups members tell data rows groups (b * groups / blocks) ((b + 1) * groups / blocks) result
+            )
             |> ignore
             for block in stops do
                 for p in 0 .. policies.Length - 1 do
@@ -110,6 +132,5 @@ module FamilyReplay =
             result
         else
             let result = Array.zeroCreate policies.Length
-            Parallel.For(0, policies.Length, fun i -> result[i] <- GroupedOutcome.Replay(policies[i], data, rows, groups))
-            |> ignore
+            Parallel.For(0, policies.Length, fun i -> result[i] <- GroupedOutcome.Replay(policies[i], data, rows, groups)) |> ignore
             result

@@ -10,20 +10,25 @@ module Frontier =
     /// both ends. The arrays must be sorted by cost and not empty.
     let qualityAt (cost: float[]) (quality: float[]) (at: float) : float =
         let last = cost.Length - 1
-        if at <= cost[0] then quality[0]
-        elif at >= cost[last] then quality[last]
+        if at <= cost[0] then
+            quality[0]
+        elif at >= cost[last] then
+            quality[last]
         else
             let mutable hi = 1
             while cost[hi] < at do
                 hi <- hi + 1
             let lo = hi - 1
-            if cost[hi] = cost[lo] then quality[hi]
-            else quality[lo] + (quality[hi] - quality[lo]) * (at - cost[lo]) / (cost[hi] - cost[lo])
+            if cost[hi] = cost[lo] then
+                quality[hi]
+            else
+                quality[lo] + (quality[hi] - quality[lo]) * (at - cost[lo]) / (cost[hi] - cost[lo])
 
     /// Mean quality over costs in [low, high], by the trapezoid rule along the curve (exact for the interpolation of
     /// qualityAt). The arrays must be sorted by cost. When low = high it is the quality there.
     let area (cost: float[]) (quality: float[]) (low: float) (high: float) : float =
-        if high <= low then qualityAt cost quality low
+        if high <= low then
+            qualityAt cost quality low
         else
             let mutable sum = 0.0
             let mutable c = low
@@ -39,9 +44,11 @@ module Frontier =
     /// Order of the points by cost, ties by quality.
     let order (cost: float[]) (quality: float[]) : int[] =
         let index = Array.init cost.Length id
-        Array.sortInPlaceWith (fun a b ->
-            let byCost = compare cost[a] cost[b]
-            if byCost <> 0 then byCost else compare quality[a] quality[b]) index
+        Array.sortInPlaceWith
+            (fun a b ->
+                let byCost = compare cost[a] cost[b]
+                if byCost <> 0 then byCost else compare quality[a] quality[b])
+            index
         index
 
     /// The upper concave hull, as indices in order of cost, from the cheapest point to the best one: what randomising
@@ -57,9 +64,7 @@ module Frontier =
                     hull.RemoveAt(hull.Count - 1)
                 elif hull.Count > 1 then
                     let a = hull[hull.Count - 2]
-                    let cross =
-                        (cost[b] - cost[a]) * (quality[i] - quality[a])
-                        - (quality[b] - quality[a]) * (cost[i] - cost[a])
+                    let cross = (cost[b] - cost[a]) * (quality[i] - quality[a]) - (quality[b] - quality[a]) * (cost[i] - cost[a])
                     if cross >= 0.0 then hull.RemoveAt(hull.Count - 1) else over <- false
                 else
                     over <- false
@@ -75,5 +80,4 @@ module Frontier =
         match i with
         | None -> infinity
         | Some 0 -> cost[0]
-        | Some i ->
-            cost[i - 1] + (cost[i] - cost[i - 1]) * (target - quality[i - 1]) / (quality[i] - quality[i - 1])
+        | Some i -> cost[i - 1] + (cost[i] - cost[i - 1]) * (target - quality[i - 1]) / (quality[i] - quality[i - 1])

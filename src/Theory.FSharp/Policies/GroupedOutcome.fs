@@ -5,13 +5,15 @@ open System
 /// What a policy did on many queries, summed over groups of queries (query i is in group i mod Groups): enough for
 /// means and for resampling them, in memory that does not grow with the number of queries.
 type GroupedOutcome =
-    { /// Sum of the costs in each group.
-      Cost: float[]
-      /// Sum of the qualities in each group.
-      Quality: float[]
-      /// Queries answered by each stage; NaN where the policy does not answer with one stage.
-      Stops: float[]
-      Queries: int }
+    {
+        /// Sum of the costs in each group.
+        Cost: float[]
+        /// Sum of the qualities in each group.
+        Quality: float[]
+        /// Queries answered by each stage; NaN where the policy does not answer with one stage.
+        Stops: float[]
+        Queries: int
+    }
 
     member this.MeanCost = Array.sum this.Cost / float this.Queries
     member this.MeanQuality = Array.sum this.Quality / float this.Queries

@@ -6,14 +6,16 @@ open System.Threading.Tasks
 
 /// A planned family with what its fit found out.
 type FittedPlan =
-    { Family: FittedFamily
-      /// The estimator that cross-validation chose.
-      Settings: EstimatorSettings
-      /// Held-out AUC on the training part of each candidate, in the order of PlannedFamily.candidates.
-      CandidateScores: float[]
-      /// Cross-fitted mean cost and quality on the training part, one entry per operating point.
-      HeldOutCost: float[]
-      HeldOutQuality: float[] }
+    {
+        Family: FittedFamily
+        /// The estimator that cross-validation chose.
+        Settings: EstimatorSettings
+        /// Held-out AUC on the training part of each candidate, in the order of PlannedFamily.candidates.
+        CandidateScores: float[]
+        /// Cross-fitted mean cost and quality on the training part, one entry per operating point.
+        HeldOutCost: float[]
+        HeldOutQuality: float[]
+    }
 
 /// Fits the policies of an action set for a whole range of prices, with the estimator chosen by cross-validation.
 [<RequireQualifiedAccess>]
@@ -26,7 +28,10 @@ module PlannedFamily =
     /// Numbers in all design matrices together, at most: bounds memory on long cascades.
     let private designCap = 40_000_000
 
-    let private window stages = if stages <= 4 then 4 elif stages <= 7 then 3 else 2
+    let private window stages =
+        if stages <= 4 then 4
+        elif stages <= 7 then 3
+        else 2
 
     /// The estimators that compete for a cascade and a number of training queries, from the most to the least regular.
     /// A shape competes only when there are ten queries for each column of its widest state, and realised rewards only
@@ -52,8 +57,7 @@ module PlannedFamily =
            setting 4 false 10.0 0.0
            setting 4 false 10.0 0.5
            setting 8 true 10.0 0.5 |]
-        |> Array.filter (fun s ->
-            s.Shape.Knots = 0 || (10 * widest s.Shape <= queries && (s.Realised = 0.0 || queries >= 1000)))
+        |> Array.filter (fun s -> s.Shape.Knots = 0 || (10 * widest s.Shape <= queries && (s.Realised = 0.0 || queries >= 1000)))
 
     /// The estimator that is taken unless another one is clearly better: what did best on average over other cascades and
     /// sizes of the training part.
@@ -87,12 +91,11 @@ module PlannedFamily =
             [| for k in 0 .. data.Stages - 1 do
                    let c = data.MeanCost(rows, k)
                    if c > 0.0 then c |]
-        if costs.Length = 0 then [| 0.0 |]
+        if costs.Length = 0 then
+            [| 0.0 |]
         else
             let high, low = 1.0 / Array.min costs, 1e-3 / Array.max costs
-            Array.append
-                (Array.init count (fun i -> high * Math.Pow(low / high, float i / float (count - 1))))
-                [| 0.0 |]
+            Array.append (Array.init count (fun i -> high * Math.Pow(low / high, float i / float (count - 1)))) [| 0.0 |]
 
     /// Inserts prices where neighbouring plans are far apart in cost, until the curve is even or has `most` points.
     let private refine (planner: Planner) (lambdas: float[]) most =
@@ -121,11 +124,7 @@ module PlannedFamily =
         let stages = [| 0 .. data.Stages - 1 |] |> Array.filter (fun k -> not (Double.IsNaN(data.MeanCost(rows, k))))
         let cheapest = stages |> Array.map (fun k -> data.MeanCost(rows, k)) |> Array.min
         let best = stages |> Array.maxBy (fun k -> data.MeanQuality(rows, k))
-        Frontier.area
-            (hull |> Array.map (fun i -> cost[i]))
-            (hull |> Array.map (fun i -> quality[i]))
-            cheapest
-            (data.MeanCost(rows, best))
+        Frontier.area (hull |> Array.map (fun i -> cost[i])) (hull |> Array.map (fun i -> quality[i])) cheapest (data.MeanCost(rows, best))
 
     /// Fits the family: chooses the estimator by held-out AUC inside the training rows, then plans for prices that
     /// spread the cost evenly. Rows must be in random order (only the first 20,000 are used).
@@ -135,9 +134,7 @@ module PlannedFamily =
         let settings = candidates (data.Stages, rows.Length)
         let choiceRows = head rows (min choiceCap (designCap / (Planner.DesignWidth(data, actions, Array.last settings))))
         let lambdas = prices (data, choiceRows, 14)
-        let scores =
-            settings
-            |> Array.map (fun s -> score data choiceRows (planAll (Planner(data, choiceRows, actions, s)) lambdas))
+        let scores = settings |> Array.map (fun s -> score data choiceRows (planAll (Planner(data, choiceRows, actions, s)) lambdas))
         let chosen = choose (settings, scores, rows.Length)
         let fitRows = head rows (min fitCap (designCap / (Planner.DesignWidth(data, actions, chosen))))
         let plans = refine (Planner(data, fitRows, actions, chosen)) (prices (data, fitRows, 16)) 64

@@ -6,8 +6,7 @@ open System
 /// A planned policy: linear functions of each state's columns predict the quality of each possible answer and the
 /// value of each possible next stage; the largest wins, and a stop wins ties.
 [<Sealed>]
-type PlannedPolicy
-    internal (space: StateSpace, inputs: StateInputs, bases: StateBasis[], stop: float[][][], go: float[][][]) =
+type PlannedPolicy internal (space: StateSpace, inputs: StateInputs, bases: StateBasis[], stop: float[][][], go: float[][][]) =
 
     let next = Array.init space.Count space.Next
     let answers = Array.init space.Count space.Answers
@@ -47,7 +46,8 @@ type PlannedPolicy
     member _.PredictedQuality(observation: Observation, stage: int) : float =
         let state = space.IndexOf observation.Ran
         let a = Array.IndexOf(answers[state], stage)
-        if a < 0 then nan
+        if a < 0 then
+            nan
         else
             let columns = Array.zeroCreate bases[state].Width
             bases[state].Fill(observation, Span<float> columns)

@@ -6,24 +6,28 @@ open OptimalStopping.Theory
 /// How stop values and continuation values are estimated.
 [<Struct>]
 type EstimatorSettings =
-    { Shape: BasisShape
-      /// Penalty of the regressions in pseudo-observations.
-      Penalty: float
-      /// Share in [0,1] of the realised reward in the regression target of a continuation; the rest is the estimated
-      /// value. Realised rewards are unbiased and noisy (Longstaff and Schwartz 2001), estimated values smooth and
-      /// biased upwards by the maximum (Tsitsiklis and Van Roy 2001).
-      Realised: float
-      /// Most stages that a state remembers.
-      Window: int
-      Folds: int }
+    {
+        Shape: BasisShape
+        /// Penalty of the regressions in pseudo-observations.
+        Penalty: float
+        /// Share in [0,1] of the realised reward in the regression target of a continuation; the rest is the estimated
+        /// value. Realised rewards are unbiased and noisy (Longstaff and Schwartz 2001), estimated values smooth and
+        /// biased upwards by the maximum (Tsitsiklis and Van Roy 2001).
+        Realised: float
+        /// Most stages that a state remembers.
+        Window: int
+        Folds: int
+    }
 
 /// The stopping policy for one price of cost, with what cross-fitting says about it.
 type Plan =
-    { Lambda: float
-      Policy: IStoppingPolicy
-      /// Mean cost and quality on the training rows when every row is decided by fits that did not see it.
-      HeldOutCost: float
-      HeldOutQuality: float }
+    {
+        Lambda: float
+        Policy: IStoppingPolicy
+        /// Mean cost and quality on the training rows when every row is decided by fits that did not see it.
+        HeldOutCost: float
+        HeldOutQuality: float
+    }
 
 /// Backward induction on recorded queries with regression continuation values (least-squares Monte Carlo), for any
 /// action set. Everything that does not depend on lambda is computed once, in the constructor.
@@ -34,10 +38,8 @@ type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: E
     let m = rows.Length
     let space = StateSpace(n, actions, settings.Window)
     let folds = max 2 (min settings.Folds m)
-    let scales =
-        Array.init n (fun k -> ConfidenceScale.Fit(rows |> Array.map (fun q -> data.Confidence[q * n + k])))
-    let hasNull =
-        Array.init n (fun k -> rows |> Array.exists (fun q -> Double.IsNaN data.Confidence[q * n + k]))
+    let scales = Array.init n (fun k -> ConfidenceScale.Fit(rows |> Array.map (fun q -> data.Confidence[q * n + k])))
+    let hasNull = Array.init n (fun k -> rows |> Array.exists (fun q -> Double.IsNaN data.Confidence[q * n + k]))
     let inputs =
         { Scales = scales
           HasNull = hasNull
@@ -47,9 +49,7 @@ type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: E
     let members = Array.init space.Count space.Members
     let next = Array.init space.Count space.Next
     let answers = Array.init space.Count space.Answers
-    let bases =
-        members
-        |> Array.map (fun s -> StateBasis(s, inputs))
+    let bases = members |> Array.map (fun s -> StateBasis(s, inputs))
 
     /// Training rows (positions in rows) on which a state can be reached.
     let inState =
@@ -146,8 +146,7 @@ type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: E
                         else
                             let t = space.After(s, stage)
                             let realised = quality[t][i] - lambda * cost[t][i]
-                            (1.0 - settings.Realised) * value[t][i] + settings.Realised * realised
-                            - lambda * data.Cost[q * n + stage]
+                            (1.0 - settings.Realised) * value[t][i] + settings.Realised * realised - lambda * data.Cost[q * n + stage]
                 goCoefficients[s][a] <- regressions[s].Fit(target, heldOut)
                 for r in 0 .. positions.Length - 1 do
                     if heldOut[r] > best[r] then

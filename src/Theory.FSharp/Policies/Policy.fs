@@ -16,11 +16,9 @@ type Observation =
     /// Numbers known before any model ran, or empty.
     val Context: ReadOnlySpan<float>
 
-    new(ran, confidence, answer, context) =
-        { Ran = ran; Confidence = confidence; Answer = answer; Context = context }
+    new(ran, confidence, answer, context) = { Ran = ran; Confidence = confidence; Answer = answer; Context = context }
 
-    new(ran, confidence) =
-        { Ran = ran; Confidence = confidence; Answer = ReadOnlySpan<int>.Empty; Context = ReadOnlySpan<float>.Empty }
+    new(ran, confidence) = { Ran = ran; Confidence = confidence; Answer = ReadOnlySpan<int>.Empty; Context = ReadOnlySpan<float>.Empty }
 
     /// The latest stage that ran, or -1 before the first.
     member this.Last = 31 - BitOperations.LeadingZeroCount this.Ran
@@ -47,19 +45,23 @@ type IStoppingPolicy =
 /// A policy family that was fitted on a training part: one policy for each operating point, from the largest price of
 /// cost (cheapest behaviour) to the smallest.
 type FittedFamily =
-    { Name: string
-      /// The parameter's value at each operating point: lambda (quality per unit of cost), or a family's own parameter.
-      Parameter: float[]
-      Policies: IStoppingPolicy[] }
+    {
+        Name: string
+        /// The parameter's value at each operating point: lambda (quality per unit of cost), or a family's own parameter.
+        Parameter: float[]
+        Policies: IStoppingPolicy[]
+    }
 
 /// What a policy did on recorded queries.
 type ReplayOutcome =
-    { /// Cost paid on each query.
-      Cost: float[]
-      /// Quality of the answer to each query.
-      Quality: float[]
-      /// Stage that answered each query.
-      Stage: int[] }
+    {
+        /// Cost paid on each query.
+        Cost: float[]
+        /// Quality of the answer to each query.
+        Quality: float[]
+        /// Stage that answered each query.
+        Stage: int[]
+    }
 
 /// Runs policies on recorded queries, as a live cascade would have run them.
 [<RequireQualifiedAccess>]

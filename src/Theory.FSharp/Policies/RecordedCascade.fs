@@ -11,16 +11,7 @@ open System
 [<Sealed>]
 type RecordedCascade
     private
-    (
-        queries: int,
-        stages: int,
-        cost: float[],
-        confidence: float[],
-        quality: float[],
-        answer: int[],
-        contextWidth: int,
-        context: float[]
-    ) =
+    (queries: int, stages: int, cost: float[], confidence: float[], quality: float[], answer: int[], contextWidth: int, context: float[]) =
 
     /// The most stages that a cascade may have: the set of stages that ran is kept in the bits of one integer.
     static member MaxStages = 16
@@ -46,16 +37,7 @@ type RecordedCascade
     /// Raises ArgumentException for a wrong length, a stage count outside 1..16, a number out of its range, or a query
     /// without any recorded stage.
     static member Create
-        (
-            queries: int,
-            stages: int,
-            cost: float[],
-            confidence: float[],
-            quality: float[],
-            answer: int[],
-            contextWidth: int,
-            context: float[]
-        ) : RecordedCascade =
+        (queries: int, stages: int, cost: float[], confidence: float[], quality: float[], answer: int[], contextWidth: int, context: float[]) : RecordedCascade =
         if queries < 0 then invalidArg (nameof queries) $"expected at least 0 queries, got {queries}"
         if stages < 1 || stages > RecordedCascade.MaxStages then
             invalidArg (nameof stages) $"expected 1 to {RecordedCascade.MaxStages} stages, got {stages}"

@@ -31,13 +31,13 @@ type RidgeRegression(x: float[], rows: int, width: int, fold: int[], folds: int,
                 x[i * width + j] <- (x[i * width + j] - m) * inverseScale[j]
 
     let grams =
-        let g = Array.init (folds + 1) (fun _ -> Array.zeroCreate<float> (width * width))
+        let g = Array.init (folds + 1) (fun _ -> Array.zeroCreate<float>(width * width))
         for i in 0 .. rows - 1 do
             let target = g[fold[i]]
             let o = i * width
             for a in 0 .. width - 1 do
                 let xa = x[o + a]
-                for b in 0 .. a do
+                for b in 0..a do
                     target[a * width + b] <- target[a * width + b] + xa * x[o + b]
         for f in 0 .. folds - 1 do
             for e in 0 .. width * width - 1 do
@@ -90,7 +90,7 @@ type RidgeRegression(x: float[], rows: int, width: int, fold: int[], folds: int,
         for f in 0 .. folds - 1 do
             for j in 0 .. width - 1 do
                 b[f][j] <- b[folds][j] - b[f][j]
-        for f in 0 .. folds do
+        for f in 0..folds do
             solve factors[f] b[f]
         for i in 0 .. rows - 1 do
             let bf = b[fold[i]]

@@ -13,8 +13,8 @@ open OptimalStopping.Theory
 /// Made from the paper's description; its features of classification (largest class probability and entropy of the
 /// classes, agreement) are read off what a trace holds: the confidence, its binary entropy, and equal answers.
 [<Sealed>]
-type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: LogisticCalibrator option[][], means: float[],
-                              errors: float[][]) =
+type RouterEstimates
+    private (data: RecordedCascade, cost: float[], predictors: LogisticCalibrator option[][], means: float[], errors: float[][]) =
 
     static let draws = 100
 
@@ -23,8 +23,16 @@ type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: 
 
     static let lastOf (ran: uint32) = 31 - BitOperations.LeadingZeroCount ran
 
-    static let features (n: int) hasAnswers contextWidth (ran: uint32) (confidence: ReadOnlySpan<float>)
-                        (answer: ReadOnlySpan<int>) (context: ReadOnlySpan<float>) (into: Span<float>) =
+    static let features
+        (n: int)
+        hasAnswers
+        contextWidth
+        (ran: uint32)
+        (confidence: ReadOnlySpan<float>)
+        (answer: ReadOnlySpan<int>)
+        (context: ReadOnlySpan<float>)
+        (into: Span<float>)
+        =
         let mutable c = 0
         for i in 0 .. contextWidth - 1 do
             into[c] <- context[i]
@@ -59,7 +67,10 @@ type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: 
                 let mutable s = l[i * n + j]
                 for k in 0 .. j - 1 do
                     s <- s - l[i * n + k] * l[j * n + k]
-                l[i * n + j] <- if i = j then sqrt (max s 0.0) elif l[j * n + j] > 0.0 then s / l[j * n + j] else 0.0
+                l[i * n + j] <-
+                    if i = j then sqrt (max s 0.0)
+                    elif l[j * n + j] > 0.0 then s / l[j * n + j]
+                    else 0.0
         l
 
     /// The most stages that a router is fitted for: it looks at every subset of the stages.
@@ -75,9 +86,16 @@ type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: 
 
     /// Predicts the quality of every stage (Stages numbers) into `quality`, and the worth of every supermodel: entry b of `worth` stands
     /// for what ran and the stages lastOf ran + 1 + i for each bit i of b; entry 0 is to stop.
-    member _.Fill(ran: uint32, confidence: ReadOnlySpan<float>, answer: ReadOnlySpan<int>, context: ReadOnlySpan<float>,
-                  quality: Span<float>, worth: Span<float>) : unit =
-        let x = Array.zeroCreate<float> (max 1 (width hasAnswers contextWidth ran))
+    member _.Fill
+        (
+            ran: uint32,
+            confidence: ReadOnlySpan<float>,
+            answer: ReadOnlySpan<int>,
+            context: ReadOnlySpan<float>,
+            quality: Span<float>,
+            worth: Span<float>
+        ) : unit =
+        let x = Array.zeroCreate<float>(max 1 (width hasAnswers contextWidth ran))
         let count = features n hasAnswers contextWidth ran confidence answer context (Span<float> x)
         for k in 0 .. n - 1 do
             quality[k] <-
@@ -94,7 +112,7 @@ type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: 
             for k in 0 .. n - 1 do
                 drawn[k] <- quality[k] + (if error.Length = 0 then 0.0 else error[d * n + k])
             let mutable best = -infinity
-            for k in 0 .. last do
+            for k in 0..last do
                 if ran &&& (1u <<< k) <> 0u then best <- max best drawn[k]
             most[0] <- best
             worth[0] <- worth[0] + best
@@ -120,8 +138,15 @@ type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: 
         let columns ran q =
             let x = Array.zeroCreate (width data.HasAnswers data.ContextWidth ran)
             let answer = if data.HasAnswers then ReadOnlySpan(data.Answer, q * n, n) else ReadOnlySpan<int>.Empty
-            features n data.HasAnswers data.ContextWidth ran (ReadOnlySpan(data.Confidence, q * n, n)) answer
-                (ReadOnlySpan(data.Context, q * data.ContextWidth, data.ContextWidth)) (Span<float> x)
+            features
+                n
+                data.HasAnswers
+                data.ContextWidth
+                ran
+                (ReadOnlySpan(data.Confidence, q * n, n))
+                answer
+                (ReadOnlySpan(data.Context, q * data.ContextWidth, data.ContextWidth))
+                (Span<float> x)
             |> ignore
             x
         let orZero x = if Double.IsNaN x then 0.0 else x
@@ -132,14 +157,20 @@ type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: 
                 let usable = rows |> Array.filter (recorded ran)
                 let x = usable |> Array.map (columns ran)
                 Array.init n (fun k ->
-                    let seen = [| for i in 0 .. usable.Length - 1 do if data.IsRecorded(usable[i], k) then i |]
-                    if seen.Length < 2 || width data.HasAnswers data.ContextWidth ran = 0 then None
+                    let seen =
+                        [| for i in 0 .. usable.Length - 1 do
+                               if data.IsRecorded(usable[i], k) then i |]
+                    if seen.Length < 2 || width data.HasAnswers data.ContextWidth ran = 0 then
+                        None
                     else
                         let labels = seen |> Array.map (fun i -> data.Quality[usable[i] * n + k])
                         Some(Logistic.fit (seen |> Array.map (fun i -> x[i]), labels, 1.0))))
         let predict ran q =
             let x = columns ran q
-            Array.init n (fun k -> match predictors[int ran][k] with Some fit -> fit.Apply x | None -> means[k])
+            Array.init n (fun k ->
+                match predictors[int ran][k] with
+                | Some fit -> fit.Apply x
+                | None -> means[k])
         let everything = uint32 (sets - 1)
         let full = rows |> Array.filter (recorded everything)
         let known = full |> Array.map (predict everything)
@@ -151,7 +182,8 @@ type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: 
             Array.append half (half |> Array.map (~-))
         let errors =
             Array.Parallel.init sets (fun set ->
-                if full.Length < 2 then [||]
+                if full.Length < 2 then
+                    [||]
                 else
                     let gap = full |> Array.mapi (fun i q -> Array.map2 (-) (predict (uint32 set) q) known[i])
                     let mean = Array.init n (fun k -> gap |> Array.averageBy (fun g -> g[k]))
@@ -163,7 +195,7 @@ type RouterEstimates private (data: RecordedCascade, cost: float[], predictors: 
                     Array.init (draws * n) (fun e ->
                         let d, k = e / n, e % n
                         let mutable s = 0.0
-                        for j in 0 .. k do
+                        for j in 0..k do
                             s <- s + l[k * n + j] * normals[d * n + j]
                         s))
         RouterEstimates(data, Array.init n (fun k -> orZero (data.MeanCost(rows, k))), predictors, means, errors)

@@ -5,24 +5,28 @@ open System
 /// How rich the regressions on a state are. Chosen by cross-validation: a small training part gets few columns.
 [<Struct>]
 type BasisShape =
-    { /// Interior knots of the piecewise linear function of each confidence rank (0 = a straight line).
-      Knots: int
-      /// Whether products of the ranks of two stages enter (stages that disagree, stages that confirm each other).
-      Products: bool
-      /// Whether confidences enter at all; without them the best policy is a single model.
-      Confidences: bool }
+    {
+        /// Interior knots of the piecewise linear function of each confidence rank (0 = a straight line).
+        Knots: int
+        /// Whether products of the ranks of two stages enter (stages that disagree, stages that confirm each other).
+        Products: bool
+        /// Whether confidences enter at all; without them the best policy is a single model.
+        Confidences: bool
+    }
 
 /// What the columns of every state of a policy are made from.
 type StateInputs =
-    { /// The common axis of each stage's confidences.
-      Scales: ConfidenceScale[]
-      /// Stages that now and then ran without reporting a confidence.
-      HasNull: bool[]
-      /// Whether agreement between answers is seen.
-      HasAnswers: bool
-      /// Numbers known before any model runs.
-      ContextWidth: int
-      Shape: BasisShape }
+    {
+        /// The common axis of each stage's confidences.
+        Scales: ConfidenceScale[]
+        /// Stages that now and then ran without reporting a confidence.
+        HasNull: bool[]
+        /// Whether agreement between answers is seen.
+        HasAnswers: bool
+        /// Numbers known before any model runs.
+        ContextWidth: int
+        Shape: BasisShape
+    }
 
 /// The regression columns of one state: a fixed set of stages that have run. Column 0 is the constant 1.
 [<Sealed>]
@@ -76,7 +80,8 @@ type StateBasis(stages: int[], inputs: StateInputs) =
                 for i in 0 .. stages.Length - 1 do
                     for j in i + 1 .. stages.Length - 1 do
                         columns[c] <-
-                            if observation.Answer.IsEmpty then 0.0
+                            if observation.Answer.IsEmpty then
+                                0.0
                             else
                                 let a, b = observation.Answer[stages[i]], observation.Answer[stages[j]]
                                 if a >= 0 && a = b then 1.0 else 0.0

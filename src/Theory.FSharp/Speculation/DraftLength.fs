@@ -22,7 +22,7 @@ module DraftLength =
         check acceptance length
         // The sum itself: no cancellation near alpha = 1.
         let mutable tokens, power = 1.0, 1.0
-        for _ in 1 .. length do
+        for _ in 1..length do
             power <- power * acceptance
             tokens <- tokens + power
         tokens
@@ -31,8 +31,7 @@ module DraftLength =
     /// at it.
     let tokenDistribution (acceptance: float, length: int) : float[] =
         check acceptance length
-        Array.init (length + 1) (fun i ->
-            acceptance ** float i * (if i < length then 1.0 - acceptance else 1.0))
+        Array.init (length + 1) (fun i -> acceptance ** float i * (if i < length then 1.0 - acceptance else 1.0))
 
     /// Speed-up over the target alone: expectedTokens / (1 + c g).
     let speedup (acceptance: float, length: int, costRatio: float) : float =
@@ -46,9 +45,10 @@ module DraftLength =
     let optimal (acceptance: float, costRatio: float) : int =
         check acceptance 0
         checkCost costRatio
-        if acceptance = 1.0 then
-            raise (ArgumentOutOfRangeException(nameof acceptance, acceptance, "expected less than 1"))
+        if acceptance = 1.0 then raise (ArgumentOutOfRangeException(nameof acceptance, acceptance, "expected less than 1"))
         let rec search length tokens survival =
-            if survival * (1.0 + costRatio * float length) <= costRatio * tokens then length
-            else search (length + 1) (tokens + survival) (survival * acceptance)
+            if survival * (1.0 + costRatio * float length) <= costRatio * tokens then
+                length
+            else
+                search (length + 1) (tokens + survival) (survival * acceptance)
         search 0 1.0 acceptance

@@ -6,10 +6,12 @@ open System
 /// survive with probability A: draft another iff A > Continue[j]; keep the new token iff the survival with it is above
 /// Keep[j], otherwise verify without it. A threshold of +infinity says never.
 type DraftPlan =
-    { Continue: float[]
-      Keep: float[]
-      /// rho*: expected tokens per unit of cost.
-      Rate: float }
+    {
+        Continue: float[]
+        Keep: float[]
+        /// rho*: expected tokens per unit of cost.
+        Rate: float
+    }
 
 /// Draft length as optimal stopping on real hardware, where verifying more tokens takes longer: DraftStopping with the
 /// constant price of a verification replaced by a table.
@@ -30,10 +32,18 @@ module DraftPlanning =
     /// Backward induction at a rate. nets[j] becomes E[tokens - rate cost] of the best rule from the j-th drafted token on,
     /// itself included (for j = 0 the target's own), for each probability that it survives, and costs[j] its cost alone.
     /// places[i][a]: where the survival i / cells lies after a token of acceptance a.
-    let private induct (distribution: DiscreteDistribution) (draftCost: float) (verify: float[]) (places: struct (int * float)[][]) rate (nets: float[][]) (costs: float[][]) =
+    let private induct
+        (distribution: DiscreteDistribution)
+        (draftCost: float)
+        (verify: float[])
+        (places: struct (int * float)[][])
+        rate
+        (nets: float[][])
+        (costs: float[][])
+        =
         for j in verify.Length - 1 .. -1 .. 0 do
             let stop = -rate * verify[j]
-            for i in 0 .. cells do
+            for i in 0..cells do
                 let mutable net, cost = -infinity, verify[j]
                 if j < verify.Length - 1 then
                     net <- -rate * draftCost
@@ -48,11 +58,13 @@ module DraftPlanning =
 
     /// Least survival probability from which a nondecreasing gain is positive: -1 for all, infinity for none.
     let private threshold (gain: float -> float) =
-        if gain 1.0 <= 0.0 then infinity
-        elif gain 0.0 > 0.0 then -1.0
+        if gain 1.0 <= 0.0 then
+            infinity
+        elif gain 0.0 > 0.0 then
+            -1.0
         else
             let mutable low, high = 0.0, 1.0
-            for _ in 1 .. 30 do
+            for _ in 1..30 do
                 let middle = 0.5 * (low + high)
                 if gain middle > 0.0 then high <- middle else low <- middle
             low

@@ -6,11 +6,13 @@ open System.Collections.Generic
 /// An optimal stopping rule for drafting: go on iff the draft so far survives with probability A > Threshold.
 [<Struct>]
 type DraftRule =
-    { Threshold: float
-      /// rho*: tokens per unit of target cost that the rule earns; the speed-up over the target alone.
-      Rate: float
-      /// Expected number of tokens drafted per verification.
-      MeanLength: float }
+    {
+        Threshold: float
+        /// rho*: tokens per unit of target cost that the rule earns; the speed-up over the target alone.
+        Rate: float
+        /// Expected number of tokens drafted per verification.
+        MeanLength: float
+    }
 
 /// Draft length as optimal stopping. Drafted token i survives with probability a_i, seen when it is drafted (the
 /// drafter's confidence, calibrated); A_j = a_1 ... a_j; a draft of g tokens yields 1 + A_1 + ... + A_g and costs 1 +
@@ -55,7 +57,9 @@ module DraftStopping =
             let threshold = rate * costRatio / mean
             let struct (tokens, length) = evaluate distribution threshold maxLength
             let next = tokens / (1.0 + costRatio * length)
-            if next <= rate * (1.0 + 1e-14) then { Threshold = threshold; Rate = max rate next; MeanLength = length }
-            else improve next
+            if next <= rate * (1.0 + 1e-14) then
+                { Threshold = threshold; Rate = max rate next; MeanLength = length }
+            else
+                improve next
         // Not drafting at all earns rate 1.
         improve 1.0

@@ -5,11 +5,13 @@ open System
 /// A chain of drafters for the last level: which levels to use, how many tokens each drafts for the next, and the
 /// expected cost of one token of the last.
 type HierarchyPlan =
-    { /// Indices of the levels used, increasing, the target last.
-      Levels: int[]
-      /// Draft lengths, one fewer than levels.
-      Drafts: int[]
-      CostPerToken: float }
+    {
+        /// Indices of the levels used, increasing, the target last.
+        Levels: int[]
+        /// Draft lengths, one fewer than levels.
+        Drafts: int[]
+        CostPerToken: float
+    }
 
 /// Hierarchical speculation M_1 -> ... -> M_L: level j drafts drafts[j] tokens for level j+1, each accepted with
 /// probability acceptances[j]; one pass of level j costs costs[j] (arrays count from 0; drafts and acceptances have
@@ -19,8 +21,12 @@ module SpeculationHierarchy =
 
     let private check (costs: float[]) (acceptances: float[]) (drafts: int[]) =
         if costs.Length < 1 || acceptances.Length <> costs.Length - 1 || drafts.Length <> costs.Length - 1 then
-            raise (ArgumentException($"{costs.Length} costs, {acceptances.Length} acceptances and {drafts.Length} drafts; \
-                                       expected L, L-1, L-1"))
+            raise (
+                ArgumentException(
+                    $"{costs.Length} costs, {acceptances.Length} acceptances and {drafts.Length} drafts; \
+                                       expected L, L-1, L-1"
+                )
+            )
         if costs |> Array.exists (fun c -> not (c > 0.0)) then raise (ArgumentException "costs must be above 0")
 
     /// u(r): expected verifications until at least r tokens exist, when each yields j with probability p_j
@@ -29,7 +35,7 @@ module SpeculationHierarchy =
         if tokens < 0 then raise (ArgumentOutOfRangeException(nameof tokens, tokens, "expected at least 0"))
         let distribution = DraftLength.tokenDistribution (acceptance, length)
         let rounds = Array.zeroCreate (tokens + 1)
-        for r in 1 .. tokens do
+        for r in 1..tokens do
             let mutable sum = 1.0
             for i in 0 .. min (r - 2) length do
                 sum <- sum + distribution[i] * rounds[r - 1 - i]
@@ -53,8 +59,7 @@ module SpeculationHierarchy =
         // Cost of one round of level j: drafting for it, then its own pass.
         let rec round j = if j = 0 then costs[0] else costs[j] + produce (j - 1) drafts[j - 1]
         and produce j tokens =
-            if j = 0 then costs[0] * float tokens
-            else renewalRounds (tokens, acceptances[j - 1], drafts[j - 1]) * round j
+            if j = 0 then costs[0] * float tokens else renewalRounds (tokens, acceptances[j - 1], drafts[j - 1]) * round j
         let last = costs.Length - 1
         if last = 0 then costs[0] else round last / DraftLength.expectedTokens (acceptances[last - 1], drafts[last - 1])
 
@@ -68,16 +73,26 @@ module SpeculationHierarchy =
         let target = costs.Length - 1
         // All sets of levels below a level (largest first), and all tuples of draft lengths.
         let rec chains below =
-            if below = 0 then [ [] ] else [ for rest in chains (below - 1) do rest; (below - 1) :: rest ]
+            if below = 0 then
+                [ [] ]
+            else
+                [ for rest in chains (below - 1) do
+                      rest
+                      (below - 1) :: rest ]
         let rec lengths count =
-            if count = 0 then [ [] ] else [ for rest in lengths (count - 1) do for g in 1 .. maxDraft -> g :: rest ]
+            if count = 0 then
+                [ [] ]
+            else
+                [ for rest in lengths (count - 1) do
+                      for g in 1..maxDraft -> g :: rest ]
         chains target
         |> List.sortBy List.length
         |> Seq.collect (fun drafters ->
             let levels = List.toArray (List.rev drafters @ [ target ])
             let chosen = levels |> Array.map (fun i -> costs[i])
             let accepted = levels |> Array.pairwise |> Array.map (fun (i, j) -> acceptance[i][j])
-            lengths (levels.Length - 1) |> Seq.map (fun drafts ->
+            lengths (levels.Length - 1)
+            |> Seq.map (fun drafts ->
                 let drafts = List.toArray drafts
                 { Levels = levels; Drafts = drafts; CostPerToken = exactCost (chosen, accepted, drafts) }))
         |> Seq.reduce (fun best next -> if next.CostPerToken < best.CostPerToken then next else best)

@@ -21,8 +21,7 @@ module Bootstrap =
         Samples.requireFinite "sample" sample
         Samples.requireCount "sample" 2 sample
         Samples.requireProbability "level" level
-        if resamples < 100 then
-            raise (ArgumentOutOfRangeException("resamples", resamples, "expected at least 100"))
+        if resamples < 100 then raise (ArgumentOutOfRangeException("resamples", resamples, "expected at least 100"))
 
     /// Linear interpolation between order statistics (Hyndman and Fan's type 7).
     let private quantile (sorted: float[]) (p: float) =
@@ -66,7 +65,10 @@ module Bootstrap =
         if replicates[0] = replicates[replicates.Length - 1] then
             { Estimate = estimate; Low = replicates[0]; High = replicates[0]; Level = level }
         else
-            let share r = if r < estimate then 1.0 elif r = estimate then 0.5 else 0.0
+            let share r =
+                if r < estimate then 1.0
+                elif r = estimate then 0.5
+                else 0.0
             let below = replicates |> Array.sumBy share
             // An estimate outside all replicates would give an infinite correction; half a replicate bounds it.
             let count = float replicates.Length
@@ -75,10 +77,7 @@ module Bootstrap =
             let bound tail =
                 let z = bias + Normal.InvCDF(0.0, 1.0, tail)
                 quantile replicates (Normal.CDF(0.0, 1.0, bias + z / (1.0 - a * z)))
-            { Estimate = estimate
-              Low = bound ((1.0 - level) / 2.0)
-              High = bound ((1.0 + level) / 2.0)
-              Level = level }
+            { Estimate = estimate; Low = bound ((1.0 - level) / 2.0); High = bound ((1.0 + level) / 2.0); Level = level }
 
     /// BCa interval (bias-corrected and accelerated, Efron 1987) of any statistic, which must not depend on the order
     /// of its argument nor keep or change that array (it is reused). Costs resamples + M calls. M >= 2, resamples >=
@@ -98,8 +97,7 @@ module Bootstrap =
     /// BCa interval of the mean when observations are dependent within clusters (queries of one data set or template) and
     /// independent between them: clusters are resampled whole, and left out whole in the jackknife. `clusters[i]` names
     /// the cluster of sample[i]; at least 2 clusters, and some tens of them for an interval worth its level.
-    let bcaClusteredMean
-        (sample: float[], clusters: int[], resamples: int, level: float, seed: uint64) : Interval =
+    let bcaClusteredMean (sample: float[], clusters: int[], resamples: int, level: float, seed: uint64) : Interval =
         check sample resamples level
         if clusters.Length <> sample.Length then
             raise (ArgumentException($"{sample.Length} values and {clusters.Length} cluster names; expected as many"))

@@ -2,20 +2,22 @@ namespace OptimalStopping.Theory
 
 /// How large a paired difference is, next to how certain.
 type EffectSize =
-    { /// Mean of d_i, in the units of utility.
-      MeanDifference: float
-      /// Standard deviation of d_i, divisor M - 1.
-      StandardDeviation: float
-      /// Cohen's d_z = mean / standard deviation; 0 when all d are 0, infinite when they are equal and not 0.
-      Dz: float
-      /// Hedges' g_z = J d_z, J = 1 - 3 / (4 nu - 1), nu = M - 1: d_z less its small-sample bias.
-      HedgesGz: float
-      /// P(d > 0) - P(d < 0), zeros kept in the denominator. Paired: it is not the unpaired Cliff's delta.
-      PairedDelta: float
-      /// Pairs with d > 0, d < 0 and d = 0.
-      Wins: int
-      Losses: int
-      Ties: int }
+    {
+        /// Mean of d_i, in the units of utility.
+        MeanDifference: float
+        /// Standard deviation of d_i, divisor M - 1.
+        StandardDeviation: float
+        /// Cohen's d_z = mean / standard deviation; 0 when all d are 0, infinite when they are equal and not 0.
+        Dz: float
+        /// Hedges' g_z = J d_z, J = 1 - 3 / (4 nu - 1), nu = M - 1: d_z less its small-sample bias.
+        HedgesGz: float
+        /// P(d > 0) - P(d < 0), zeros kept in the denominator. Paired: it is not the unpaired Cliff's delta.
+        PairedDelta: float
+        /// Pairs with d > 0, d < 0 and d = 0.
+        Wins: int
+        Losses: int
+        Ties: int
+    }
 
 [<RequireQualifiedAccess>]
 module EffectSizes =

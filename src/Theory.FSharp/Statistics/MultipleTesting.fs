@@ -9,7 +9,8 @@ module MultipleTesting =
 
     let private check (pValues: float[]) =
         if isNull (box pValues) then nullArg (nameof pValues)
-        pValues |> Array.iteri (fun i p ->
+        pValues
+        |> Array.iteri (fun i p ->
             if not (p >= 0.0 && p <= 1.0) then
                 raise (ArgumentException($"pValues[{i}] is {p}; expected a number in [0,1]", nameof pValues)))
 

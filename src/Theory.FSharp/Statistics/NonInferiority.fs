@@ -17,10 +17,15 @@ module NonInferiority =
             raise (ArgumentOutOfRangeException(nameof margin, margin, "expected a finite number of at least 0"))
         let above = Samples.mean differences + margin
         let error = Samples.standardDeviation differences / sqrt (float differences.Length)
-        let t = if error > 0.0 then above / error elif above = 0.0 then 0.0 else infinity * float (sign above)
+        let t =
+            if error > 0.0 then above / error
+            elif above = 0.0 then 0.0
+            else infinity * float (sign above)
         let p =
-            if Double.IsInfinity t then (if t > 0.0 then 0.0 else 1.0)
-            else StudentT.CDF(0.0, 1.0, float (differences.Length - 1), -t)
+            if Double.IsInfinity t then
+                (if t > 0.0 then 0.0 else 1.0)
+            else
+                StudentT.CDF(0.0, 1.0, float (differences.Length - 1), -t)
         { Statistic = t; PValue = p; Exact = false }
 
     /// The lower end of the one-sided confidence interval for the mean difference at level 1 - alpha: the method is non-inferior

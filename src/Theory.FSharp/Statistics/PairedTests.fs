@@ -26,8 +26,10 @@ module PairedTests =
         let m = Samples.mean differences
         let s = Samples.standardDeviation differences
         if s = 0.0 then
-            if differences[0] = 0.0 then { Statistic = 0.0; PValue = 1.0; Exact = false }
-            else { Statistic = (if m > 0.0 then infinity else -infinity); PValue = 0.0; Exact = false }
+            if differences[0] = 0.0 then
+                { Statistic = 0.0; PValue = 1.0; Exact = false }
+            else
+                { Statistic = (if m > 0.0 then infinity else -infinity); PValue = 0.0; Exact = false }
         else
             let t = m / (s / sqrt (float differences.Length))
             let p = 2.0 * StudentT.CDF(0.0, 1.0, float (differences.Length - 1), -(abs t))
@@ -70,7 +72,7 @@ module PairedTests =
         else
             let random = SplitMix64 seed
             let mutable hits = 0
-            for _ in 1 .. resamples do
+            for _ in 1..resamples do
                 let mutable positive = 0.0
                 let mutable bits = 0UL
                 for g in 0 .. tables.Length - 1 do
@@ -87,8 +89,7 @@ module PairedTests =
         Array.zip differences ranks |> Array.filter (fun (d, _) -> d <> 0.0)
 
     /// Sum of the ranks of the positive differences, W+.
-    let private positiveRankSum (ranked: (float * float)[]) =
-        ranked |> Array.sumBy (fun (d, r) -> if d > 0.0 then r else 0.0)
+    let private positiveRankSum (ranked: (float * float)[]) = ranked |> Array.sumBy (fun (d, r) -> if d > 0.0 then r else 0.0)
 
     /// Wilcoxon signed-rank test with Pratt's zeros, from the exact distribution of W+ given the (tied) ranks:
     /// p = min(1, 2 min(P(W+ <= w), P(W+ >= w))). O(M^3) time; meant for M up to a hundred or so.
@@ -117,9 +118,7 @@ module PairedTests =
         let ranked = prattRanks differences
         let w = positiveRankSum ranked
         let count, zeros = float differences.Length, float (differences.Length - ranked.Length)
-        let ties =
-            ranked |> Array.countBy (fun (d, _) -> abs d)
-            |> Array.sumBy (fun (_, t) -> let t = float t in t * (t * t - 1.0))
+        let ties = ranked |> Array.countBy (fun (d, _) -> abs d) |> Array.sumBy (fun (_, t) -> let t = float t in t * (t * t - 1.0))
         let centre = (count * (count + 1.0) - zeros * (zeros + 1.0)) / 4.0
         let squares n = n * (n + 1.0) * (2.0 * n + 1.0)
         let variance = (squares count - squares zeros - ties / 2.0) / 24.0
@@ -144,8 +143,7 @@ module PairedTests =
         if onlySecond < 0 then raise (ArgumentOutOfRangeException(nameof onlySecond, onlySecond, "expected a count"))
         let n = onlyFirst + onlySecond
         let fewer = min onlyFirst onlySecond
-        if n = 0 then struct (1.0, 0.0)
-        else struct (2.0 * Binomial.CDF(0.5, n, float fewer), Binomial.PMF(0.5, n, fewer))
+        if n = 0 then struct (1.0, 0.0) else struct (2.0 * Binomial.CDF(0.5, n, float fewer), Binomial.PMF(0.5, n, fewer))
 
     /// McNemar's exact test from the two discordant counts: those that only the first, and only the second, got right.
     /// Statistic: their difference. No discordant pair: p = 1.

@@ -13,8 +13,7 @@ module Power =
     let private quantiles (alpha: float) (power: float) =
         Samples.requireProbability "alpha" alpha
         Samples.requireProbability "power" power
-        if power <= alpha / 2.0 then
-            raise (ArgumentOutOfRangeException("power", power, "expected more than alpha / 2"))
+        if power <= alpha / 2.0 then raise (ArgumentOutOfRangeException("power", power, "expected more than alpha / 2"))
         z (1.0 - alpha / 2.0) + z power
 
     /// Pairs needed to detect an effect d_z (not 0): ceil(((z_(1-alpha/2) + z_power) / d_z)^2).

@@ -8,12 +8,10 @@ module internal Samples =
     let requireFinite (name: string) (xs: float[]) =
         if isNull (box xs) then nullArg name
         for i in 0 .. xs.Length - 1 do
-            if not (Double.IsFinite xs[i]) then
-                raise (ArgumentException($"{name}[{i}] is {xs[i]}; expected a finite number", name))
+            if not (Double.IsFinite xs[i]) then raise (ArgumentException($"{name}[{i}] is {xs[i]}; expected a finite number", name))
 
     let requireCount (name: string) (least: int) (xs: 'a[]) =
-        if xs.Length < least then
-            raise (ArgumentException($"{name} has {xs.Length} values; expected at least {least}", name))
+        if xs.Length < least then raise (ArgumentException($"{name} has {xs.Length} values; expected at least {least}", name))
 
     let requireProbability (name: string) (p: float) =
         if not (p > 0.0 && p < 1.0) then
@@ -37,8 +35,7 @@ module internal Samples =
 
     /// Standard deviation with divisor M - 1; exactly 0 for a constant sample, whatever rounding did to its mean.
     let standardDeviation (xs: float[]) =
-        if Array.forall (fun x -> x = xs[0]) xs then 0.0
-        else sqrt (squaredDeviations xs / float (xs.Length - 1))
+        if Array.forall (fun x -> x = xs[0]) xs then 0.0 else sqrt (squaredDeviations xs / float (xs.Length - 1))
 
     /// Mid-ranks 1 .. M: tied values share the mean of the ranks they occupy.
     let midRanks (xs: float[]) =

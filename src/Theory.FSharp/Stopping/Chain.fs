@@ -7,26 +7,30 @@ open System
 /// 0 .. n-1. The first stage always runs, so its cost is sunk: it shifts every policy's value by the same lambda c_1 and is
 /// left out of this model and of all its values.
 type ChainModel =
-    { /// Distribution of the first signal, m entries that sum to 1.
-      Initial: float[]
-      /// Kernels[k][s][s'] = P(S_{k+1} = s' | S_k = s); (n-1) x m x m, rows sum to 1.
-      Kernels: float[][][]
-      /// Means[k][s] = E[q_k | S_k = s] in [0,1]; n x m.
-      Means: float[][]
-      /// ContinueCosts[k] = lambda times the cost of stage k+1, at least 0: the price of going on from stage k; n-1 entries.
-      ContinueCosts: float[] }
+    {
+        /// Distribution of the first signal, m entries that sum to 1.
+        Initial: float[]
+        /// Kernels[k][s][s'] = P(S_{k+1} = s' | S_k = s); (n-1) x m x m, rows sum to 1.
+        Kernels: float[][][]
+        /// Means[k][s] = E[q_k | S_k = s] in [0,1]; n x m.
+        Means: float[][]
+        /// ContinueCosts[k] = lambda times the cost of stage k+1, at least 0: the price of going on from stage k; n-1 entries.
+        ContinueCosts: float[]
+    }
 
 /// The tables of backward induction (theory 1.1), all [stage][bin].
 type ChainPlan =
-    { /// W_k(s) = max(mu_k(s), Q_k(s)): the value from here on, in [0,1]; n rows.
-      W: float[][]
-      /// Q_k(s) = -kappa_{k+1} + E[W_{k+1} | s]: the value of going on; n-1 rows.
-      Q: float[][]
-      /// D_k(s) = mu_k(s) - Q_k(s): the advantage of stopping; n-1 rows (it is +infinity at the last stage).
-      D: float[][]
-      /// The least theta_k such that stopping is optimal in bin theta_k and in every bin above, in 0 .. m; n-1 entries.
-      /// "Stop iff s >= theta_k" is the plan itself where D_k crosses zero once (always under T1 and T2, Theorem 1).
-      Thresholds: int[] }
+    {
+        /// W_k(s) = max(mu_k(s), Q_k(s)): the value from here on, in [0,1]; n rows.
+        W: float[][]
+        /// Q_k(s) = -kappa_{k+1} + E[W_{k+1} | s]: the value of going on; n-1 rows.
+        Q: float[][]
+        /// D_k(s) = mu_k(s) - Q_k(s): the advantage of stopping; n-1 rows (it is +infinity at the last stage).
+        D: float[][]
+        /// The least theta_k such that stopping is optimal in bin theta_k and in every bin above, in 0 .. m; n-1 entries.
+        /// "Stop iff s >= theta_k" is the plan itself where D_k crosses zero once (always under T1 and T2, Theorem 1).
+        Thresholds: int[]
+    }
 
 [<RequireQualifiedAccess>]
 module ChainModel =
@@ -42,17 +46,25 @@ module ChainModel =
         let n, m = model.Means.Length, model.Initial.Length
         if n = 0 || m = 0 then raise (ArgumentException "a model needs at least one stage and one bin")
         if model.Kernels.Length <> n - 1 || model.ContinueCosts.Length <> n - 1 then
-            raise (ArgumentException($"{n} rows of means, {model.Kernels.Length} kernels, {model.ContinueCosts.Length} costs; \
-                                       expected n, n-1, n-1"))
+            raise (
+                ArgumentException(
+                    $"{n} rows of means, {model.Kernels.Length} kernels, {model.ContinueCosts.Length} costs; \
+                                       expected n, n-1, n-1"
+                )
+            )
         requireDistribution "Initial" m model.Initial
-        model.Kernels |> Array.iteri (fun k kernel ->
+        model.Kernels
+        |> Array.iteri (fun k kernel ->
             if kernel.Length <> m then raise (ArgumentException($"Kernels[{k}]: expected {m} rows"))
             kernel |> Array.iteri (fun s row -> requireDistribution $"Kernels[{k}][{s}]" m row))
-        model.Means |> Array.iteri (fun k row ->
+        model.Means
+        |> Array.iteri (fun k row ->
             if row.Length <> m then raise (ArgumentException($"Means[{k}]: expected {m} numbers"))
-            row |> Array.iteri (fun s x ->
+            row
+            |> Array.iteri (fun s x ->
                 if not (x >= 0.0 && x <= 1.0) then raise (ArgumentException($"Means[{k}][{s}] is {x}; expected [0,1]"))))
-        model.ContinueCosts |> Array.iteri (fun k x ->
+        model.ContinueCosts
+        |> Array.iteri (fun k x ->
             if not (x >= 0.0 && Double.IsFinite x) then
                 raise (ArgumentException($"ContinueCosts[{k}] is {x}; expected a finite number of at least 0")))
 

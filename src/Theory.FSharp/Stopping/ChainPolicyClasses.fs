@@ -15,11 +15,16 @@ module ChainPolicyClasses =
     let private enumerate (rules: bool[][]) (model: ChainModel) (visit: int -> float -> unit) =
         let m = model.Initial.Length
         let rec search k stride number (next: float[]) =
-            if k < 0 then visit number (ChainModel.dot model.Initial next)
+            if k < 0 then
+                visit number (ChainModel.dot model.Initial next)
             else
                 let onward = model.Kernels[k] |> Array.map (fun row -> ChainModel.dot row next - model.ContinueCosts[k])
-                rules |> Array.iteri (fun i rule ->
-                    search (k - 1) (stride * rules.Length) (number + i * stride)
+                rules
+                |> Array.iteri (fun i rule ->
+                    search
+                        (k - 1)
+                        (stride * rules.Length)
+                        (number + i * stride)
                         (Array.init m (fun s -> if rule[s] then model.Means[k][s] else onward[s])))
         search (model.Means.Length - 2) 1 0 (Array.last model.Means)
 

@@ -14,14 +14,16 @@ type ActionSet =
 /// A finite joint distribution of the signals and qualities of n stages, atom by atom, with the stages' own (not cumulative)
 /// costs. No Markov assumption: signals may depend on the whole past.
 type JointDistribution =
-    { /// Probability of each atom; they sum to 1.
-      Probabilities: float[]
-      /// Signal bin (any integer) of each stage, by atom then stage.
-      Signals: int[][]
-      /// Quality of each stage, by atom then stage.
-      Qualities: float[][]
-      /// Cost of running each stage, at least 0.
-      Costs: float[] }
+    {
+        /// Probability of each atom; they sum to 1.
+        Probabilities: float[]
+        /// Signal bin (any integer) of each stage, by atom then stage.
+        Signals: int[][]
+        /// Quality of each stage, by atom then stage.
+        Qualities: float[][]
+        /// Cost of running each stage, at least 0.
+        Costs: float[]
+    }
 
 /// What a policy earns in expectation: Value = Quality - lambda * Cost.
 [<Struct>]
@@ -34,13 +36,18 @@ module JointDistribution =
         let atoms, stages = distribution.Probabilities.Length, distribution.Costs.Length
         if stages = 0 || atoms = 0 then raise (ArgumentException "expected at least one stage and one atom")
         if distribution.Signals.Length <> atoms || distribution.Qualities.Length <> atoms then
-            raise (ArgumentException($"{atoms} probabilities, {distribution.Signals.Length} rows of signals, \
-                                       {distribution.Qualities.Length} of qualities; expected as many"))
+            raise (
+                ArgumentException(
+                    $"{atoms} probabilities, {distribution.Signals.Length} rows of signals, \
+                                       {distribution.Qualities.Length} of qualities; expected as many"
+                )
+            )
         for a in 0 .. atoms - 1 do
             if distribution.Signals[a].Length <> stages || distribution.Qualities[a].Length <> stages then
                 raise (ArgumentException($"atom {a}: expected {stages} signals and qualities, as there are costs"))
         Samples.requireDistribution "Probabilities" atoms distribution.Probabilities
-        if distribution.Costs |> Array.exists (fun c -> not (c >= 0.0)) then raise (ArgumentException "costs must be at least 0")
+        if distribution.Costs |> Array.exists (fun c -> not (c >= 0.0)) then
+            raise (ArgumentException "costs must be at least 0")
         if not (lambda >= 0.0 && Double.IsFinite lambda) then
             raise (ArgumentOutOfRangeException("lambda", lambda, "expected a finite number of at least 0"))
 
@@ -67,8 +74,7 @@ module JointDistribution =
             let cost = distribution.Costs[j] * total (fun _ -> 1.0) atoms
             atoms
             |> Array.groupBy (fun a -> distribution.Signals[a][j])
-            |> Array.fold (fun sum (_, seen) -> add sum (after seen (j :: ran)))
-                { Value = -lambda * cost; Quality = 0.0; Cost = cost }
+            |> Array.fold (fun sum (_, seen) -> add sum (after seen (j :: ran))) { Value = -lambda * cost; Quality = 0.0; Cost = cost }
         and better option choices first =
             choices |> List.fold (fun best j -> let x = option j in if x.Value > best.Value then x else best) first
         let everything = [| 0 .. distribution.Probabilities.Length - 1 |]

@@ -5,27 +5,31 @@ open System
 /// Stages with the Markov property for jumps: given all signals seen so far, the distribution of a later stage's signal, and the
 /// mean quality of the stage just run, depend on the last signal only. Bins are 0 .. m_k - 1.
 type JumpModel =
-    { /// Cost of running each stage (not cumulative), at least 0; n entries.
-      Costs: float[]
-      /// Means[k][s] = E[q_k | S_k = s].
-      Means: float[][]
-      /// Entry[k][s] = P(S_k = s): the distribution of a stage's signal when it is the first to run.
-      Entry: float[][]
-      /// Kernels[k][j][s][s'] = P(S_j = s' | S_k = s) for j > k; entries with j <= k are not read and may be empty.
-      Kernels: float[][][][] }
+    {
+        /// Cost of running each stage (not cumulative), at least 0; n entries.
+        Costs: float[]
+        /// Means[k][s] = E[q_k | S_k = s].
+        Means: float[][]
+        /// Entry[k][s] = P(S_k = s): the distribution of a stage's signal when it is the first to run.
+        Entry: float[][]
+        /// Kernels[k][j][s][s'] = P(S_j = s' | S_k = s) for j > k; entries with j <= k are not read and may be empty.
+        Kernels: float[][][][]
+    }
 
 /// An optimal jump policy as tables. Stage k at bin s has index [k][s].
 type JumpPlan =
-    { /// W_k(s): value from here on, costs of stages already run left out.
-      Values: float[][]
-      /// Q_k(s) = max_j -lambda c_j + E[W_j | s], the value of going on; -infinity at the last stage.
-      Continuations: float[][]
-      /// The stage to run next, or k itself to stop. Ties stop, then take the earliest stage.
-      Actions: int[][]
-      /// The first stage to run.
-      Entry: int
-      /// What the plan earns from the start, entry included.
-      Outcome: PolicyValue }
+    {
+        /// W_k(s): value from here on, costs of stages already run left out.
+        Values: float[][]
+        /// Q_k(s) = max_j -lambda c_j + E[W_j | s], the value of going on; -infinity at the last stage.
+        Continuations: float[][]
+        /// The stage to run next, or k itself to stop. Ties stop, then take the earliest stage.
+        Actions: int[][]
+        /// The first stage to run.
+        Entry: int
+        /// What the plan earns from the start, entry included.
+        Outcome: PolicyValue
+    }
 
 [<RequireQualifiedAccess>]
 module JumpModel =
@@ -35,8 +39,12 @@ module JumpModel =
         let n = model.Costs.Length
         if n = 0 then raise (ArgumentException "a model needs at least one stage")
         if model.Means.Length <> n || model.Entry.Length <> n || model.Kernels.Length < n - 1 then
-            raise (ArgumentException($"{n} costs, {model.Means.Length} rows of means, {model.Entry.Length} entry distributions, \
-                                       {model.Kernels.Length} of kernels; expected n, n, n, n - 1 or n"))
+            raise (
+                ArgumentException(
+                    $"{n} costs, {model.Means.Length} rows of means, {model.Entry.Length} entry distributions, \
+                                       {model.Kernels.Length} of kernels; expected n, n, n, n - 1 or n"
+                )
+            )
         for k in 0 .. n - 1 do
             let bins = model.Means[k].Length
             if not (model.Costs[k] >= 0.0 && Double.IsFinite model.Costs[k]) then
@@ -45,8 +53,7 @@ module JumpModel =
             Samples.requireDistribution $"Entry[{k}]" bins (model.Entry[k])
             for j in k + 1 .. n - 1 do
                 let kernel = model.Kernels[k][j]
-                if kernel.Length <> bins then
-                    raise (ArgumentException($"Kernels[{k}][{j}] has {kernel.Length} rows; expected {bins}"))
+                if kernel.Length <> bins then raise (ArgumentException($"Kernels[{k}][{j}] has {kernel.Length} rows; expected {bins}"))
                 kernel |> Array.iteri (fun s row -> Samples.requireDistribution $"Kernels[{k}][{j}][{s}]" model.Means[j].Length row)
 
     /// The model of a Markov chain of signals: distribution of S_1, one-step kernels P_k(s'|s) for k = 1 .. n-1 and means; jumps
@@ -111,5 +118,4 @@ module JumpModel =
 
     /// Per stage, the least bin from which the plan stops in every bin above (`SingleCrossing.threshold`); the plan is
     /// "stop iff s >= theta_k" at the stages where `SingleCrossing.holds`. Where it goes otherwise is in `Actions`.
-    let thresholds (model: JumpModel, plan: JumpPlan) : int[] =
-        advantages (model, plan) |> Array.map SingleCrossing.threshold
+    let thresholds (model: JumpModel, plan: JumpPlan) : int[] = advantages (model, plan) |> Array.map SingleCrossing.threshold

@@ -36,7 +36,8 @@ module Pandora =
         let rec search i mass weighted =
             let v = order[i]
             let mass, weighted = mass + distribution.Probabilities[v], weighted + distribution.Probabilities[v] * distribution.Values[v]
-            if i = order.Length - 1 then (weighted - cost) / mass
+            if i = order.Length - 1 then
+                (weighted - cost) / mass
             else
                 let next = distribution.Values[order[i + 1]]
                 if weighted - next * mass >= cost then (weighted - cost) / mass else search (i + 1) mass weighted
@@ -67,10 +68,12 @@ module Pandora =
             Array.map2 (fun distribution cost -> reservation (distribution, cost), distribution, cost) distributions costs
             |> Array.sortByDescending (fun (z, _, _) -> z)
         let rec from i best =
-            if i = boxes.Length then best
+            if i = boxes.Length then
+                best
             else
                 let z, distribution, cost = boxes[i]
-                if best >= z then best
+                if best >= z then
+                    best
                 else
                     let next = distribution.Values |> Array.map (fun x -> from (i + 1) (max best x))
                     ChainModel.dot distribution.Probabilities next - cost
@@ -83,10 +86,7 @@ module Pandora =
         let reservations = Array.map2 (fun distribution cost -> reservation (distribution, cost)) distributions costs
         let capped = Array.map2 (fun distribution z -> distribution.Values |> Array.map (min z)) distributions reservations
         let points =
-            Array.append [| outside |] (Array.concat capped)
-            |> Array.filter (fun v -> v >= outside)
-            |> Array.distinct
-            |> Array.sort
+            Array.append [| outside |] (Array.concat capped) |> Array.filter (fun v -> v >= outside) |> Array.distinct |> Array.sort
         let atMost v (values: float[]) distribution =
             Array.fold2 (fun sum x p -> if x <= v then sum + p else sum) 0.0 values distribution.Probabilities
         let below v = Array.fold2 (fun product values distribution -> product * atMost v values distribution) 1.0 capped distributions
@@ -122,7 +122,8 @@ module Pandora =
         // At `top` nothing can be gained and the cost is lost; far enough below, one look gains more than all costs.
         let low = (distributions |> Array.map (fun distribution -> Array.min distribution.Values) |> Array.min) - Array.sum costs - 1.0
         let rec bisect low high =
-            if high - low <= 1e-12 * (1.0 + abs high) then high
+            if high - low <= 1e-12 * (1.0 + abs high) then
+                high
             else
                 let middle = 0.5 * (low + high)
                 if middle = low || middle = high then high
@@ -146,4 +147,6 @@ module Pandora =
 
     /// E (X - z)^+ of the uniform distribution on [0,1].
     let uniformExcess (z: float) : float =
-        if z <= 0.0 then 0.5 - z elif z >= 1.0 then 0.0 else (1.0 - z) * (1.0 - z) / 2.0
+        if z <= 0.0 then 0.5 - z
+        elif z >= 1.0 then 0.0
+        else (1.0 - z) * (1.0 - z) / 2.0

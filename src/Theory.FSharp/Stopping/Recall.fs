@@ -5,20 +5,22 @@ open System
 /// An optimal jump-with-recall policy as tables. The state after running stage k at bin s is (k, s, b), where
 /// Levels[b] is the best conditional mean quality among the stages run so far, s's own included.
 type RecallPlan =
-    { /// The distinct mean qualities of all stages and bins, increasing.
-      Levels: float[]
-      /// LevelOf[k][s] = index in Levels of the mean quality of stage k at bin s.
-      LevelOf: int[][]
-      /// V_k(s, b), costs already paid left out, at [k][s * Levels.Length + b].
-      Values: float[][]
-      /// The stage to run next, or k itself to stop, at the same index. Ties stop, then take the earliest stage.
-      Actions: int[][]
-      /// Thresholds[k][s]: the least level index from which stopping is optimal: stop iff b >= Thresholds[k][s].
-      Thresholds: int[][]
-      /// The first stage to run.
-      Entry: int
-      /// What the plan earns from the start.
-      Outcome: PolicyValue }
+    {
+        /// The distinct mean qualities of all stages and bins, increasing.
+        Levels: float[]
+        /// LevelOf[k][s] = index in Levels of the mean quality of stage k at bin s.
+        LevelOf: int[][]
+        /// V_k(s, b), costs already paid left out, at [k][s * Levels.Length + b].
+        Values: float[][]
+        /// The stage to run next, or k itself to stop, at the same index. Ties stop, then take the earliest stage.
+        Actions: int[][]
+        /// Thresholds[k][s]: the least level index from which stopping is optimal: stop iff b >= Thresholds[k][s].
+        Thresholds: int[][]
+        /// The first stage to run.
+        Entry: int
+        /// What the plan earns from the start.
+        Outcome: PolicyValue
+    }
 
     /// The next stage to run after stage k showed bin s with best level b so far (b >= LevelOf[k][s]); k to stop.
     member this.Next(k: int, s: int, b: int) : int = this.Actions[k][s * this.Levels.Length + b]
@@ -43,8 +45,7 @@ module Recall =
         let levels = model.Means |> Array.concat |> Array.distinct |> Array.sort
         let count = levels.Length
         let levelOf = model.Means |> Array.map (Array.map (fun mean -> Array.BinarySearch(levels, mean)))
-        let table fill =
-            model.Means |> Array.mapi (fun k row -> Array.init (row.Length * count) (fun i -> fill k (i % count)))
+        let table fill = model.Means |> Array.mapi (fun k row -> Array.init (row.Length * count) (fun i -> fill k (i % count)))
         let values = table (fun _ b -> levels[b])
         let qualities = table (fun _ b -> levels[b])
         let costs = table (fun _ _ -> 0.0)
@@ -69,7 +70,8 @@ module Recall =
                             qualities[k][i] <- ahead qualities distribution j b
                             costs[k][i] <- model.Costs[j] + ahead costs distribution j b
         let thresholds =
-            model.Means |> Array.mapi (fun k row ->
+            model.Means
+            |> Array.mapi (fun k row ->
                 Array.init row.Length (fun s ->
                     let goesOn b = values[k][s * count + b] > levels[b] + SingleCrossing.Tolerance
                     let rec lowest b = if b > levelOf[k][s] && not (goesOn (b - 1)) then lowest (b - 1) else b

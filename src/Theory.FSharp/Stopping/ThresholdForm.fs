@@ -6,12 +6,14 @@ module ThresholdForm =
 
     /// Delta_k(s) = E[mu_{k+1}(S_{k+1}) | S_k = s] - mu_k(s): what one more stage adds to quality; (n-1) x m.
     let oneStepGains (model: ChainModel) : float[][] =
-        model.Kernels |> Array.mapi (fun k kernel -> Array.map2 (fun row mean -> ChainModel.dot row model.Means[k + 1] - mean) kernel model.Means[k])
+        model.Kernels
+        |> Array.mapi (fun k kernel -> Array.map2 (fun row mean -> ChainModel.dot row model.Means[k + 1] - mean) kernel model.Means[k])
 
     /// (T1): is every kernel stochastically monotone, i.e. does P(S_{k+1} >= j | s) rise with s for every j (up to 1e-12)?
     let isStochasticallyMonotone (model: ChainModel) : bool =
         let tails (row: float[]) = Array.scanBack (+) row 0.0
-        model.Kernels |> Array.forall (fun kernel ->
+        model.Kernels
+        |> Array.forall (fun kernel ->
             kernel |> Array.map tails |> Array.pairwise |> Array.forall (fun (a, b) -> Array.forall2 (fun x y -> x <= y + 1e-12) a b))
 
     /// (T2): is every one-step gain nonincreasing in the bin (up to 1e-12)?
@@ -30,8 +32,9 @@ module ThresholdForm =
     /// probability to follow) it is never left? Then the look-ahead rule is optimal.
     let isMonotoneCase (model: ChainModel) : bool =
         let stop = oneStepLookAhead model
-        seq { for k in 0 .. stop.Length - 2 do
-                  for s in 0 .. stop[k].Length - 1 do
-                      if stop[k].[s] then
-                          for t in 0 .. stop[k].Length - 1 -> model.Kernels[k].[s].[t] = 0.0 || stop[k + 1].[t] }
+        seq {
+            for k in 0 .. stop.Length - 2 do
+                for s in 0 .. stop[k].Length - 1 do
+                    if stop[k].[s] then for t in 0 .. stop[k].Length - 1 -> model.Kernels[k].[s].[t] = 0.0 || stop[k + 1].[t]
+        }
         |> Seq.forall id

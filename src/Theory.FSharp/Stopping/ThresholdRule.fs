@@ -9,7 +9,8 @@ type ThresholdRule private (thresholds: float[]) =
     /// The rule "stop after stage k iff its confidence is at least thresholds[k]", for the n-1 stages with a choice. -infinity
     /// stops always, +infinity never; NaN is rejected.
     static member Create(thresholds: float[]) : ThresholdRule =
-        thresholds |> Array.iteri (fun k x ->
+        thresholds
+        |> Array.iteri (fun k x ->
             if Double.IsNaN x then raise (ArgumentException($"thresholds[{k}] is NaN; expected a number", nameof thresholds)))
         ThresholdRule(Array.copy thresholds)
 
@@ -25,14 +26,13 @@ type ThresholdRule private (thresholds: float[]) =
         ThresholdRule.Create(plan.Thresholds |> Array.mapi lower)
 
     /// Number of stages n.
-    member _.Stages : int = thresholds.Length + 1
+    member _.Stages: int = thresholds.Length + 1
 
     /// The n-1 thresholds (a copy).
-    member _.Thresholds : float[] = Array.copy thresholds
+    member _.Thresholds: float[] = Array.copy thresholds
 
     /// Stop after this stage (0 .. n-1) with this confidence? The last stage always does. NaN (no confidence) goes on.
-    member _.Stops(stage: int, confidence: float) : bool =
-        uint32 stage >= uint32 thresholds.Length || confidence >= thresholds[stage]
+    member _.Stops(stage: int, confidence: float) : bool = uint32 stage >= uint32 thresholds.Length || confidence >= thresholds[stage]
 
     /// The stage that answers, of n confidences in the order of the stages.
     member _.StopStage(confidences: ReadOnlySpan<float>) : int =

@@ -40,7 +40,8 @@ let private run (page: string) =
             let program = Path.Combine(AppContext.BaseDirectory, "toolkit.dll")
             let bin = Directory.CreateDirectory(Path.Combine(dir, "bin")).FullName
             let command = Path.Combine(bin, "toolkit")
-            let call = $"""exec dotnet exec --runtimeconfig '{beside ".runtimeconfig.json"}' --depsfile '{beside ".deps.json"}' '{program}' "$@" """
+            let call =
+                $"""exec dotnet exec --runtimeconfig '{beside ".runtimeconfig.json"}' --depsfile '{beside ".deps.json"}' '{program}' "$@" """
             File.WriteAllText(command, $"#!{bash}\n{call}\n")
             if not (OperatingSystem.IsWindows()) then
                 File.SetUnixFileMode(command, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
@@ -48,7 +49,8 @@ let private run (page: string) =
             let path = Path.Combine(dir, "tutorial.sh")
             // Another program may have the tutorial's port.
             File.WriteAllText(path, String.Join("\n", script).Replace("8080", freePort ()))
-            let start = ProcessStartInfo(bash, [| path |], WorkingDirectory = dir, RedirectStandardOutput = true, RedirectStandardError = true)
+            let start =
+                ProcessStartInfo(bash, [| path |], WorkingDirectory = dir, RedirectStandardOutput = true, RedirectStandardError = true)
             use child = nonNull (Process.Start start)
             let output, error = child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
             if not (child.WaitForExit 240_000) then
@@ -61,45 +63,49 @@ let private links (text: string) =
     Regex.Matches(text, @"\]\(([^)#:\s]+)(#[^)]*)?\)") |> Seq.map (fun m -> m.Groups[1].Value) |> Seq.distinct |> Seq.toList
 
 let tests =
-    testSequenced <| testList "Documentation" [
-        testSequenced (testList "tutorials" [
-            for page in [ "tutorial-researcher.md"; "tutorial-logs.md"; "tutorial-service.md" ] do
-                testCase page (fun () ->
-                    if page = "tutorial-service.md" && not (Support.Repository.hasProgram "curl") then skiptest "curl is not installed"
-                    run page)
-        ])
+    testSequenced
+    <| testList
+        "Documentation"
+        [ testSequenced (
+              testList
+                  "tutorials"
+                  [ for page in [ "tutorial-researcher.md"; "tutorial-logs.md"; "tutorial-service.md" ] do
+                        testCase page (fun () ->
+                            if page = "tutorial-service.md" && not (Support.Repository.hasProgram "curl") then
+                                skiptest "curl is not installed"
+                            run page) ]
+          )
 
-        test "The program of tutorial-dotnet.md is the one in docs/examples, and runs" {
-            let page = File.ReadAllText(Path.Combine(Support.Repository.root, "docs", "tutorial-dotnet.md"))
-            let program = Path.Combine(Support.Repository.root, "docs", "examples", "dotnet", "Program.cs")
-            let lines = File.ReadAllLines program |> Array.map _.Trim() |> Set.ofArray
-            for m in Regex.Matches(page, @"(?ms)^```csharp\r?\n(.*?)^```") do
-                for line in m.Groups[1].Value.Split('\n') do
-                    Expect.isTrue (lines.Contains(line.Trim())) $"{program} has the line: {line}"
-            let before, folder = Console.Out, Directory.GetCurrentDirectory()
-            use output = new StringWriter()
-            try
-                Console.SetOut output
-                Directory.SetCurrentDirectory Support.Repository.root
-                Tutorial.Program.Main().Wait()
-            finally
-                Console.SetOut before
-                Directory.SetCurrentDirectory folder
-            Expect.stringContains (output.ToString()) "10277 queries, drafts of" "the sample size"
-            Expect.stringContains (output.ToString()) "#1410 (stage" "the answer"
-            Expect.stringContains (output.ToString()) "from nano-" "the chat client's"
-        }
+          test "The program of tutorial-dotnet.md is the one in docs/examples, and runs" {
+              let page = File.ReadAllText(Path.Combine(Support.Repository.root, "docs", "tutorial-dotnet.md"))
+              let program = Path.Combine(Support.Repository.root, "docs", "examples", "dotnet", "Program.cs")
+              let lines = File.ReadAllLines program |> Array.map _.Trim() |> Set.ofArray
+              for m in Regex.Matches(page, @"(?ms)^```csharp\r?\n(.*?)^```") do
+                  for line in m.Groups[1].Value.Split('\n') do
+                      Expect.isTrue (lines.Contains(line.Trim())) $"{program} has the line: {line}"
+              let before, folder = Console.Out, Directory.GetCurrentDirectory()
+              use output = new StringWriter()
+              try
+                  Console.SetOut output
+                  Directory.SetCurrentDirectory Support.Repository.root
+                  Tutorial.Program.Main().Wait()
+              finally
+                  Console.SetOut before
+                  Directory.SetCurrentDirectory folder
+              Expect.stringContains (output.ToString()) "10277 queries, drafts of" "the sample size"
+              Expect.stringContains (output.ToString()) "#1410 (stage" "the answer"
+              Expect.stringContains (output.ToString()) "from nano-" "the chat client's"
+          }
 
-        test "Links of the documentation lead somewhere" {
-            let folder = Path.Combine(Support.Repository.root, "docs")
-            for file in Directory.GetFiles(folder, "*.md") do
-                for link in links (File.ReadAllText file) do
-                    let target = Path.Combine(folder, link)
-                    Expect.isTrue (File.Exists target || Directory.Exists target) $"{Path.GetFileName file} links to {link}"
-        }
+          test "Links of the documentation lead somewhere" {
+              let folder = Path.Combine(Support.Repository.root, "docs")
+              for file in Directory.GetFiles(folder, "*.md") do
+                  for link in links (File.ReadAllText file) do
+                      let target = Path.Combine(folder, link)
+                      Expect.isTrue (File.Exists target || Directory.Exists target) $"{Path.GetFileName file} links to {link}"
+          }
 
-        test "Only blocks marked bash are run" {
-            let page = "a\n```bash\necho 1\n```\n```text\necho 2\n```\n```bash\necho 3\necho 4\n```\n"
-            Expect.equal (blocks page) [ "echo 1\n"; "echo 3\necho 4\n" ] "two blocks"
-        }
-    ]
+          test "Only blocks marked bash are run" {
+              let page = "a\n```bash\necho 1\n```\n```text\necho 2\n```\n```bash\necho 3\necho 4\n```\n"
+              Expect.equal (blocks page) [ "echo 1\n"; "echo 3\necho 4\n" ] "two blocks"
+          } ]

@@ -12,7 +12,8 @@ open Cli.Tests.Faults.RandomRun
 
 let private setting name (otherwise: int) =
     match Environment.GetEnvironmentVariable name with
-    | null | "" -> otherwise
+    | null
+    | "" -> otherwise
     | text -> int text
 
 let private kills = setting "TOOLKIT_KILL_ROUNDS" 3
@@ -51,10 +52,10 @@ let private killAgainAndAgain (command: Command) =
     printfn "%s: %d kills, %d runs brought to their end, each with the undisturbed bytes" command.Name hits ends
 
 let tests =
-    testList "Kill" [
-        test "collect, killed at random moments, ends with the bytes of an undisturbed run" { killAgainAndAgain collect }
-        test "run, killed at random moments, ends with the bytes of an undisturbed run" {
-            // The suite kills the shortest run that has models, calibration, tables and report; the long run, all of it.
-            killAgainAndAgain (run (if kills > 10 then "all" else "statistical"))
-        }
-    ]
+    testList
+        "Kill"
+        [ test "collect, killed at random moments, ends with the bytes of an undisturbed run" { killAgainAndAgain collect }
+          test "run, killed at random moments, ends with the bytes of an undisturbed run" {
+              // The suite kills the shortest run that has models, calibration, tables and report; the long run, all of it.
+              killAgainAndAgain (run (if kills > 10 then "all" else "statistical"))
+          } ]

@@ -10,10 +10,7 @@ open Expecto
 open Cli.Tests
 
 /// A command that writes into a folder, and how it goes on after a fault.
-type Command =
-    { Name: string
-      First: string -> string list
-      GoOn: string -> string list }
+type Command = { Name: string; First: string -> string list; GoOn: string -> string list }
 
 let recordsOf (folder: string) = Path.Combine(folder, "records.jsonl")
 

@@ -13,7 +13,10 @@ open Cli.Tests.Faults.RandomRun
 let private results (folder: string) = contents folder |> List.filter (fun (name, _) -> name <> "manifest.json" && name <> "report.html")
 
 /// Environments in which the runtime compiles for less than the processor has.
-let private lesser = [ "no AVX-512", [ "DOTNET_EnableAVX512", "0" ]; "no AVX2", [ "DOTNET_EnableAVX2", "0" ]; "no vectors", [ "DOTNET_EnableHWIntrinsic", "0" ] ]
+let private lesser =
+    [ "no AVX-512", [ "DOTNET_EnableAVX512", "0" ]
+      "no AVX2", [ "DOTNET_EnableAVX2", "0" ]
+      "no vectors", [ "DOTNET_EnableHWIntrinsic", "0" ] ]
 
 /// What NEST's weights decide. It adds as many of them at once as a vector of the processor holds, so that the order of
 /// its additions, and with it the last digits, change with the width.
@@ -32,7 +35,8 @@ let private expectClose (expected: string) (out: string) (name: string) =
 let private expectSame (name: string) (environment: (string * string) list) (command: Command) =
     let expected = undisturbed command
     // The vector figures write the digits of what they draw.
-    let exact = List.filter (fun (file: string, _: string) -> not (List.contains file nest || file = "figure1a.svg" || file = "figure1a.pdf"))
+    let exact =
+        List.filter (fun (file: string, _: string) -> not (List.contains file nest || file = "figure1a.svg" || file = "figure1a.pdf"))
     inNewFolder (fun out ->
         let result = Toolkit.finish (Toolkit.startWith environment (command.First out))
         Expect.equal (result.Code, result.Error) (0, "") name
@@ -41,35 +45,39 @@ let private expectSame (name: string) (environment: (string * string) list) (com
             expectClose expected out file)
 
 let tests =
-    testList "Reproduction" [
-        for name, environment in lesser do
-            testCase $"every experiment gives the same bytes with {name}, NEST's regret the same within 1e-6" (fun () -> expectSame name environment (run "all"))
-        testCase "run --reproduce: the same bytes, from the manifest alone" (fun () ->
-            let first = undisturbed (run "statistical")
-            inNewFolder (fun folder ->
-                let again = Path.Combine(folder, "again")
-                let result = Toolkit.run [ "run"; "--reproduce"; Path.Combine(first, "manifest.json"); "--out"; again ]
-                Expect.equal (result.Code, result.Error) (0, "") "the same"
-                let count = (contents again |> List.filter (fun (name, _) -> name.EndsWith ".csv" || name = "records.jsonl")).Length
-                Expect.stringContains result.Out $"{count} of {count} files are the same" "all of them"
-                Expect.isGreaterThan count 3 "files"))
-        testCase "run --reproduce: another result, another model, a faulty manifest are each named" (fun () ->
-            let first = undisturbed (run "statistical")
-            let text = File.ReadAllText(Path.Combine(first, "manifest.json"))
-            inNewFolder (fun folder ->
-                let manifest = Path.Combine(folder, "manifest.json")
-                let reproduce (text: string) =
-                    File.WriteAllText(manifest, text)
-                    Toolkit.run [ "run"; "--reproduce"; manifest; "--out"; Path.Combine(folder, "again") ]
-                let altered (name: string) =
-                    let at = text.IndexOf($"\"{name}\": \"", StringComparison.Ordinal) + name.Length + 5
-                    text.Substring(0, at) + String('0', 64) + text.Substring(at + 64)
-                let other = reproduce (altered "table1.csv")
-                Expect.stringContains other.Out "other bytes" "the file"
-                Expect.stringContains (failure other) "expected the same bytes in" "the whole"
-                let config = Path.GetRelativePath(Directory.GetCurrentDirectory(), config ())
-                Expect.stringContains (failure (reproduce (altered config))) "expected the file of the run" "an input"
-                Expect.stringContains (failure (reproduce "{}")) $"{manifest}: settings: expected an object, got nothing" "faulty"
-                let usage = Toolkit.run [ "run"; "--reproduce"; manifest; "--seed"; "2" ]
-                Expect.equal (usage.Code, usage.Error) (2, "toolkit: --seed: expected none with --reproduce, whose manifest decides it\n") "usage"))
-    ]
+    testList
+        "Reproduction"
+        [ for name, environment in lesser do
+              testCase $"every experiment gives the same bytes with {name}, NEST's regret the same within 1e-6" (fun () ->
+                  expectSame name environment (run "all"))
+          testCase "run --reproduce: the same bytes, from the manifest alone" (fun () ->
+              let first = undisturbed (run "statistical")
+              inNewFolder (fun folder ->
+                  let again = Path.Combine(folder, "again")
+                  let result = Toolkit.run [ "run"; "--reproduce"; Path.Combine(first, "manifest.json"); "--out"; again ]
+                  Expect.equal (result.Code, result.Error) (0, "") "the same"
+                  let count = (contents again |> List.filter (fun (name, _) -> name.EndsWith ".csv" || name = "records.jsonl")).Length
+                  Expect.stringContains result.Out $"{count} of {count} files are the same" "all of them"
+                  Expect.isGreaterThan count 3 "files"))
+          testCase "run --reproduce: another result, another model, a faulty manifest are each named" (fun () ->
+              let first = undisturbed (run "statistical")
+              let text = File.ReadAllText(Path.Combine(first, "manifest.json"))
+              inNewFolder (fun folder ->
+                  let manifest = Path.Combine(folder, "manifest.json")
+                  let reproduce (text: string) =
+                      File.WriteAllText(manifest, text)
+                      Toolkit.run [ "run"; "--reproduce"; manifest; "--out"; Path.Combine(folder, "again") ]
+                  let altered (name: string) =
+                      let at = text.IndexOf($"\"{name}\": \"", StringComparison.Ordinal) + name.Length + 5
+                      text.Substring(0, at) + String('0', 64) + text.Substring(at + 64)
+                  let other = reproduce (altered "table1.csv")
+                  Expect.stringContains other.Out "other bytes" "the file"
+                  Expect.stringContains (failure other) "expected the same bytes in" "the whole"
+                  let config = Path.GetRelativePath(Directory.GetCurrentDirectory(), config ())
+                  Expect.stringContains (failure (reproduce (altered config))) "expected the file of the run" "an input"
+                  Expect.stringContains (failure (reproduce "{}")) $"{manifest}: settings: expected an object, got nothing" "faulty"
+                  let usage = Toolkit.run [ "run"; "--reproduce"; manifest; "--seed"; "2" ]
+                  Expect.equal
+                      (usage.Code, usage.Error)
+                      (2, "toolkit: --seed: expected none with --reproduce, whose manifest decides it\n")
+                      "usage")) ]

@@ -15,7 +15,8 @@ let private fault action =
     try
         action () |> ignore
         failtest "no fault"
-    with :? ToolkitException as e -> e.Message
+    with :? ToolkitException as e ->
+        e.Message
 
 let private calibrate (lines: string[]) maxLoss =
     TraceFiles.withLines lines (fun traces -> PolicyCalibration.Run(traces, CalibrationOptions(maxLoss, 0.1)))
@@ -50,109 +51,114 @@ let rec private places (node: JsonNode | null) (path: string) : (string * (JsonN
     | _ -> []
 
 let tests =
-    testList "PolicyFile" [
-        test "reads back bit for bit: the same bytes, the same decisions" {
-            for policy in [ planned.Value; fixedOne.Value ] do
-                withFile policy (fun path ->
-                    let back = PolicyFile.Load path
-                    Expect.sequenceEqual back.Models policy.Models "models"
-                    Expect.equal (BitConverter.DoubleToInt64Bits back.Lambda) (BitConverter.DoubleToInt64Bits policy.Lambda) "lambda"
-                    Expect.equal back.Guarantee policy.Guarantee "guarantee"
-                    Expect.equal back.Measured policy.Measured "measured"
-                    Expect.equal back.Origin policy.Origin "origin"
-                    let again = path + ".again"
-                    back.Save again
-                    Expect.equal (File.ReadAllText again) (File.ReadAllText path) "bytes"
-                    Expect.equal (replay back.Policy) (replay policy.Policy) "decisions"
-                    Expect.isFalse (File.Exists(path + ".part")) "nothing left over")
-        }
-        test "a policy with answers, nulls and features reads back" {
-            let random = Random 3
-            let lines =
-                [| for q in 1 .. 300 ->
-                       let stages =
-                           [ for k in 0 .. 2 ->
-                                 let confidence = if random.Next 5 = 0 then "null" else string (Math.Round(random.NextDouble(), 3))
-                                 $"""{{"model":"m{k}","cost":{k + 1},"confidence":{confidence},"quality":{random.Next 2},"answer":"{random.Next 3}"}}""" ]
-                       let all = String.Join(",", stages)
-                       $"""{{"id":"{q}","stages":[{all}],"features":[{random.Next 3},{random.Next 9}]}}""" |]
-            withFile (calibrate lines 0.9) (fun path ->
-                let back = PolicyFile.Load path
-                back.Save(path + ".again")
-                Expect.equal (File.ReadAllText(path + ".again")) (File.ReadAllText path) "bytes"
-                Expect.equal back.QueryFeatures 2 "features"
-                Expect.stringContains (fault back.RequireNoFeatures) "expected one without query features" "live use")
-        }
-        test "signals make the confidences where the traces hold them" {
-            RandomCascade.using 2 6 100 (fun cascade folder ->
-                let file = Path.Combine(folder, "records.jsonl")
-                let queries = ExperimentRun.Queries(cascade.File, 1)
-                Collector.Run(cascade, queries, file)
-                let policy = PolicyCalibration.Run(file, CalibrationOptions(0.5, 0.1))
-                withFile policy (fun path ->
-                    let back = PolicyFile.Load path
-                    let records = CascadeRecords.Load file
-                    for record in Seq.truncate 20 records.Records do
-                        for k in 0 .. 1 do
-                            let expected = policy.Confidence(k, record.Features[k])
-                            Expect.equal (back.Confidence(k, record.Features[k])) expected "the same confidence"
-                            Expect.isTrue (expected >= 0.0 && expected <= 1.0) "a probability"
-                    let answer = AdaptiveCascade.Of(cascade, back).Answer "add 1+1="
-                    Expect.isGreaterThan answer.Cost 0.0 "answers live"))
-        }
-        test "every key is needed, none may be added, and the message names the place" {
-            withFile planned.Value (fun path ->
-                let text = File.ReadAllText path
-                let all = places (JsonNode.Parse text) ""
-                Expect.isGreaterThan all.Length 40 "places"
-                for (parent, reach, key) in all do
-                    let root = nonNull (JsonNode.Parse text)
-                    (reach root).AsObject().Remove key |> ignore
-                    File.WriteAllText(path, root.ToJsonString())
-                    let message = fault (fun () -> PolicyFile.Load path)
-                    Expect.stringStarts message $"{path}: {parent}{key}: expected " $"without {parent}{key}"
-                    Expect.isFalse (message.Contains '\n') "one line"
-                    let root = nonNull (JsonNode.Parse text)
-                    (reach root).AsObject().Add("novel", 1)
-                    File.WriteAllText(path, root.ToJsonString())
-                    Expect.stringStarts (fault (fun () -> PolicyFile.Load path)) $"{path}: {parent}novel: expected no such key" $"beside {parent}{key}")
-        }
-        test "values out of place are faults with expected and got" {
-            withFile planned.Value (fun path ->
-                let text = File.ReadAllText path
-                let inner (key: string) (node: JsonNode) : JsonNode = nonNull node[key]
-                let scale (root: JsonNode) : JsonNode = nonNull ((root |> inner "policy" |> inner "scales")[1])
-                let text' (value: string) : JsonNode = nonNull (JsonValue.Create value)
-                let number (value: float) : JsonNode = nonNull (JsonValue.Create value)
-                for (place: JsonNode -> JsonNode), key, value, expected in
-                    [ id, "format", text' "x", "format: expected 'optimal-stopping policy', got 'x'"
-                      id, "version", number 2.0, "version: expected 1 (the version that this toolkit writes), got 2"
-                      id, "models", (JsonArray(text' "a") :> JsonNode), "guarantee.reference: expected a"
-                      inner "guarantee", "max_loss", number 0.001, "guarantee.statement: expected 'With probability"
-                      inner "measured", "quality", number 2.0, "measured.quality: expected a number from 0 to 1, got 2"
-                      inner "policy", "actions", text' "leap", "policy.actions: expected chain or jump or recall, got 'leap'"
-                      inner "policy", "knots", number 13.0, "expected an array of "
-                      scale, "rank", (JsonArray(number 0.5) :> JsonNode), "policy.scales[1].rank: expected an array of "
-                      scale, "model", text' "z", "policy.scales[1].model: expected 'm1', got 'z'" ] do
-                    let root = nonNull (JsonNode.Parse text)
-                    (place root)[key] <- value
-                    File.WriteAllText(path, root.ToJsonString())
-                    let message = fault (fun () -> PolicyFile.Load path)
-                    Expect.stringStarts message path "file"
-                    Expect.stringContains message expected "fault"
-                File.WriteAllText(path, text[.. text.Length / 2])
-                Expect.stringContains (fault (fun () -> PolicyFile.Load path)) "expected JSON, got" "cut off"
-                Expect.stringContains (fault (fun () -> PolicyFile.Load(path + ".none"))) "expected a readable file" "missing")
-        }
-        test "a cascade of other models is refused" {
-            Expect.equal (fault (fun () -> planned.Value.RequireModels([| "m0"; "m1" |], "cascade.yaml")))
-                "cascade.yaml: expected the models of the policy (m0, m1, m2, m3), got m0, m1" "models"
-        }
-        test "a file that cannot be written leaves the old one" {
-            withFile planned.Value (fun path ->
-                let before = File.ReadAllText path
-                Directory.CreateDirectory(path + ".part") |> ignore
-                Expect.stringContains (fault (fun () -> fixedOne.Value.Save path)) "expected a file that can be written" "fault"
-                Expect.equal (File.ReadAllText path) before "kept")
-        }
-    ]
+    testList
+        "PolicyFile"
+        [ test "reads back bit for bit: the same bytes, the same decisions" {
+              for policy in [ planned.Value; fixedOne.Value ] do
+                  withFile policy (fun path ->
+                      let back = PolicyFile.Load path
+                      Expect.sequenceEqual back.Models policy.Models "models"
+                      Expect.equal (BitConverter.DoubleToInt64Bits back.Lambda) (BitConverter.DoubleToInt64Bits policy.Lambda) "lambda"
+                      Expect.equal back.Guarantee policy.Guarantee "guarantee"
+                      Expect.equal back.Measured policy.Measured "measured"
+                      Expect.equal back.Origin policy.Origin "origin"
+                      let again = path + ".again"
+                      back.Save again
+                      Expect.equal (File.ReadAllText again) (File.ReadAllText path) "bytes"
+                      Expect.equal (replay back.Policy) (replay policy.Policy) "decisions"
+                      Expect.isFalse (File.Exists(path + ".part")) "nothing left over")
+          }
+          test "a policy with answers, nulls and features reads back" {
+              let random = Random 3
+              let lines =
+                  [| for q in 1..300 ->
+                         let stages =
+                             [ for k in 0..2 ->
+                                   let confidence = if random.Next 5 = 0 then "null" else string (Math.Round(random.NextDouble(), 3))
+                                   $"""{{"model":"m{k}","cost":{k + 1},"confidence":{confidence},"quality":{random.Next 2},"answer":"{random.Next 3}"}}""" ]
+                         let all = String.Join(",", stages)
+                         $"""{{"id":"{q}","stages":[{all}],"features":[{random.Next 3},{random.Next 9}]}}""" |]
+              withFile (calibrate lines 0.9) (fun path ->
+                  let back = PolicyFile.Load path
+                  back.Save(path + ".again")
+                  Expect.equal (File.ReadAllText(path + ".again")) (File.ReadAllText path) "bytes"
+                  Expect.equal back.QueryFeatures 2 "features"
+                  Expect.stringContains (fault back.RequireNoFeatures) "expected one without query features" "live use")
+          }
+          test "signals make the confidences where the traces hold them" {
+              RandomCascade.using 2 6 100 (fun cascade folder ->
+                  let file = Path.Combine(folder, "records.jsonl")
+                  let queries = ExperimentRun.Queries(cascade.File, 1)
+                  Collector.Run(cascade, queries, file)
+                  let policy = PolicyCalibration.Run(file, CalibrationOptions(0.5, 0.1))
+                  withFile policy (fun path ->
+                      let back = PolicyFile.Load path
+                      let records = CascadeRecords.Load file
+                      for record in Seq.truncate 20 records.Records do
+                          for k in 0..1 do
+                              let expected = policy.Confidence(k, record.Features[k])
+                              Expect.equal (back.Confidence(k, record.Features[k])) expected "the same confidence"
+                              Expect.isTrue (expected >= 0.0 && expected <= 1.0) "a probability"
+                      let answer = AdaptiveCascade.Of(cascade, back).Answer "add 1+1="
+                      Expect.isGreaterThan answer.Cost 0.0 "answers live"))
+          }
+          test "every key is needed, none may be added, and the message names the place" {
+              withFile planned.Value (fun path ->
+                  let text = File.ReadAllText path
+                  let all = places (JsonNode.Parse text) ""
+                  Expect.isGreaterThan all.Length 40 "places"
+                  for (parent, reach, key) in all do
+                      let root = nonNull (JsonNode.Parse text)
+                      (reach root).AsObject().Remove key |> ignore
+                      File.WriteAllText(path, root.ToJsonString())
+                      let message = fault (fun () -> PolicyFile.Load path)
+                      Expect.stringStarts message $"{path}: {parent}{key}: expected " $"without {parent}{key}"
+                      Expect.isFalse (message.Contains '\n') "one line"
+                      let root = nonNull (JsonNode.Parse text)
+                      (reach root).AsObject().Add("novel", 1)
+                      File.WriteAllText(path, root.ToJsonString())
+                      Expect.stringStarts
+                          (fault (fun () -> PolicyFile.Load path))
+                          $"{path}: {parent}novel: expected no such key"
+                          $"beside {parent}{key}")
+          }
+          test "values out of place are faults with expected and got" {
+              withFile planned.Value (fun path ->
+                  let text = File.ReadAllText path
+                  let inner (key: string) (node: JsonNode) : JsonNode = nonNull node[key]
+                  let scale (root: JsonNode) : JsonNode = nonNull ((root |> inner "policy" |> inner "scales")[1])
+                  let text' (value: string) : JsonNode = nonNull (JsonValue.Create value)
+                  let number (value: float) : JsonNode = nonNull (JsonValue.Create value)
+                  for (place: JsonNode -> JsonNode), key, value, expected in
+                      [ id, "format", text' "x", "format: expected 'optimal-stopping policy', got 'x'"
+                        id, "version", number 2.0, "version: expected 1 (the version that this toolkit writes), got 2"
+                        id, "models", (JsonArray(text' "a") :> JsonNode), "guarantee.reference: expected a"
+                        inner "guarantee", "max_loss", number 0.001, "guarantee.statement: expected 'With probability"
+                        inner "measured", "quality", number 2.0, "measured.quality: expected a number from 0 to 1, got 2"
+                        inner "policy", "actions", text' "leap", "policy.actions: expected chain or jump or recall, got 'leap'"
+                        inner "policy", "knots", number 13.0, "expected an array of "
+                        scale, "rank", (JsonArray(number 0.5) :> JsonNode), "policy.scales[1].rank: expected an array of "
+                        scale, "model", text' "z", "policy.scales[1].model: expected 'm1', got 'z'" ] do
+                      let root = nonNull (JsonNode.Parse text)
+                      (place root)[key] <- value
+                      File.WriteAllText(path, root.ToJsonString())
+                      let message = fault (fun () -> PolicyFile.Load path)
+                      Expect.stringStarts message path "file"
+                      Expect.stringContains message expected "fault"
+                  File.WriteAllText(path, text[.. text.Length / 2])
+                  Expect.stringContains (fault (fun () -> PolicyFile.Load path)) "expected JSON, got" "cut off"
+                  Expect.stringContains (fault (fun () -> PolicyFile.Load(path + ".none"))) "expected a readable file" "missing")
+          }
+          test "a cascade of other models is refused" {
+              Expect.equal
+                  (fault (fun () -> planned.Value.RequireModels([| "m0"; "m1" |], "cascade.yaml")))
+                  "cascade.yaml: expected the models of the policy (m0, m1, m2, m3), got m0, m1"
+                  "models"
+          }
+          test "a file that cannot be written leaves the old one" {
+              withFile planned.Value (fun path ->
+                  let before = File.ReadAllText path
+                  Directory.CreateDirectory(path + ".part") |> ignore
+                  Expect.stringContains (fault (fun () -> fixedOne.Value.Save path)) "expected a file that can be written" "fault"
+                  Expect.equal (File.ReadAllText path) before "kept")
+          } ]

@@ -35,7 +35,8 @@ let private probabilities (options: SamplingOptions) (logits: float32[]) =
 
 /// The target's probability of every answer of at most `length` tokens (the end token, 0, is the last where it comes).
 let rec private answers options (target: Distribution) (prompt: int list) (written: int list) p : (int list * float) list =
-    if List.length written = length || (not written.IsEmpty && written.Head = 0) then [ List.rev written, p ]
+    if List.length written = length || (not written.IsEmpty && written.Head = 0) then
+        [ List.rev written, p ]
     else
         let next = probabilities options (target (List.toArray (prompt @ List.rev written)))
         [ for token in 0 .. vocabulary - 1 do
@@ -55,14 +56,14 @@ let private uniformity (values: float[]) =
     let sorted = Array.sort values
     let d = sorted |> Array.mapi (fun i v -> max (float (i + 1) / n - v) (v - float i / n)) |> Array.max
     let t = (sqrt n + 0.12 + 0.11 / sqrt n) * d
-    let sum = 2.0 * List.sum [ for k in 1 .. 100 -> (if k % 2 = 1 then 1.0 else -1.0) * exp (-2.0 * float (k * k) * t * t) ]
+    let sum = 2.0 * List.sum [ for k in 1..100 -> (if k % 2 = 1 then 1.0 else -1.0) * exp (-2.0 * float (k * k) * t * t) ]
     if t < 0.2 then 1.0 else Math.Clamp(sum, 0.0, 1.0)
 
 let private fake salt = new FakeModel(vocabulary, 12, distribution salt) :> ITokenModel
-let private verifyCosts = [| for g in 0 .. 4 -> 1.0 + 0.05 * float g |]
+let private verifyCosts = [| for g in 0..4 -> 1.0 + 0.05 * float g |]
 
 let private chains: (string * (unit -> ITokenModel[] * DraftController[] * (Func<IDraftSource> | null))) list =
-    let adaptive n = [| for _ in 1 .. n -> DraftController.Adaptive(0.05, verifyCosts) |]
+    let adaptive n = [| for _ in 1..n -> DraftController.Adaptive(0.05, verifyCosts) |]
     let lengths (each: int list) = [| for g in each -> DraftController.Fixed g |]
     [ "the target alone", fun () -> [| fake 1 |], [||], null
       "a pair", fun () -> [| fake 2; fake 1 |], lengths [ 2 ], null
@@ -85,30 +86,32 @@ let private pValue make (sampling: uint64 -> SamplingOptions) (expected: (int li
     let models, controllers, lowest = make ()
     use decoder = new SpeculativeDecoder(models, [| 0 |], length, controllers, lowest)
     let counts = Dictionary<int list, int>()
-    for i in 1 .. draws do
-        let g = (decoder.Decode(ReadOnlySpan prompt, sampling (uint64 seed * 1_000_003UL + uint64 i), ReadOnlyMemory [| 2; 1; 3 |])).Generation
+    for i in 1..draws do
+        let g =
+            (decoder.Decode(ReadOnlySpan prompt, sampling (uint64 seed * 1_000_003UL + uint64 i), ReadOnlyMemory [| 2; 1; 3 |])).Generation
         let answer = List.ofArray g.Tokens @ (if g.Ended then [ 0 ] else [])
         counts[answer] <- counts.GetValueOrDefault(answer, 0) + 1
     pearson expected counts draws
 
 let tests =
-    testList "SpeculativeSampling" [
-        for name, make in chains do
-            // Each chain with one of the options in turn.
-            for optionName, sampling in [ options[chains |> List.findIndex (fun (n, _) -> n = name) |> fun i -> i % 3] ] do
-                test $"{name}, {optionName}: answers have the target's distribution" {
-                    let expected = answers (sampling 0UL) (distribution 1) (List.ofArray prompt) [] 1.0
-                    Expect.floatClose Accuracy.high (List.sumBy snd expected) 1.0 "a distribution"
-                    let p = Array.init seeds (fun seed -> pValue make sampling expected (seed + 1))
-                    let ks = uniformity p
-                    if long then printfn "%s, %s: %d draws, %d seeds: KS p = %.3f, least p = %.4f" name optionName draws seeds ks (Array.min p)
-                    // All the tests of this list together fail about once in ten thousand when the distribution is right.
-                    Expect.isGreaterThan ks 4e-6 $"p-values uniform: {p}"
-                }
-        test "a decoder that takes every draft has another distribution, and the test sees it" {
-            let expected = answers (SamplingOptions 1.0) (distribution 1) (List.ofArray prompt) [] 1.0
-            // Answers of the drafter stand for those of a verifier that never rejects.
-            let wrong () = [| fake 2 |], [||], null
-            Expect.isLessThan (pValue wrong (fun seed -> SamplingOptions(1.0, Seed = seed)) expected 1) 1e-6 "p"
-        }
-    ]
+    testList
+        "SpeculativeSampling"
+        [ for name, make in chains do
+              // Each chain with one of the options in turn.
+              for optionName, sampling in [ options[chains |> List.findIndex (fun (n, _) -> n = name) |> fun i -> i % 3] ] do
+                  test $"{name}, {optionName}: answers have the target's distribution" {
+                      let expected = answers (sampling 0UL) (distribution 1) (List.ofArray prompt) [] 1.0
+                      Expect.floatClose Accuracy.high (List.sumBy snd expected) 1.0 "a distribution"
+                      let p = Array.init seeds (fun seed -> pValue make sampling expected (seed + 1))
+                      let ks = uniformity p
+                      if long then
+                          printfn "%s, %s: %d draws, %d seeds: KS p = %.3f, least p = %.4f" name optionName draws seeds ks (Array.min p)
+                      // All the tests of this list together fail about once in ten thousand when the distribution is right.
+                      Expect.isGreaterThan ks 4e-6 $"p-values uniform: {p}"
+                  }
+          test "a decoder that takes every draft has another distribution, and the test sees it" {
+              let expected = answers (SamplingOptions 1.0) (distribution 1) (List.ofArray prompt) [] 1.0
+              // Answers of the drafter stand for those of a verifier that never rejects.
+              let wrong () = [| fake 2 |], [||], null
+              Expect.isLessThan (pValue wrong (fun seed -> SamplingOptions(1.0, Seed = seed)) expected 1) 1e-6 "p"
+          } ]

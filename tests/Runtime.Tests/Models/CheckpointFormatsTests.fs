@@ -17,20 +17,20 @@ let private tied, separate = config 64 2 4 2 16 96 64 true, config 64 2 4 2 16 9
 let private logits (path: string) (c: Qwen3Config) =
     use model = CpuModel.Load path
     use s = model.NewSequence 20
-    let all = Array.zeroCreate<float32> (20 * c.VocabularySize)
+    let all = Array.zeroCreate<float32>(20 * c.VocabularySize)
     s.ForwardAll(ReadOnlySpan(randomTokens c 5 20), Span all)
     all |> Array.map BitConverter.SingleToInt32Bits
 
 let private formats =
-    testList "the logits of the weights that the format holds, to the bit" [
-        for title, c in [ "tied head", tied; "separate head", separate ] do
-            for format in all c 41 do
-                testCase $"{format.Title}, {title}" (fun () ->
-                    use folder = new TemporaryFolder()
-                    use plain = new TemporaryFolder()
-                    save plain.Path c (tensors c format.Exact)
-                    Expect.equal (logits (format.Write folder.Path) c) (logits plain.Path c) "logits")
-    ]
+    testList
+        "the logits of the weights that the format holds, to the bit"
+        [ for title, c in [ "tied head", tied; "separate head", separate ] do
+              for format in all c 41 do
+                  testCase $"{format.Title}, {title}" (fun () ->
+                      use folder = new TemporaryFolder()
+                      use plain = new TemporaryFolder()
+                      save plain.Path c (tensors c format.Exact)
+                      Expect.equal (logits (format.Write folder.Path) c) (logits plain.Path c) "logits") ]
 
 /// One megabyte more than the whole process may allocate for a file of some kilobytes that says nonsense.
 let private most = 4L <<< 20
@@ -41,7 +41,8 @@ let private fault (path: string) (part: string) =
         try
             (CpuModel.Load path).Dispose()
             "(no fault)"
-        with :? ToolkitException as e -> e.Message
+        with :? ToolkitException as e ->
+            e.Message
     Expect.stringContains message part "says what was wrong"
     Expect.isFalse (message.Contains '\n') "one line"
     Expect.isLessThan clock.Elapsed.TotalSeconds 1.0 "seconds"
@@ -73,7 +74,11 @@ let private folders: (string * (string -> unit) * string) list =
     let shards (change: string -> unit) (path: string) =
         saveShards path tied content
         change path
-    let scale (value: float32) = replace (up + "_scale") (fun t -> TensorData(t.Name, t.Type, t.Shape, ReadOnlyMemory(floatBytes (Array.create (t.Bytes.Length / 4) value)))) int8
+    let scale (value: float32) =
+        replace
+            (up + "_scale")
+            (fun t -> TensorData(t.Name, t.Type, t.Shape, ReadOnlyMemory(floatBytes (Array.create (t.Bytes.Length / 4) value))))
+            int8
     [ "cut in the last tensor", edit (fun b -> b[.. b.Length - 2]), "data_offsets"
       "cut in the header", edit (fun b -> b[..200]), "expected a header of 2 to"
       "empty", edit (fun _ -> [||]), "expected at least 8 bytes, got 0"
@@ -83,7 +88,9 @@ let private folders: (string * (string -> unit) * string) list =
       "header length of 0", edit (fun b -> Array.append (BitConverter.GetBytes 0UL) b[8..]), "expected a header of 2 to"
       "header that is no JSON", header (fun t -> t.Replace("{", "[")), "expected JSON"
       "header of a million brackets", header (fun _ -> String('[', 1_000_000)), "expected JSON"
-      "a name twice", header (fun t -> t.Insert(1, "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},")), "expected JSON"
+      "a name twice",
+      header (fun t -> t.Insert(1, "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},")),
+      "expected JSON"
       "an element type that is unknown", header (fun t -> t.Replace("\"F32\"", "\"F8\"")), "expected F32, F16, BF16 or I8"
       "an extent of 2^62", header (fun t -> t.Replace("[64,64]", "[4611686018427387904,4]")), "expected the shape of"
       "a negative extent", header (fun t -> t.Replace("[64,64]", "[-64,-64]")), "whole numbers of 0 or more"
@@ -91,24 +98,52 @@ let private folders: (string * (string -> unit) * string) list =
       "an offset of 2^63 - 1", header (fun t -> t.Replace("\"data_offsets\":[0,", "\"data_offsets\":[9223372036854775807,")), "data_offsets"
       "tensors that overlap", header (fun t -> t.Replace("\"data_offsets\":[16384,", "\"data_offsets\":[16380,")), "expected"
       "a tensor that is missing", saved (content |> Array.filter (fun t -> t.Name <> up)), up
-      "a tensor of another shape", saved (replace up (fun t -> TensorData(t.Name, t.Type, [| t.Shape[1]; t.Shape[0] |], t.Bytes)) content), $"{up}: expected shape [96, 64], got [64, 96]"
-      "a norm in INT8", saved (replace "model.norm.weight" (fun t -> TensorData(t.Name, TensorType.I8, t.Shape, ReadOnlyMemory(Array.zeroCreate 64))) content), "model.norm.weight: expected F32, F16 or BF16, got I8"
-      "a weight that is not a number", saved (replace up (fun t -> TensorData(t.Name, t.Type, t.Shape, ReadOnlyMemory(floatBytes (Array.create (96 * 64) nanf)))) content), "expected a finite value, got NaN"
+      "a tensor of another shape",
+      saved (replace up (fun t -> TensorData(t.Name, t.Type, [| t.Shape[1]; t.Shape[0] |], t.Bytes)) content),
+      $"{up}: expected shape [96, 64], got [64, 96]"
+      "a norm in INT8",
+      saved (replace "model.norm.weight" (fun t -> TensorData(t.Name, TensorType.I8, t.Shape, ReadOnlyMemory(Array.zeroCreate 64))) content),
+      "model.norm.weight: expected F32, F16 or BF16, got I8"
+      "a weight that is not a number",
+      saved (replace up (fun t -> TensorData(t.Name, t.Type, t.Shape, ReadOnlyMemory(floatBytes (Array.create (96 * 64) nanf)))) content),
+      "expected a finite value, got NaN"
       "INT8 without its scales", saved (int8 |> Array.filter (fun t -> t.Name <> up + "_scale")), up + "_scale"
       "scales that are not a number", saved (scale nanf), "expected a finite value, got NaN"
       "infinite scales", saved (scale infinityf), "expected a finite value"
-      "scales per tensor", saved (replace (up + "_scale") (fun t -> TensorData(t.Name, t.Type, [| 1L |], ReadOnlyMemory(floatBytes [| 1f |]))) int8), "_scale: expected shape [96, 1], got [1]"
-      "zero points", saved (Array.append int8 [| TensorData(up + "_zero_point", TensorType.I8, [| 1L |], ReadOnlyMemory [| 0uy |]) |]), "expected symmetric INT8"
-      "no weights", (fun path -> saved content path; File.Delete(file path)), "expected model.safetensors or model.safetensors.index.json"
-      "a shard that is missing", shards (fun path -> File.Delete(Path.Combine(path, "model-00002-of-00002.safetensors"))), "model-00002-of-00002.safetensors: expected a readable file"
-      "a shard outside of the folder", shards (fun path ->
+      "scales per tensor",
+      saved (replace (up + "_scale") (fun t -> TensorData(t.Name, t.Type, [| 1L |], ReadOnlyMemory(floatBytes [| 1f |]))) int8),
+      "_scale: expected shape [96, 1], got [1]"
+      "zero points",
+      saved (Array.append int8 [| TensorData(up + "_zero_point", TensorType.I8, [| 1L |], ReadOnlyMemory [| 0uy |]) |]),
+      "expected symmetric INT8"
+      "no weights",
+      (fun path ->
+          saved content path
+          File.Delete(file path)),
+      "expected model.safetensors or model.safetensors.index.json"
+      "a shard that is missing",
+      shards (fun path -> File.Delete(Path.Combine(path, "model-00002-of-00002.safetensors"))),
+      "model-00002-of-00002.safetensors: expected a readable file"
+      "a shard outside of the folder",
+      shards (fun path ->
           let index = Path.Combine(path, "model.safetensors.index.json")
-          File.WriteAllText(index, (File.ReadAllText index).Replace("\"model-00001", "\"../model-00001"))), "the name of a file in the same folder"
-      "an index that is no JSON", shards (fun path -> File.WriteAllText(Path.Combine(path, "model.safetensors.index.json"), "{")), "expected JSON"
-      "no config", (fun path -> saved content path; File.Delete(Path.Combine(path, "config.json"))), "config.json: expected a readable file"
+          File.WriteAllText(index, (File.ReadAllText index).Replace("\"model-00001", "\"../model-00001"))),
+      "the name of a file in the same folder"
+      "an index that is no JSON",
+      shards (fun path -> File.WriteAllText(Path.Combine(path, "model.safetensors.index.json"), "{")),
+      "expected JSON"
+      "no config",
+      (fun path ->
+          saved content path
+          File.Delete(Path.Combine(path, "config.json"))),
+      "config.json: expected a readable file"
       "another architecture", json (fun t -> t.Replace("\"qwen3\"", "\"qwen3_moe\"")), "model_type: expected \"qwen3\", got \"qwen3_moe\""
-      "a config that asks for more than the file has", json (fun t -> t.Replace("\"vocab_size\": 64", "\"vocab_size\": 4194304")), "expected shape [4194304, 64], got [64, 64]"
-      "a config of 10,000 layers", json (fun t -> t.Replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 10000")), "num_hidden_layers: expected a whole number from 1 to 1024" ]
+      "a config that asks for more than the file has",
+      json (fun t -> t.Replace("\"vocab_size\": 64", "\"vocab_size\": 4194304")),
+      "expected shape [4194304, 64], got [64, 64]"
+      "a config of 10,000 layers",
+      json (fun t -> t.Replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 10000")),
+      "num_hidden_layers: expected a whole number from 1 to 1024" ]
 
 /// GGUF files.
 let private ggufs: (string * byte[] * string) list =
@@ -125,63 +160,84 @@ let private ggufs: (string * byte[] * string) list =
       "2^64 - 1 tensors", word 8 UInt64.MaxValue, "tensor count: expected at most"
       "2^40 keys", word 16 (1UL <<< 40), "key count: expected at most"
       "a key of 2^60 letters", word 24 (1UL <<< 60), "key: expected at most"
-      "a value type that is unknown", set "qwen3.block_count" (BitConverter.GetBytes 77u), "qwen3.block_count: expected a value type of 0 to 12, got 77"
-      "an array of arrays", set "qwen3.block_count" (Array.concat [ BitConverter.GetBytes 9u; BitConverter.GetBytes 9u ]), "expected an array of plain values"
-      "an array of 2^50 numbers", set "qwen3.block_count" (Array.concat [ BitConverter.GetBytes 9u; BitConverter.GetBytes 4u; BitConverter.GetBytes(1UL <<< 50) ]), "qwen3.block_count: expected at most"
+      "a value type that is unknown",
+      set "qwen3.block_count" (BitConverter.GetBytes 77u),
+      "qwen3.block_count: expected a value type of 0 to 12, got 77"
+      "an array of arrays",
+      set "qwen3.block_count" (Array.concat [ BitConverter.GetBytes 9u; BitConverter.GetBytes 9u ]),
+      "expected an array of plain values"
+      "an array of 2^50 numbers",
+      set "qwen3.block_count" (Array.concat [ BitConverter.GetBytes 9u; BitConverter.GetBytes 4u; BitConverter.GetBytes(1UL <<< 50) ]),
+      "qwen3.block_count: expected at most"
       "another architecture", set "general.architecture" (ggufText "llama"), "general.architecture: expected qwen3, got 'llama'"
-      "a key that is missing", without "qwen3.rope.freq_base", "qwen3.rope.freq_base: expected a number from 1 to 1000000000000, got nothing"
-      "a number that is a text", set "qwen3.embedding_length" (ggufText "64"), "qwen3.embedding_length: expected a whole number from 1 to 65536, got 64"
-      "heads that do not divide", set "qwen3.attention.head_count_kv" (ggufNumber 3), "expected a divisor of attention.head_count (4), got 3"
-      "stretched positions", ggufBytes (header @ [ "qwen3.rope.scaling.type", ggufText "yarn" ]) content, "qwen3.rope.scaling.type: expected none, got 'yarn'"
+      "a key that is missing",
+      without "qwen3.rope.freq_base",
+      "qwen3.rope.freq_base: expected a number from 1 to 1000000000000, got nothing"
+      "a number that is a text",
+      set "qwen3.embedding_length" (ggufText "64"),
+      "qwen3.embedding_length: expected a whole number from 1 to 65536, got 64"
+      "heads that do not divide",
+      set "qwen3.attention.head_count_kv" (ggufNumber 3),
+      "expected a divisor of attention.head_count (4), got 3"
+      "stretched positions",
+      ggufBytes (header @ [ "qwen3.rope.scaling.type", ggufText "yarn" ]) content,
+      "qwen3.rope.scaling.type: expected none, got 'yarn'"
       "a type that is unknown", tensor (fun t -> { t with Type = 12u }), "expected F32 (0), F16 (1), Q8_0 (8) or BF16 (30), got type 12"
-      "rows that are no whole blocks", tensor (fun t -> { t with Shape = [| 128L; 31L |] }), "expected rows of a multiple of 32 values in Q8_0, got 31"
+      "rows that are no whole blocks",
+      tensor (fun t -> { t with Shape = [| 128L; 31L |] }),
+      "expected rows of a multiple of 32 values in Q8_0, got 31"
       "an extent of 0", tensor (fun t -> { t with Shape = [| 0L; 64L |] }), "expected an extent of 1 to"
       "a shape that is larger than the file", tensor (fun t -> { t with Shape = [| 2147483647L; 2147483616L |] }), "got the end of the file"
       "a tensor twice", ggufBytes header (Array.append content [| content[3] |]), "expected each tensor once, got it twice"
       "five dimensions", tensor (fun t -> { t with Shape = Array.create 5 2L }), "expected 1 to 4 dimensions, got 5"
-      "a tensor that is missing", ggufBytes header (content |> Array.filter (fun t -> t.Name <> "blk.1.ffn_up.weight")), "model.layers.1.mlp.up_proj.weight: expected a tensor, got nothing"
+      "a tensor that is missing",
+      ggufBytes header (content |> Array.filter (fun t -> t.Name <> "blk.1.ffn_up.weight")),
+      "model.layers.1.mlp.up_proj.weight: expected a tensor, got nothing"
       "scales that are not a number", tensor (fun t -> { t with Bytes = Array.append nan t.Bytes[2..] }), "expected finite values, got NaN"
       "cut in the last tensor", good[.. good.Length - 2], "got the end of the file"
       "cut in the header", good[..300], "offset 276: key: expected at most 25, got 26" ]
 
 let private malformed =
-    testList "a malformed file gives one clear error, in under a second and within 4 MiB" [
-        for name, write, part in folders do
-            testCase $"folder: {name}" (fun () ->
-                use folder = new TemporaryFolder()
-                write folder.Path
-                fault folder.Path part)
-        for name, bytes, part in ggufs do
-            testCase $"GGUF: {name}" (fun () ->
-                use folder = new TemporaryFolder()
-                let file = folder.File "model.gguf"
-                File.WriteAllBytes(file, bytes)
-                fault file part)
-        testCase "GGUF: a header cut at any byte is an error, never a crash" (fun () ->
-            use folder = new TemporaryFolder()
-            let file = folder.File "model.gguf"
-            let good = ggufBytes (ggufHeader tied) (ggufTensors tied (weights tied 1) true)
-            for length in 0 .. 7 .. 2000 do
-                File.WriteAllBytes(file, good[.. length - 1])
-                Expect.throwsT<ToolkitException> (fun () -> (CpuModel.Load file).Dispose()) $"{length} bytes")
-    ]
+    testList
+        "a malformed file gives one clear error, in under a second and within 4 MiB"
+        [ for name, write, part in folders do
+              testCase $"folder: {name}" (fun () ->
+                  use folder = new TemporaryFolder()
+                  write folder.Path
+                  fault folder.Path part)
+          for name, bytes, part in ggufs do
+              testCase $"GGUF: {name}" (fun () ->
+                  use folder = new TemporaryFolder()
+                  let file = folder.File "model.gguf"
+                  File.WriteAllBytes(file, bytes)
+                  fault file part)
+          testCase "GGUF: a header cut at any byte is an error, never a crash" (fun () ->
+              use folder = new TemporaryFolder()
+              let file = folder.File "model.gguf"
+              let good = ggufBytes (ggufHeader tied) (ggufTensors tied (weights tied 1) true)
+              for length in 0..7..2000 do
+                  File.WriteAllBytes(file, good[.. length - 1])
+                  Expect.throwsT<ToolkitException> (fun () -> (CpuModel.Load file).Dispose()) $"{length} bytes") ]
 
 let private tokenizer =
     testCase "GGUF: its tokenizer gives the tokens of the folder that it came from" (fun () ->
         let folder = Path.Combine(__SOURCE_DIRECTORY__, "..", "Tokenization", "qwen3", "model")
         let root = nonNull (Json.Nodes.JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "tokenizer.json"))))
         let names = Array.create 151669 ("", 5) // 5: a number without a token
-        for pair in (nonNull ((nonNull root["model"]).["vocab"])).AsObject() do names[(nonNull pair.Value).GetValue<int>()] <- pair.Key, 1
+        for pair in (nonNull ((nonNull root["model"]).["vocab"])).AsObject() do
+            names[(nonNull pair.Value).GetValue<int>()] <- pair.Key, 1
         for added in (nonNull root["added_tokens"]).AsArray() do
             let item = nonNull added
-            names[(nonNull item["id"]).GetValue<int>()] <- (nonNull item["content"]).GetValue<string>(), (if (nonNull item["special"]).GetValue<bool>() then 3 else 4)
+            names[(nonNull item["id"]).GetValue<int>()] <-
+                (nonNull item["content"]).GetValue<string>(), (if (nonNull item["special"]).GetValue<bool>() then 3 else 4)
         let header =
             (ggufHeader tied |> List.filter (fun (key, _) -> key <> "tokenizer.ggml.eos_token_id"))
             @ [ "tokenizer.ggml.model", ggufText "gpt2"
                 "tokenizer.ggml.pre", ggufText "qwen2"
                 "tokenizer.ggml.tokens", ggufTexts (Array.map fst names)
                 "tokenizer.ggml.token_type", ggufNumbers (Array.map snd names)
-                "tokenizer.ggml.merges", ggufTexts [ for m in (nonNull ((nonNull root["model"]).["merges"])).AsArray() -> (nonNull m).GetValue<string>() ]
+                "tokenizer.ggml.merges",
+                ggufTexts [ for m in (nonNull ((nonNull root["model"]).["merges"])).AsArray() -> (nonNull m).GetValue<string>() ]
                 "tokenizer.ggml.eos_token_id", ggufNumber 151645 ]
         use temporary = new TemporaryFolder()
         let file = temporary.File "model.gguf"

@@ -17,20 +17,21 @@ let private read (file: string) =
     Expect.equal (Encoding.ASCII.GetString(reader.ReadBytes 4)) "GGUF" "magic"
     Expect.equal (reader.ReadUInt32()) 3u "version"
     let tensors, pairs = int (reader.ReadUInt64()), int (reader.ReadUInt64())
-    let values = dict [
-        for _ in 1 .. pairs do
-            let key = text ()
-            match reader.ReadUInt32() with
-            | 4u -> yield key, box (reader.ReadUInt32())
-            | 6u -> yield key, box (reader.ReadSingle())
-            | 8u -> yield key, box (text ())
-            | other -> failtest $"type {other}" ]
-    let entries = [|
-        for _ in 1 .. tensors do
-            let name = text ()
-            let shape = Array.init (int (reader.ReadUInt32())) (fun _ -> int64 (reader.ReadUInt64()))
-            let kind = reader.ReadUInt32()
-            yield name, shape, kind, int64 (reader.ReadUInt64()) |]
+    let values =
+        dict
+            [ for _ in 1..pairs do
+                  let key = text ()
+                  match reader.ReadUInt32() with
+                  | 4u -> yield key, box (reader.ReadUInt32())
+                  | 6u -> yield key, box (reader.ReadSingle())
+                  | 8u -> yield key, box (text ())
+                  | other -> failtest $"type {other}" ]
+    let entries =
+        [| for _ in 1..tensors do
+               let name = text ()
+               let shape = Array.init (int (reader.ReadUInt32())) (fun _ -> int64 (reader.ReadUInt64()))
+               let kind = reader.ReadUInt32()
+               yield name, shape, kind, int64 (reader.ReadUInt64()) |]
     let start = (reader.BaseStream.Position + 31L) / 32L * 32L
     let ends = Array.append (entries[1..] |> Array.map (fun (_, _, _, offset) -> offset)) [| reader.BaseStream.Length - start |]
     let content = Dictionary()
@@ -41,37 +42,37 @@ let private read (file: string) =
     values, content
 
 let tests =
-    testList "GGUF" [
-        testCase "an exported checkpoint holds the engine's INT8 weights with their row's scale" (fun () ->
-            let c = config 64 2 2 1 32 96 40 true
-            let values = weights c 12
-            use folder = new TemporaryFolder()
-            save folder.Path c (tensors c values)
-            GgufExport.Write(folder.Path, folder.File "model.gguf")
-            let metadata, content = read (folder.File "model.gguf")
-            Expect.equal (string metadata["general.architecture"]) "qwen3" "architecture"
-            Expect.equal (Convert.ToUInt32 metadata["qwen3.embedding_length"]) 64u "width"
-            Expect.equal (Convert.ToUInt32 metadata["qwen3.attention.head_count_kv"]) 1u "key heads"
-            Expect.equal (Convert.ToSingle metadata["qwen3.rope.freq_base"]) 1e4f "theta"
-            Expect.equal content.Count (3 + 11 * 2) "tensors"
-            let shape, kind, bytes = content["token_embd.weight"]
-            Expect.equal (shape, kind) ([| 64L; 40L |], 0u) "embedding"
-            Expect.equal bytes (floatBytes values["model.embed_tokens.weight"]) "embedding's values"
-            let shape, kind, bytes = content["blk.1.ffn_down.weight"]
-            Expect.equal (shape, kind) ([| 96L; 64L |], 8u) "down"
-            let rows = values["model.layers.1.mlp.down_proj.weight"] |> Array.chunkBySize 96
-            for r, row in Array.indexed rows do
-                let scale = (row |> Array.map abs |> Array.max) / 127f
-                for i in 0 .. 95 do
-                    let block = (r * 3 + i / 32) * 34
-                    Expect.equal (BitConverter.ToHalf(bytes, block)) (Half.CreateTruncating scale) "scale"
-                    Expect.equal (sbyte bytes[block + 2 + i % 32]) (sbyte (MathF.Round(row[i] / scale))) $"row {r}, input {i}")
-        testCase "a tensor that writes too little is a fault, and no file is left" (fun () ->
-            use folder = new TemporaryFolder()
-            let file = folder.File "broken.gguf"
-            let tensor = GgufTensor("x", GgufType.F32, [| 3L |], fun stream -> stream.WriteByte 1uy)
-            Expect.throwsT<ArgumentException> (fun () -> GgufWriter.Write(file, [||], [| tensor |])) "too little"
-            Expect.isEmpty (Directory.GetFiles folder.Path) "files"
-            let odd = GgufTensor("x", GgufType.Q8_0, [| 2L; 33L |], fun _ -> ())
-            Expect.throwsT<ArgumentException> (fun () -> GgufWriter.Write(file, [||], [| odd |])) "no whole number of blocks")
-    ]
+    testList
+        "GGUF"
+        [ testCase "an exported checkpoint holds the engine's INT8 weights with their row's scale" (fun () ->
+              let c = config 64 2 2 1 32 96 40 true
+              let values = weights c 12
+              use folder = new TemporaryFolder()
+              save folder.Path c (tensors c values)
+              GgufExport.Write(folder.Path, folder.File "model.gguf")
+              let metadata, content = read (folder.File "model.gguf")
+              Expect.equal (string metadata["general.architecture"]) "qwen3" "architecture"
+              Expect.equal (Convert.ToUInt32 metadata["qwen3.embedding_length"]) 64u "width"
+              Expect.equal (Convert.ToUInt32 metadata["qwen3.attention.head_count_kv"]) 1u "key heads"
+              Expect.equal (Convert.ToSingle metadata["qwen3.rope.freq_base"]) 1e4f "theta"
+              Expect.equal content.Count (3 + 11 * 2) "tensors"
+              let shape, kind, bytes = content["token_embd.weight"]
+              Expect.equal (shape, kind) ([| 64L; 40L |], 0u) "embedding"
+              Expect.equal bytes (floatBytes values["model.embed_tokens.weight"]) "embedding's values"
+              let shape, kind, bytes = content["blk.1.ffn_down.weight"]
+              Expect.equal (shape, kind) ([| 96L; 64L |], 8u) "down"
+              let rows = values["model.layers.1.mlp.down_proj.weight"] |> Array.chunkBySize 96
+              for r, row in Array.indexed rows do
+                  let scale = (row |> Array.map abs |> Array.max) / 127f
+                  for i in 0..95 do
+                      let block = (r * 3 + i / 32) * 34
+                      Expect.equal (BitConverter.ToHalf(bytes, block)) (Half.CreateTruncating scale) "scale"
+                      Expect.equal (sbyte bytes[block + 2 + i % 32]) (sbyte (MathF.Round(row[i] / scale))) $"row {r}, input {i}")
+          testCase "a tensor that writes too little is a fault, and no file is left" (fun () ->
+              use folder = new TemporaryFolder()
+              let file = folder.File "broken.gguf"
+              let tensor = GgufTensor("x", GgufType.F32, [| 3L |], fun stream -> stream.WriteByte 1uy)
+              Expect.throwsT<ArgumentException> (fun () -> GgufWriter.Write(file, [||], [| tensor |])) "too little"
+              Expect.isEmpty (Directory.GetFiles folder.Path) "files"
+              let odd = GgufTensor("x", GgufType.Q8_0, [| 2L; 33L |], fun _ -> ())
+              Expect.throwsT<ArgumentException> (fun () -> GgufWriter.Write(file, [||], [| odd |])) "no whole number of blocks") ]

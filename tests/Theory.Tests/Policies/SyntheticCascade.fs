@@ -17,14 +17,14 @@ let ofAtoms (distribution: JointDistribution) m =
         n,
         Array.concat (Array.replicate distribution.Probabilities.Length distribution.Costs),
         distribution.Signals |> Array.collect (Array.map (confidenceOf m)),
-        Array.concat distribution.Qualities)
+        Array.concat distribution.Qualities
+    )
 
 /// A policy's exact value under the distribution: expected quality - lambda * expected cost.
 let exactValue (distribution: JointDistribution) m lambda (policy: IStoppingPolicy) =
     let atoms = ofAtoms distribution m
     let outcome = Replay.run (policy, atoms, [| 0 .. atoms.Queries - 1 |])
-    Array.fold2 (fun sum p (q, c) -> sum + p * (q - lambda * c)) 0.0 distribution.Probabilities
-        (Array.zip outcome.Quality outcome.Cost)
+    Array.fold2 (fun sum p (q, c) -> sum + p * (q - lambda * c)) 0.0 distribution.Probabilities (Array.zip outcome.Quality outcome.Cost)
 
 /// A distribution in which queries have a hidden ease in four levels; each stage is right with a probability that grows with
 /// ease and stage, and its signal bin leans on both ease and being right. Atoms: ease x signals x right answers.
@@ -34,7 +34,8 @@ let hiddenEase (seed: int) n m : JointDistribution =
     let skill = Array.init n (fun k -> 0.3 + 0.5 * float k / float n + 0.2 * random.NextDouble())
     let atoms = ResizeArray()
     let rec build ease k p signals rights =
-        if k = n then atoms.Add(p, List.rev signals |> List.toArray, List.rev rights |> List.toArray)
+        if k = n then
+            atoms.Add(p, List.rev signals |> List.toArray, List.rev rights |> List.toArray)
         else
             let right = min 0.97 (skill[k] * (0.35 + 0.3 * float ease))
             for correct in [ 0.0; 1.0 ] do
@@ -45,7 +46,7 @@ let hiddenEase (seed: int) n m : JointDistribution =
                 for s in 0 .. m - 1 do
                     let chance = (if correct = 1.0 then right else 1.0 - right) * weights[s] / Array.sum weights
                     build ease (k + 1) (p * chance) (s :: signals) (correct :: rights)
-    for ease in 0 .. 3 do
+    for ease in 0..3 do
         build ease 0 0.25 [] []
     { Probabilities = atoms |> Seq.map (fun (p, _, _) -> p) |> Seq.toArray
       Signals = atoms |> Seq.map (fun (_, s, _) -> s) |> Seq.toArray
@@ -65,7 +66,8 @@ let draw (distribution: JointDistribution) m (count: int) (seed: int) =
         distribution.Costs.Length,
         Array.concat (Array.replicate count distribution.Costs),
         atoms |> Array.collect (fun a -> distribution.Signals[a] |> Array.map (confidenceOf m)),
-        atoms |> Array.collect (fun a -> distribution.Qualities[a]))
+        atoms |> Array.collect (fun a -> distribution.Qualities[a])
+    )
 
 /// A cascade of n stages with continuous confidences: a hidden ease, right answers that grow with ease and stage,
 /// confidences that are noisy chances of being right.

@@ -43,16 +43,21 @@ let randomDistribution (random: Random) size : DiscreteDistribution =
 type Arbitraries =
     static member Chain() = seeded (pair (1, 4) (1, 4)) (fun random (n, m) -> Chain(ChainTests.randomChain random n m))
     static member SmallChain() =
-        seeded (Gen.elements [ 1, 3; 2, 1; 2, 3; 2, 5; 3, 2; 3, 3; 4, 2 ]) (fun random (n, m) -> SmallChain(ChainTests.randomChain random n m))
+        seeded (Gen.elements [ 1, 3; 2, 1; 2, 3; 2, 5; 3, 2; 3, 3; 4, 2 ]) (fun random (n, m) ->
+            SmallChain(ChainTests.randomChain random n m))
     static member RegularChain() = seeded (pair (2, 4) (2, 4)) (fun random (n, m) -> RegularChain(ChainTests.regularChain random n m))
     static member MarkovCascade() =
         seeded (Gen.elements [ 1, 3; 2, 3; 3, 2; 3, 3; 4, 2 ]) (fun random (n, m) ->
             MarkovCascade(JumpTests.randomChain random n m, 0.5 * random.NextDouble()))
     static member AnyDistribution() =
-        seeded (pair (1, 3) (1, 3)) (fun random (n, m) -> AnyDistribution(JointDistributionTests.randomDistribution random n m, 0.6 * random.NextDouble()))
+        seeded (pair (1, 3) (1, 3)) (fun random (n, m) ->
+            AnyDistribution(JointDistributionTests.randomDistribution random n m, 0.6 * random.NextDouble()))
     static member Boxes() =
         seeded (Gen.choose (1, 4)) (fun random n ->
-            Boxes(Array.init n (fun _ -> randomDistribution random (random.Next(1, 4))), Array.init n (fun _ -> 0.005 + 0.4 * random.NextDouble())))
+            Boxes(
+                Array.init n (fun _ -> randomDistribution random (random.Next(1, 4))),
+                Array.init n (fun _ -> 0.005 + 0.4 * random.NextDouble())
+            ))
     static member Unit() =
         gen {
             let! x = Gen.choose (0, 1_000_000)
@@ -64,7 +69,8 @@ type Arbitraries =
         seeded (Gen.choose (2, 40)) (fun random size ->
             Sample(Array.init size (fun _ -> if random.Next 3 = 0 then 0.0 else Math.Round(random.NextDouble() - 0.4, random.Next(1, 4)))))
     static member Distributions() =
-        seeded (Gen.choose (1, 12)) (fun random size -> Distributions(ChainTests.randomSimplex random size, ChainTests.randomSimplex random size))
+        seeded (Gen.choose (1, 12)) (fun random size ->
+            Distributions(ChainTests.randomSimplex random size, ChainTests.randomSimplex random size))
     static member Seed() = seeded (Gen.constant ()) (fun random () -> Seed(random.Next()))
 
 /// A run of the suite draws the same instances every time, so that a failure is the code's; TOOLKIT_FRESH_SEEDS=1 draws new ones.
@@ -80,5 +86,4 @@ let property cases name (test: 'case -> 'rest) : Test =
     let config = { FsCheckConfig.defaultConfig with maxTest = cases; arbitrary = [ typeof<Arbitraries> ]; replay = replay name }
     testPropertyWithConfig config name test
 
-let atMost slack (low: float) (high: float) message =
-    Expect.isTrue (low <= high + slack) $"{message}: {low} <= {high}"
+let atMost slack (low: float) (high: float) message = Expect.isTrue (low <= high + slack) $"{message}: {low} <= {high}"

@@ -11,196 +11,272 @@ let private within01 low high x = low + (high - low) * x
 let private sure = 1e-9
 
 let tests =
-    testList "Guarantees" [
-        property 300 "P28 sample sizes fall in eps and delta and rise in N" <| fun (Unit e) (Unit d) (Unit l) ->
-            let epsilon, delta, logN = within01 0.01 0.5 e, within01 0.001 0.5 d, 10.0 * l
-            let at epsilon delta logN = SampleComplexity.samplesFor (1.3, logN, epsilon, delta)
-            let here = at epsilon delta logN
-            Expect.isTrue (at (1.5 * epsilon) delta logN <= here) "eps"
-            Expect.isTrue (at epsilon (1.5 * delta) logN <= here) "delta"
-            Expect.isTrue (at epsilon delta (logN + 1.0) >= here) "N"
+    testList
+        "Guarantees"
+        [ property 300 "P28 sample sizes fall in eps and delta and rise in N"
+          <| fun (Unit e) (Unit d) (Unit l) ->
+              let epsilon, delta, logN = within01 0.01 0.5 e, within01 0.001 0.5 d, 10.0 * l
+              let at epsilon delta logN = SampleComplexity.samplesFor (1.3, logN, epsilon, delta)
+              let here = at epsilon delta logN
+              Expect.isTrue (at (1.5 * epsilon) delta logN <= here) "eps"
+              Expect.isTrue (at epsilon (1.5 * delta) logN <= here) "delta"
+              Expect.isTrue (at epsilon delta (logN + 1.0) >= here) "N"
 
-        property 300 "P28b Theorem 9's inverses are inverse, minimal by one" <| fun (Unit e) (Unit d) (Unit l) ->
-            let epsilon, delta, logN = within01 0.01 0.5 e, within01 0.001 0.5 d, 10.0 * l
-            let samples = SampleComplexity.samplesFor (1.3, logN, epsilon, delta)
-            atMost 1e-12 (SampleComplexity.epsilonFor (1.3, logN, samples, delta)) epsilon "enough"
-            if samples > 1L then Expect.isTrue (SampleComplexity.epsilonFor (1.3, logN, samples - 1L, delta) > epsilon) "one fewer is too few"
-            atMost 1e-12 (SampleComplexity.deltaFor (1.3, logN, samples, epsilon)) delta "delta"
+          property 300 "P28b Theorem 9's inverses are inverse, minimal by one"
+          <| fun (Unit e) (Unit d) (Unit l) ->
+              let epsilon, delta, logN = within01 0.01 0.5 e, within01 0.001 0.5 d, 10.0 * l
+              let samples = SampleComplexity.samplesFor (1.3, logN, epsilon, delta)
+              atMost 1e-12 (SampleComplexity.epsilonFor (1.3, logN, samples, delta)) epsilon "enough"
+              if samples > 1L then
+                  Expect.isTrue (SampleComplexity.epsilonFor (1.3, logN, samples - 1L, delta) > epsilon) "one fewer is too few"
+              atMost 1e-12 (SampleComplexity.deltaFor (1.3, logN, samples, epsilon)) delta "delta"
 
-        property 100 "P28c Theorems 10 and 11: inverses are inverse, minimal by one, and rise with n" <| fun (Unit e) (Unit d) (Seed seed) ->
-            let epsilon, delta, n = within01 0.05 0.5 e, within01 0.01 0.5 d, 2 + abs seed % 5
-            let check (samples: int -> int64) (error: int -> int64 -> float) =
-                let least = samples n
-                atMost 1e-12 (error n least) epsilon "enough"
-                if least > 1L then Expect.isTrue (error n (least - 1L) > epsilon) "one fewer is too few"
-                Expect.isTrue (samples (n + 1) >= least) "n"
-            check (fun n -> SampleComplexity.samplesForOneParameter (1.3, n, epsilon, delta)) (fun n m -> SampleComplexity.epsilonForOneParameter (1.3, n, m, delta))
-            check (fun n -> SampleComplexity.samplesForRealThresholds (1.3, n, epsilon, delta)) (fun n m -> SampleComplexity.epsilonForRealThresholds (1.3, n, m, delta))
-            check (fun n -> SampleComplexity.samplesPerBinForPlugIn (n, 5, epsilon, delta)) (fun n m ->
-                SampleComplexity.epsilonForPlugIn (Array.init n (fun _ -> Array.create 5 m), 5L * m, delta))
+          property 100 "P28c Theorems 10 and 11: inverses are inverse, minimal by one, and rise with n"
+          <| fun (Unit e) (Unit d) (Seed seed) ->
+              let epsilon, delta, n = within01 0.05 0.5 e, within01 0.01 0.5 d, 2 + abs seed % 5
+              let check (samples: int -> int64) (error: int -> int64 -> float) =
+                  let least = samples n
+                  atMost 1e-12 (error n least) epsilon "enough"
+                  if least > 1L then Expect.isTrue (error n (least - 1L) > epsilon) "one fewer is too few"
+                  Expect.isTrue (samples (n + 1) >= least) "n"
+              check (fun n -> SampleComplexity.samplesForOneParameter (1.3, n, epsilon, delta)) (fun n m ->
+                  SampleComplexity.epsilonForOneParameter (1.3, n, m, delta))
+              check (fun n -> SampleComplexity.samplesForRealThresholds (1.3, n, epsilon, delta)) (fun n m ->
+                  SampleComplexity.epsilonForRealThresholds (1.3, n, m, delta))
+              check (fun n -> SampleComplexity.samplesPerBinForPlugIn (n, 5, epsilon, delta)) (fun n m ->
+                  SampleComplexity.epsilonForPlugIn (Array.init n (fun _ -> Array.create 5 m), 5L * m, delta))
 
-        property 200 "P28d empirical Bernstein: the inverse is minimal by one and tighter than Hoeffding at small variance" <| fun (Unit v) (Unit e) (Unit d) ->
-            let variance, epsilon, delta = 0.25 * v, within01 0.02 0.4 e, within01 0.01 0.3 d
-            let radius count = SampleComplexity.empiricalBernsteinRadius (1.0, variance, count, delta)
-            let least = SampleComplexity.samplesForBernstein (1.0, variance, epsilon, delta)
-            atMost 1e-12 (radius (int least)) epsilon "enough"
-            if least > 2L then Expect.isTrue (radius (int least - 1) > epsilon) "one fewer is too few"
-            Expect.isTrue (SampleComplexity.samplesForBernstein (1.0, 0.0, epsilon, delta) <= least) "no variance needs fewest"
+          property 200 "P28d empirical Bernstein: the inverse is minimal by one and tighter than Hoeffding at small variance"
+          <| fun (Unit v) (Unit e) (Unit d) ->
+              let variance, epsilon, delta = 0.25 * v, within01 0.02 0.4 e, within01 0.01 0.3 d
+              let radius count = SampleComplexity.empiricalBernsteinRadius (1.0, variance, count, delta)
+              let least = SampleComplexity.samplesForBernstein (1.0, variance, epsilon, delta)
+              atMost 1e-12 (radius (int least)) epsilon "enough"
+              if least > 2L then Expect.isTrue (radius (int least - 1) > epsilon) "one fewer is too few"
+              Expect.isTrue (SampleComplexity.samplesForBernstein (1.0, 0.0, epsilon, delta) <= least) "no variance needs fewest"
 
-        property 30 "P29 the empirical best of a Bernoulli policy class is eps-optimal at confidence 1 - 1e-9" <| fun (Seed seed) ->
-            let random, traces = Random seed, 400
-            let means = Array.init (random.Next(2, 20)) (fun _ -> random.NextDouble())
-            let observed = means |> Array.map (fun p -> Seq.init traces (fun _ -> if random.NextDouble() < p then 1.0 else 0.0) |> Seq.average)
-            let chosen = observed |> Array.indexed |> Array.maxBy snd |> fst
-            let epsilon = SampleComplexity.epsilonFor (1.0, log (float means.Length), int64 traces, sure)
-            atMost 0.0 (Array.max means - means[chosen]) epsilon "loss"
+          property 30 "P29 the empirical best of a Bernoulli policy class is eps-optimal at confidence 1 - 1e-9"
+          <| fun (Seed seed) ->
+              let random, traces = Random seed, 400
+              let means = Array.init (random.Next(2, 20)) (fun _ -> random.NextDouble())
+              let observed =
+                  means |> Array.map (fun p -> Seq.init traces (fun _ -> if random.NextDouble() < p then 1.0 else 0.0) |> Seq.average)
+              let chosen = observed |> Array.indexed |> Array.maxBy snd |> fst
+              let epsilon = SampleComplexity.epsilonFor (1.0, log (float means.Length), int64 traces, sure)
+              atMost 0.0 (Array.max means - means[chosen]) epsilon "loss"
 
-        property 30 "P29b the policy class certificate covers at confidence 1 - 1e-9" <| fun (Seed seed) ->
-            let random, traces = Random seed, 300
-            let means = Array.init (random.Next(2, 10)) (fun _ -> 0.2 * random.NextDouble())
-            let samples = means |> Array.map (fun p -> Array.init traces (fun _ -> if random.NextDouble() < p then 1.0 else 0.0))
-            let averages = samples |> Array.map Array.average
-            let variances = Array.map2 (fun (row: float[]) m -> (row |> Array.sumBy (fun x -> (x - m) * (x - m))) / float (traces - 1)) samples averages
-            let chosen = averages |> Array.indexed |> Array.maxBy snd |> fst
-            atMost 1e-12 (Array.max means - means[chosen]) (SampleComplexity.policyClassCertificate (1.0, averages, variances, traces, sure)) "loss"
+          property 30 "P29b the policy class certificate covers at confidence 1 - 1e-9"
+          <| fun (Seed seed) ->
+              let random, traces = Random seed, 300
+              let means = Array.init (random.Next(2, 10)) (fun _ -> 0.2 * random.NextDouble())
+              let samples = means |> Array.map (fun p -> Array.init traces (fun _ -> if random.NextDouble() < p then 1.0 else 0.0))
+              let averages = samples |> Array.map Array.average
+              let variances =
+                  Array.map2
+                      (fun (row: float[]) m -> (row |> Array.sumBy (fun x -> (x - m) * (x - m))) / float (traces - 1))
+                      samples
+                      averages
+              let chosen = averages |> Array.indexed |> Array.maxBy snd |> fst
+              atMost
+                  1e-12
+                  (Array.max means - means[chosen])
+                  (SampleComplexity.policyClassCertificate (1.0, averages, variances, traces, sure))
+                  "loss"
 
-        property 100 "P30 Hoeffding-Bentkus: P(p <= u) <= u at the edge of the null, by enumeration; monotone in the loss" <| fun (Unit a) (Unit u) (Seed seed) ->
-            let alpha, count = within01 0.02 0.6 a, 5 + abs seed % 60
-            let p k = RiskControl.hoeffdingBentkus (float k / float count, count, alpha)
-            let distribution k = MathNet.Numerics.Distributions.Binomial.PMF(alpha, count, k)
-            atMost 1e-9 (Seq.sum (seq { for k in 0 .. count do if p k <= u then distribution k })) u "valid"
-            for k in 1 .. count do
-                atMost 1e-12 (p (k - 1)) (p k) "monotone"
+          property 100 "P30 Hoeffding-Bentkus: P(p <= u) <= u at the edge of the null, by enumeration; monotone in the loss"
+          <| fun (Unit a) (Unit u) (Seed seed) ->
+              let alpha, count = within01 0.02 0.6 a, 5 + abs seed % 60
+              let p k = RiskControl.hoeffdingBentkus (float k / float count, count, alpha)
+              let distribution k = MathNet.Numerics.Distributions.Binomial.PMF(alpha, count, k)
+              atMost
+                  1e-9
+                  (Seq.sum (
+                      seq {
+                          for k in 0..count do
+                              if p k <= u then distribution k
+                      }
+                  ))
+                  u
+                  "valid"
+              for k in 1..count do
+                  atMost 1e-12 (p (k - 1)) (p k) "monotone"
 
-        property 100 "P30b exact binomial: valid by enumeration, and never above Hoeffding-Bentkus" <| fun (Unit a) (Unit u) (Seed seed) ->
-            let alpha, count = within01 0.02 0.6 a, 5 + abs seed % 60
-            let p k = RiskControl.binomial (k, count, alpha)
-            let distribution k = MathNet.Numerics.Distributions.Binomial.PMF(alpha, count, k)
-            atMost 1e-9 (Seq.sum (seq { for k in 0 .. count do if p k <= u then distribution k })) u "valid"
-            for k in 0 .. count do
-                atMost 1e-9 (p k) (RiskControl.hoeffdingBentkus (float k / float count, count, alpha)) "sharper"
+          property 100 "P30b exact binomial: valid by enumeration, and never above Hoeffding-Bentkus"
+          <| fun (Unit a) (Unit u) (Seed seed) ->
+              let alpha, count = within01 0.02 0.6 a, 5 + abs seed % 60
+              let p k = RiskControl.binomial (k, count, alpha)
+              let distribution k = MathNet.Numerics.Distributions.Binomial.PMF(alpha, count, k)
+              atMost
+                  1e-9
+                  (Seq.sum (
+                      seq {
+                          for k in 0..count do
+                              if p k <= u then distribution k
+                      }
+                  ))
+                  u
+                  "valid"
+              for k in 0..count do
+                  atMost 1e-9 (p k) (RiskControl.hoeffdingBentkus (float k / float count, count, alpha)) "sharper"
 
-        property 200 "P30c fixed sequence: every p-value up to the choice passes, the next does not" <| fun (Distributions(p, _)) (Unit d) ->
-            let delta = within01 0.001 0.5 d
-            let last = RiskControl.fixedSequence (p, delta)
-            Expect.isTrue (p[.. last] |> Array.forall (fun x -> x <= delta)) "passed"
-            if last + 1 < p.Length then Expect.isTrue (p[last + 1] > delta) "failed"
+          property 200 "P30c fixed sequence: every p-value up to the choice passes, the next does not"
+          <| fun (Distributions(p, _)) (Unit d) ->
+              let delta = within01 0.001 0.5 d
+              let last = RiskControl.fixedSequence (p, delta)
+              Expect.isTrue (p[..last] |> Array.forall (fun x -> x <= delta)) "passed"
+              if last + 1 < p.Length then Expect.isTrue (p[last + 1] > delta) "failed"
 
-        property 30 "P30d the policy chosen keeps its risk at confidence 1 - 1e-9, losses in no order" <| fun (Seed seed) ->
-            let random = Random seed
-            let risks = Array.init 8 (fun _ -> 0.3 * random.NextDouble())
-            let losses = risks |> Array.map (fun p -> Array.init 200 (fun _ -> if random.NextDouble() < p then 1.0 else 0.0))
-            let chosen = RiskControl.choose (losses, 0.15, sure)
-            if chosen >= 0 then atMost 0.0 risks[chosen] 0.15 "risk"
+          property 30 "P30d the policy chosen keeps its risk at confidence 1 - 1e-9, losses in no order"
+          <| fun (Seed seed) ->
+              let random = Random seed
+              let risks = Array.init 8 (fun _ -> 0.3 * random.NextDouble())
+              let losses = risks |> Array.map (fun p -> Array.init 200 (fun _ -> if random.NextDouble() < p then 1.0 else 0.0))
+              let chosen = RiskControl.choose (losses, 0.15, sure)
+              if chosen >= 0 then atMost 0.0 risks[chosen] 0.15 "risk"
 
-        property 200 "P31 confidence sequences never miss at level 1e-9, and only narrow" <| fun (Unit p) (Seed seed) ->
-            let random = Random seed
-            let mutable state, sum = ConfidenceSequences.start sure, 0.0
-            for t in 1 .. 200 do
-                let x = if seed % 2 = 0 then (if random.NextDouble() < p then 1.0 else 0.0) else p + (random.NextDouble() - 0.5) * 2.0 * min p (1.0 - p)
-                let next = ConfidenceSequences.observe (state, x)
-                Expect.isTrue (next.Low >= state.Low && next.High <= state.High) "narrows"
-                atMost 1e-12 next.Low p "low"
-                atMost 1e-12 p next.High "high"
-                sum <- sum + x
-                atMost 1e-12 (abs (sum / float t - p)) (ConfidenceSequences.robbinsHalfWidth (int64 t, sure, 1.0)) "Robbins"
-                state <- next
+          property 200 "P31 confidence sequences never miss at level 1e-9, and only narrow"
+          <| fun (Unit p) (Seed seed) ->
+              let random = Random seed
+              let mutable state, sum = ConfidenceSequences.start sure, 0.0
+              for t in 1..200 do
+                  let x =
+                      if seed % 2 = 0 then
+                          (if random.NextDouble() < p then 1.0 else 0.0)
+                      else
+                          p + (random.NextDouble() - 0.5) * 2.0 * min p (1.0 - p)
+                  let next = ConfidenceSequences.observe (state, x)
+                  Expect.isTrue (next.Low >= state.Low && next.High <= state.High) "narrows"
+                  atMost 1e-12 next.Low p "low"
+                  atMost 1e-12 p next.High "high"
+                  sum <- sum + x
+                  atMost 1e-12 (abs (sum / float t - p)) (ConfidenceSequences.robbinsHalfWidth (int64 t, sure, 1.0)) "Robbins"
+                  state <- next
 
-        property 100 "P31b the quality alarm stays silent at its floor at level 1e-9" <| fun (Unit p) (Seed seed) ->
-            let random, quality = Random seed, within01 0.1 0.9 p
-            let mutable alarm = ConfidenceSequences.startAlarm (quality, sure)
-            for _ in 1 .. 300 do
-                alarm <- ConfidenceSequences.observeQuality (alarm, (if random.NextDouble() < quality then 1.0 else 0.0))
-            Expect.isFalse alarm.Raised "silent"
+          property 100 "P31b the quality alarm stays silent at its floor at level 1e-9"
+          <| fun (Unit p) (Seed seed) ->
+              let random, quality = Random seed, within01 0.1 0.9 p
+              let mutable alarm = ConfidenceSequences.startAlarm (quality, sure)
+              for _ in 1..300 do
+                  alarm <- ConfidenceSequences.observeQuality (alarm, (if random.NextDouble() < quality then 1.0 else 0.0))
+              Expect.isFalse alarm.Raised "silent"
 
-        property 300 "P32 planning with wrong tables loses at most the bound" <| fun (Chain model) (Unit size) (Unit share) (Seed seed) ->
-            let wrong = MiscalibrationTests.perturbed (Random seed) (0.4 * size) (0.3 * share) model
-            let loss = ChainModel.optimalValue model - ChainModel.value (model, ChainModel.policy (ChainModel.plan wrong))
-            let errors = Array.map2 (Array.map2 (fun (a: float) b -> abs (a - b))) model.Means wrong.Means
-            let marginals = ChainModel.occupancy (model, model.ContinueCosts |> Array.map (fun _ -> Array.create model.Initial.Length false))
-            let eces = Array.map2 (fun distribution error -> Array.map2 (*) distribution error |> Array.sum) marginals errors
-            let kernelErrors = Array.map2 (fun p q -> Array.map2 (fun a b -> SpeculativeSampling.totalVariation (a, b)) p q |> Array.max) model.Kernels wrong.Kernels
-            let bound = Miscalibration.valueLoss (Array.map Array.max errors, eces, kernelErrors, ChainModel.range model)
-            atMost 1e-12 -loss 0.0 "no gain"
-            atMost 1e-12 loss bound "bound"
+          property 300 "P32 planning with wrong tables loses at most the bound"
+          <| fun (Chain model) (Unit size) (Unit share) (Seed seed) ->
+              let wrong = MiscalibrationTests.perturbed (Random seed) (0.4 * size) (0.3 * share) model
+              let loss = ChainModel.optimalValue model - ChainModel.value (model, ChainModel.policy (ChainModel.plan wrong))
+              let errors = Array.map2 (Array.map2 (fun (a: float) b -> abs (a - b))) model.Means wrong.Means
+              let marginals =
+                  ChainModel.occupancy (model, model.ContinueCosts |> Array.map (fun _ -> Array.create model.Initial.Length false))
+              let eces = Array.map2 (fun distribution error -> Array.map2 (*) distribution error |> Array.sum) marginals errors
+              let kernelErrors =
+                  Array.map2
+                      (fun p q -> Array.map2 (fun a b -> SpeculativeSampling.totalVariation (a, b)) p q |> Array.max)
+                      model.Kernels
+                      wrong.Kernels
+              let bound = Miscalibration.valueLoss (Array.map Array.max errors, eces, kernelErrors, ChainModel.range model)
+              atMost 1e-12 -loss 0.0 "no gain"
+              atMost 1e-12 loss bound "bound"
 
-        property 200 "P51 Clopper-Pearson is the inverse of the exact binomial p-value" <| fun (Unit d) (Seed seed) ->
-            let delta, count = within01 0.001 0.5 d, 1 + abs seed % 80
-            let failures = abs (seed / 100) % count
-            let upper = RiskControl.clopperPearsonUpper (failures, count, delta)
-            within 1e-7 (RiskControl.binomial (failures, count, upper)) delta "p at the bound"
-            within 1e-12 (RiskControl.clopperPearsonLower (failures, count, delta)) (1.0 - RiskControl.clopperPearsonUpper (count - failures, count, delta)) "mirror"
+          property 200 "P51 Clopper-Pearson is the inverse of the exact binomial p-value"
+          <| fun (Unit d) (Seed seed) ->
+              let delta, count = within01 0.001 0.5 d, 1 + abs seed % 80
+              let failures = abs (seed / 100) % count
+              let upper = RiskControl.clopperPearsonUpper (failures, count, delta)
+              within 1e-7 (RiskControl.binomial (failures, count, upper)) delta "p at the bound"
+              within
+                  1e-12
+                  (RiskControl.clopperPearsonLower (failures, count, delta))
+                  (1.0 - RiskControl.clopperPearsonUpper (count - failures, count, delta))
+                  "mirror"
 
-        property 200 "P52 conformal risk control: the running maximum's adjusted mean is within alpha, and the choice is maximal" <| fun (Unit a) (Seed seed) ->
-            let random, alpha = Random seed, within01 0.02 0.9 a
-            let losses = Array.init 6 (fun j -> Array.init 30 (fun _ -> random.NextDouble() * float (j + 1) / 6.0))
-            let adjusted j = (Array.init 30 (fun i -> losses[.. j] |> Array.map (fun row -> row[i]) |> Array.max) |> Array.sum) / 31.0 + 1.0 / 31.0
-            let chosen = RiskControl.conformal (losses, alpha)
-            if chosen >= 0 then atMost 1e-12 (adjusted chosen) alpha "within"
-            if chosen < 5 then Expect.isTrue (adjusted (chosen + 1) > alpha - 1e-12) "maximal"
+          property 200 "P52 conformal risk control: the running maximum's adjusted mean is within alpha, and the choice is maximal"
+          <| fun (Unit a) (Seed seed) ->
+              let random, alpha = Random seed, within01 0.02 0.9 a
+              let losses = Array.init 6 (fun j -> Array.init 30 (fun _ -> random.NextDouble() * float (j + 1) / 6.0))
+              let adjusted j =
+                  (Array.init 30 (fun i -> losses[..j] |> Array.map (fun row -> row[i]) |> Array.max) |> Array.sum) / 31.0 + 1.0 / 31.0
+              let chosen = RiskControl.conformal (losses, alpha)
+              if chosen >= 0 then atMost 1e-12 (adjusted chosen) alpha "within"
+              if chosen < 5 then Expect.isTrue (adjusted (chosen + 1) > alpha - 1e-12) "maximal"
 
-        property 200 "P53 the betting p-value is at most 1 and small only for small losses" <| fun (Seed seed) ->
-            let random = Random seed
-            let losses = Array.init 50 (fun _ -> 0.2 + 0.6 * random.NextDouble())
-            let p alpha = RiskControl.betting (losses, alpha, 0.05)
-            Expect.isTrue (p 0.15 = 1.0) "losses above alpha win nothing"
-            Expect.isTrue (p 0.9 < 0.05) "losses far below alpha do"
-            within 1e-12 (RiskControl.bettingNet (losses |> Array.map (fun x -> 2.0 * x - 1.0), 2.0 * 0.6 - 1.0, 0.05)) (p 0.6) "net"
+          property 200 "P53 the betting p-value is at most 1 and small only for small losses"
+          <| fun (Seed seed) ->
+              let random = Random seed
+              let losses = Array.init 50 (fun _ -> 0.2 + 0.6 * random.NextDouble())
+              let p alpha = RiskControl.betting (losses, alpha, 0.05)
+              Expect.isTrue (p 0.15 = 1.0) "losses above alpha win nothing"
+              Expect.isTrue (p 0.9 < 0.05) "losses far below alpha do"
+              within 1e-12 (RiskControl.bettingNet (losses |> Array.map (fun x -> 2.0 * x - 1.0), 2.0 * 0.6 - 1.0, 0.05)) (p 0.6) "net"
 
-        property 200 "P54 isotonic: monotone, mean-preserving, idempotent" <| fun (Sample ys) (Seed seed) ->
-            let random = Random seed
-            let weights = ys |> Array.map (fun _ -> 0.1 + random.NextDouble())
-            let fit = Isotonic.poolAdjacentViolators (ys, weights)
-            Expect.isTrue (Array.pairwise fit |> Array.forall (fun (a, b) -> a <= b + 1e-12)) "monotone"
-            within 1e-9 (Array.map2 (*) weights fit |> Array.sum) (Array.map2 (*) weights ys |> Array.sum) "mean"
-            allWithin 1e-12 (Isotonic.poolAdjacentViolators (fit, weights)) fit "idempotent"
+          property 200 "P54 isotonic: monotone, mean-preserving, idempotent"
+          <| fun (Sample ys) (Seed seed) ->
+              let random = Random seed
+              let weights = ys |> Array.map (fun _ -> 0.1 + random.NextDouble())
+              let fit = Isotonic.poolAdjacentViolators (ys, weights)
+              Expect.isTrue (Array.pairwise fit |> Array.forall (fun (a, b) -> a <= b + 1e-12)) "monotone"
+              within 1e-9 (Array.map2 (*) weights fit |> Array.sum) (Array.map2 (*) weights ys |> Array.sum) "mean"
+              allWithin 1e-12 (Isotonic.poolAdjacentViolators (fit, weights)) fit "idempotent"
 
-        property 200 "P55 AUROC depends on the order only, and turns around with the labels" <| fun (Sample xs) (Seed seed) ->
-            let random = Random seed
-            let labels = xs |> Array.mapi (fun i _ -> if i = 0 then 1.0 elif i = 1 then 0.0 else float (random.Next 2))
-            let auroc = CalibrationMetrics.auroc (xs, labels)
-            within 1e-12 (CalibrationMetrics.auroc (xs |> Array.map (fun x -> exp (3.0 * x)), labels)) auroc "increasing map"
-            within 1e-12 (CalibrationMetrics.auroc (xs, labels |> Array.map (fun y -> 1.0 - y))) (1.0 - auroc) "labels"
-            within 1e-12 (CalibrationMetrics.auroc (xs |> Array.map (fun x -> -x), labels)) (1.0 - auroc) "order"
+          property 200 "P55 AUROC depends on the order only, and turns around with the labels"
+          <| fun (Sample xs) (Seed seed) ->
+              let random = Random seed
+              let labels =
+                  xs
+                  |> Array.mapi (fun i _ ->
+                      if i = 0 then 1.0
+                      elif i = 1 then 0.0
+                      else float (random.Next 2))
+              let auroc = CalibrationMetrics.auroc (xs, labels)
+              within 1e-12 (CalibrationMetrics.auroc (xs |> Array.map (fun x -> exp (3.0 * x)), labels)) auroc "increasing map"
+              within 1e-12 (CalibrationMetrics.auroc (xs, labels |> Array.map (fun y -> 1.0 - y))) (1.0 - auroc) "labels"
+              within 1e-12 (CalibrationMetrics.auroc (xs |> Array.map (fun x -> -x), labels)) (1.0 - auroc) "order"
 
-        property 200 "P56 ECE lies between the size of the mean error and the mean size of errors; one bin gives the former" <| fun (Sample xs) (Seed seed) ->
-            let random = Random seed
-            let p = xs |> Array.map (fun _ -> random.NextDouble())
-            let labels = xs |> Array.map (fun _ -> float (random.Next 2))
-            let mean = Array.map2 (-) p labels |> Array.average |> abs
-            for ece in [ CalibrationMetrics.eceEqualWidth; CalibrationMetrics.eceEqualMass ] do
-                atMost 1e-12 mean (ece (p, labels, 7)) "at least"
-                atMost 1e-12 (ece (p, labels, 7)) (Array.map2 (fun a b -> abs (a - b)) p labels |> Array.average) "at most"
-                within 1e-12 (ece (p, labels, 1)) mean "one bin"
+          property 200 "P56 ECE lies between the size of the mean error and the mean size of errors; one bin gives the former"
+          <| fun (Sample xs) (Seed seed) ->
+              let random = Random seed
+              let p = xs |> Array.map (fun _ -> random.NextDouble())
+              let labels = xs |> Array.map (fun _ -> float (random.Next 2))
+              let mean = Array.map2 (-) p labels |> Array.average |> abs
+              for ece in [ CalibrationMetrics.eceEqualWidth; CalibrationMetrics.eceEqualMass ] do
+                  atMost 1e-12 mean (ece (p, labels, 7)) "at least"
+                  atMost 1e-12 (ece (p, labels, 7)) (Array.map2 (fun a b -> abs (a - b)) p labels |> Array.average) "at most"
+                  within 1e-12 (ece (p, labels, 1)) mean "one bin"
 
-        property 100 "P57 temperature and Platt keep the order of confidences" <| fun (Seed seed) ->
-            let random = Random seed
-            let confidences = Array.init 60 (fun _ -> 0.01 + 0.98 * random.NextDouble())
-            let labels = confidences |> Array.map (fun c -> if random.NextDouble() < 0.2 + 0.6 * c then 1.0 else 0.0)
-            let temperature = Temperature.fit (confidences, labels) :> ICalibrator
-            let platt = Platt.fit (confidences, labels) :> ICalibrator
-            let sorted = Array.sort confidences
-            let monotone (c: ICalibrator) = sorted |> Array.map c.Apply |> Array.pairwise
-            Expect.isTrue (monotone temperature |> Array.forall (fun (a, b) -> a <= b + 1e-12)) "temperature"
-            let rises, falls = monotone platt |> Array.forall (fun (a, b) -> a <= b + 1e-12), monotone platt |> Array.forall (fun (a, b) -> a >= b - 1e-12)
-            Expect.isTrue (rises || falls) "Platt is monotone, in the direction of the data"
+          property 100 "P57 temperature and Platt keep the order of confidences"
+          <| fun (Seed seed) ->
+              let random = Random seed
+              let confidences = Array.init 60 (fun _ -> 0.01 + 0.98 * random.NextDouble())
+              let labels = confidences |> Array.map (fun c -> if random.NextDouble() < 0.2 + 0.6 * c then 1.0 else 0.0)
+              let temperature = Temperature.fit (confidences, labels) :> ICalibrator
+              let platt = Platt.fit (confidences, labels) :> ICalibrator
+              let sorted = Array.sort confidences
+              let monotone (c: ICalibrator) = sorted |> Array.map c.Apply |> Array.pairwise
+              Expect.isTrue (monotone temperature |> Array.forall (fun (a, b) -> a <= b + 1e-12)) "temperature"
+              let rises, falls =
+                  monotone platt |> Array.forall (fun (a, b) -> a <= b + 1e-12),
+                  monotone platt |> Array.forall (fun (a, b) -> a >= b - 1e-12)
+              Expect.isTrue (rises || falls) "Platt is monotone, in the direction of the data"
 
-        property 100 "P58 histogram binning keeps the mean label" <| fun (Sample xs) (Seed seed) ->
-            let random = Random seed
-            let labels = xs |> Array.map (fun _ -> random.NextDouble())
-            let fit = HistogramBinning.fit (xs, labels, 4)
-            within 1e-9 (xs |> Array.averageBy fit.Apply) (Array.average labels) "mean"
+          property 100 "P58 histogram binning keeps the mean label"
+          <| fun (Sample xs) (Seed seed) ->
+              let random = Random seed
+              let labels = xs |> Array.map (fun _ -> random.NextDouble())
+              let fit = HistogramBinning.fit (xs, labels, 4)
+              within 1e-9 (xs |> Array.averageBy fit.Apply) (Array.average labels) "mean"
 
-        property 100 "P59 data-free thresholds: within [0, ceiling], falling in lambda, jump at least chain" <| fun (Seed seed) (Unit a) (Unit b) ->
-            let random = Random seed
-            let costs = Array.init (2 + random.Next 5) (fun _ -> 0.1 + random.NextDouble()) |> Array.scan (+) 0.1
-            let low, high = min a b, max a b
-            let ceiling = (ReferenceThresholds.ceiling (costs, low)).Chain
-            Array.iter2 (fun (x: ReferenceThresholds) (y: ReferenceThresholds) ->
-                for k in 0 .. costs.Length - 2 do
-                    for at in [ x.Chain[k]; x.Jump[k]; x.Recall[k] ] do
-                        Expect.isTrue (at >= 0.0) "at least 0"
-                        atMost 1e-12 at ceiling[k] "ceiling"
-                    atMost 1e-12 x.Chain[k] x.Jump[k] "jump"
-                    atMost 1e-12 y.Recall[k] x.Recall[k] "falls") (ReferenceThresholds.all (costs, low)) (ReferenceThresholds.all (costs, high))
-    ]
+          property 100 "P59 data-free thresholds: within [0, ceiling], falling in lambda, jump at least chain"
+          <| fun (Seed seed) (Unit a) (Unit b) ->
+              let random = Random seed
+              let costs = Array.init (2 + random.Next 5) (fun _ -> 0.1 + random.NextDouble()) |> Array.scan (+) 0.1
+              let low, high = min a b, max a b
+              let ceiling = (ReferenceThresholds.ceiling (costs, low)).Chain
+              Array.iter2
+                  (fun (x: ReferenceThresholds) (y: ReferenceThresholds) ->
+                      for k in 0 .. costs.Length - 2 do
+                          for at in [ x.Chain[k]; x.Jump[k]; x.Recall[k] ] do
+                              Expect.isTrue (at >= 0.0) "at least 0"
+                              atMost 1e-12 at ceiling[k] "ceiling"
+                          atMost 1e-12 x.Chain[k] x.Jump[k] "jump"
+                          atMost 1e-12 y.Recall[k] x.Recall[k] "falls")
+                  (ReferenceThresholds.all (costs, low))
+                  (ReferenceThresholds.all (costs, high)) ]

@@ -8,8 +8,7 @@ open Expecto
 
 let private document () = File.ReadAllLines(Path.Combine(Support.Repository.root, "docs", "theory.md"))
 
-let private names (tests: Test) =
-    Test.toTestCodeList tests |> Seq.map (fun test -> List.last test.name) |> Set.ofSeq
+let private names (tests: Test) = Test.toTestCodeList tests |> Seq.map (fun test -> List.last test.name) |> Set.ofSeq
 
 /// Names in backquotes in the last column of the rows that start with a property's number.
 let private listed (lines: string[]) =
@@ -19,7 +18,8 @@ let private listed (lines: string[]) =
               for m in Regex.Matches(cells[2], "`([^`]+)`") -> int cells[0], m.Groups[1].Value ]
 
 let tests (all: Test) (properties: Test) =
-    testCase "docs/theory.md lists exactly the tests there are, all 36 properties of the proofs and at least 60 in all" <| fun () ->
+    testCase "docs/theory.md lists exactly the tests there are, all 36 properties of the proofs and at least 60 in all"
+    <| fun () ->
         let listed, here = listed (document ()), names all
         for number, name in listed do
             Expect.isTrue (here.Contains name) $"property {number}: no test is called '{name}'"
@@ -27,6 +27,6 @@ let tests (all: Test) (properties: Test) =
         for name in names properties do
             Expect.isTrue (inDocument.Contains name) $"docs/theory.md does not list '{name}'"
         let numbers = listed |> List.map fst |> List.distinct
-        for number in 1 .. 36 do
+        for number in 1..36 do
             Expect.contains numbers number "every property of theory-proofs.md"
         Expect.isGreaterThanOrEqual (names properties).Count 60 "FsCheck properties"

@@ -12,55 +12,62 @@ let private variance (xs: float[]) =
     xs |> Array.averageBy (fun x -> (x - m) * (x - m))
 
 let tests =
-    testList "Bootstrap" [
-        testCase "BCa and percentile of the mean and BCa of the variance: scipy 1.10.1, bootstrap, 400,000 resamples" <| fun () ->
-            // The reference's own simulation error is about .1; ours at 100,000 about .2 (means), 20 (variances).
-            let mean = Bootstrap.bcaMean (darwin, 100000, 0.95, 1UL)
-            within 0.4 mean.Low -1.733 "BCa low"
-            within 0.4 mean.High 36.267 "BCa high"
-            let percentile = Bootstrap.pairedPercentile (darwin, Array.zeroCreate 15, 100000, 0.95, 2UL)
-            within 0.4 percentile.Low 1.267 "percentile low"
-            within 0.4 percentile.High 38.133 "percentile high"
-            let spread = Bootstrap.bca (darwin, Func<_, _> variance, 100000, 0.95, 3UL)
-            within 15.0 spread.Low 469.57 "variance low"
-            within 40.0 spread.High 2769.84 "variance high"
+    testList
+        "Bootstrap"
+        [ testCase "BCa and percentile of the mean and BCa of the variance: scipy 1.10.1, bootstrap, 400,000 resamples"
+          <| fun () ->
+              // The reference's own simulation error is about .1; ours at 100,000 about .2 (means), 20 (variances).
+              let mean = Bootstrap.bcaMean (darwin, 100000, 0.95, 1UL)
+              within 0.4 mean.Low -1.733 "BCa low"
+              within 0.4 mean.High 36.267 "BCa high"
+              let percentile = Bootstrap.pairedPercentile (darwin, Array.zeroCreate 15, 100000, 0.95, 2UL)
+              within 0.4 percentile.Low 1.267 "percentile low"
+              within 0.4 percentile.High 38.133 "percentile high"
+              let spread = Bootstrap.bca (darwin, Func<_, _> variance, 100000, 0.95, 3UL)
+              within 15.0 spread.Low 469.57 "variance low"
+              within 40.0 spread.High 2769.84 "variance high"
 
-        testCase "the fast path for means is the general path, and the seed decides all" <| fun () ->
-            let general = Bootstrap.bca (darwin, Func<_, _> Array.average, 2000, 0.9, 4UL)
-            let fast = Bootstrap.bcaMean (darwin, 2000, 0.9, 4UL)
-            within 1e-9 fast.Low general.Low "low"
-            within 1e-9 fast.High general.High "high"
-            Expect.equal (Bootstrap.bcaMean (darwin, 2000, 0.9, 4UL)) fast "same seed"
-            Expect.notEqual (Bootstrap.bcaMean (darwin, 2000, 0.9, 5UL)) fast "another seed"
+          testCase "the fast path for means is the general path, and the seed decides all"
+          <| fun () ->
+              let general = Bootstrap.bca (darwin, Func<_, _> Array.average, 2000, 0.9, 4UL)
+              let fast = Bootstrap.bcaMean (darwin, 2000, 0.9, 4UL)
+              within 1e-9 fast.Low general.Low "low"
+              within 1e-9 fast.High general.High "high"
+              Expect.equal (Bootstrap.bcaMean (darwin, 2000, 0.9, 4UL)) fast "same seed"
+              Expect.notEqual (Bootstrap.bcaMean (darwin, 2000, 0.9, 5UL)) fast "another seed"
 
-        testCase "a constant sample gives a point" <| fun () ->
-            let point = Bootstrap.bcaMean (Array.create 9 0.5, 200, 0.95, 1UL)
-            Expect.equal (point.Low, point.High) (0.5, 0.5) "interval"
+          testCase "a constant sample gives a point"
+          <| fun () ->
+              let point = Bootstrap.bcaMean (Array.create 9 0.5, 200, 0.95, 1UL)
+              Expect.equal (point.Low, point.High) (0.5, 0.5) "interval"
 
-        testCase "coverage of the mean of a skewed distribution near its level" <| fun () ->
-            // 1,000 samples of 40 exponentials at nominal 95 %. BCa undercovers somewhat at this size and skewness; the bars,
-            // five standard errors and more away, catch an interval of the wrong width or centre.
-            let random = Random 17
-            let covered =
-                Seq.init 1000 (fun trial ->
-                    let xs = Array.init 40 (fun _ -> -log (1.0 - random.NextDouble()))
-                    let interval = Bootstrap.bcaMean (xs, 800, 0.95, uint64 trial)
-                    interval.Low <= 1.0 && 1.0 <= interval.High)
-                |> Seq.filter id |> Seq.length
-            Expect.isTrue (covered > 895 && covered < 985) $"covered {covered} of 1000"
+          testCase "coverage of the mean of a skewed distribution near its level"
+          <| fun () ->
+              // 1,000 samples of 40 exponentials at nominal 95 %. BCa undercovers somewhat at this size and skewness; the bars,
+              // five standard errors and more away, catch an interval of the wrong width or centre.
+              let random = Random 17
+              let covered =
+                  Seq.init 1000 (fun trial ->
+                      let xs = Array.init 40 (fun _ -> -log(1.0 - random.NextDouble()))
+                      let interval = Bootstrap.bcaMean (xs, 800, 0.95, uint64 trial)
+                      interval.Low <= 1.0 && 1.0 <= interval.High)
+                  |> Seq.filter id
+                  |> Seq.length
+              Expect.isTrue (covered > 895 && covered < 985) $"covered {covered} of 1000"
 
-        testCase "clusters: of one value each they change nothing; copies of a value add no information" <| fun () ->
-            let plain = Bootstrap.bcaMean (darwin, 2000, 0.95, 6UL)
-            let single = Bootstrap.bcaClusteredMean (darwin, [| 0 .. 14 |], 2000, 0.95, 6UL)
-            let copied = darwin |> Array.collect (Array.replicate 4)
-            let fourfold = Bootstrap.bcaClusteredMean (copied, Array.init 60 (fun i -> i / 4), 2000, 0.95, 6UL)
-            for interval in [ single; fourfold ] do
-                within 1e-9 interval.Low plain.Low "low"
-                within 1e-9 interval.High plain.High "high"
-            rejects (fun () -> Bootstrap.bcaClusteredMean (darwin, Array.create 15 3, 2000, 0.95, 6UL) |> ignore) "one cluster"
+          testCase "clusters: of one value each they change nothing; copies of a value add no information"
+          <| fun () ->
+              let plain = Bootstrap.bcaMean (darwin, 2000, 0.95, 6UL)
+              let single = Bootstrap.bcaClusteredMean (darwin, [| 0..14 |], 2000, 0.95, 6UL)
+              let copied = darwin |> Array.collect (Array.replicate 4)
+              let fourfold = Bootstrap.bcaClusteredMean (copied, Array.init 60 (fun i -> i / 4), 2000, 0.95, 6UL)
+              for interval in [ single; fourfold ] do
+                  within 1e-9 interval.Low plain.Low "low"
+                  within 1e-9 interval.High plain.High "high"
+              rejects (fun () -> Bootstrap.bcaClusteredMean (darwin, Array.create 15 3, 2000, 0.95, 6UL) |> ignore) "one cluster"
 
-        testCase "bad input is rejected" <| fun () ->
-            rejects (fun () -> Bootstrap.bcaMean ([| 1.0 |], 1000, 0.95, 1UL) |> ignore) "one observation"
-            rejects (fun () -> Bootstrap.bcaMean (darwin, 1000, 1.0, 1UL) |> ignore) "level 1"
-            rejects (fun () -> Bootstrap.pairedPercentile (darwin, [| 1.0 |], 1000, 0.9, 1UL) |> ignore) "lengths"
-    ]
+          testCase "bad input is rejected"
+          <| fun () ->
+              rejects (fun () -> Bootstrap.bcaMean ([| 1.0 |], 1000, 0.95, 1UL) |> ignore) "one observation"
+              rejects (fun () -> Bootstrap.bcaMean (darwin, 1000, 1.0, 1UL) |> ignore) "level 1"
+              rejects (fun () -> Bootstrap.pairedPercentile (darwin, [| 1.0 |], 1000, 0.9, 1UL) |> ignore) "lengths" ]

@@ -17,38 +17,41 @@ let private first (struct (a, _)) = a
 let private second (struct (_, b)) = b
 
 let tests =
-    testList "Comparison" [
-        testCase "its parts are the single routines, and every part agrees on a clear difference" <| fun () ->
-            let pairs = utilities 1 2000
-            let better, worse = column second pairs, column first pairs
-            let row = Comparison.compute (better, worse, 2000, 0.95, 3UL)
-            let d = Array.map2 (-) better worse
-            Expect.equal row.Effect (EffectSizes.paired d) "effect"
-            Expect.equal row.PairedT (PairedTests.pairedT d) "t"
-            within 1e-12 (row.MeanMethod - row.MeanBaseline) row.Effect.MeanDifference "means"
-            let difference = row.Effect.MeanDifference
-            Expect.isTrue (row.Interval.Low < difference && difference < row.Interval.High) "inside"
-            within 0.01 row.Permutation.PValue row.PairedT.PValue "permutation near t at M = 2000"
-            Expect.equal (Comparison.compute (better, worse, 2000, 0.95, 3UL)) row "same seed, same row"
+    testList
+        "Comparison"
+        [ testCase "its parts are the single routines, and every part agrees on a clear difference"
+          <| fun () ->
+              let pairs = utilities 1 2000
+              let better, worse = column second pairs, column first pairs
+              let row = Comparison.compute (better, worse, 2000, 0.95, 3UL)
+              let d = Array.map2 (-) better worse
+              Expect.equal row.Effect (EffectSizes.paired d) "effect"
+              Expect.equal row.PairedT (PairedTests.pairedT d) "t"
+              within 1e-12 (row.MeanMethod - row.MeanBaseline) row.Effect.MeanDifference "means"
+              let difference = row.Effect.MeanDifference
+              Expect.isTrue (row.Interval.Low < difference && difference < row.Interval.High) "inside"
+              within 0.01 row.Permutation.PValue row.PairedT.PValue "permutation near t at M = 2000"
+              Expect.equal (Comparison.compute (better, worse, 2000, 0.95, 3UL)) row "same seed, same row"
 
-        testCase "the family adjusts permutation p-values in place" <| fun () ->
-            let row seed =
-                let pairs = utilities seed 60
-                Comparison.compute (column second pairs, column first pairs, 500, 0.95, 1UL)
-            let rows = Array.map row [| 1 .. 4 |]
-            let p = rows |> Array.map (fun r -> r.Permutation.PValue)
-            let family = Comparison.family rows
-            Expect.equal (family |> Array.map (fun m -> m.Holm)) (MultipleTesting.holm p) "Holm"
-            Expect.equal (family |> Array.map (fun m -> m.Comparison)) rows "order"
+          testCase "the family adjusts permutation p-values in place"
+          <| fun () ->
+              let row seed =
+                  let pairs = utilities seed 60
+                  Comparison.compute (column second pairs, column first pairs, 500, 0.95, 1UL)
+              let rows = Array.map row [| 1..4 |]
+              let p = rows |> Array.map (fun r -> r.Permutation.PValue)
+              let family = Comparison.family rows
+              Expect.equal (family |> Array.map (fun m -> m.Holm)) (MultipleTesting.holm p) "Holm"
+              Expect.equal (family |> Array.map (fun m -> m.Comparison)) rows "order"
 
-        testCase "4,000 pairs with 10,000 resamples and flips stay interactive" <| fun () ->
-            let pairs = utilities 9 4000
-            let clock = Diagnostics.Stopwatch.StartNew()
-            Comparison.compute (column second pairs, column first pairs, 10000, 0.95, 1UL) |> ignore
-            // About 0.2 s alone on one core; the bar leaves room for a loaded machine.
-            Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "seconds"
-            printfn "Comparison of 4,000 pairs x 10,000: %.2f s" clock.Elapsed.TotalSeconds
+          testCase "4,000 pairs with 10,000 resamples and flips stay interactive"
+          <| fun () ->
+              let pairs = utilities 9 4000
+              let clock = Diagnostics.Stopwatch.StartNew()
+              Comparison.compute (column second pairs, column first pairs, 10000, 0.95, 1UL) |> ignore
+              // About 0.2 s alone on one core; the bar leaves room for a loaded machine.
+              Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "seconds"
+              printfn "Comparison of 4,000 pairs x 10,000: %.2f s" clock.Elapsed.TotalSeconds
 
-        testCase "unequal lengths are rejected" <| fun () ->
-            rejects (fun () -> Comparison.compute ([| 1.0; 2.0 |], [| 1.0 |], 500, 0.95, 1UL) |> ignore) "lengths"
-    ]
+          testCase "unequal lengths are rejected"
+          <| fun () -> rejects (fun () -> Comparison.compute ([| 1.0; 2.0 |], [| 1.0 |], 500, 0.95, 1UL) |> ignore) "lengths" ]

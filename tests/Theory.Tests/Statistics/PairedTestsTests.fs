@@ -22,92 +22,103 @@ let private enumerated (d: float[]) =
 let private random (seed: int) count = let r = Random seed in Array.init count (fun _ -> r.NextDouble() - 0.4)
 
 let tests =
-    testList "PairedTests" [
-        testCase "paired t on the sleep data: R 4.2.2, t.test" <| fun () ->
-            let result = PairedTests.pairedT sleep
-            within 1e-12 result.Statistic 4.06212768338204 "t"
-            within 1e-12 result.PValue 0.00283289019738427 "p"
+    testList
+        "PairedTests"
+        [ testCase "paired t on the sleep data: R 4.2.2, t.test"
+          <| fun () ->
+              let result = PairedTests.pairedT sleep
+              within 1e-12 result.Statistic 4.06212768338204 "t"
+              within 1e-12 result.PValue 0.00283289019738427 "p"
 
-        testCase "paired t of constant differences" <| fun () ->
-            Expect.equal (PairedTests.pairedT (Array.zeroCreate 5)).PValue 1.0 "all zero"
-            let constant = PairedTests.pairedT (Array.create 7 0.1)
-            Expect.equal (constant.Statistic, constant.PValue) (infinity, 0.0) "constant"
+          testCase "paired t of constant differences"
+          <| fun () ->
+              Expect.equal (PairedTests.pairedT (Array.zeroCreate 5)).PValue 1.0 "all zero"
+              let constant = PairedTests.pairedT (Array.create 7 0.1)
+              Expect.equal (constant.Statistic, constant.PValue) (infinity, 0.0) "constant"
 
-        testCase "sign flips enumerated: 106/1024, 5696/32768 and 4/1024 (separate enumeration in Python)" <| fun () ->
-            let p (d: float[]) = (PairedTests.signFlip (d, 100, 1UL)).PValue
-            within 1e-15 (p darwin[..9]) (106.0 / 1024.0) "first ten of darwin"
-            within 1e-15 (p tied) (5696.0 / 32768.0) "tied"
-            within 1e-15 (p sleep) (4.0 / 1024.0) "sleep"
+          testCase "sign flips enumerated: 106/1024, 5696/32768 and 4/1024 (separate enumeration in Python)"
+          <| fun () ->
+              let p (d: float[]) = (PairedTests.signFlip (d, 100, 1UL)).PValue
+              within 1e-15 (p darwin[..9]) (106.0 / 1024.0) "first ten of darwin"
+              within 1e-15 (p tied) (5696.0 / 32768.0) "tied"
+              within 1e-15 (p sleep) (4.0 / 1024.0) "sleep"
 
-        testCase "property 36: exact on all 2^M sign flips for M <= 10, and invariant to the order of pairs" <| fun () ->
-            for seed in 1 .. 40 do
-                let d = random seed (2 + seed % 9)
-                let p = (PairedTests.signFlip (d, 100, 1UL)).PValue
-                within 1e-12 p (enumerated d) $"M = {d.Length}"
-                Expect.equal (PairedTests.signFlip (Array.rev d, 100, 1UL)).PValue p "reversed"
-            let long = random 3 200 |> Array.map (fun d -> d - 0.08)
-            let p = (PairedTests.signFlip (long, 999, 5UL)).PValue
-            Expect.isGreaterThan p 0.01 "not at the least p, where equality would say little"
-            Expect.equal (PairedTests.signFlip (Array.rev long, 999, 5UL)).PValue p "Monte Carlo"
+          testCase "property 36: exact on all 2^M sign flips for M <= 10, and invariant to the order of pairs"
+          <| fun () ->
+              for seed in 1..40 do
+                  let d = random seed (2 + seed % 9)
+                  let p = (PairedTests.signFlip (d, 100, 1UL)).PValue
+                  within 1e-12 p (enumerated d) $"M = {d.Length}"
+                  Expect.equal (PairedTests.signFlip (Array.rev d, 100, 1UL)).PValue p "reversed"
+              let long = random 3 200 |> Array.map (fun d -> d - 0.08)
+              let p = (PairedTests.signFlip (long, 999, 5UL)).PValue
+              Expect.isGreaterThan p 0.01 "not at the least p, where equality would say little"
+              Expect.equal (PairedTests.signFlip (Array.rev long, 999, 5UL)).PValue p "Monte Carlo"
 
-        testCase "exact p-values are uniform under the null: P(p <= a) <= a over all flips of one sample" <| fun () ->
-            let d = random 11 9
-            let p =
-                [| for b in 0 .. 511 ->
-                    let flipped = d |> Array.mapi (fun i x -> if (b >>> i) &&& 1 = 1 then -x else x)
-                    (PairedTests.signFlip (flipped, 100, 1UL)).PValue |]
-            for level in p do
-                let share = float (p |> Array.filter (fun q -> q <= level) |> Array.length) / 512.0
-                within 1e-12 share level "P(p <= level)"
+          testCase "exact p-values are uniform under the null: P(p <= a) <= a over all flips of one sample"
+          <| fun () ->
+              let d = random 11 9
+              let p =
+                  [| for b in 0..511 ->
+                         let flipped = d |> Array.mapi (fun i x -> if (b >>> i) &&& 1 = 1 then -x else x)
+                         (PairedTests.signFlip (flipped, 100, 1UL)).PValue |]
+              for level in p do
+                  let share = float (p |> Array.filter (fun q -> q <= level) |> Array.length) / 512.0
+                  within 1e-12 share level "P(p <= level)"
 
-        testCase "Monte Carlo agrees with the exact p-value and never returns 0" <| fun () ->
-            // 17 pairs, so simulated; by enumeration of 2^17 flips, with standard error at most .0016 at 100,000 flips.
-            let d = random 21 17
-            let simulated = PairedTests.signFlip (d, 100000, 9UL)
-            Expect.isFalse simulated.Exact "simulated"
-            within 0.01 simulated.PValue (enumerated d) "p"
-            Expect.equal (PairedTests.signFlip (Array.create 100 1.0, 999, 1UL)).PValue 0.001 "least p"
+          testCase "Monte Carlo agrees with the exact p-value and never returns 0"
+          <| fun () ->
+              // 17 pairs, so simulated; by enumeration of 2^17 flips, with standard error at most .0016 at 100,000 flips.
+              let d = random 21 17
+              let simulated = PairedTests.signFlip (d, 100000, 9UL)
+              Expect.isFalse simulated.Exact "simulated"
+              within 0.01 simulated.PValue (enumerated d) "p"
+              Expect.equal (PairedTests.signFlip (Array.create 100 1.0, 999, 1UL)).PValue 0.001 "least p"
 
-        testCase "Wilcoxon exact: R 4.2.2, example of wilcox.test (depression scale), V = 40, p = 0.0390625" <| fun () ->
-            let x = [| 1.83; 0.50; 1.62; 2.48; 1.68; 1.88; 1.55; 3.06; 1.30 |]
-            let y = [| 0.878; 0.647; 0.598; 2.05; 1.06; 1.29; 1.06; 3.14; 1.29 |]
-            let result = PairedTests.wilcoxon (Array.map2 (-) x y)
-            Expect.equal result.Statistic 40.0 "V"
-            within 1e-15 result.PValue 0.0390625 "p"
+          testCase "Wilcoxon exact: R 4.2.2, example of wilcox.test (depression scale), V = 40, p = 0.0390625"
+          <| fun () ->
+              let x = [| 1.83; 0.50; 1.62; 2.48; 1.68; 1.88; 1.55; 3.06; 1.30 |]
+              let y = [| 0.878; 0.647; 0.598; 2.05; 1.06; 1.29; 1.06; 3.14; 1.29 |]
+              let result = PairedTests.wilcoxon (Array.map2 (-) x y)
+              Expect.equal result.Statistic 40.0 "V"
+              within 1e-15 result.PValue 0.0390625 "p"
 
-        testCase "Wilcoxon exact: scipy 1.10.1, example of scipy.stats.wilcoxon, p = 0.041259765625" <| fun () ->
-            within 1e-15 (PairedTests.wilcoxonExact darwin).PValue 0.041259765625 "p"
+          testCase "Wilcoxon exact: scipy 1.10.1, example of scipy.stats.wilcoxon, p = 0.041259765625"
+          <| fun () -> within 1e-15 (PairedTests.wilcoxonExact darwin).PValue 0.041259765625 "p"
 
-        testCase "Wilcoxon normal with Pratt zeros and ties: scipy 1.10.1, zero_method='pratt', mode='approx'" <| fun () ->
-            within 1e-12 (PairedTests.wilcoxonNormal sleep).PValue 0.005825024199461522 "sleep"
-            within 1e-12 (PairedTests.wilcoxonNormal tied).PValue 0.13373114201804104 "tied"
+          testCase "Wilcoxon normal with Pratt zeros and ties: scipy 1.10.1, zero_method='pratt', mode='approx'"
+          <| fun () ->
+              within 1e-12 (PairedTests.wilcoxonNormal sleep).PValue 0.005825024199461522 "sleep"
+              within 1e-12 (PairedTests.wilcoxonNormal tied).PValue 0.13373114201804104 "tied"
 
-        testCase "Wilcoxon exact with ties equals enumeration of the signs of Pratt's ranks" <| fun () ->
-            let magnitudes = tied |> Array.map abs
-            let rank v =
-                let below = magnitudes |> Array.filter (fun x -> x < v) |> Array.length
-                let equal = magnitudes |> Array.filter (fun x -> x = v) |> Array.length
-                float below + float (equal + 1) / 2.0
-            let ranked = tied |> Array.filter (fun d -> d <> 0.0) |> Array.map (fun d -> d, rank (abs d))
-            let observed = ranked |> Array.sumBy (fun (d, r) -> if d > 0.0 then r else 0.0)
-            let sums =
-                [| for b in 0 .. (1 <<< ranked.Length) - 1 ->
-                    ranked |> Array.mapi (fun i (_, r) -> if (b >>> i) &&& 1 = 1 then r else 0.0) |> Array.sum |]
-            let share f = float (sums |> Array.filter f |> Array.length) / float sums.Length
-            let expected = min 1.0 (2.0 * min (share (fun s -> s <= observed)) (share (fun s -> s >= observed)))
-            within 1e-12 (PairedTests.wilcoxonExact tied).PValue expected "p"
+          testCase "Wilcoxon exact with ties equals enumeration of the signs of Pratt's ranks"
+          <| fun () ->
+              let magnitudes = tied |> Array.map abs
+              let rank v =
+                  let below = magnitudes |> Array.filter (fun x -> x < v) |> Array.length
+                  let equal = magnitudes |> Array.filter (fun x -> x = v) |> Array.length
+                  float below + float (equal + 1) / 2.0
+              let ranked = tied |> Array.filter (fun d -> d <> 0.0) |> Array.map (fun d -> d, rank (abs d))
+              let observed = ranked |> Array.sumBy (fun (d, r) -> if d > 0.0 then r else 0.0)
+              let sums =
+                  [| for b in 0 .. (1 <<< ranked.Length) - 1 ->
+                         ranked |> Array.mapi (fun i (_, r) -> if (b >>> i) &&& 1 = 1 then r else 0.0) |> Array.sum |]
+              let share f = float (sums |> Array.filter f |> Array.length) / float sums.Length
+              let expected = min 1.0 (2.0 * min (share (fun s -> s <= observed)) (share (fun s -> s >= observed)))
+              within 1e-12 (PairedTests.wilcoxonExact tied).PValue expected "p"
 
-        testCase "McNemar on Agresti's approval ratings (150 against 86): R 4.2.2, binom.test(86, 236)" <| fun () ->
-            within 1e-15 (PairedTests.mcNemarExact (150, 86)).PValue 3.71593613957143e-05 "exact"
-            within 1e-12 (PairedTests.mcNemarExact (5, 12)).PValue 0.143463134765625 "scipy 1.10.1, binomtest(5, 17)"
-            within 1e-12 (PairedTests.mcNemarMidP (12, 5)).PValue 0.09625244140624994 "scipy 1.10.1, 2 cdf - pmf"
-            within 1e-12 (PairedTests.mcNemarMidP (4, 4)).PValue 1.0 "balanced"
-            Expect.equal (PairedTests.mcNemarExact (0, 0)).PValue 1.0 "no discordant pair"
-            let first, second = [| true; true; false; true; false |], [| true; false; true; false; false |]
-            Expect.equal (PairedTests.discordant (first, second)) (struct (2, 1)) "counts"
+          testCase "McNemar on Agresti's approval ratings (150 against 86): R 4.2.2, binom.test(86, 236)"
+          <| fun () ->
+              within 1e-15 (PairedTests.mcNemarExact (150, 86)).PValue 3.71593613957143e-05 "exact"
+              within 1e-12 (PairedTests.mcNemarExact (5, 12)).PValue 0.143463134765625 "scipy 1.10.1, binomtest(5, 17)"
+              within 1e-12 (PairedTests.mcNemarMidP (12, 5)).PValue 0.09625244140624994 "scipy 1.10.1, 2 cdf - pmf"
+              within 1e-12 (PairedTests.mcNemarMidP (4, 4)).PValue 1.0 "balanced"
+              Expect.equal (PairedTests.mcNemarExact (0, 0)).PValue 1.0 "no discordant pair"
+              let first, second = [| true; true; false; true; false |], [| true; false; true; false; false |]
+              Expect.equal (PairedTests.discordant (first, second)) (struct (2, 1)) "counts"
 
-        testCase "bad input is rejected" <| fun () ->
-            rejects (fun () -> PairedTests.pairedT [| 1.0 |] |> ignore) "one pair"
-            rejects (fun () -> PairedTests.pairedT [| 1.0; nan |] |> ignore) "NaN"
-            rejects (fun () -> PairedTests.mcNemarExact (-1, 2) |> ignore) "negative count"
-    ]
+          testCase "bad input is rejected"
+          <| fun () ->
+              rejects (fun () -> PairedTests.pairedT [| 1.0 |] |> ignore) "one pair"
+              rejects (fun () -> PairedTests.pairedT [| 1.0; nan |] |> ignore) "NaN"
+              rejects (fun () -> PairedTests.mcNemarExact (-1, 2) |> ignore) "negative count" ]

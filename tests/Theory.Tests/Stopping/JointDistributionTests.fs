@@ -13,7 +13,11 @@ type private Tree =
 /// Every policy of an action set for n stages of m bins: the independent reference of the solver.
 let private allTrees (actions: ActionSet) n m =
     let rec choices (options: Tree list) width =
-        if width = 0 then [ [] ] else [ for rest in choices options (width - 1) do for t in options -> t :: rest ]
+        if width = 0 then
+            [ [] ]
+        else
+            [ for rest in choices options (width - 1) do
+                  for t in options -> t :: rest ]
     let rec after (ran: int list) =
         let last = List.head ran
         let answers = (if actions = ActionSet.Recall then ran else [ last ]) |> List.map Answer
@@ -49,13 +53,18 @@ let internal randomDistribution (random: Random) n m =
       Costs = Array.init n (fun _ -> random.NextDouble()) }
 
 let private agrees (actions: ActionSet) sizes instances =
-    testCase $"Thm 1: {actions} = brute force over all policies, {instances} random distributions of each of {sizes}" <| fun () ->
+    testCase $"Thm 1: {actions} = brute force over all policies, {instances} random distributions of each of {sizes}"
+    <| fun () ->
         let random = Random 12
         for n, m in sizes do
             let trees = allTrees actions n m
-            for _ in 1 .. instances do
+            for _ in 1..instances do
                 let distribution, lambda = randomDistribution random n m, 0.5 * random.NextDouble()
-                within 1e-12 (JointDistribution.solve (distribution, lambda, actions)).Value (bruteForce distribution lambda trees) $"n={n}, m={m}"
+                within
+                    1e-12
+                    (JointDistribution.solve (distribution, lambda, actions)).Value
+                    (bruteForce distribution lambda trees)
+                    $"n={n}, m={m}"
 
 let private counterExample (costs: float[]) =
     { Probabilities = Array.create 3 (1.0 / 3.0)
@@ -64,60 +73,70 @@ let private counterExample (costs: float[]) =
       Costs = costs }
 
 let tests =
-    testList "JointDistribution" [
-        agrees ActionSet.Chain [ 1, 3; 2, 3; 3, 2; 3, 3 ] 1000
-        agrees ActionSet.Jump [ 2, 3; 3, 2; 3, 3; 4, 2 ] 1000
-        agrees ActionSet.Recall [ 2, 2; 2, 3 ] 1000
+    testList
+        "JointDistribution"
+        [ agrees ActionSet.Chain [ 1, 3; 2, 3; 3, 2; 3, 3 ] 1000
+          agrees ActionSet.Jump [ 2, 3; 3, 2; 3, 3; 4, 2 ] 1000
+          agrees ActionSet.Recall [ 2, 2; 2, 3 ] 1000
 
-        testCase "Thm 1: Recall = brute force over its 15,902 policies, 1,000 random distributions, n = 3, m = 2" <| fun () ->
-            let trees = allTrees ActionSet.Recall 3 2
-            Expect.equal trees.Length (126 * 126 + 25 + 1) "number of policies"
-            let random = Random 13
-            for _ in 1 .. 1000 do
-                let distribution, lambda = randomDistribution random 3 2, 0.5 * random.NextDouble()
-                within 1e-12 (JointDistribution.solve (distribution, lambda, ActionSet.Recall)).Value (bruteForce distribution lambda trees) "value"
+          testCase "Thm 1: Recall = brute force over its 15,902 policies, 1,000 random distributions, n = 3, m = 2"
+          <| fun () ->
+              let trees = allTrees ActionSet.Recall 3 2
+              Expect.equal trees.Length (126 * 126 + 25 + 1) "number of policies"
+              let random = Random 13
+              for _ in 1..1000 do
+                  let distribution, lambda = randomDistribution random 3 2, 0.5 * random.NextDouble()
+                  within
+                      1e-12
+                      (JointDistribution.solve (distribution, lambda, ActionSet.Recall)).Value
+                      (bruteForce distribution lambda trees)
+                      "value"
 
-        testCase "chain <= jump <= recall <= oracle, and value = quality - lambda cost" <| fun () ->
-            let random = Random 14
-            for _ in 1 .. 500 do
-                let distribution, lambda = randomDistribution random 3 3, random.NextDouble()
-                let of' actions = JointDistribution.solve (distribution, lambda, actions)
-                let chain, jump, recall = of' ActionSet.Chain, of' ActionSet.Jump, of' ActionSet.Recall
-                Expect.isTrue (chain.Value <= jump.Value + 1e-12 && jump.Value <= recall.Value + 1e-12) "nested"
-                Expect.isTrue (recall.Value <= JointDistribution.oracle (distribution, lambda) + 1e-12) "oracle"
-                for v in [ chain; jump; recall ] do
-                    within 1e-12 v.Value (v.Quality - lambda * v.Cost) "parts"
+          testCase "chain <= jump <= recall <= oracle, and value = quality - lambda cost"
+          <| fun () ->
+              let random = Random 14
+              for _ in 1..500 do
+                  let distribution, lambda = randomDistribution random 3 3, random.NextDouble()
+                  let of' actions = JointDistribution.solve (distribution, lambda, actions)
+                  let chain, jump, recall = of' ActionSet.Chain, of' ActionSet.Jump, of' ActionSet.Recall
+                  Expect.isTrue (chain.Value <= jump.Value + 1e-12 && jump.Value <= recall.Value + 1e-12) "nested"
+                  Expect.isTrue (recall.Value <= JointDistribution.oracle (distribution, lambda) + 1e-12) "oracle"
+                  for v in [ chain; jump; recall ] do
+                      within 1e-12 v.Value (v.Quality - lambda * v.Cost) "parts"
 
-        testCase "property 8, every action set: value convex and non-increasing, slope -E C; cost, quality fall" <| fun () ->
-            let random = Random 15
-            for _ in 1 .. 100 do
-                let distribution = randomDistribution random 3 2
-                for actions in [ ActionSet.Chain; ActionSet.Jump; ActionSet.Recall ] do
-                    let at = [| for i in 0 .. 20 -> JointDistribution.solve (distribution, 0.05 * float i, actions) |]
-                    for a, b in Array.pairwise at do
-                        Expect.isTrue (b.Value <= a.Value + 1e-12) "non-increasing"
-                        Expect.isTrue (b.Cost <= a.Cost + 1e-12 && b.Quality <= a.Quality + 1e-12) "cost and quality"
-                        // Convexity with slopes -E C: the chord lies between the slopes at its ends.
-                        let slope = (b.Value - a.Value) / 0.05
-                        Expect.isTrue (-a.Cost <= slope + 1e-9 && slope <= -b.Cost + 1e-9) "slope"
+          testCase "property 8, every action set: value convex and non-increasing, slope -E C; cost, quality fall"
+          <| fun () ->
+              let random = Random 15
+              for _ in 1..100 do
+                  let distribution = randomDistribution random 3 2
+                  for actions in [ ActionSet.Chain; ActionSet.Jump; ActionSet.Recall ] do
+                      let at = [| for i in 0..20 -> JointDistribution.solve (distribution, 0.05 * float i, actions) |]
+                      for a, b in Array.pairwise at do
+                          Expect.isTrue (b.Value <= a.Value + 1e-12) "non-increasing"
+                          Expect.isTrue (b.Cost <= a.Cost + 1e-12 && b.Quality <= a.Quality + 1e-12) "cost and quality"
+                          // Convexity with slopes -E C: the chord lies between the slopes at its ends.
+                          let slope = (b.Value - a.Value) / 0.05
+                          Expect.isTrue (-a.Cost <= slope + 1e-9 && slope <= -b.Cost + 1e-9) "slope"
 
-        testCase "property 5: hopeless queries, optimum .600 against .570 for the best threshold" <| fun () ->
-            let distribution = counterExample [| 0.0; 0.1 |]
-            within 1e-12 (JointDistribution.solve (distribution, 1.0, ActionSet.Chain)).Value (1.8 / 3.0) "optimum"
-            let best =
-                [ 0 .. 3 ]
-                |> List.map (fun theta ->
-                    let branch s = if s >= theta then Answer 0 else Run(1, [| Answer 1 |])
-                    treeValue distribution 1.0 (Run(0, Array.init 3 branch)))
-                |> List.max
-            within 1e-12 best (1.71 / 3.0) "best threshold"
-            // D_1 = mu_1 - mu_2 + .1 = .09, -.3, .08: stop, continue, stop.
-            Expect.isFalse (SingleCrossing.holds [| 0.09; -0.3; 0.08 |]) "two-sided stopping region"
+          testCase "property 5: hopeless queries, optimum .600 against .570 for the best threshold"
+          <| fun () ->
+              let distribution = counterExample [| 0.0; 0.1 |]
+              within 1e-12 (JointDistribution.solve (distribution, 1.0, ActionSet.Chain)).Value (1.8 / 3.0) "optimum"
+              let best =
+                  [ 0..3 ]
+                  |> List.map (fun theta ->
+                      let branch s = if s >= theta then Answer 0 else Run(1, [| Answer 1 |])
+                      treeValue distribution 1.0 (Run(0, Array.init 3 branch)))
+                  |> List.max
+              within 1e-12 best (1.71 / 3.0) "best threshold"
+              // D_1 = mu_1 - mu_2 + .1 = .09, -.3, .08: stop, continue, stop.
+              Expect.isFalse (SingleCrossing.holds [| 0.09; -0.3; 0.08 |]) "two-sided stopping region"
 
-        testCase "bad distributions are rejected" <| fun () ->
-            let distribution = counterExample [| 0.0; 0.1 |]
-            let bad distribution lambda message = rejects (fun () -> JointDistribution.solve (distribution, lambda, ActionSet.Jump) |> ignore) message
-            bad { distribution with Probabilities = [| 0.5; 0.5; 0.5 |] } 1.0 "mass 1.5"
-            bad distribution -1.0 "negative price"
-            bad { distribution with Costs = [| 1.0 |] } 1.0 "shapes"
-    ]
+          testCase "bad distributions are rejected"
+          <| fun () ->
+              let distribution = counterExample [| 0.0; 0.1 |]
+              let bad distribution lambda message =
+                  rejects (fun () -> JointDistribution.solve (distribution, lambda, ActionSet.Jump) |> ignore) message
+              bad { distribution with Probabilities = [| 0.5; 0.5; 0.5 |] } 1.0 "mass 1.5"
+              bad distribution -1.0 "negative price"
+              bad { distribution with Costs = [| 1.0 |] } 1.0 "shapes" ]

@@ -6,13 +6,15 @@ open OptimalStopping.Theory
 /// One inequality of the paper, tried on many inputs. It holds where Worst, the largest left side over right side, is at
 /// most 1; how close Worst comes to 1 says how tight the inequality is.
 type Check =
-    { /// The statement whose proof uses it: "Theorem 4".
-      Theorem: string
-      /// The inequality, as LaTeX.
-      Statement: string
-      /// Inputs tried.
-      Trials: int
-      Worst: float }
+    {
+        /// The statement whose proof uses it: "Theorem 4".
+        Theorem: string
+        /// The inequality, as LaTeX.
+        Statement: string
+        /// Inputs tried.
+        Trials: int
+        Worst: float
+    }
 
     /// Whether no input violates it, up to rounding.
     member this.Holds = this.Worst <= 1.0 + 1e-9
@@ -22,7 +24,13 @@ module Trial =
 
     /// Runs a trial that returns left and right side, and keeps the largest ratio. A left side of 0 or less holds whenever the
     /// right side is at least 0. Not a number counts as a violation.
-    let run (theorem: string) (statement: string) (trials: int) (seed: uint64) (trial: SplitMix64 -> int -> struct (float * float)) : Check =
+    let run
+        (theorem: string)
+        (statement: string)
+        (trials: int)
+        (seed: uint64)
+        (trial: SplitMix64 -> int -> struct (float * float))
+        : Check =
         let random = SplitMix64 seed
         let mutable worst = 0.0
         for i in 0 .. trials - 1 do
@@ -49,7 +57,7 @@ module Trial =
     /// A distribution on count points; every third one has zeros.
     let distribution (random: SplitMix64) (count: int) =
         let sparse = random.NextIndex 3 = 0
-        let w = Array.init count (fun _ -> if sparse && random.NextIndex 2 = 0 then 0.0 else -log (1.0 - random.NextDouble()))
+        let w = Array.init count (fun _ -> if sparse && random.NextIndex 2 = 0 then 0.0 else -log(1.0 - random.NextDouble()))
         w[random.NextIndex count] <- w[random.NextIndex count] + 1e-3
         let total = Array.sum w
         if total = 0.0 then Array.init count (fun i -> if i = 0 then 1.0 else 0.0) else w |> Array.map (fun x -> x / total)

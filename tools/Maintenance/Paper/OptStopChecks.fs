@@ -13,29 +13,36 @@ module internal OptStopChecks =
         let allowed = p |> Array.map (fun x -> sqrt (2.0 * x * iota / n) + iota / (3.0 * n))
         // A point between p and some distribution, as far as the entries allow.
         let towards = distribution random p.Length
-        let share =
-            Array.map3 (fun a b limit -> if a = b then 1.0 else limit / abs (a - b)) p towards allowed |> Array.min |> min 1.0
+        let share = Array.map3 (fun a b limit -> if a = b then 1.0 else limit / abs (a - b)) p towards allowed |> Array.min |> min 1.0
         Array.map2 (fun a b -> a + share * (b - a)) p towards
 
-    let private values (random: SplitMix64) m = Array.init m (fun _ -> if random.NextIndex 4 = 0 then float (random.NextIndex 2) else random.NextDouble())
+    let private values (random: SplitMix64) m =
+        Array.init m (fun _ -> if random.NextIndex 4 = 0 then float (random.NextIndex 2) else random.NextDouble())
 
     let private width =
-        run "Theorem 7" @"width of a continuation: $x_k\le4.31\,\mathrm{sd}_P(\bar W)\sqrt{\cdot}+(1+\sqrt m)\sqrt2\,\mathrm{sd}_P(\tilde D)\sqrt{\cdot}+(\cdots)\frac\iota{N-1}$" 20000 301UL (fun random _ ->
-            let m, n, iota = 2 + random.NextIndex 8, float (2 + random.NextIndex 5000), uniform random 5.0 60.0
-            let p = distribution random m
-            let hat = empirical random p iota n
-            let w = values random m
-            let over = w |> Array.map (fun x -> x + (1.0 - x) * (if random.NextIndex 3 = 0 then 0.0 else random.NextDouble()))
-            let gap = Array.map2 (-) over w
-            let bernstein = sqrt (2.0 * variance p w * iota / n) + iota / (3.0 * n)
-            if mean hat w - mean p w > bernstein then struct (0.0, 1.0) // outside the good event
-            else
-                let left = mean hat over + ConfidenceBounds.psi (variance hat over, n, iota) - mean p over
-                let root = sqrt (iota / (n - 1.0))
-                let constant = c1 * sqrt (4.0 * float m / 3.0) + c2 + (float m + 1.0) / 3.0
-                struct (left,
-                        4.31 * sqrt (variance p over) * root + (1.0 + sqrt (float m)) * sqrt 2.0 * sqrt (variance p gap) * root
-                        + constant * iota / (n - 1.0)))
+        run
+            "Theorem 7"
+            @"width of a continuation: $x_k\le4.31\,\mathrm{sd}_P(\bar W)\sqrt{\cdot}+(1+\sqrt m)\sqrt2\,\mathrm{sd}_P(\tilde D)\sqrt{\cdot}+(\cdots)\frac\iota{N-1}$"
+            20000
+            301UL
+            (fun random _ ->
+                let m, n, iota = 2 + random.NextIndex 8, float (2 + random.NextIndex 5000), uniform random 5.0 60.0
+                let p = distribution random m
+                let hat = empirical random p iota n
+                let w = values random m
+                let over = w |> Array.map (fun x -> x + (1.0 - x) * (if random.NextIndex 3 = 0 then 0.0 else random.NextDouble()))
+                let gap = Array.map2 (-) over w
+                let bernstein = sqrt (2.0 * variance p w * iota / n) + iota / (3.0 * n)
+                if mean hat w - mean p w > bernstein then
+                    struct (0.0, 1.0) // outside the good event
+                else
+                    let left = mean hat over + ConfidenceBounds.psi (variance hat over, n, iota) - mean p over
+                    let root = sqrt (iota / (n - 1.0))
+                    let constant = c1 * sqrt (4.0 * float m / 3.0) + c2 + (float m + 1.0) / 3.0
+                    struct (left,
+                            4.31 * sqrt (variance p over) * root
+                            + (1.0 + sqrt (float m)) * sqrt 2.0 * sqrt (variance p gap) * root
+                            + constant * iota / (n - 1.0)))
 
     let all () : Check[] =
         [| run "Theorem 7" @"$c_1^2\le c_2$" 1 302UL (fun _ _ -> struct (c1 * c1, c2))
@@ -73,8 +80,10 @@ module internal OptStopChecks =
                let a, y = iota * (nf - 1.0) * mf * (1.0 + log t), nf * mf + sqrt (8.0 * iota * nf * mf * t)
                let x, h = b.Bernstein - y - 1.0, b.Hoeffding - y - 1.0
                let right =
-                   4.31 * sqrt (a * (t + 2.0 * x)) + (1.0 + sqrt mf) * sqrt (2.0 * a * (y + 2.0 * x))
-                   + (c1 * sqrt (4.0 * mf / 3.0) + c2 + (mf + 1.0) / 3.0) * a + 2.0 * (nf - 1.0) * mf
+                   4.31 * sqrt (a * (t + 2.0 * x))
+                   + (1.0 + sqrt mf) * sqrt (2.0 * a * (y + 2.0 * x))
+                   + (c1 * sqrt (4.0 * mf / 3.0) + c2 + (mf + 1.0) / 3.0) * a
+                   + 2.0 * (nf - 1.0) * mf
                let rightH =
                    sqrt (8.0 * iota * (nf - 1.0) * mf * continues) + sqrt (2.0 * mf * a * (y + 2.0 * h)) + mf * a / 3.0 + (nf - 1.0) * mf
                struct (max (right / x) (rightH / h), 1.0)) |]

@@ -25,7 +25,9 @@ let write (dir: string, recorded: string[], folder: string) : string[] =
     let checks = Inequalities.all ()
     for check in checks do
         if not check.Holds then
-            raise (ToolkitException $"{check.Theorem}: expected left side <= right side in '{check.Statement}', got a ratio of {check.Worst}")
+            raise (
+                ToolkitException $"{check.Theorem}: expected left side <= right side in '{check.Statement}', got a ratio of {check.Worst}"
+            )
     let generated = Path.Combine(folder, "generated")
     Directory.CreateDirectory generated |> ignore
     let text name (content: string) = Export.write (Path.Combine(generated, name), Encoding.UTF8.GetBytes content)

@@ -19,19 +19,25 @@ module internal StoppingChecks =
                let model = { model with ContinueCosts = model.ContinueCosts |> Array.map (fun c -> c * float (i % 5) / 4.0) }
                if ThresholdForm.isStochasticallyMonotone model && ThresholdForm.hasNonincreasingGains model then
                    struct (ChainModel.optimalValue model, (ChainPolicyClasses.bestThreshold model).Value)
-               else struct (0.0, 1.0))
+               else
+                   struct (0.0, 1.0))
            run "Theorem 2" @"$D_k(s;\lambda)\le D_k(s;\lambda')$ for $\lambda<\lambda'$" 2000 103UL (fun random _ ->
                let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 4)
                let factor = uniform random 1.0 3.0
-               let dearer : ChainModel = { model with ContinueCosts = model.ContinueCosts |> Array.map (fun c -> c * factor) }
+               let dearer: ChainModel = { model with ContinueCosts = model.ContinueCosts |> Array.map (fun c -> c * factor) }
                let a, b = (ChainModel.plan model).D, (ChainModel.plan dearer).D
                let worst = Array.map2 (Array.map2 (-)) a b |> Array.concat |> Array.max
                struct (worst, 1e-9))
-           same "Proposition 2" @"$V^*-V^\pi=\mathbb{E}_\pi\sum_k|D_k|\,\mathbf{1}\{\mathrm{wrong}\}$ (identity)" 1000 104UL (fun random _ ->
-               let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 4)
-               let stop = model.Kernels |> Array.map (fun rows -> rows |> Array.map (fun _ -> random.NextIndex 2 = 0))
-               struct (ChainModel.optimalValue model - ChainModel.value (model, stop),
-                       ChainModel.performanceDifference (model, ChainModel.plan model, stop))) |]
+           same
+               "Proposition 2"
+               @"$V^*-V^\pi=\mathbb{E}_\pi\sum_k|D_k|\,\mathbf{1}\{\mathrm{wrong}\}$ (identity)"
+               1000
+               104UL
+               (fun random _ ->
+                   let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 4)
+                   let stop = model.Kernels |> Array.map (fun rows -> rows |> Array.map (fun _ -> random.NextIndex 2 = 0))
+                   struct (ChainModel.optimalValue model - ChainModel.value (model, stop),
+                           ChainModel.performanceDifference (model, ChainModel.plan model, stop))) |]
 
     /// The pathwise identity in the proof of Proposition 3(c).
     let private weitzman =
@@ -61,37 +67,53 @@ module internal StoppingChecks =
             Means = model.Means |> Array.map (Array.map (fun x -> min 1.0 (max 0.0 (x + uniform random -noise noise)))) }
 
     let private wrongPlans =
-        [| run "Theorem 11" @"$V^*-V^{\hat\pi}\le\sum_{k<n}(2\beta_k+\sum_{j>k}\beta_j)$ when errors are within $\beta$" 3000 106UL (fun random _ ->
-               let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 3)
-               let wrong = perturbed random model
-               let truth = ChainModel.plan model
-               // The least beta for which the theorem's event holds.
-               let beta =
-                   model.Means
-                   |> Array.mapi (fun k _ ->
-                       let stops = Array.map2 (fun a b -> abs (a - b)) (model.Means[k]) (wrong.Means[k]) |> Array.max
-                       if k = model.Means.Length - 1 then stops
-                       else
-                           Array.map2 (fun p q -> abs (mean p (truth.W[k + 1]) - mean q (truth.W[k + 1]))) (model.Kernels[k]) (wrong.Kernels[k])
-                           |> Array.max
-                           |> max stops)
-               let policy = ChainModel.policy (ChainModel.plan wrong)
-               let bound = Seq.sum (seq { for k in 0 .. beta.Length - 2 -> 2.0 * beta[k] + Array.sum beta[k + 1 ..] })
-               struct (ChainModel.optimalValue model - ChainModel.value (model, policy), bound))
-           run "Proposition 6" @"$V^*-V^{\hat\pi}\le2\min\{\max_k\|\cdot\|_\infty,\sum_k\mathrm{ECE}_k\}+2B\sum_k\mathrm{TV}_k$" 3000 107UL (fun random _ ->
-               let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 3)
-               let wrong = perturbed random model
-               let errors = Array.map2 (Array.map2 (fun a b -> abs (a - b))) model.Means wrong.Means
-               let mutable reach = model.Initial
-               let eces =
-                   errors
-                   |> Array.mapi (fun k row ->
-                       if k > 0 then
-                           reach <- Array.init reach.Length (fun t -> Seq.sum (seq { for s in 0 .. reach.Length - 1 -> reach[s] * model.Kernels[k - 1].[s].[t] }))
-                       mean reach row)
-               let kernels = Array.map2 (fun a b -> Array.map2 distance a b |> Array.max) model.Kernels wrong.Kernels
-               let policy = ChainModel.policy (ChainModel.plan wrong)
-               struct (ChainModel.optimalValue model - ChainModel.value (model, policy),
-                       Miscalibration.valueLoss (errors |> Array.map Array.max, eces, kernels, ChainModel.range model))) |]
+        [| run
+               "Theorem 11"
+               @"$V^*-V^{\hat\pi}\le\sum_{k<n}(2\beta_k+\sum_{j>k}\beta_j)$ when errors are within $\beta$"
+               3000
+               106UL
+               (fun random _ ->
+                   let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 3)
+                   let wrong = perturbed random model
+                   let truth = ChainModel.plan model
+                   // The least beta for which the theorem's event holds.
+                   let beta =
+                       model.Means
+                       |> Array.mapi (fun k _ ->
+                           let stops = Array.map2 (fun a b -> abs (a - b)) (model.Means[k]) (wrong.Means[k]) |> Array.max
+                           if k = model.Means.Length - 1 then
+                               stops
+                           else
+                               Array.map2
+                                   (fun p q -> abs (mean p (truth.W[k + 1]) - mean q (truth.W[k + 1])))
+                                   (model.Kernels[k])
+                                   (wrong.Kernels[k])
+                               |> Array.max
+                               |> max stops)
+                   let policy = ChainModel.policy (ChainModel.plan wrong)
+                   let bound = Seq.sum (seq { for k in 0 .. beta.Length - 2 -> 2.0 * beta[k] + Array.sum beta[k + 1 ..] })
+                   struct (ChainModel.optimalValue model - ChainModel.value (model, policy), bound))
+           run
+               "Proposition 6"
+               @"$V^*-V^{\hat\pi}\le2\min\{\max_k\|\cdot\|_\infty,\sum_k\mathrm{ECE}_k\}+2B\sum_k\mathrm{TV}_k$"
+               3000
+               107UL
+               (fun random _ ->
+                   let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 3)
+                   let wrong = perturbed random model
+                   let errors = Array.map2 (Array.map2 (fun a b -> abs (a - b))) model.Means wrong.Means
+                   let mutable reach = model.Initial
+                   let eces =
+                       errors
+                       |> Array.mapi (fun k row ->
+                           if k > 0 then
+                               reach <-
+                                   Array.init reach.Length (fun t ->
+                                       Seq.sum (seq { for s in 0 .. reach.Length - 1 -> reach[s] * model.Kernels[k - 1].[s].[t] }))
+                           mean reach row)
+                   let kernels = Array.map2 (fun a b -> Array.map2 distance a b |> Array.max) model.Kernels wrong.Kernels
+                   let policy = ChainModel.policy (ChainModel.plan wrong)
+                   struct (ChainModel.optimalValue model - ChainModel.value (model, policy),
+                           Miscalibration.valueLoss (errors |> Array.map Array.max, eces, kernels, ChainModel.range model))) |]
 
     let all () : Check[] = [| yield! structure; weitzman; yield! wrongPlans |]

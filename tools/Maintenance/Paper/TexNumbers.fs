@@ -18,7 +18,10 @@ module TexNumbers =
 
     /// The first horizon among 1, 1.1, 1.2, ..., 9.9 times powers of ten at which a property holds.
     let private firstHorizon (holds: int -> bool) =
-        seq { for e in 3 .. 8 do for d in 10 .. 99 -> int (float d / 10.0 * 10.0 ** float e) }
+        seq {
+            for e in 3..8 do
+                for d in 10..99 -> int (float d / 10.0 * 10.0 ** float e)
+        }
         |> Seq.find holds
         |> float
 
@@ -32,12 +35,12 @@ module TexNumbers =
            "thm7-bernstein", scientific at.Bernstein
            "thm7-hoeffding", scientific at.Hoeffding
            "thm7-trivial", scientific (range * float horizon)
-           "thm7-first", scientific (firstHorizon (fun t -> not (Regret.optStop(4, 10, t, range)).Vacuous))
-           "thm7-first-m5", scientific (firstHorizon (fun t -> not (Regret.optStop(4, 5, t, range)).Vacuous))
+           "thm7-first", scientific (firstHorizon (fun t -> not (Regret.optStop (4, 10, t, range)).Vacuous))
+           "thm7-first-m5", scientific (firstHorizon (fun t -> not (Regret.optStop (4, 5, t, range)).Vacuous))
            "thm7-bernstein-first", scientific (firstHorizon (fun t -> (branches t).Bernstein < range * float t))
            // Where the rate of the Bernstein branch pays: many stages.
            "thm7-bernstein-stages",
-           seq { 2 .. 1000 }
+           seq { 2..1000 }
            |> Seq.tryFind (fun n ->
                let b = Regret.optStopBranches (n, 10, 1_000_000_000, range, float (n - 1) * 1e9)
                b.Bernstein < b.Hoeffding)
@@ -50,13 +53,14 @@ module TexNumbers =
     let private percent (x: float) = Numbers.decimals (1, 100.0 * x)
 
     let private interval (digits: int) (scale: float) (low: float) (high: float) =
-        if Double.IsNaN low || Double.IsNaN high then ""
-        else $" [{Numbers.decimals (digits, scale * low)}, {Numbers.decimals (digits, scale * high)}]"
+        if Double.IsNaN low || Double.IsNaN high then
+            ""
+        else
+            $" [{Numbers.decimals (digits, scale * low)}, {Numbers.decimals (digits, scale * high)}]"
 
     let private headline (dir: string) =
         let path = Path.Combine(dir, "headline.csv")
-        if not (File.Exists path) then [||]
-        else Csv.read (path, [| "metric"; "value"; "low"; "high" |])
+        if not (File.Exists path) then [||] else Csv.read (path, [| "metric"; "value"; "low"; "high" |])
 
     /// A row of headline.csv as text: its value times a scale, with its interval where it has one.
     let private metric (rows: CsvRow[]) (name: string) digits scale =
@@ -71,11 +75,14 @@ module TexNumbers =
         let rows = headline dir
         let setting name = data.Manifest |> Array.tryPick (fun (struct (key, value)) -> if key = name then Some value else None)
         let number name = setting name |> Option.map (fun text -> grouped (float text))
-        let regret learner =
-            data.Slopes |> Array.tryFind (fun s -> s.Instance = "recorded" && s.Learner = learner)
+        let regret learner = data.Slopes |> Array.tryFind (fun s -> s.Instance = "recorded" && s.Learner = learner)
         let ofRegret learner (value: RegretSlope -> string) = regret learner |> Option.map value
         let tested = data.Comparisons |> Array.filter Table1.tested
-        let won wanted = if tested.Length = 0 then None else Some(string (tested |> Array.filter (fun r -> Table1.verdict r = wanted) |> Array.length))
+        let won wanted =
+            if tested.Length = 0 then
+                None
+            else
+                Some(string (tested |> Array.filter (fun r -> Table1.verdict r = wanted) |> Array.length))
         [| "toolkit", setting "toolkit"
            "commit", setting "commit" |> Option.map (fun c -> c[.. min 9 (c.Length - 1)])
            "seed", setting "settings.seed"
@@ -85,7 +92,17 @@ module TexNumbers =
            "bins", setting "settings.confidence_bins"
            "regret-price", setting "settings.regret_price"
            "table-price", setting "settings.table_price"
-           "test-queries", (if tested.Length = 0 then None else Some(Table1.pairs tested |> fun s -> (match Double.TryParse s with | true, x -> grouped x | _ -> s)))
+           "test-queries",
+           (if tested.Length = 0 then
+                None
+            else
+                Some(
+                    Table1.pairs tested
+                    |> fun s ->
+                        (match Double.TryParse s with
+                         | true, x -> grouped x
+                         | _ -> s)
+                ))
            "chosen-lambda", metric rows "chosen lambda" 3 1.0
            "chosen-accuracy", metric rows "chosen accuracy" 1 100.0
            "chosen-cost", metric rows "chosen cost" 2 1.0

@@ -36,7 +36,8 @@ module TexTables =
     let models (dir: string, data: RunData) : string option =
         let rows = headline dir
         let stages = data.Signals |> Array.map (fun s -> s.Stage, s.Model) |> Array.distinct
-        if rows.Length = 0 || stages.Length = 0 then None
+        if rows.Length = 0 || stages.Length = 0 then
+            None
         else
             let line (stage, model: string) =
                 let signal = data.Signals |> Array.tryFind (fun s -> s.Stage = stage && s.Signal = "calibrated")
@@ -45,7 +46,10 @@ module TexTables =
                     |> Array.filter (fun s -> s.Stage = stage && s.Signal <> "calibrated" && Double.IsFinite s.Auroc)
                     |> Array.sortBy (fun s -> -s.Auroc)
                     |> Array.tryHead
-                let of' f = function Some s -> f s | None -> "--"
+                let of' f =
+                    function
+                    | Some s -> f s
+                    | None -> "--"
                 [ Table1.escape model
                   find rows $"accuracy {model}" |> of' (withInterval 1 100.0)
                   raw |> of' (fun s -> $"{Numbers.decimals (3, s.Auroc)} ({Table1.escape (s.Signal.Replace('_', ' '))})")
@@ -54,7 +58,12 @@ module TexTables =
                   signal |> of' (fun s -> Numbers.decimals (3, s.Brier))
                   find rows $"chosen share answered by {model}" |> of' (withInterval 1 100.0) ]
                 |> String.concat " & "
-            Some(table "@{}lllrrrr@{}" @"Model & Accuracy, \% & Best raw signal (AUROC) & AUROC & ECE & Brier & Answers, \%" (Array.map line stages))
+            Some(
+                table
+                    "@{}lllrrrr@{}"
+                    @"Model & Accuracy, \% & Best raw signal (AUROC) & AUROC & ECE & Brier & Answers, \%"
+                    (Array.map line stages)
+            )
 
     let private aucs (dir: string) =
         headline dir
@@ -65,8 +74,10 @@ module TexTables =
     /// Area under quality against cost, x 100, of each policy: one column for the main run and one for each recorded cascade.
     let areas (runs: (string * string)[]) : string option =
         let columns = runs |> Array.map (fun (name, dir) -> name, Map.ofArray (aucs dir))
-        let policies = columns |> Array.collect (fun (_, m) -> Map.toArray m |> Array.map fst) |> Array.distinct |> Array.sortBy Style.policyRank
-        if policies.Length = 0 then None
+        let policies =
+            columns |> Array.collect (fun (_, m) -> Map.toArray m |> Array.map fst) |> Array.distinct |> Array.sortBy Style.policyRank
+        if policies.Length = 0 then
+            None
         else
             let best (m: Map<string, float>) = m |> Map.filter (fun p _ -> p <> Style.oracle) |> Map.values |> Seq.max
             let line policy =
@@ -82,7 +93,8 @@ module TexTables =
 
     /// Regret of each learner and instance at the last round, with its bound, slope, and what the certificate says.
     let regret (data: RunData) : string option =
-        if data.Slopes.Length = 0 then None
+        if data.Slopes.Length = 0 then
+            None
         else
             let number x = if Double.IsNaN x then "--" else (Numbers.decimals (0, x))
             let line (s: RegretSlope) =
@@ -91,22 +103,41 @@ module TexTables =
                     |> Array.filter (fun p -> p.Instance = s.Instance && p.Learner = s.Learner && p.Feedback = s.Feedback)
                     |> Array.sortBy _.T
                     |> Array.tryLast
-                let certificate = match last with Some p -> p.Certificate | None -> nan
+                let certificate =
+                    match last with
+                    | Some p -> p.Certificate
+                    | None -> nan
                 let slope =
-                    if Double.IsNaN s.Slope then "--"
-                    else $"{Numbers.decimals (2, s.Slope)} [{Numbers.decimals (2, s.SlopeLow)}, {Numbers.decimals (2, s.SlopeHigh)}]"
-                [ Table1.escape (Figure1a.heading s.Instance); Table1.escape s.Learner; Table1.escape s.Feedback
-                  number s.RegretFinal; slope; number s.BoundFinal; number certificate; Table1.escape s.Theorem ]
+                    if Double.IsNaN s.Slope then
+                        "--"
+                    else
+                        $"{Numbers.decimals (2, s.Slope)} [{Numbers.decimals (2, s.SlopeLow)}, {Numbers.decimals (2, s.SlopeHigh)}]"
+                [ Table1.escape (Figure1a.heading s.Instance)
+                  Table1.escape s.Learner
+                  Table1.escape s.Feedback
+                  number s.RegretFinal
+                  slope
+                  number s.BoundFinal
+                  number certificate
+                  Table1.escape s.Theorem ]
                 |> String.concat " & "
-            Some(table "@{}lllrlrrl@{}" "Instance & Learner & Feedback & Regret & Slope & Bound & Certificate & Source" (Array.map line data.Slopes))
+            Some(
+                table
+                    "@{}lllrlrrl@{}"
+                    "Instance & Learner & Feedback & Regret & Slope & Bound & Certificate & Source"
+                    (Array.map line data.Slopes)
+            )
 
     /// The last target's drafters: for each chain the best fixed draft length and the adaptive one.
     let speculation (data: RunData) : string option =
-        if data.SpeculationTimes.Length = 0 then None
+        if data.SpeculationTimes.Length = 0 then
+            None
         else
             let target = (Array.last data.SpeculationTimes).Target
             let line (t: SpeculationTime) =
-                [ Table1.escape t.Chain; Table1.escape t.Length; Numbers.decimals (2, t.TokensPerForward)
+                [ Table1.escape t.Chain
+                  Table1.escape t.Length
+                  Numbers.decimals (2, t.TokensPerForward)
                   $"{Numbers.decimals (2, t.Speedup)} [{Numbers.decimals (2, t.SpeedupLow)}, {Numbers.decimals (2, t.SpeedupHigh)}]"
                   Numbers.decimals (2, t.Formula) ]
                 |> String.concat " & "
@@ -118,7 +149,12 @@ module TexTables =
                 |> Array.collect (fun (_, rows) ->
                     let fixedRows, others = rows |> Array.partition isFixed
                     Array.append (if fixedRows.Length = 0 then [||] else [| fixedRows |> Array.maxBy _.Speedup |]) others)
-            Some(table "@{}llrrr@{}" $"Drafters of {Table1.escape target} & Draft length & Tokens per forward & Speed-up & Formula" (Array.map line rows))
+            Some(
+                table
+                    "@{}llrrr@{}"
+                    $"Drafters of {Table1.escape target} & Draft length & Tokens per forward & Speed-up & Formula"
+                    (Array.map line rows)
+            )
 
     /// The appendix: every inequality of the proofs with the inputs tried and the largest left over right side.
     let checks (checks: Check[]) : string =
@@ -126,7 +162,8 @@ module TexTables =
            yield @"\begin{longtable}{@{}p{2.2cm}p{9.6cm}rr@{}}"
            yield @"\toprule Used in & Statement & Trials & Largest ratio \\ \midrule \endhead"
            for c in checks ->
-               let worst = if c.Statement.Contains "identity" || c.Statement.Contains "pathwise" then "exact" else Numbers.decimals (4, c.Worst)
+               let worst =
+                   if c.Statement.Contains "identity" || c.Statement.Contains "pathwise" then "exact" else Numbers.decimals (4, c.Worst)
                $@"{Table1.escape c.Theorem} & {c.Statement} & {c.Trials} & {worst} \\"
            yield @"\bottomrule"
            yield @"\end{longtable}"

@@ -10,11 +10,23 @@ open OptimalStopping.Runtime
 /// Names of types as a C# reader writes them.
 let rec private typeName (t: Type) : string =
     let simple =
-        [ typeof<float>, "double"; typeof<single>, "float"; typeof<int>, "int"; typeof<int64>, "long"; typeof<uint64>, "ulong"; typeof<bool>, "bool"
-          typeof<string>, "string"; typeof<obj>, "object"; typeof<byte>, "byte"; typeof<sbyte>, "sbyte"; typeof<Void>, "void" ]
-    if t.IsByRef then typeName (nonNull (t.GetElementType()))
-    elif t.IsPointer then typeName (nonNull (t.GetElementType())) + "*"
-    elif t.IsArray then typeName (nonNull (t.GetElementType())) + "[" + String(',', t.GetArrayRank() - 1) + "]"
+        [ typeof<float>, "double"
+          typeof<single>, "float"
+          typeof<int>, "int"
+          typeof<int64>, "long"
+          typeof<uint64>, "ulong"
+          typeof<bool>, "bool"
+          typeof<string>, "string"
+          typeof<obj>, "object"
+          typeof<byte>, "byte"
+          typeof<sbyte>, "sbyte"
+          typeof<Void>, "void" ]
+    if t.IsByRef then
+        typeName (nonNull (t.GetElementType()))
+    elif t.IsPointer then
+        typeName (nonNull (t.GetElementType())) + "*"
+    elif t.IsArray then
+        typeName (nonNull (t.GetElementType())) + "[" + String(',', t.GetArrayRank() - 1) + "]"
     else
         match simple |> List.tryFind (fun (known, _) -> known = t) with
         | Some(_, name) -> name
@@ -22,13 +34,14 @@ let rec private typeName (t: Type) : string =
             let arguments = t.GetGenericArguments() |> Array.map typeName
             match Nullable.GetUnderlyingType t with
             | null ->
-                if t.Name.StartsWith "ValueTuple`" then "(" + String.Join(", ", arguments) + ")"
-                else Regex.Replace(t.Name, @"`\d+", "") + "<" + String.Join(", ", arguments) + ">"
+                if t.Name.StartsWith "ValueTuple`" then
+                    "(" + String.Join(", ", arguments) + ")"
+                else
+                    Regex.Replace(t.Name, @"`\d+", "") + "<" + String.Join(", ", arguments) + ">"
             | inner -> typeName inner + "?"
         | None -> t.Name
 
-let private parameters (ps: ParameterInfo[]) =
-    ps |> Array.map (fun p -> $"{typeName p.ParameterType} {p.Name}") |> String.concat ", "
+let private parameters (ps: ParameterInfo[]) = ps |> Array.map (fun p -> $"{typeName p.ParameterType} {p.Name}") |> String.concat ", "
 
 /// One line of C# for a member.
 let private signature (m: MemberInfo) : string =
@@ -50,8 +63,11 @@ let private isNoise (m: MemberInfo) =
     generated && not (m :? PropertyInfo) || named.Contains m.Name || m.Name.StartsWith "op_" || m.Name = "value__"
 
 let private kind (t: Type) =
-    if t.IsEnum then "enum" elif t.IsInterface then "interface" elif t.IsValueType then "struct"
-    elif t.IsAbstract && t.IsSealed then "static class" else "class"
+    if t.IsEnum then "enum"
+    elif t.IsInterface then "interface"
+    elif t.IsValueType then "struct"
+    elif t.IsAbstract && t.IsSealed then "static class"
+    else "class"
 
 let private isDelegate (t: Type) = typeof<Delegate>.IsAssignableFrom t
 
@@ -60,24 +76,33 @@ let private typeSection (comments: DocComments) (t: Type) : string list =
     let members =
         t.GetMembers flags
         |> Array.filter (fun m -> not (m :? Type) && not (isNoise m))
-        |> Array.filter (function :? MethodInfo as f -> not f.IsSpecialName | _ -> true)
+        |> Array.filter (function
+            | :? MethodInfo as f -> not f.IsSpecialName
+            | _ -> true)
         |> Array.filter (fun m -> not (t.IsEnum && not (m :? FieldInfo)))
         // Constructors, then properties and fields, then methods; a record's constructor repeats its fields.
-        |> Array.sortBy (function :? ConstructorInfo -> 0 | :? MethodInfo -> 2 | _ -> 1)
+        |> Array.sortBy (function
+            | :? ConstructorInfo -> 0
+            | :? MethodInfo -> 2
+            | _ -> 1)
     [ yield $"## {typeName t}"
       yield ""
       yield $"`{kind t}`"
       yield ""
       match comments.Of t with
       | "" -> ()
-      | text -> yield text; yield ""
+      | text ->
+          yield text
+          yield ""
       if not (isDelegate t) then
           for m in members do
               yield $"### `{signature m}`"
               yield ""
               match comments.Of m with
               | "" -> ()
-              | text -> yield text; yield "" ]
+              | text ->
+                  yield text
+                  yield "" ]
 
 /// The pages of an assembly: file name and text, in the order of the alphabet.
 let pages (assembly: Assembly) : struct (string * string)[] =
@@ -95,6 +120,7 @@ let pages (assembly: Assembly) : struct (string * string)[] =
               yield ""
               yield "Written by `dotnet run --project tools/Maintenance -- docs` from the doc comments; do not edit. Signatures are C#."
               yield ""
-              for t in types |> Array.sortBy _.Name do yield! typeSection comments t ]
+              for t in types |> Array.sortBy _.Name do
+                  yield! typeSection comments t ]
             |> String.concat "\n"
         struct ($"{name}.md", text))

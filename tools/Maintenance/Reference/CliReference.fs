@@ -21,7 +21,8 @@ let private values (case: ArgumentCaseInfo) =
 let private row (case: ArgumentCaseInfo) =
     let takes = values case
     let names =
-        if case.IsMainCommand then $"`{takes}` (without a flag)"
+        if case.IsMainCommand then
+            $"`{takes}` (without a flag)"
         else
             case.CommandLineNames.Value
             |> List.map (fun name -> if takes = "" then $"`{name}`" else $"`{name} {takes}`")
@@ -53,7 +54,8 @@ let rec private section (depth: int) (path: string) (description: string) (parse
 let text (parser: ArgumentParser) : string =
     [ yield "# Command line"
       yield ""
-      yield "Written by `dotnet run --project tools/Maintenance -- docs`; do not edit. `toolkit` stands for `dotnet run --project src/Cli -c Release --` in a clone, or for the"
+      yield
+          "Written by `dotnet run --project tools/Maintenance -- docs`; do not edit. `toolkit` stands for `dotnet run --project src/Cli -c Release --` in a clone, or for the"
       yield "installed tool. Every command has `--help`. Exit codes: 0 done, 1 failed (one line on standard error says what and"
       yield "where), 2 bad usage. Long work shows its progress on standard error when that is a terminal, and can be interrupted."
       yield ""

@@ -32,34 +32,50 @@ type DocComments(path: string) =
                     | null -> markdown e
                     | a -> "`" + Regex.Replace(Regex.Replace(a.Value, @"^[A-Z]:", ""), @"\(.*|.*\.(?=[^.]+$)", "") + "`"
                 match e.Name.LocalName with
-                | "see" | "seealso" -> reference "cref"
-                | "paramref" | "typeparamref" -> reference "name"
+                | "see"
+                | "seealso" -> reference "cref"
+                | "paramref"
+                | "typeparamref" -> reference "name"
                 | "c" -> "`" + markdown e + "`"
                 | "para" -> "\n\n" + (markdown e).Trim() + "\n\n"
-                | "param" | "typeparam" -> ""
+                | "param"
+                | "typeparam" -> ""
                 | _ -> markdown e
             | _ -> "")
         |> String.concat ""
 
     /// Type names as the compiler writes them in member ids.
     static member private TypeId(t: Type) : string =
-        if t.IsByRef then DocComments.TypeId(nonNull (t.GetElementType())) + "@"
-        elif t.IsPointer then DocComments.TypeId(nonNull (t.GetElementType())) + "*"
+        if t.IsByRef then
+            DocComments.TypeId(nonNull (t.GetElementType())) + "@"
+        elif t.IsPointer then
+            DocComments.TypeId(nonNull (t.GetElementType())) + "*"
         elif t.IsArray then
             let rank = t.GetArrayRank()
             let shape = if rank = 1 then "[]" else "[" + String.Join(",", Array.create rank "0:") + "]"
             DocComments.TypeId(nonNull (t.GetElementType())) + shape
-        elif t.IsGenericMethodParameter then $"``{t.GenericParameterPosition}"
-        elif t.IsGenericParameter then $"`{t.GenericParameterPosition}"
+        elif t.IsGenericMethodParameter then
+            $"``{t.GenericParameterPosition}"
+        elif t.IsGenericParameter then
+            $"`{t.GenericParameterPosition}"
         elif t.IsGenericType then
             let definition = (nonNull (t.GetGenericTypeDefinition().FullName)).Replace('+', '.')
             let arguments = t.GetGenericArguments() |> Array.map DocComments.TypeId |> String.concat ","
             Regex.Replace(definition, @"`\d+", "") + "{" + arguments + "}"
-        else (match t.FullName with null -> t.Name | name -> name.Replace('+', '.'))
+        else
+            (match t.FullName with
+             | null -> t.Name
+             | name -> name.Replace('+', '.'))
 
     /// The id under which the compiler files the comment of a member.
     static member Id(m: MemberInfo) : string =
-        let owner = match m.DeclaringType with null -> "" | t -> (match t.FullName with null -> t.Name | n -> n.Replace('+', '.'))
+        let owner =
+            match m.DeclaringType with
+            | null -> ""
+            | t ->
+                (match t.FullName with
+                 | null -> t.Name
+                 | n -> n.Replace('+', '.'))
         match m with
         | :? Type as t -> "T:" + (nonNull t.FullName).Replace('+', '.')
         | :? PropertyInfo as p ->
@@ -83,8 +99,14 @@ type DocComments(path: string) =
                 match element.Element(XName.Get "summary") with
                 | null -> markdown element
                 | summary ->
-                    let remarks = match element.Element(XName.Get "remarks") with null -> "" | r -> "\n\n" + (markdown r).Trim()
-                    let returns = match element.Element(XName.Get "returns") with null -> "" | r -> "\n\nReturns: " + (markdown r).Trim()
+                    let remarks =
+                        match element.Element(XName.Get "remarks") with
+                        | null -> ""
+                        | r -> "\n\n" + (markdown r).Trim()
+                    let returns =
+                        match element.Element(XName.Get "returns") with
+                        | null -> ""
+                        | r -> "\n\nReturns: " + (markdown r).Trim()
                     (markdown summary).Trim() + remarks + returns
             let parameters =
                 element.Elements(XName.Get "param")

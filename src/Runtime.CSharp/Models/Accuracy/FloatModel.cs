@@ -9,7 +9,8 @@ namespace OptimalStopping.Runtime.Models.Accuracy;
 /// </summary>
 public sealed class FloatModel : ITokenModel
 {
-    private readonly float[][] _embedding, _head;
+    private readonly float[][] _embedding,
+        _head;
     private readonly float[] _finalNorm;
 
     private FloatModel(string name, Qwen3Config config, Checkpoint source)
@@ -17,7 +18,9 @@ public sealed class FloatModel : ITokenModel
         (Name, Config) = (name, config);
         long[] table = [config.VocabularySize, config.HiddenSize];
         _embedding = Split(source.Floats("model.embed_tokens.weight", table), config.HiddenSize);
-        _head = config.TieWordEmbeddings ? [.. _embedding.Select(Rounded)] : Matrix(source, "lm_head", config.VocabularySize, config.HiddenSize);
+        _head = config.TieWordEmbeddings
+            ? [.. _embedding.Select(Rounded)]
+            : Matrix(source, "lm_head", config.VocabularySize, config.HiddenSize);
         _finalNorm = source.Floats("model.norm.weight", config.HiddenSize);
         Layers = [.. Enumerable.Range(0, config.Layers).Select(i => new Layer(config, source, $"model.layers.{i}."))];
     }
@@ -54,7 +57,8 @@ public sealed class FloatModel : ITokenModel
     internal void Logits(float[] hidden, Span<float> logits)
     {
         float[] normed = Norm(hidden, _finalNorm, Config.RmsNormEpsilon);
-        for (int token = 0; token < VocabularySize; token++) logits[token] = TensorPrimitives.Dot<float>(_head[token], normed);
+        for (int token = 0; token < VocabularySize; token++)
+            logits[token] = TensorPrimitives.Dot<float>(_head[token], normed);
     }
 
     internal static float[] Norm(ReadOnlySpan<float> x, ReadOnlySpan<float> weight, float epsilon)
@@ -74,7 +78,12 @@ public sealed class FloatModel : ITokenModel
             return [.. Split(source.Floats(name + ".weight", rows, columns), columns).Select(Rounded)];
         sbyte[] values = source.Bytes(name + ".weight", rows, columns);
         float[] scales = source.Floats(name + ".weight_scale", rows, 1);
-        return [.. Enumerable.Range(0, rows).Select(r => Enumerable.Range(0, columns).Select(c => values[r * columns + c] * scales[r]).ToArray())];
+        return
+        [
+            .. Enumerable
+                .Range(0, rows)
+                .Select(r => Enumerable.Range(0, columns).Select(c => values[r * columns + c] * scales[r]).ToArray()),
+        ];
     }
 
     private static float[] Rounded(float[] row)

@@ -10,7 +10,13 @@ namespace OptimalStopping.Runtime.Models.Accuracy;
 /// <param name="LayerErrors">Per layer: root mean square of what the layer gives differs by, relative to its size.</param>
 /// <param name="LogitError">The same of the logits.</param>
 public sealed record QuantisationReport(
-    int Tokens, double Perplexity, double FloatPerplexity, double SameChoice, double[] LayerErrors, double LogitError)
+    int Tokens,
+    double Perplexity,
+    double FloatPerplexity,
+    double SameChoice,
+    double[] LayerErrors,
+    double LogitError
+)
 {
     /// <summary>Feeds both models each text; only tokens behind its prompt are predicted and counted.</summary>
     /// <param name="model">The engine.</param>
@@ -18,10 +24,18 @@ public sealed record QuantisationReport(
     /// <param name="texts">Prompt and continuation, at least one token each.</param>
     public static QuantisationReport Measure(CpuModel model, FloatModel reference, IReadOnlyList<(int[] Prompt, int[] Continuation)> texts)
     {
-        int layers = model.Config.Layers, vocabulary = model.VocabularySize, tokens = 0, same = 0;
-        double loss = 0, floatLoss = 0, logitDifference = 0, logitSize = 0;
-        double[] differences = new double[layers], sizes = new double[layers];
-        float[] own = new float[vocabulary], other = new float[vocabulary];
+        int layers = model.Config.Layers,
+            vocabulary = model.VocabularySize,
+            tokens = 0,
+            same = 0;
+        double loss = 0,
+            floatLoss = 0,
+            logitDifference = 0,
+            logitSize = 0;
+        double[] differences = new double[layers],
+            sizes = new double[layers];
+        float[] own = new float[vocabulary],
+            other = new float[vocabulary];
         foreach ((int[] prompt, int[] continuation) in texts)
         {
             int[] all = [.. prompt, .. continuation];
@@ -32,18 +46,25 @@ public sealed record QuantisationReport(
                 model.Watch = (layer, hidden) => Compare(hidden, exact.Hidden[layer], ref differences[layer], ref sizes[layer]);
                 exact.Forward(all.AsSpan(i, 1), other);
                 sequence.Forward(all.AsSpan(i, 1), own);
-                if (i + 1 < prompt.Length) continue;
+                if (i + 1 < prompt.Length)
+                    continue;
                 tokens++;
                 loss += Loss(own, all[i + 1]);
                 floatLoss += Loss(other, all[i + 1]);
-                if (Greedy.Choose(own) == Greedy.Choose(other)) same++;
+                if (Greedy.Choose(own) == Greedy.Choose(other))
+                    same++;
                 Compare(own, other, ref logitDifference, ref logitSize);
             }
         }
         model.Watch = null;
         return new QuantisationReport(
-            tokens, Math.Exp(loss / tokens), Math.Exp(floatLoss / tokens), (double)same / tokens,
-            [.. differences.Zip(sizes, (d, s) => Math.Sqrt(d / s))], Math.Sqrt(logitDifference / logitSize));
+            tokens,
+            Math.Exp(loss / tokens),
+            Math.Exp(floatLoss / tokens),
+            (double)same / tokens,
+            [.. differences.Zip(sizes, (d, s) => Math.Sqrt(d / s))],
+            Math.Sqrt(logitDifference / logitSize)
+        );
     }
 
     private static void Compare(ReadOnlySpan<float> values, ReadOnlySpan<float> exact, ref double difference, ref double size)

@@ -18,9 +18,13 @@ public static class GgufExport
         using Checkpoint source = Checkpoint.Open(folder);
         var tensors = new List<GgufTensor>();
         foreach ((string name, string from, long[] shape) in Names(config))
-            tensors.Add(shape.Length == 1 || name.StartsWith("token_embd")
-                ? new GgufTensor(name, GgufType.F32, shape, stream => stream.Write(MemoryMarshal.AsBytes(source.Floats(from + ".weight", shape).AsSpan())))
-                : new GgufTensor(name, GgufType.Q8_0, shape, stream => WriteRows(stream, source, from, shape)));
+            tensors.Add(
+                shape.Length == 1 || name.StartsWith("token_embd")
+                    ? new GgufTensor(name, GgufType.F32, shape, stream =>
+                        stream.Write(MemoryMarshal.AsBytes(source.Floats(from + ".weight", shape).AsSpan()))
+                    )
+                    : new GgufTensor(name, GgufType.Q8_0, shape, stream => WriteRows(stream, source, from, shape))
+            );
         GgufWriter.Write(file, Metadata(config), tensors);
     }
 
@@ -31,41 +35,47 @@ public static class GgufExport
         var tensors = new List<GgufTensor>();
         foreach ((string name, _, long[] shape) in Names(config))
             if (name != "output.weight")
-                tensors.Add(shape.Length == 1
-                    ? new GgufTensor(name, GgufType.F32, shape, stream => WriteOnes(stream, shape[0]))
-                    : new GgufTensor(name, GgufType.Q8_0, shape, stream => WriteRandomRows(stream, random, shape)));
+                tensors.Add(
+                    shape.Length == 1
+                        ? new GgufTensor(name, GgufType.F32, shape, stream => WriteOnes(stream, shape[0]))
+                        : new GgufTensor(name, GgufType.Q8_0, shape, stream => WriteRandomRows(stream, random, shape))
+                );
         GgufWriter.Write(file, Metadata(config), tensors);
     }
 
     private static List<KeyValuePair<string, object>> Metadata(Qwen3Config config) =>
-    [
-        new("general.architecture", "qwen3"),
-        new("general.name", "exported by the Optimal Stopping Toolkit"),
-        new("qwen3.context_length", (uint)config.MaxPositions),
-        new("qwen3.embedding_length", (uint)config.HiddenSize),
-        new("qwen3.block_count", (uint)config.Layers),
-        new("qwen3.feed_forward_length", (uint)config.IntermediateSize),
-        new("qwen3.attention.head_count", (uint)config.Heads),
-        new("qwen3.attention.head_count_kv", (uint)config.KeyValueHeads),
-        new("qwen3.attention.key_length", (uint)config.HeadDimension),
-        new("qwen3.attention.value_length", (uint)config.HeadDimension),
-        new("qwen3.attention.layer_norm_rms_epsilon", config.RmsNormEpsilon),
-        new("qwen3.rope.freq_base", (float)config.RopeTheta),
-        new("qwen3.vocab_size", (uint)config.VocabularySize),
-        new("tokenizer.ggml.model", "none"),
-    ];
+        [
+            new("general.architecture", "qwen3"),
+            new("general.name", "exported by the Optimal Stopping Toolkit"),
+            new("qwen3.context_length", (uint)config.MaxPositions),
+            new("qwen3.embedding_length", (uint)config.HiddenSize),
+            new("qwen3.block_count", (uint)config.Layers),
+            new("qwen3.feed_forward_length", (uint)config.IntermediateSize),
+            new("qwen3.attention.head_count", (uint)config.Heads),
+            new("qwen3.attention.head_count_kv", (uint)config.KeyValueHeads),
+            new("qwen3.attention.key_length", (uint)config.HeadDimension),
+            new("qwen3.attention.value_length", (uint)config.HeadDimension),
+            new("qwen3.attention.layer_norm_rms_epsilon", config.RmsNormEpsilon),
+            new("qwen3.rope.freq_base", (float)config.RopeTheta),
+            new("qwen3.vocab_size", (uint)config.VocabularySize),
+            new("tokenizer.ggml.model", "none"),
+        ];
 
     /// <summary>llama.cpp's names, those of Hugging Face, and the shapes.</summary>
     private static IEnumerable<(string Name, string From, long[] Shape)> Names(Qwen3Config c)
     {
-        long hidden = c.HiddenSize, queries = c.Heads * c.HeadDimension, keys = c.KeyValueHeads * c.HeadDimension, inner = c.IntermediateSize;
+        long hidden = c.HiddenSize,
+            queries = c.Heads * c.HeadDimension,
+            keys = c.KeyValueHeads * c.HeadDimension,
+            inner = c.IntermediateSize;
         string embedding = "model.embed_tokens";
         yield return ("token_embd.weight", embedding, [c.VocabularySize, hidden]);
         yield return ("output_norm.weight", "model.norm", [hidden]);
         yield return ("output.weight", c.TieWordEmbeddings ? embedding : "lm_head", [c.VocabularySize, hidden]);
         for (int i = 0; i < c.Layers; i++)
         {
-            string to = $"blk.{i}.", from = $"model.layers.{i}.";
+            string to = $"blk.{i}.",
+                from = $"model.layers.{i}.";
             yield return (to + "attn_norm.weight", from + "input_layernorm", [hidden]);
             yield return (to + "attn_q.weight", from + "self_attn.q_proj", [queries, hidden]);
             yield return (to + "attn_k.weight", from + "self_attn.k_proj", [keys, hidden]);
@@ -82,7 +92,8 @@ public static class GgufExport
 
     private static void WriteRows(Stream stream, Checkpoint source, string name, long[] shape)
     {
-        int rows = (int)shape[0], columns = (int)shape[1];
+        int rows = (int)shape[0],
+            columns = (int)shape[1];
         bool isInt8 = source.TypeOf(name + ".weight") == TensorType.I8;
         MappedTensor weights = source.Mapped(name + ".weight", shape);
         float[]? scales = isInt8 ? source.Floats(name + ".weight_scale", rows, 1) : null;

@@ -3,7 +3,11 @@ using System.Text;
 namespace OptimalStopping.Runtime.Models.Gguf;
 
 /// <summary>The tensor types written here, by their numbers in the file.</summary>
-public enum GgufType { F32 = 0, Q8_0 = 8 }
+public enum GgufType
+{
+    F32 = 0,
+    Q8_0 = 8,
+}
 
 /// <summary>
 /// A tensor to write. The shape is [rows, columns] or [columns], as in safetensors; the file has it in reverse.
@@ -17,9 +21,8 @@ public sealed record GgufTensor(string Name, GgufType Type, long[] Shape, Action
     /// <summary>Bytes of a Q8_0 block: a scale in float16, then the weights.</summary>
     public const int BlockBytes = 2 + BlockWeights;
 
-    public long Bytes => Shape.Aggregate(1L, (a, b) => checked(a * b)) is var count && Type == GgufType.F32
-        ? 4 * count
-        : count / BlockWeights * BlockBytes;
+    public long Bytes =>
+        Shape.Aggregate(1L, (a, b) => checked(a * b)) is var count && Type == GgufType.F32 ? 4 * count : count / BlockWeights * BlockBytes;
 }
 
 /// <summary>
@@ -47,21 +50,29 @@ public static class GgufWriter
                 writer.Write(3u);
                 writer.Write((ulong)tensors.Count);
                 writer.Write((ulong)metadata.Count);
-                foreach ((string key, object value) in metadata) Pair(writer, key, value);
+                foreach ((string key, object value) in metadata)
+                    Pair(writer, key, value);
                 ulong offset = 0;
-                foreach (GgufTensor tensor in tensors) offset = Entry(writer, tensor, offset);
+                foreach (GgufTensor tensor in tensors)
+                    offset = Entry(writer, tensor, offset);
                 foreach (GgufTensor tensor in tensors)
                 {
                     Pad(writer);
                     long start = stream.Position;
                     tensor.Fill(stream);
                     if (stream.Position - start != tensor.Bytes)
-                        throw new ArgumentException($"{tensor.Name}: expected {tensor.Bytes} bytes, got {stream.Position - start}", nameof(tensors));
+                        throw new ArgumentException(
+                            $"{tensor.Name}: expected {tensor.Bytes} bytes, got {stream.Position - start}",
+                            nameof(tensors)
+                        );
                 }
             }
             File.Move(temporary, file, overwrite: true);
         }
-        finally { File.Delete(temporary); }
+        finally
+        {
+            File.Delete(temporary);
+        }
     }
 
     private static void Pair(BinaryWriter writer, string key, object value)
@@ -92,7 +103,8 @@ public static class GgufWriter
             throw new ArgumentException($"{tensor.Name}: expected rows of a multiple of {GgufTensor.BlockWeights}, got {tensor.Shape[^1]}");
         Text(writer, tensor.Name);
         writer.Write((uint)tensor.Shape.Length);
-        foreach (long extent in tensor.Shape.Reverse()) writer.Write((ulong)extent);
+        foreach (long extent in tensor.Shape.Reverse())
+            writer.Write((ulong)extent);
         writer.Write((uint)tensor.Type);
         writer.Write(offset);
         return (offset + (ulong)tensor.Bytes + Alignment - 1) / Alignment * Alignment;
@@ -108,6 +120,7 @@ public static class GgufWriter
     private static void Pad(BinaryWriter writer)
     {
         writer.Flush();
-        while (writer.BaseStream.Position % Alignment != 0) writer.BaseStream.WriteByte(0);
+        while (writer.BaseStream.Position % Alignment != 0)
+            writer.BaseStream.WriteByte(0);
     }
 }

@@ -9,17 +9,24 @@ namespace OptimalStopping.Runtime.Models;
 [StructLayout(LayoutKind.Explicit, Size = Bytes)]
 internal unsafe struct ActivationSegment
 {
-    public const int Inputs = 64, ScaleOffset = Inputs, BiasOffset = Inputs + 4, Bytes = Inputs + 8;
+    public const int Inputs = 64,
+        ScaleOffset = Inputs,
+        BiasOffset = Inputs + 4,
+        Bytes = Inputs + 8;
 
-    [FieldOffset(0)] public fixed sbyte Values[Inputs];
-    [FieldOffset(ScaleOffset)] public float Scale;
+    [FieldOffset(0)]
+    public fixed sbyte Values[Inputs];
+
+    [FieldOffset(ScaleOffset)]
+    public float Scale;
 
     /// <summary>-128 times the sum of the values, which takes back the offset of weights stored as w + 128.</summary>
-    [FieldOffset(BiasOffset)] public int Bias;
+    [FieldOffset(BiasOffset)]
+    public int Bias;
 }
 
 /// <summary>Quantised activations of several tokens; one token's segments lie side by side.</summary>
-internal unsafe readonly struct ActivationRows(ActivationSegment* segments, int stride)
+internal readonly unsafe struct ActivationRows(ActivationSegment* segments, int stride)
 {
     /// <summary>Segments from one token to the next.</summary>
     public readonly int Stride = stride;

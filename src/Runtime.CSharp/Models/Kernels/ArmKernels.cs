@@ -11,33 +11,66 @@ internal interface IDotProduct128
 }
 
 /// <summary>Tiles of 16 rows times one or two tokens; sums, totals, weights and inputs take 22 of the 32 registers.</summary>
-internal abstract unsafe class Kernels128<TDot> : KernelSet where TDot : struct, IDotProduct128
+internal abstract unsafe class Kernels128<TDot> : KernelSet
+    where TDot : struct, IDotProduct128
 {
     internal sealed override void MultiplyBlock(
-        byte* weights, int groups, in ActivationRows inputs, int first, int tokens, float* scales, float* output, long outputStride)
+        byte* weights,
+        int groups,
+        in ActivationRows inputs,
+        int first,
+        int tokens,
+        float* scales,
+        float* output,
+        long outputStride
+    )
     {
         for (int half = 0; half < BlockRows; half += 16)
         {
             sbyte* w = (sbyte*)weights + half * GroupInputs;
             int t = 0;
             for (; t + 2 <= tokens; t += 2)
-                Two(w, groups, inputs.Row(first + t), inputs.Row(first + t + 1), scales + half,
-                    output + t * outputStride + half, output + (t + 1) * outputStride + half);
-            if (t < tokens) One(w, groups, inputs.Row(first + t), scales + half, output + t * outputStride + half);
+                Two(
+                    w,
+                    groups,
+                    inputs.Row(first + t),
+                    inputs.Row(first + t + 1),
+                    scales + half,
+                    output + t * outputStride + half,
+                    output + (t + 1) * outputStride + half
+                );
+            if (t < tokens)
+                One(w, groups, inputs.Row(first + t), scales + half, output + t * outputStride + half);
         }
     }
 
     private static void Two(sbyte* w, int groups, ActivationSegment* x, ActivationSegment* y, float* scales, float* xOut, float* yOut)
     {
-        Vector128<float> ax = default, bx = default, cx = default, dx = default, ay = default, by = default, cy = default, dy = default;
+        Vector128<float> ax = default,
+            bx = default,
+            cx = default,
+            dx = default,
+            ay = default,
+            by = default,
+            cy = default,
+            dy = default;
         for (; groups > 0; groups -= SegmentGroups, x++, y++)
         {
-            Vector128<int> sumAx = default, sumBx = default, sumCx = default, sumDx = default;
-            Vector128<int> sumAy = default, sumBy = default, sumCy = default, sumDy = default;
+            Vector128<int> sumAx = default,
+                sumBx = default,
+                sumCx = default,
+                sumDx = default;
+            Vector128<int> sumAy = default,
+                sumBy = default,
+                sumCy = default,
+                sumDy = default;
             int count = Math.Min(groups, SegmentGroups);
             for (int g = 0; g < count; g++, w += GroupBytes)
             {
-                Vector128<sbyte> a = Vector128.Load(w), b = Vector128.Load(w + 16), c = Vector128.Load(w + 32), d = Vector128.Load(w + 48);
+                Vector128<sbyte> a = Vector128.Load(w),
+                    b = Vector128.Load(w + 16),
+                    c = Vector128.Load(w + 32),
+                    d = Vector128.Load(w + 48);
                 Vector128<sbyte> input = Inputs(x, g);
                 sumAx = TDot.Add(sumAx, a, input);
                 sumBx = TDot.Add(sumBx, b, input);
@@ -58,10 +91,16 @@ internal abstract unsafe class Kernels128<TDot> : KernelSet where TDot : struct,
 
     private static void One(sbyte* w, int groups, ActivationSegment* x, float* scales, float* output)
     {
-        Vector128<float> a = default, b = default, c = default, d = default;
+        Vector128<float> a = default,
+            b = default,
+            c = default,
+            d = default;
         for (; groups > 0; groups -= SegmentGroups, x++)
         {
-            Vector128<int> sumA = default, sumB = default, sumC = default, sumD = default;
+            Vector128<int> sumA = default,
+                sumB = default,
+                sumC = default,
+                sumD = default;
             int count = Math.Min(groups, SegmentGroups);
             for (int g = 0; g < count; g++, w += GroupBytes)
             {
@@ -118,8 +157,10 @@ internal sealed class ArmKernels : Kernels128<ArmKernels.Dot>
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector128<int> Add(Vector128<int> sums, Vector128<sbyte> weights, Vector128<sbyte> inputs) =>
-            sums + AdvSimd.Arm64.AddPairwise(
+            sums
+            + AdvSimd.Arm64.AddPairwise(
                 AdvSimd.AddPairwiseWidening(AdvSimd.MultiplyWideningLower(weights.GetLower(), inputs.GetLower())),
-                AdvSimd.AddPairwiseWidening(AdvSimd.MultiplyWideningUpper(weights, inputs)));
+                AdvSimd.AddPairwiseWidening(AdvSimd.MultiplyWideningUpper(weights, inputs))
+            );
     }
 }

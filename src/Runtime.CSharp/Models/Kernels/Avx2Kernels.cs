@@ -14,32 +14,56 @@ internal interface IDotProduct256
 }
 
 /// <summary>Tiles of 16 rows times one or two tokens; sums, totals, weights and inputs fit the 16 registers.</summary>
-internal abstract unsafe class Kernels256<TDot> : KernelSet where TDot : struct, IDotProduct256
+internal abstract unsafe class Kernels256<TDot> : KernelSet
+    where TDot : struct, IDotProduct256
 {
     internal sealed override void MultiplyBlock(
-        byte* weights, int groups, in ActivationRows inputs, int first, int tokens, float* scales, float* output, long outputStride)
+        byte* weights,
+        int groups,
+        in ActivationRows inputs,
+        int first,
+        int tokens,
+        float* scales,
+        float* output,
+        long outputStride
+    )
     {
         for (int half = 0; half < BlockRows; half += 16)
         {
             byte* w = weights + half * GroupInputs;
             int t = 0;
             for (; t + 2 <= tokens; t += 2)
-                Two(w, groups, inputs.Row(first + t), inputs.Row(first + t + 1), scales + half,
-                    output + t * outputStride + half, output + (t + 1) * outputStride + half);
-            if (t < tokens) One(w, groups, inputs.Row(first + t), scales + half, output + t * outputStride + half);
+                Two(
+                    w,
+                    groups,
+                    inputs.Row(first + t),
+                    inputs.Row(first + t + 1),
+                    scales + half,
+                    output + t * outputStride + half,
+                    output + (t + 1) * outputStride + half
+                );
+            if (t < tokens)
+                One(w, groups, inputs.Row(first + t), scales + half, output + t * outputStride + half);
         }
     }
 
     private static void Two(byte* w, int groups, ActivationSegment* x, ActivationSegment* y, float* scales, float* xOut, float* yOut)
     {
-        Vector256<float> ax = default, bx = default, ay = default, by = default;
+        Vector256<float> ax = default,
+            bx = default,
+            ay = default,
+            by = default;
         for (; groups > 0; groups -= SegmentGroups, x++, y++)
         {
-            Vector256<int> sumAx = TDot.Start(x->Bias), sumBx = sumAx, sumAy = TDot.Start(y->Bias), sumBy = sumAy;
+            Vector256<int> sumAx = TDot.Start(x->Bias),
+                sumBx = sumAx,
+                sumAy = TDot.Start(y->Bias),
+                sumBy = sumAy;
             int count = Math.Min(groups, SegmentGroups);
             for (int g = 0; g < count; g++, w += GroupBytes)
             {
-                Vector256<byte> a = Vector256.Load(w), b = Vector256.Load(w + 32);
+                Vector256<byte> a = Vector256.Load(w),
+                    b = Vector256.Load(w + 32);
                 Vector256<sbyte> input = Inputs(x, g);
                 sumAx = TDot.Add(sumAx, a, input);
                 sumBx = TDot.Add(sumBx, b, input);
@@ -58,10 +82,12 @@ internal abstract unsafe class Kernels256<TDot> : KernelSet where TDot : struct,
 
     private static void One(byte* w, int groups, ActivationSegment* x, float* scales, float* output)
     {
-        Vector256<float> a = default, b = default;
+        Vector256<float> a = default,
+            b = default;
         for (; groups > 0; groups -= SegmentGroups, x++)
         {
-            Vector256<int> sumA = TDot.Start(x->Bias), sumB = sumA;
+            Vector256<int> sumA = TDot.Start(x->Bias),
+                sumB = sumA;
             int count = Math.Min(groups, SegmentGroups);
             for (int g = 0; g < count; g++, w += GroupBytes)
             {
@@ -107,8 +133,11 @@ internal sealed class Avx2Kernels : Kernels256<Avx2Kernels.Dot>
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector256<int> Add(Vector256<int> sums, Vector256<byte> weights, Vector256<sbyte> inputs) =>
-            sums + Avx2.MultiplyAddAdjacent(
-                Avx2.MultiplyAddAdjacent(Avx2.Abs(weights.AsSByte()), Avx2.Sign(inputs, weights.AsSByte())), Vector256<short>.One);
+            sums
+            + Avx2.MultiplyAddAdjacent(
+                Avx2.MultiplyAddAdjacent(Avx2.Abs(weights.AsSByte()), Avx2.Sign(inputs, weights.AsSByte())),
+                Vector256<short>.One
+            );
     }
 }
 

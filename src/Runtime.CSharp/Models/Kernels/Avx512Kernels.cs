@@ -15,29 +15,64 @@ internal sealed unsafe class Avx512Kernels : KernelSet
     internal override bool Supported => Avx512BW.IsSupported;
 
     internal override void MultiplyBlock(
-        byte* weights, int groups, in ActivationRows inputs, int first, int tokens, float* scales, float* output, long outputStride)
+        byte* weights,
+        int groups,
+        in ActivationRows inputs,
+        int first,
+        int tokens,
+        float* scales,
+        float* output,
+        long outputStride
+    )
     {
         for (int half = 0; half < BlockRows; half += 16)
         {
             byte* w = weights + half * GroupInputs;
             int t = 0;
             for (; t + 4 <= tokens; t += 4)
-                Four(w, groups, inputs.Row(first + t), inputs.Stride, Vector512.Load(scales + half), output + t * outputStride + half, outputStride);
+                Four(
+                    w,
+                    groups,
+                    inputs.Row(first + t),
+                    inputs.Stride,
+                    Vector512.Load(scales + half),
+                    output + t * outputStride + half,
+                    outputStride
+                );
             for (; t < tokens; t++)
                 One(w, groups, inputs.Row(first + t), Vector512.Load(scales + half), output + t * outputStride + half);
         }
     }
 
-    private static void Four(byte* w, int groups, ActivationSegment* x, int stride, Vector512<float> scales, float* output, long outputStride)
+    private static void Four(
+        byte* w,
+        int groups,
+        ActivationSegment* x,
+        int stride,
+        Vector512<float> scales,
+        float* output,
+        long outputStride
+    )
     {
-        Vector512<float> total0 = default, total1 = default, total2 = default, total3 = default;
+        Vector512<float> total0 = default,
+            total1 = default,
+            total2 = default,
+            total3 = default;
         for (; groups > 0; groups -= SegmentGroups, x++)
         {
-            Vector512<int> a0 = default, a1 = default, a2 = default, a3 = default, b0 = default, b1 = default, b2 = default, b3 = default;
+            Vector512<int> a0 = default,
+                a1 = default,
+                a2 = default,
+                a3 = default,
+                b0 = default,
+                b1 = default,
+                b2 = default,
+                b3 = default;
             int count = Math.Min(groups, SegmentGroups);
             for (int g = 0; g < count; g++, w += GroupBytes)
             {
-                Vector512<short> a = Widen(w), b = Widen(w + 32);
+                Vector512<short> a = Widen(w),
+                    b = Widen(w + 32);
                 Vector512<short> input = Inputs(x, g);
                 a0 += Avx512BW.MultiplyAddAdjacent(a, input);
                 b0 += Avx512BW.MultiplyAddAdjacent(b, input);
@@ -67,7 +102,8 @@ internal sealed unsafe class Avx512Kernels : KernelSet
         Vector512<float> total = default;
         for (; groups > 0; groups -= SegmentGroups, x++)
         {
-            Vector512<int> a = default, b = default;
+            Vector512<int> a = default,
+                b = default;
             int count = Math.Min(groups, SegmentGroups);
             for (int g = 0; g < count; g++, w += GroupBytes)
             {

@@ -11,12 +11,14 @@ internal sealed unsafe class Avx512VnniKernels : KernelSet
 {
     private readonly nint[] _routines = [];
 
-    public Avx512VnniKernels() : this(OperatingSystem.IsWindows()) { }
+    public Avx512VnniKernels()
+        : this(OperatingSystem.IsWindows()) { }
 
     /// <param name="saveVectors">Keep xmm6 to xmm15 for the caller, as Windows wants it.</param>
     internal Avx512VnniKernels(bool saveVectors)
     {
-        if (!ProcessorHasIt()) return;
+        if (!ProcessorHasIt())
+            return;
         var code = new Assembler();
         var starts = new int[DotProductRoutine.MostTokens];
         for (int t = 0; t < starts.Length; t++)
@@ -25,7 +27,8 @@ internal sealed unsafe class Avx512VnniKernels : KernelSet
             DotProductRoutine.Emit(code, t + 1, !OperatingSystem.IsWindows(), saveVectors);
         }
         byte* place = ExecutableMemory.TryPlace(code.ToArray());
-        if (place is null) return;
+        if (place is null)
+            return;
         _routines = [.. starts.Select(start => (nint)(place + start))];
     }
 
@@ -34,7 +37,15 @@ internal sealed unsafe class Avx512VnniKernels : KernelSet
     internal override bool Supported => _routines.Length > 0;
 
     internal override void MultiplyBlock(
-        byte* weights, int groups, in ActivationRows inputs, int first, int tokens, float* scales, float* output, long outputStride)
+        byte* weights,
+        int groups,
+        in ActivationRows inputs,
+        int first,
+        int tokens,
+        float* scales,
+        float* output,
+        long outputStride
+    )
     {
         DotProductArguments arguments;
         arguments.Weights = weights;

@@ -32,15 +32,19 @@ public abstract unsafe class KernelSet
     [
         .. new KernelSet[]
         {
-            new Avx512VnniKernels(), new AvxVnniKernels(), new Avx512Kernels(), new Avx2Kernels(), new ArmDotKernels(), new ArmKernels(),
+            new Avx512VnniKernels(),
+            new AvxVnniKernels(),
+            new Avx512Kernels(),
+            new Avx2Kernels(),
+            new ArmDotKernels(),
+            new ArmKernels(),
             new ScalarKernels(),
         }.Where(set => set.Supported),
     ];
 
     /// <summary>The fastest set of this processor, or the one that the environment variable <see cref="Variable"/> names.</summary>
     /// <exception cref="ToolkitException">The variable names no set of this processor.</exception>
-    public static KernelSet Best =>
-        Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } name ? Named(name) : Available[0];
+    public static KernelSet Best => Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } name ? Named(name) : Available[0];
 
     /// <summary>
     /// The set of this name: <c>avx512vnni</c>, <c>avxvnni</c>, <c>avx512</c>, <c>avx2</c>, <c>dp</c>, <c>advsimd</c> or
@@ -73,5 +77,13 @@ public abstract unsafe class KernelSet
     /// <param name="output">The first token's output.</param>
     /// <param name="outputStride">Floats from one token's output to the next.</param>
     internal abstract void MultiplyBlock(
-        byte* weights, int groups, in ActivationRows inputs, int first, int tokens, float* scales, float* output, long outputStride);
+        byte* weights,
+        int groups,
+        in ActivationRows inputs,
+        int first,
+        int tokens,
+        float* scales,
+        float* output,
+        long outputStride
+    );
 }

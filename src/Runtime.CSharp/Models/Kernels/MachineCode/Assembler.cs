@@ -1,7 +1,16 @@
 namespace OptimalStopping.Runtime.Models.MachineCode;
 
 /// <summary>The general registers that both calling conventions (System V and Windows) let a function overwrite.</summary>
-internal enum Register { Rax = 0, Rcx = 1, Rdx = 2, R8 = 8, R9 = 9, R10 = 10, R11 = 11 }
+internal enum Register
+{
+    Rax = 0,
+    Rcx = 1,
+    Rdx = 2,
+    R8 = 8,
+    R9 = 9,
+    R10 = 10,
+    R11 = 11,
+}
 
 /// <summary>A place in memory: <c>Base + Index * Scale + Displacement</c>.</summary>
 internal readonly record struct Address(Register Base, int Displacement = 0, Register? Index = null, int Scale = 1)
@@ -17,8 +26,17 @@ internal readonly record struct Address(Register Base, int Displacement = 0, Reg
 /// </summary>
 internal sealed class Assembler
 {
-    private enum Map { Of = 1, Of38 = 2 }
-    private enum Prefix { None = 0, Operand = 1 }
+    private enum Map
+    {
+        Of = 1,
+        Of38 = 2,
+    }
+
+    private enum Prefix
+    {
+        None = 0,
+        Operand = 1,
+    }
 
     private readonly List<byte> _code = [];
 
@@ -78,7 +96,8 @@ internal sealed class Assembler
     public void Land(int jump)
     {
         byte[] distance = BitConverter.GetBytes(Position - jump);
-        for (int i = 0; i < 4; i++) _code[jump - 4 + i] = distance[i];
+        for (int i = 0; i < 4; i++)
+            _code[jump - 4 + i] = distance[i];
     }
 
     /// <summary>In System V the first argument comes in rdi, in Windows in rcx: <c>rcx = rdi</c>.</summary>
@@ -137,7 +156,15 @@ internal sealed class Assembler
     }
 
     private void Vector(
-        Map map, Prefix prefix, byte opcode, int register, int second, Address place, bool broadcast = false, int bits = 512)
+        Map map,
+        Prefix prefix,
+        byte opcode,
+        int register,
+        int second,
+        Address place,
+        bool broadcast = false,
+        int bits = 512
+    )
     {
         Evex(map, prefix, register, second, High(place.Index), High(place.Base), bits, broadcast);
         _code.Add(opcode);
@@ -178,7 +205,8 @@ internal sealed class Assembler
             _code.Add((byte)(0x80 | field | 4));
             _code.Add((byte)(int.Log2(place.Scale) << 6 | ((int)index & 7) << 3 | (int)place.Base & 7));
         }
-        else _code.Add((byte)(0x80 | field | (int)place.Base & 7));
+        else
+            _code.Add((byte)(0x80 | field | (int)place.Base & 7));
         Int32(place.Displacement);
     }
 

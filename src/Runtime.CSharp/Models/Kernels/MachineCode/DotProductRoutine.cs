@@ -13,7 +13,8 @@ internal unsafe struct DotProductArguments
     public nint InputStride;
 
     /// <summary>Whole segments, then quarters of a segment in the last one.</summary>
-    public nint Segments, Quarters;
+    public nint Segments,
+        Quarters;
 
     public float* Scales;
     public float* Output;
@@ -50,8 +51,10 @@ internal unsafe struct DotProductArguments
 internal sealed class DotProductRoutine
 {
     public const int MostTokens = 6;
-    private const int Vectors = KernelSet.BlockRows / 16, VectorBytes = 64;
-    private const int GroupBytes = KernelSet.GroupBytes, QuarterGroups = KernelSet.SegmentGroups / 4;
+    private const int Vectors = KernelSet.BlockRows / 16,
+        VectorBytes = 64;
+    private const int GroupBytes = KernelSet.GroupBytes,
+        QuarterGroups = KernelSet.SegmentGroups / 4;
 
     /// <summary>
     /// How far ahead of its use a cache line of weights is asked for; only where one pass over them is all there is. The
@@ -61,13 +64,17 @@ internal sealed class DotProductRoutine
 
     // General registers: Rcx the arguments, Rax weights, R11 the loop's count. Inputs: Rdx token 0, R9 token 3, R8 the
     // stride, so that Rdx + {0, 1, 2} * R8 and R9 + {0, 1, 2} * R8 are all six tokens. Outputs later use the same three.
-    private const Register Weights = Register.Rax, First = Register.Rdx, Fourth = Register.R9, Stride = Register.R8, Count = Register.R11;
+    private const Register Weights = Register.Rax,
+        First = Register.Rdx,
+        Fourth = Register.R9,
+        Stride = Register.R8,
+        Count = Register.R11;
 
     private readonly Assembler _code;
-    private readonly int _tokens, _chains;
+    private readonly int _tokens,
+        _chains;
 
-    private DotProductRoutine(Assembler code, int tokens) =>
-        (_code, _tokens, _chains) = (code, tokens, tokens == 1 ? 2 : 1);
+    private DotProductRoutine(Assembler code, int tokens) => (_code, _tokens, _chains) = (code, tokens, tokens == 1 ? 2 : 1);
 
     /// <summary>Writes the routine for this many tokens; it takes a pointer to <see cref="DotProductArguments"/>.</summary>
     /// <param name="code">Receives the routine.</param>
@@ -77,12 +84,15 @@ internal sealed class DotProductRoutine
     public static void Emit(Assembler code, int tokens, bool firstInRdi, bool saveVectors)
     {
         var routine = new DotProductRoutine(code, tokens);
-        if (firstInRdi) code.CopyFirstArgument();
+        if (firstInRdi)
+            code.CopyFirstArgument();
         if (saveVectors)
-            for (int i = 0; i < 10; i++) code.StoreLowest(Saved(i), 6 + i);
+            for (int i = 0; i < 10; i++)
+                code.StoreLowest(Saved(i), 6 + i);
         routine.Body();
         if (saveVectors)
-            for (int i = 0; i < 10; i++) code.LoadLowest(6 + i, Saved(i));
+            for (int i = 0; i < 10; i++)
+                code.LoadLowest(6 + i, Saved(i));
         code.Return();
 
         static Address Saved(int i) => DotProductArguments.At(nameof(DotProductArguments.Saved)).Plus(16 * i);
@@ -126,18 +136,24 @@ internal sealed class DotProductRoutine
 
         _code.Load(Weights, DotProductArguments.At(nameof(DotProductArguments.Scales)));
         PointAtTokens(nameof(DotProductArguments.Output), nameof(DotProductArguments.OutputStride));
-        Each((t, r) =>
-        {
-            _code.Multiply(Total(t, r), Total(t, r), new Address(Weights, VectorBytes * r));
-            _code.StoreVector(Token(t, VectorBytes * r), Total(t, r));
-        });
+        Each(
+            (t, r) =>
+            {
+                _code.Multiply(Total(t, r), Total(t, r), new Address(Weights, VectorBytes * r));
+                _code.StoreVector(Token(t, VectorBytes * r), Total(t, r));
+            }
+        );
     }
 
-    private void StartSums() => Each((t, r) =>
-    {
-        _code.Broadcast(Sum(t, r, 0), Token(t, ActivationSegment.BiasOffset));
-        for (int chain = 1; chain < _chains; chain++) _code.Zero(Sum(t, r, chain));
-    });
+    private void StartSums() =>
+        Each(
+            (t, r) =>
+            {
+                _code.Broadcast(Sum(t, r, 0), Token(t, ActivationSegment.BiasOffset));
+                for (int chain = 1; chain < _chains; chain++)
+                    _code.Zero(Sum(t, r, chain));
+            }
+        );
 
     private void Groups(int count)
     {
@@ -146,23 +162,29 @@ internal sealed class DotProductRoutine
             for (int r = 0; r < Vectors; r++)
             {
                 var place = new Address(Weights, g * GroupBytes + r * VectorBytes);
-                if (_tokens == 1) _code.Prefetch(place.Plus(PrefetchBytes));
+                if (_tokens == 1)
+                    _code.Prefetch(place.Plus(PrefetchBytes));
                 _code.LoadVector(Weight(r), place);
             }
             for (int t = 0; t < _tokens; t++)
             {
                 _code.Broadcast(Input, Token(t, 4 * g));
-                for (int r = 0; r < Vectors; r++) _code.DotProduct(Sum(t, r, g % _chains), Weight(r), Input);
+                for (int r = 0; r < Vectors; r++)
+                    _code.DotProduct(Sum(t, r, g % _chains), Weight(r), Input);
             }
         }
     }
 
-    private void EndSums() => Each((t, r) =>
-    {
-        for (int chain = 1; chain < _chains; chain++) _code.AddIntegers(Sum(t, r, 0), Sum(t, r, 0), Sum(t, r, chain));
-        _code.ToFloat(Sum(t, r, 0), Sum(t, r, 0));
-        _code.FusedMultiplyAdd(Total(t, r), Sum(t, r, 0), Token(t, ActivationSegment.ScaleOffset));
-    });
+    private void EndSums() =>
+        Each(
+            (t, r) =>
+            {
+                for (int chain = 1; chain < _chains; chain++)
+                    _code.AddIntegers(Sum(t, r, 0), Sum(t, r, 0), Sum(t, r, chain));
+                _code.ToFloat(Sum(t, r, 0), Sum(t, r, 0));
+                _code.FusedMultiplyAdd(Total(t, r), Sum(t, r, 0), Token(t, ActivationSegment.ScaleOffset));
+            }
+        );
 
     private void PointAtTokens(string first, string stride)
     {
@@ -175,7 +197,8 @@ internal sealed class DotProductRoutine
     private void Advance(int bytes)
     {
         _code.Add(First, bytes);
-        if (_tokens > 3) _code.Add(Fourth, bytes);
+        if (_tokens > 3)
+            _code.Add(Fourth, bytes);
     }
 
     private static Address Token(int t, int displacement)
@@ -187,11 +210,15 @@ internal sealed class DotProductRoutine
     private void Each(Action<int, int> action)
     {
         for (int t = 0; t < _tokens; t++)
-            for (int r = 0; r < Vectors; r++) action(t, r);
+        for (int r = 0; r < Vectors; r++)
+            action(t, r);
     }
 
     private int Total(int t, int r) => t * Vectors + r;
+
     private int Sum(int t, int r, int chain) => (_tokens + chain * _tokens + t) * Vectors + r;
+
     private static int Weight(int r) => 29 + r;
+
     private const int Input = 31;
 }

@@ -23,23 +23,33 @@ internal static unsafe partial class ExecutableMemory
 
     private static byte* PlaceOnUnix(ReadOnlySpan<byte> code)
     {
-        const int Read = 1, Write = 2, Execute = 4, Private = 2;
+        const int Read = 1,
+            Write = 2,
+            Execute = 4,
+            Private = 2;
         int anonymous = OperatingSystem.IsMacOS() ? 0x1000 : 0x20;
         byte* pages = (byte*)mmap(0, (nuint)code.Length, Read | Write, Private | anonymous, -1, 0);
-        if ((nint)pages == -1) return null;
+        if ((nint)pages == -1)
+            return null;
         code.CopyTo(new Span<byte>(pages, code.Length));
-        if (mprotect((nint)pages, (nuint)code.Length, Read | Execute) == 0) return pages;
+        if (mprotect((nint)pages, (nuint)code.Length, Read | Execute) == 0)
+            return pages;
         munmap((nint)pages, (nuint)code.Length);
         return null;
     }
 
     private static byte* PlaceOnWindows(ReadOnlySpan<byte> code)
     {
-        const uint CommitAndReserve = 0x3000, ReadWrite = 0x04, ExecuteRead = 0x20, Release = 0x8000;
+        const uint CommitAndReserve = 0x3000,
+            ReadWrite = 0x04,
+            ExecuteRead = 0x20,
+            Release = 0x8000;
         byte* pages = (byte*)VirtualAlloc(0, (nuint)code.Length, CommitAndReserve, ReadWrite);
-        if (pages is null) return null;
+        if (pages is null)
+            return null;
         code.CopyTo(new Span<byte>(pages, code.Length));
-        if (VirtualProtect((nint)pages, (nuint)code.Length, ExecuteRead, out _) != 0) return pages;
+        if (VirtualProtect((nint)pages, (nuint)code.Length, ExecuteRead, out _) != 0)
+            return pages;
         VirtualFree((nint)pages, 0, Release);
         return null;
     }
