@@ -55,6 +55,7 @@ let private examples =
           Policies.CascadeRouterTests.tests
           RegressionTests.tests
           PlannerTests.tests
+          JudgeTests.tests
           PlannedFamilyTests.tests ]
 
 let tests =

@@ -88,7 +88,7 @@ module PlannedFamily =
     /// can pay to one that hardly matters, then 0.
     let prices (data: RecordedCascade, rows: int[], count: int) : float[] =
         let costs =
-            [| for k in 0 .. data.Stages - 1 do
+            [| for k in data.Writers do
                    let c = data.MeanCost(rows, k)
                    if c > 0.0 then c |]
         if costs.Length = 0 then
@@ -121,7 +121,7 @@ module PlannedFamily =
         let cost = plans |> Array.map (fun p -> p.HeldOutCost)
         let quality = plans |> Array.map (fun p -> p.HeldOutQuality)
         let hull = Frontier.order cost quality
-        let stages = [| 0 .. data.Stages - 1 |] |> Array.filter (fun k -> not (Double.IsNaN(data.MeanCost(rows, k))))
+        let stages = data.Writers |> Array.filter (fun k -> not (Double.IsNaN(data.MeanCost(rows, k))))
         let cheapest = stages |> Array.map (fun k -> data.MeanCost(rows, k)) |> Array.min
         let best = stages |> Array.maxBy (fun k -> data.MeanQuality(rows, k))
         Frontier.area (hull |> Array.map (fun i -> cost[i])) (hull |> Array.map (fun i -> quality[i])) cheapest (data.MeanCost(rows, best))
@@ -131,7 +131,7 @@ module PlannedFamily =
     /// Raises ArgumentException for fewer than 2 rows.
     let fit (data: RecordedCascade, rows: int[], actions: ActionSet) : FittedPlan =
         if rows.Length < 2 then invalidArg (nameof rows) $"expected at least 2 training queries, got {rows.Length}"
-        let settings = candidates (data.Stages, rows.Length)
+        let settings = candidates (data.Writers.Length, rows.Length)
         let choiceRows = head rows (min choiceCap (designCap / (Planner.DesignWidth(data, actions, Array.last settings))))
         let lambdas = prices (data, choiceRows, 14)
         let scores = settings |> Array.map (fun s -> score data choiceRows (planAll (Planner(data, choiceRows, actions, s)) lambdas))

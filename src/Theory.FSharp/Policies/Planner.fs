@@ -36,7 +36,7 @@ type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: E
 
     let n = data.Stages
     let m = rows.Length
-    let space = StateSpace(n, actions, settings.Window)
+    let space = StateSpace(n, actions, settings.Window, data.Judges)
     let folds = max 2 (min settings.Folds m)
     let scales = Array.init n (fun k -> ConfidenceScale.Fit(rows |> Array.map (fun q -> data.Confidence[q * n + k])))
     let hasNull = Array.init n (fun k -> rows |> Array.exists (fun q -> Double.IsNaN data.Confidence[q * n + k]))
@@ -99,18 +99,17 @@ type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: E
 
     /// The stage that runs on a row when the state's policy asks for one (Replay.query's rule), or -1.
     let available state row stage =
-        let mutable k = stage
-        while k < n && not (data.IsRecorded(row, k)) do
-            k <- k + 1
-        if k = n && state = space.Start then
+        let ran = space.Mask state
+        let mutable k = Replay.available (data, row, ran, stage)
+        if k < 0 && state = space.Start then
             k <- n - 1
-            while not (data.IsRecorded(row, k)) do
+            while not (data.IsRecorded(row, k) && data.MayRun(k, ran)) do
                 k <- k - 1
-        if k < n then k else -1
+        k
 
     /// Regression columns of all states together: with the number of rows, the memory that a planner needs.
     static member DesignWidth(data: RecordedCascade, actions: ActionSet, settings: EstimatorSettings) : int =
-        let space = StateSpace(data.Stages, actions, settings.Window)
+        let space = StateSpace(data.Stages, actions, settings.Window, data.Judges)
         let inputs =
             { Scales = [||]
               HasNull = Array.create data.Stages true

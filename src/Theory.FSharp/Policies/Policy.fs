@@ -68,10 +68,10 @@ type ReplayOutcome =
 module Replay =
 
     /// The stage that runs when a policy asks for the given one: itself when it was recorded, else the next later
-    /// recorded one (fail over to a larger model), else -1.
-    let private available (data: RecordedCascade) query stage =
+    /// recorded one (fail over to a larger model) that may run, else -1.
+    let internal available (data: RecordedCascade, query: int, ran: uint32, stage: int) : int =
         let mutable k = stage
-        while k < data.Stages && not (data.IsRecorded(query, k)) do
+        while k < data.Stages && not (data.IsRecorded(query, k) && data.MayRun(k, ran)) do
             k <- k + 1
         if k < data.Stages then k else -1
 
@@ -91,10 +91,10 @@ module Replay =
             if decision.Stop then
                 result <- decision.Stage
             else
-                let mutable next = available data query decision.Stage
+                let mutable next = available (data, query, ran, decision.Stage)
                 if next < 0 && ran = 0u then
                     next <- n - 1
-                    while not (data.IsRecorded(query, next)) do
+                    while not (data.IsRecorded(query, next) && data.MayRun(next, ran)) do
                         next <- next - 1
                 if next < 0 then
                     result <- 31 - BitOperations.LeadingZeroCount ran

@@ -8,10 +8,23 @@ open System
 /// A stage that was not recorded for a query has cost and quality NaN. A stage that ran without reporting a
 /// confidence has confidence NaN. Answers (optional) are labels, equal for equal answers to one query, negative when
 /// unknown. Context (optional) holds ContextWidth numbers per query that are known before any model runs.
+///
+/// A stage may judge instead of answer: it reads the answer of an earlier stage and says how sure it is of it, for the
+/// price of reading. Its answer is the judged one, and it can run only after the stage that it judges (Judges).
 [<Sealed>]
 type RecordedCascade
     private
-    (queries: int, stages: int, cost: float[], confidence: float[], quality: float[], answer: int[], contextWidth: int, context: float[]) =
+    (
+        queries: int,
+        stages: int,
+        cost: float[],
+        confidence: float[],
+        quality: float[],
+        answer: int[],
+        contextWidth: int,
+        context: float[],
+        judges: int[]
+    ) =
 
     /// The most stages that a cascade may have: the set of stages that ran is kept in the bits of one integer.
     static member MaxStages = 16
@@ -29,6 +42,45 @@ type RecordedCascade
     member _.ContextWidth = contextWidth
     member _.Context = context
     member _.HasAnswers = answer.Length > 0
+    /// Per stage, the earlier stage whose answer it judges, or -1 for a stage that writes an answer of its own.
+    member _.Judges = judges
+
+    /// The same records where stage k judges the answer of stage judges[k] (-1: it writes its own).
+    /// Raises ArgumentException for a wrong length, a judge that is not behind what it judges, a judge of a judge, or a
+    /// query on which judge and judged have different qualities.
+    member _.WithJudges(judges: int[]) : RecordedCascade =
+        if judges.Length <> stages then invalidArg (nameof judges) $"expected {stages} entries, got {judges.Length}"
+        judges
+        |> Array.iteri (fun k j ->
+            if j < -1 || j >= k then invalidArg (nameof judges) $"stage {k}: expected an earlier stage or -1, got {j}"
+            if j >= 0 && judges[j] >= 0 then
+                invalidArg (nameof judges) $"stage {k}: expected a stage that answers, got the judge {j}"
+            if j >= 0 then
+                for q in 0 .. queries - 1 do
+                    let own, judged = quality[q * stages + k], quality[q * stages + j]
+                    if not (Double.IsNaN own) && own <> judged then
+                        invalidArg (nameof judges) $"query {q}: stage {k} judges stage {j}: expected its quality {judged}, got {own}")
+        RecordedCascade(queries, stages, cost, confidence, quality, answer, contextWidth, context, judges)
+
+    /// The stages that write an answer of their own, increasing.
+    member _.Writers: int[] =
+        [| for k in 0 .. stages - 1 do
+               if judges[k] < 0 then k |]
+
+    /// The records of the given stages alone, which must write answers of their own, in their order.
+    /// Raises ArgumentException where a query has none of them recorded.
+    member _.Only(kept: int[]) : RecordedCascade =
+        let pick (values: 'T[]) =
+            if values.Length = 0 then
+                [||]
+            else
+                Array.init (queries * kept.Length) (fun i -> values[i / kept.Length * stages + kept[i % kept.Length]])
+        if kept |> Array.exists (fun k -> judges[k] >= 0) then
+            invalidArg (nameof kept) "expected stages that write answers of their own"
+        RecordedCascade.Create(queries, kept.Length, pick cost, pick confidence, pick quality, pick answer, contextWidth, context)
+
+    /// Whether a stage may run after the given ones: always, but for a judge without the answer that it judges.
+    member _.MayRun(stage: int, ran: uint32) : bool = judges[stage] < 0 || ran &&& (1u <<< judges[stage]) <> 0u
 
     /// Whether the stage was recorded for the query.
     member _.IsRecorded(query: int, stage: int) = not (Double.IsNaN cost[query * stages + stage])
@@ -65,7 +117,7 @@ type RecordedCascade
             if recorded = 0 then invalidArg (nameof cost) $"query {q}: expected at least one recorded stage, got none"
         for x in context do
             if not (Double.IsFinite x) then invalidArg (nameof context) $"expected finite numbers, got {x}"
-        RecordedCascade(queries, stages, cost, confidence, quality, answer, contextWidth, context)
+        RecordedCascade(queries, stages, cost, confidence, quality, answer, contextWidth, context, Array.create stages -1)
 
     /// The common case: every stage recorded or NaN, no answers and no context.
     static member Create(queries: int, stages: int, cost: float[], confidence: float[], quality: float[]) =

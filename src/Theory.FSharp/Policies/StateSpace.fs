@@ -7,9 +7,11 @@ open OptimalStopping.Theory
 /// state; they enter through regressions, one set per state. Beyond a window of the latest stages the state forgets
 /// (their confidences and, under recall, their answers), so the number of states grows like n^window, not 2^n.
 ///
+/// A stage that judges an earlier answer may run only where that answer is remembered (judges[k]: the judged stage, or -1).
+///
 /// States are numbered so that every successor of a state comes before it; the last number is the start (nothing ran).
 [<Sealed>]
-type StateSpace(stages: int, actions: ActionSet, window: int) =
+type StateSpace(stages: int, actions: ActionSet, window: int, judges: int[]) =
 
     /// The mask without all but its latest `window` stages.
     let trim (mask: uint32) =
@@ -22,7 +24,11 @@ type StateSpace(stages: int, actions: ActionSet, window: int) =
         let last = 31 - BitOperations.LeadingZeroCount mask
         match actions with
         | ActionSet.Chain -> mask = trim ((1u <<< (last + 1)) - 1u)
-        | _ -> mask = trim mask
+        | _ ->
+            // A judge without the answer that it judges is reached only if that answer was forgotten since.
+            let full, least = BitOperations.PopCount mask = window, BitOperations.TrailingZeroCount mask
+            let reached k j = j < 0 || mask &&& (1u <<< k) = 0u || mask &&& (1u <<< j) <> 0u || (full && j < least)
+            mask = trim mask && Seq.forall2 reached (seq { 0 .. stages - 1 }) judges
 
     let masks =
         [| for last in stages - 1 .. -1 .. 0 do
@@ -40,7 +46,12 @@ type StateSpace(stages: int, actions: ActionSet, window: int) =
                 known[int (trim ((1u <<< (last + 1)) - 1u))]
             | _ -> known[int (trim (uint32 ran))])
 
+    /// A cascade in which every stage writes an answer of its own.
+    new(stages, actions, window) = StateSpace(stages, actions, window, Array.create stages -1)
+
     member _.Stages = stages
+    /// Per stage, the stage whose answer it judges, or -1.
+    member _.Judges = judges
     member _.Actions = actions
     /// The most stages that a state remembers.
     member _.Window = window
@@ -51,6 +62,9 @@ type StateSpace(stages: int, actions: ActionSet, window: int) =
     member _.Members(state: int) : int[] =
         [| for k in 0 .. stages - 1 do
                if masks[state] &&& (1u <<< k) <> 0u then k |]
+
+    /// The stages of a state as bits.
+    member _.Mask(state: int) : uint32 = masks[state]
 
     /// The state that stands for a set of stages that ran.
     member _.IndexOf(ran: uint32) : int = indexOfMask[int ran]
@@ -63,9 +77,17 @@ type StateSpace(stages: int, actions: ActionSet, window: int) =
         let last = 31 - BitOperations.LeadingZeroCount masks[state]
         match actions with
         | ActionSet.Chain -> [| if last + 1 < stages then last + 1 |]
-        | _ -> [| last + 1 .. stages - 1 |]
+        | _ ->
+            [| for k in last + 1 .. stages - 1 do
+                   if judges[k] < 0 || masks[state] &&& (1u <<< judges[k]) <> 0u then k |]
 
     /// The stages whose answer may be given, increasing; empty at the start.
     member this.Answers(state: int) : int[] =
         let members = this.Members state
-        if actions = ActionSet.Recall || members.Length = 0 then members else [| Array.last members |]
+        if actions = ActionSet.Recall then
+            // What a judge would return stands there already, unless it was forgotten.
+            members |> Array.filter (fun k -> judges[k] < 0 || not (Array.contains judges[k] members))
+        elif members.Length = 0 then
+            members
+        else
+            [| Array.last members |]
