@@ -16,7 +16,7 @@ public static class DraftReuse
 
     /// <summary>Writes speculative_reuse.csv (the front with and without reuse) and speculative_signals.csv.</summary>
     public static void Run(
-        ModelCascade cascade,
+        Cascade cascade,
         ExperimentOptions options,
         string folder,
         Action<string, double> progress,
@@ -74,7 +74,7 @@ public static class DraftReuse
 
     /// <summary>A stage's answers, decoded by verifying those of another stage.</summary>
     private static SpeculativeGeneration[] Verify(
-        ModelCascade cascade,
+        Cascade cascade,
         int verifier,
         int[][] prompts,
         Generation[] drafts,

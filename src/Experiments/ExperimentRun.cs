@@ -47,13 +47,13 @@ public static class ExperimentRun
         if (request.Experiments == ExperimentSuite.Speculative)
         {
             folder.Open();
-            using ModelCascade models = ModelCascade.Load(file);
+            using Cascade models = Cascade.Load(file);
             SpeculativeExperiment.Run(models, request.Options, request.Out, progress, cancel);
             DraftReuse.Run(models, request.Options, request.Out, progress, cancel);
             RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
             return;
         }
-        using (ModelCascade cascade = ModelCascade.Load(file))
+        using (Cascade cascade = Cascade.Load(file))
         {
             var queries = Queries(file, request.Options.Seed);
             Collector.Run(

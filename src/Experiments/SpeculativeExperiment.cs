@@ -18,7 +18,7 @@ public static class SpeculativeExperiment
     /// <summary>Writes speculative.csv, speculative_positions.csv, and with the times of this machine
     /// speculative_times.csv and speculative_adaptive.csv.</summary>
     public static void Run(
-        ModelCascade cascade,
+        Cascade cascade,
         ExperimentOptions options,
         string folder,
         Action<string, double> progress,
@@ -193,7 +193,7 @@ public static class SpeculativeExperiment
     }
 
     /// <summary>The first test prompts that the target answers at length.</summary>
-    private static int[][] Prompts(ModelCascade cascade, int target, ExperimentOptions options, CancellationToken cancel)
+    private static int[][] Prompts(Cascade cascade, int target, ExperimentOptions options, CancellationToken cancel)
     {
         var generator = new QueryGenerator(options.Seed, QuerySplit.Test);
         int[][] candidates =

@@ -40,7 +40,7 @@ internal sealed record SpeculativeSetup(
     /// has plain decoding first, then the fixed lengths, the adaptive one, an adaptive one whose decoders know nothing yet, and length
     /// <see cref="Twin"/> once more.</summary>
     /// <param name="costs">What a drafter and its verifier, two stages, cost in turn; for drafts of up to <see cref="Longest"/>.</param>
-    public static List<SpeculativeSetup[]> Of(ModelCascade cascade, int target, Func<int, int, ForwardCosts> costs)
+    public static List<SpeculativeSetup[]> Of(Cascade cascade, int target, Func<int, int, ForwardCosts> costs)
     {
         string[] names = [.. cascade.File.Stages.Select(stage => stage.Name)];
         var chains = new List<SpeculativeSetup[]>();

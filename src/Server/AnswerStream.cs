@@ -72,7 +72,7 @@ internal sealed class AnswerStream
             Put(output => _response.Event(output, Id, _created, "token", stage, json =>
                 {
                     json.WriteString("text", token.Text);
-                    OpenAiResponse.Number(json, "logprob", token.LogProbability);
+                    ServerJson.Number(json, "logprob", token.LogProbability);
                 }));
         bool final = _alone || (Policy is { LastIsFinal: true } && stage == _service.File.Stages.Count - 1);
         if (!final || _request.Stage.Stop.Count > 0)
@@ -91,7 +91,7 @@ internal sealed class AnswerStream
         Put(output => _response.Event(output, Id, _created, "stage_answered", turn.Stage, json =>
             {
                 _response.Turn(json, turn, named: false);
-                OpenAiResponse.Number(json, "threshold", threshold);
+                ServerJson.Number(json, "threshold", threshold);
                 json.WriteString("text", turn.Text);
             }));
     }

@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using OptimalStopping.Runtime.Cascades;
@@ -30,13 +31,13 @@ internal sealed class ApiError(int status, string type, string message, string? 
         json.WriteEndObject();
     }
 
-    public async Task Send(HttpContext context)
+    public async Task SendAsync(HttpContext context)
     {
         context.Response.StatusCode = status;
         context.Response.ContentType = "application/json";
         if (RetryAfter > 0)
             context.Response.Headers.RetryAfter = RetryAfter.ToString(System.Globalization.CultureInfo.InvariantCulture);
-        using (var json = new Utf8JsonWriter(context.Response.BodyWriter, OpenAiResponse.Options))
+        using (var json = new Utf8JsonWriter(context.Response.BodyWriter, ServerJson.Options))
             Write(json);
         await context.Response.BodyWriter.FlushAsync().ConfigureAwait(false);
     }
@@ -67,4 +68,24 @@ internal sealed class ApiError(int status, string type, string message, string? 
             BadHttpRequestException bad => new ApiError(bad.StatusCode, "invalid_request_error", bad.Message),
             _ => new ApiError(500, "server_error", "the server failed at this request; its log says more"),
         };
+}
+
+/// <summary>How the server writes JSON.</summary>
+internal static class ServerJson
+{
+    /// <summary>Text as it is, where JSON allows it: answers are no part of a page.</summary>
+    public static readonly JsonWriterOptions Options = new()
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        SkipValidation = true,
+    };
+
+    /// <summary>A number, or null where it is not finite.</summary>
+    public static void Number(Utf8JsonWriter json, string name, double value)
+    {
+        if (double.IsFinite(value))
+            json.WriteNumber(name, value);
+        else
+            json.WriteNull(name);
+    }
 }

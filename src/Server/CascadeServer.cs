@@ -20,18 +20,13 @@ namespace OptimalStopping.Server;
 public sealed class CascadeServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
-    private readonly StageCascade _cascade;
+    private readonly Cascade _cascade;
     private readonly FeedbackService _feedback;
     private readonly AdmissionLimiter _gate;
     private readonly ServerMetrics _metrics;
 
-    private CascadeServer(
-        WebApplication app,
-        StageCascade cascade,
-        FeedbackService feedback,
-        AdmissionLimiter gate,
-        ServerMetrics metrics
-    ) => (_app, _cascade, _feedback, _gate, _metrics) = (app, cascade, feedback, gate, metrics);
+    private CascadeServer(WebApplication app, Cascade cascade, FeedbackService feedback, AdmissionLimiter gate, ServerMetrics metrics) =>
+        (_app, _cascade, _feedback, _gate, _metrics) = (app, cascade, feedback, gate, metrics);
 
     /// <summary>Where the server listens, once it has started.</summary>
     public Uri Address { get; private set; } = new("http://localhost");
@@ -45,8 +40,8 @@ public sealed class CascadeServer : IAsyncDisposable
     /// <param name="policy">The default policy; null for the plan of <paramref name="lambda"/>.</param>
     /// <param name="lambda">Price of cost of the default policy, and of the online learner.</param>
     /// <exception cref="ToolkitException">Policy, records or state are of another cascade, or the port cannot be had.</exception>
-    public static async Task<CascadeServer> Start(
-        StageCascade cascade,
+    public static async Task<CascadeServer> StartAsync(
+        Cascade cascade,
         CascadeRecords? records,
         PolicyFile? policy,
         double lambda,
@@ -55,7 +50,7 @@ public sealed class CascadeServer : IAsyncDisposable
     )
     {
         CascadePlans? plans = records is null ? null : new CascadePlans(cascade.File, records);
-        var book = new PolicyStore(cascade.File, plans, policy, lambda);
+        var policies = new PolicyStore(cascade.File, plans, policy, lambda);
         OnlineLearner? learner = !options.Learn
             ? null
             : new OnlineLearner(
@@ -65,15 +60,15 @@ public sealed class CascadeServer : IAsyncDisposable
                 seed: 1
             );
         string? newFolder = Directory.Exists(options.State) ? null : options.State;
-        var feedback = new FeedbackService(cascade.File, options, book, learner);
+        var feedback = new FeedbackService(cascade.File, options, policies, learner);
         var gate = new AdmissionLimiter(options);
         var metrics = new ServerMetrics([.. cascade.File.Stages.Select(stage => stage.Name)], gate, feedback);
         // Models in this process compute on the pool's threads; connections need some of their own.
         ThreadPool.GetMinThreads(out int workers, out int ports);
         ThreadPool.SetMinThreads(Math.Max(workers, options.Concurrency + Environment.ProcessorCount + 4), ports);
         WebApplication app = Build(options);
-        var service = new CascadeService(cascade, book, feedback, metrics);
-        Map(app, service, book, feedback, metrics, gate, options);
+        var service = new CascadeService(cascade, policies, feedback, metrics);
+        Map(app, service, policies, feedback, metrics, gate, options);
         try
         {
             await app.StartAsync(cancel).ConfigureAwait(false);
@@ -94,7 +89,7 @@ public sealed class CascadeServer : IAsyncDisposable
     }
 
     /// <summary>Runs until the process is told to stop (SIGTERM, Ctrl-C) or the token is cancelled, then drains.</summary>
-    public async Task Run(CancellationToken cancel)
+    public async Task RunAsync(CancellationToken cancel)
     {
         await _app.WaitForShutdownAsync(cancel).ConfigureAwait(false);
     }
@@ -159,7 +154,7 @@ public sealed class CascadeServer : IAsyncDisposable
     private static void Map(
         WebApplication app,
         CascadeService service,
-        PolicyStore book,
+        PolicyStore policies,
         FeedbackService feedback,
         ServerMetrics metrics,
         AdmissionLimiter gate,
@@ -206,18 +201,18 @@ public sealed class CascadeServer : IAsyncDisposable
                     ApiError error = ApiError.From(fault);
                     if (error.Status == 500)
                         app.Logger.LogError(fault, "a request failed");
-                    await error.Send(context).ConfigureAwait(false);
+                    await error.SendAsync(context).ConfigureAwait(false);
                 }
             }
         );
-        app.MapPost("/v1/chat/completions", context => completions.Answer(context, chat: true));
-        app.MapPost("/v1/completions", context => completions.Answer(context, chat: false));
+        app.MapPost("/v1/chat/completions", context => completions.AnswerAsync(context, chat: true));
+        app.MapPost("/v1/completions", context => completions.AnswerAsync(context, chat: false));
         app.MapGet("/v1/models", context => Json(context, json => Information.Models(json, service.File)));
         app.MapGet("/v1/models/{name}", context =>
             Json(context, json => Information.Model(json, service.File, (string)context.Request.RouteValues["name"]!))
         );
-        app.MapGet("/v1/toolkit/cascade", context => Json(context, json => Information.Cascade(json, service.File, book, feedback)));
-        app.MapPost("/v1/toolkit/feedback", context => FeedbackEndpoint.Take(context, feedback, metrics, service.File));
+        app.MapGet("/v1/toolkit/cascade", context => Json(context, json => Information.Cascade(json, service.File, policies, feedback)));
+        app.MapPost("/v1/toolkit/feedback", context => FeedbackEndpoint.TakeAsync(context, feedback, metrics, service.File));
         app.MapGet("/healthz", context => Json(context, json =>
             {
                 if (stopping.IsCancellationRequested)

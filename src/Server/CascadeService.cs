@@ -6,7 +6,7 @@ namespace OptimalStopping.Server;
 /// Answers checked requests: picks the policy that a request asks for, climbs the cascade, counts what happened and
 /// remembers the answer for its grade. A request that names a stage instead of the cascade is answered by that stage alone.
 /// </summary>
-internal sealed class CascadeService(StageCascade cascade, PolicyStore book, FeedbackService feedback, ServerMetrics metrics)
+internal sealed class CascadeService(Cascade cascade, PolicyStore policies, FeedbackService feedback, ServerMetrics metrics)
 {
     public CascadeFile File => cascade.File;
 
@@ -31,16 +31,16 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
     /// <summary>The policy for a request to the cascade.</summary>
     public (ServedPolicy Policy, bool IsDefault) PolicyFor(OpenAiRequest request)
     {
-        if (book.Chosen(request) is { } chosen)
+        if (policies.Chosen(request) is { } chosen)
             return (chosen, false);
         if (feedback.Learner is not { } learner)
-            return (book.Default, true);
+            return (policies.Default, true);
         var (policy, version) = learner.Choose();
-        return (book.Default with { Kind = "learner", Policy = policy, Version = version, LastIsFinal = true }, true);
+        return (policies.Default with { Kind = "learner", Policy = policy, Version = version, LastIsFinal = true }, true);
     }
 
     /// <summary>Answers with the whole cascade.</summary>
-    public async ValueTask<ServedAnswer> Climb(
+    public async ValueTask<ServedAnswer> RunCascadeAsync(
         string id,
         long created,
         OpenAiRequest request,
@@ -64,7 +64,7 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
     }
 
     /// <summary>Answers with one stage.</summary>
-    public async ValueTask<ServedAnswer> Ask(
+    public async ValueTask<ServedAnswer> AskStageAsync(
         string id,
         long created,
         OpenAiRequest request,
@@ -77,7 +77,7 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
         try
         {
             IReadOnlyList<StageToken> prompt =
-                request.Echo || request.PromptLogprobs is not null ? await Score(request, stage, cancel).ConfigureAwait(false) : [];
+                request.Echo || request.PromptLogprobs is not null ? await ScoreAsync(request, stage, cancel).ConfigureAwait(false) : [];
             // A request may ask for nothing but the score of its prompt.
             StageReply reply =
                 request.Stage.MaxTokens == 0
@@ -101,9 +101,9 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
     }
 
     // The first token of a text stands after nothing and has no probability.
-    private async ValueTask<IReadOnlyList<StageToken>> Score(OpenAiRequest request, int stage, CancellationToken cancel)
+    private async ValueTask<IReadOnlyList<StageToken>> ScoreAsync(OpenAiRequest request, int stage, CancellationToken cancel)
     {
-        IStageBackend backend = cascade.Stages[stage];
+        IStage backend = cascade.Stages[stage];
         string text = request.Stage.Prompt.Text!;
         if (!backend.CanVerify)
             throw ApiError.BadRequest(
@@ -117,7 +117,7 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
         // Ranks need the whole list.
         StageRequest asked = request.Stage with
         {
-            Prompt = StagePrompt.Of(text[..first]),
+            Prompt = StagePrompt.FromText(text[..first]),
             Alternatives = request.PromptLogprobs is null ? request.Stage.Alternatives : int.MaxValue,
         };
         DraftVerdict verdict = await backend
@@ -126,15 +126,12 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
         return [new StageToken(-1, text[..first], double.NaN), .. verdict.Tokens];
     }
 
-    // What asking the largest model alone would have cost. A local stage that verified a draft charged less than that; a
-    // remote one says what it took, or its price for the answer's tokens is taken.
+    // What asking the largest model alone would have cost: its price for its own answer, or else for the one returned. A
+    // stage that verified a draft charged less than that.
     private double CostOfLargest(AdaptiveAnswer answer)
     {
-        CascadeStage largest = File.Stages[^1];
-        if (largest.Remote is not { } remote)
-            return largest.Cost;
-        return answer.Turns.FirstOrDefault(turn => turn.Stage == File.Stages.Count - 1)?.Reply.Cost
-            ?? remote.CostOf(answer.Chosen.Reply.PromptTokens, answer.Chosen.Reply.CompletionTokens, largest.Cost);
+        StageReply reply = (answer.Turns.FirstOrDefault(turn => turn.Stage == File.Stages.Count - 1) ?? answer.Chosen).Reply;
+        return cascade.Stages[^1].CostOf(reply.PromptTokens, reply.CompletionTokens);
     }
 
     private CascadeEvents Counting(CascadeEvents events) =>
@@ -151,4 +148,17 @@ internal sealed class CascadeService(StageCascade cascade, PolicyStore book, Fee
                 events.StageFailed?.Invoke(stage, failure);
             },
         };
+}
+
+/// <summary>An answer with all that a response tells of it.</summary>
+/// <param name="Policy">Null where the request named one stage, which then answered alone.</param>
+internal sealed record ServedAnswer(string Id, long Created, AdaptiveAnswer Answer, ServedPolicy? Policy)
+{
+    /// <summary>What the largest stage alone would have cost.</summary>
+    public double CostOfLargest { get; init; }
+
+    /// <summary>For <c>echo</c> and <c>prompt_logprobs</c>: the prompt in tokens of the stage; empty for other requests.</summary>
+    public IReadOnlyList<StageToken> Prompt { get; init; } = [];
+
+    public StageReply Reply => Answer.Chosen.Reply;
 }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics;
+using System.Net.ServerSentEvents;
 using System.Text.Json;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Http;
@@ -20,22 +21,25 @@ internal sealed class CompletionEndpoint(
     ILogger log
 )
 {
-    public async Task Answer(HttpContext context, bool chat)
+    private static readonly byte[] KeepAliveComment = ": still at it\n\n"u8.ToArray(),
+        Done = "[DONE]"u8.ToArray();
+
+    public async Task AnswerAsync(HttpContext context, bool chat)
     {
         var timer = new RequestTimer();
         string endpoint = chat ? "chat.completions" : "completions";
         int status = 200;
         try
         {
-            OpenAiRequest request = await Read(context, chat).ConfigureAwait(false);
+            OpenAiRequest request = await ReadAsync(context, chat).ConfigureAwait(false);
             int stage = service.StageOf(request);
             timer.Queue();
-            using AdmissionLimiter.Place place = await gate.Enter(context.RequestAborted).ConfigureAwait(false);
+            using AdmissionLimiter.Place place = await gate.EnterAsync(context.RequestAborted).ConfigureAwait(false);
             timer.Begin();
             if (request.Stream)
-                status = await Stream(context, request, stage, timer).ConfigureAwait(false);
+                status = await StreamAsync(context, request, stage, timer).ConfigureAwait(false);
             else
-                await Whole(context, request, stage, timer).ConfigureAwait(false);
+                await WholeAsync(context, request, stage, timer).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -48,7 +52,7 @@ internal sealed class CompletionEndpoint(
             if (status == 500)
                 log.LogError(fault, "a request failed");
             if (!context.Response.HasStarted)
-                await error.Send(context).ConfigureAwait(false);
+                await error.SendAsync(context).ConfigureAwait(false);
         }
         finally
         {
@@ -60,7 +64,7 @@ internal sealed class CompletionEndpoint(
 
     /// <summary>Reads a request's body.</summary>
     /// <exception cref="ApiError">It is no request that a cascade answers.</exception>
-    internal static async ValueTask<OpenAiRequest> Read(HttpContext context, bool chat)
+    internal static async ValueTask<OpenAiRequest> ReadAsync(HttpContext context, bool chat)
     {
         // A browser sends other types across origins without asking; this one it does not.
         if (!context.Request.HasJsonContentType())
@@ -79,9 +83,9 @@ internal sealed class CompletionEndpoint(
         }
     }
 
-    private async Task Whole(HttpContext context, OpenAiRequest request, int stage, RequestTimer timer)
+    private async Task WholeAsync(HttpContext context, OpenAiRequest request, int stage, RequestTimer timer)
     {
-        ServedAnswer answer = await Compute(NewId(request), request, stage, timer, new CascadeEvents(), context.RequestAborted)
+        ServedAnswer answer = await ComputeAsync(NewId(request), request, stage, timer, new CascadeEvents(), context.RequestAborted)
             .ConfigureAwait(false);
         context.Response.ContentType = "application/json";
         new OpenAiResponse(request, service.File).Whole(context.Response.BodyWriter, answer);
@@ -89,15 +93,16 @@ internal sealed class CompletionEndpoint(
     }
 
     // The stages write into a channel, this method into the connection: a slow reader does not hold a stage up.
-    private async Task<int> Stream(HttpContext context, OpenAiRequest request, int stage, RequestTimer timer)
+    private async Task<int> StreamAsync(HttpContext context, OpenAiRequest request, int stage, RequestTimer timer)
     {
+        CancellationToken cancel = context.RequestAborted;
         var stream = new AnswerStream(request, service, stage, NewId(request));
         Task compute = Task.Run(async () =>
         {
             try
             {
                 stream.End(
-                    await Compute(stream.Id, request, stage, timer, stream.Events, context.RequestAborted, policy => stream.Policy = policy)
+                    await ComputeAsync(stream.Id, request, stage, timer, stream.Events, cancel, policy => stream.Policy = policy)
                         .ConfigureAwait(false)
                 );
             }
@@ -108,36 +113,17 @@ internal sealed class CompletionEndpoint(
         });
         try
         {
-            ChannelReader<Chunk> chunks = stream.Chunks;
-            while (!await Wait(chunks, context).ConfigureAwait(false)) { }
-            if (!context.Response.HasStarted)
-            {
-                // Until something is out, a fault can still be a plain error with its own status.
-                if (chunks.TryPeek(out Chunk first) && first.Error is { } early)
+            // Until something is out, a fault can still be a plain error with its own status.
+            if (await ArrivedAsync(stream.Chunks, cancel).ConfigureAwait(false) && stream.Chunks.TryPeek(out Chunk first))
+                if (first.Error is { } early)
                     throw early;
-                Start(context);
-            }
-            while (await Next(chunks, context).ConfigureAwait(false) is { } chunk)
-            {
-                if (chunk.Error is { } fault)
-                {
-                    ApiError error = ApiError.From(fault);
-                    if (error.Status == 500)
-                        log.LogError(fault, "a request failed inside its stream");
-                    var body = new ArrayBufferWriter<byte>();
-                    using (var json = new Utf8JsonWriter(body, OpenAiResponse.Options))
-                        error.Write(json);
-                    Data(context, body.WrittenSpan);
-                    await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
-                    return error.Status;
-                }
-                Data(context, chunk.Json!);
-                if (!chunks.TryPeek(out _))
-                    await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
-            }
-            Data(context, "[DONE]"u8);
-            await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
-            return 200;
+            context.Response.Headers["X-Accel-Buffering"] = "no"; // proxies that collect would undo the streaming
+            int status = 200;
+            await TypedResults
+                .ServerSentEvents(EventsAsync(stream.Chunks, context, fault => status = fault.Status))
+                .ExecuteAsync(context)
+                .ConfigureAwait(false);
+            return status;
         }
         finally
         {
@@ -145,7 +131,52 @@ internal sealed class CompletionEndpoint(
         }
     }
 
-    private async ValueTask<ServedAnswer> Compute(
+    // The events of a stream: the chunks, then [DONE], or the error that ends it.
+    private async IAsyncEnumerable<SseItem<byte[]>> EventsAsync(ChannelReader<Chunk> chunks, HttpContext context, Action<ApiError> onError)
+    {
+        while (true)
+        {
+            if (!chunks.TryRead(out Chunk chunk))
+            {
+                // A comment keeps proxies from closing a connection on which a large stage thinks.
+                if (!await ArrivedAsync(chunks, context.RequestAborted).ConfigureAwait(false))
+                    await context.Response.Body.WriteAsync(KeepAliveComment, context.RequestAborted).ConfigureAwait(false);
+                continue;
+            }
+            if (chunk.Error is { } fault)
+            {
+                ApiError error = ApiError.From(fault);
+                if (error.Status == 500)
+                    log.LogError(fault, "a request failed inside its stream");
+                onError(error);
+                var body = new ArrayBufferWriter<byte>();
+                using (var json = new Utf8JsonWriter(body, ServerJson.Options))
+                    error.Write(json);
+                yield return new SseItem<byte[]>(body.WrittenSpan.ToArray());
+                yield break;
+            }
+            yield return new SseItem<byte[]>(chunk.Json ?? Done);
+            if (chunk.Json is null)
+                yield break;
+        }
+    }
+
+    // True once a chunk is there, false when it is time for a comment.
+    private async ValueTask<bool> ArrivedAsync(ChannelReader<Chunk> chunks, CancellationToken cancel)
+    {
+        try
+        {
+            // WaitAsync takes its timer away when the chunk comes first; a delay of its own would outlive the request.
+            await chunks.WaitToReadAsync(cancel).AsTask().WaitAsync(keepAlive, cancel).ConfigureAwait(false);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
+
+    private async ValueTask<ServedAnswer> ComputeAsync(
         string id,
         OpenAiRequest request,
         int stage,
@@ -165,58 +196,13 @@ internal sealed class CompletionEndpoint(
             },
         };
         if (stage >= 0)
-            return await service.Ask(id, created, request, stage, timed, cancel).ConfigureAwait(false);
+            return await service.AskStageAsync(id, created, request, stage, timed, cancel).ConfigureAwait(false);
         var (policy, isDefault) = service.PolicyFor(request);
         onPolicy?.Invoke(policy);
-        return await service.Climb(id, created, request, policy, isDefault, timed, cancel).ConfigureAwait(false);
+        return await service.RunCascadeAsync(id, created, request, policy, isDefault, timed, cancel).ConfigureAwait(false);
     }
 
     private static string NewId(OpenAiRequest request) => (request.Chat ? "chatcmpl-" : "cmpl-") + Guid.NewGuid().ToString("N");
-
-    private static void Start(HttpContext context)
-    {
-        context.Response.ContentType = "text/event-stream; charset=utf-8";
-        context.Response.Headers.CacheControl = "no-cache";
-        context.Response.Headers["X-Accel-Buffering"] = "no"; // proxies that collect would undo the streaming
-    }
-
-    private static void Data(HttpContext context, ReadOnlySpan<byte> json)
-    {
-        IBufferWriter<byte> output = context.Response.BodyWriter;
-        output.Write("data: "u8);
-        output.Write(json);
-        output.Write("\n\n"u8);
-    }
-
-    // True once a chunk is there. A comment keeps proxies from closing a connection on which a large stage thinks.
-    private async ValueTask<bool> Wait(ChannelReader<Chunk> chunks, HttpContext context)
-    {
-        try
-        {
-            // WaitAsync takes its timer away when the chunk comes first; a delay of its own would outlive the request.
-            await chunks.WaitToReadAsync(context.RequestAborted).AsTask().WaitAsync(keepAlive).ConfigureAwait(false);
-            return true;
-        }
-        catch (TimeoutException)
-        {
-            // written below
-        }
-        if (!context.Response.HasStarted)
-            Start(context);
-        context.Response.BodyWriter.Write(": still at it\n\n"u8);
-        await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
-        return false;
-    }
-
-    private async ValueTask<Chunk?> Next(ChannelReader<Chunk> chunks, HttpContext context)
-    {
-        while (true)
-        {
-            if (chunks.TryRead(out Chunk chunk))
-                return chunk.Json is null && chunk.Error is null ? null : chunk;
-            await Wait(chunks, context).ConfigureAwait(false);
-        }
-    }
 }
 
 /// <summary>Splits a request's time into waiting, the stages' work, and the rest, which is the toolkit's own.</summary>

@@ -10,7 +10,7 @@ namespace OptimalStopping.Server;
 /// </summary>
 internal static class FeedbackEndpoint
 {
-    public static async Task Take(HttpContext context, FeedbackService feedback, ServerMetrics metrics, CascadeFile cascade)
+    public static async Task TakeAsync(HttpContext context, FeedbackService feedback, ServerMetrics metrics, CascadeFile cascade)
     {
         int status = 200;
         try
@@ -18,7 +18,7 @@ internal static class FeedbackEndpoint
             if (!context.Request.HasJsonContentType())
                 throw new ApiError(415, "invalid_request_error", "expected the content type application/json");
             var (id, quality) = await Read(context).ConfigureAwait(false);
-            (int stage, bool learned) = await feedback.Grade(id, quality).ConfigureAwait(false);
+            (int stage, bool learned) = await feedback.GradeAsync(id, quality).ConfigureAwait(false);
             metrics.Feedback(stage);
             context.Response.ContentType = "application/json";
             using (var json = new Utf8JsonWriter(context.Response.BodyWriter))
@@ -41,7 +41,7 @@ internal static class FeedbackEndpoint
                 $"the grade could not be kept: {fault.Message.ReplaceLineEndings(" ")}",
                 code: "storage_failed"
             )
-                .Send(context)
+                .SendAsync(context)
                 .ConfigureAwait(false);
         }
         catch (ApiError error)

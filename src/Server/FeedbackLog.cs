@@ -88,7 +88,7 @@ internal sealed class FeedbackLog : IAsyncDisposable
 
     /// <summary>Returns when the grade is on the disk and has been applied.</summary>
     /// <param name="apply">Called once the grade is on the disk, in the order of the log: a replay must come to the same state.</param>
-    public Task<bool> Append(GradedAnswer grade, Func<bool> apply)
+    public Task<bool> AppendAsync(GradedAnswer grade, Func<bool> apply)
     {
         var done = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
         byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(grade), (byte)'\n'];

@@ -26,11 +26,11 @@ internal sealed class FeedbackService : IAsyncDisposable
     private readonly ConfidenceSequence[] _gaps;
     private readonly (long Count, double Sum)[] _gapSums;
 
-    public FeedbackService(CascadeFile cascade, ServeOptions options, PolicyStore book, OnlineLearner? learner)
+    public FeedbackService(CascadeFile cascade, ServeOptions options, PolicyStore policies, OnlineLearner? learner)
     {
         Learner = learner;
         double floor = double.IsNaN(options.Guarantee)
-            ? Math.Clamp(book.Default.ExpectedQuality - ServeOptions.GuaranteeSlack, 0.01, 0.99)
+            ? Math.Clamp(policies.Default.ExpectedQuality - ServeOptions.GuaranteeSlack, 0.01, 0.99)
             : options.Guarantee;
         Quality = ConfidenceSequences.start(options.Delta);
         Alarm = ConfidenceSequences.startAlarm(floor, options.Delta);
@@ -45,7 +45,7 @@ internal sealed class FeedbackService : IAsyncDisposable
                 models = cascade.Stages.Select(stage => stage.Name),
                 costs = cascade.Stages.Select(stage => stage.Cost),
                 learner = learner is not null,
-                lambda = double.IsNaN(book.Default.Lambda) ? -1 : book.Default.Lambda,
+                lambda = double.IsNaN(policies.Default.Lambda) ? -1 : policies.Default.Lambda,
             }
         );
         _log = FeedbackLog.Open(Path.Combine(folder, "feedback.jsonl"), header, grade => Take(grade));
@@ -93,7 +93,7 @@ internal sealed class FeedbackService : IAsyncDisposable
 
     /// <summary>Takes a grade; when the task ends well, it is on the disk and in the monitors.</summary>
     /// <returns>The answer's stage, and whether the learner learnt from it.</returns>
-    public async Task<(int Stage, bool Learned)> Grade(string id, double quality)
+    public async Task<(int Stage, bool Learned)> GradeAsync(string id, double quality)
     {
         if (!_pending.TryRemove(id, out GradedAnswer? answer))
             throw new ApiError(
@@ -106,7 +106,7 @@ internal sealed class FeedbackService : IAsyncDisposable
         GradedAnswer grade = answer with { Quality = quality };
         try
         {
-            return (grade.Stage, _log is null ? Take(grade) : await _log.Append(grade, () => Take(grade)).ConfigureAwait(false));
+            return (grade.Stage, _log is null ? Take(grade) : await _log.AppendAsync(grade, () => Take(grade)).ConfigureAwait(false));
         }
         catch
         {

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
 using OptimalStopping.Runtime.Cascades;
 
 namespace OptimalStopping.Server;
@@ -37,7 +39,7 @@ internal static class Information
         json.WriteEndObject();
     }
 
-    public static void Cascade(Utf8JsonWriter json, CascadeFile cascade, PolicyStore book, FeedbackService feedback)
+    public static void Cascade(Utf8JsonWriter json, CascadeFile cascade, PolicyStore policies, FeedbackService feedback)
     {
         json.WriteStartObject();
         json.WriteString("name", cascade.Name);
@@ -60,10 +62,10 @@ internal static class Information
         }
         json.WriteEndArray();
         json.WriteStartObject("default");
-        Policy(json, book.Default);
+        Policy(json, policies.Default);
         json.WriteEndObject();
         json.WriteStartArray("front");
-        foreach (ServedPolicy policy in book.Front)
+        foreach (ServedPolicy policy in policies.Front)
         {
             json.WriteStartObject();
             Policy(json, policy);
@@ -88,8 +90,33 @@ internal static class Information
     private static void Policy(Utf8JsonWriter json, ServedPolicy policy)
     {
         json.WriteString("kind", policy.Kind);
-        OpenAiResponse.Number(json, "lambda", policy.Lambda);
-        OpenAiResponse.Number(json, "expected_cost", policy.ExpectedCost);
-        OpenAiResponse.Number(json, "expected_quality", policy.ExpectedQuality);
+        ServerJson.Number(json, "lambda", policy.Lambda);
+        ServerJson.Number(json, "expected_cost", policy.ExpectedCost);
+        ServerJson.Number(json, "expected_quality", policy.ExpectedQuality);
+    }
+}
+
+/// <summary>The page at <c>/</c>: three files that are part of this assembly and ask for nothing from elsewhere.</summary>
+internal static class Page
+{
+    public static void Map(WebApplication app)
+    {
+        Serve(app, "/", "page.html", "text/html; charset=utf-8");
+        Serve(app, "/page.css", "page.css", "text/css; charset=utf-8");
+        Serve(app, "/page.js", "page.js", "text/javascript; charset=utf-8");
+    }
+
+    private static void Serve(WebApplication app, string path, string file, string type)
+    {
+        using Stream resource = typeof(Page).Assembly.GetManifestResourceStream(file)
+            ?? throw new InvalidOperationException($"the assembly lacks {file}");
+        var bytes = new byte[resource.Length];
+        resource.ReadExactly(bytes);
+        app.MapGet(path, context =>
+        {
+            context.Response.ContentType = type;
+            context.Response.Headers.CacheControl = "no-cache";
+            return context.Response.Body.WriteAsync(bytes, 0, bytes.Length);
+        });
     }
 }

@@ -133,7 +133,7 @@ internal sealed class OpenAiRequest
                 throw ApiError.BadRequest($"expected the role system, developer, user or assistant, got '{role}'", $"{place}.role");
             messages.Add(new StageMessage(role == "developer" ? "system" : role, Content(message, place)));
         }
-        return StagePrompt.Of(messages);
+        return StagePrompt.FromMessages(messages);
     }
 
     // Text, or a list of parts that are all text.
@@ -161,7 +161,7 @@ internal sealed class OpenAiRequest
         if (prompt.ValueKind == JsonValueKind.Array && prompt.GetArrayLength() == 1)
             prompt = prompt[0];
         return prompt.ValueKind == JsonValueKind.String
-            ? StagePrompt.Of(String(prompt, "prompt"))
+            ? StagePrompt.FromText(String(prompt, "prompt"))
             : throw ApiError.BadRequest($"expected one text, got {Show(prompt)}", "prompt", "unsupported_value");
     }
 

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Runtime.Decoding;
@@ -14,19 +13,12 @@ namespace OptimalStopping.Server;
 /// </summary>
 internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
 {
-    /// <summary>Text as it is, where JSON allows it: answers are no part of a page.</summary>
-    public static readonly JsonWriterOptions Options = new()
-    {
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-        SkipValidation = true,
-    };
-
     private string Kind => request.Chat ? "chat.completion" : "text_completion";
 
     /// <summary>The whole answer as one object.</summary>
     public void Whole(IBufferWriter<byte> output, ServedAnswer answer)
     {
-        using var json = new Utf8JsonWriter(output, Options);
+        using var json = new Utf8JsonWriter(output, ServerJson.Options);
         Head(json, answer.Id, answer.Created, Kind);
         json.WriteStartArray("choices");
         json.WriteStartObject();
@@ -58,7 +50,7 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     /// <summary>A chunk with text; a null text opens the stream of a chat.</summary>
     public void Chunk(IBufferWriter<byte> output, string id, long created, string? text, IReadOnlyList<StageToken> tokens, int offset)
     {
-        using var json = new Utf8JsonWriter(output, Options);
+        using var json = new Utf8JsonWriter(output, ServerJson.Options);
         OpenChunk(json, id, created);
         if (request.Chat)
         {
@@ -81,7 +73,7 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     /// <summary>The chunk that ends the answer.</summary>
     public void Last(IBufferWriter<byte> output, ServedAnswer answer)
     {
-        using var json = new Utf8JsonWriter(output, Options);
+        using var json = new Utf8JsonWriter(output, ServerJson.Options);
         OpenChunk(json, answer.Id, answer.Created);
         if (request.Chat)
         {
@@ -102,7 +94,7 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     /// <summary>The chunk with the usage, for requests with <c>stream_options.include_usage</c>.</summary>
     public void UsageChunk(IBufferWriter<byte> output, ServedAnswer answer)
     {
-        using var json = new Utf8JsonWriter(output, Options);
+        using var json = new Utf8JsonWriter(output, ServerJson.Options);
         Head(json, answer.Id, answer.Created, request.Chat ? "chat.completion.chunk" : Kind);
         json.WriteStartArray("choices");
         json.WriteEndArray();
@@ -113,7 +105,7 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     /// <summary>A chunk that tells what happens on the cascade; <paramref name="write"/> fills its object.</summary>
     public void Event(IBufferWriter<byte> output, string id, long created, string kind, int stage, Action<Utf8JsonWriter>? write = null)
     {
-        using var json = new Utf8JsonWriter(output, Options);
+        using var json = new Utf8JsonWriter(output, ServerJson.Options);
         Head(json, id, created, request.Chat ? "chat.completion.chunk" : Kind);
         json.WriteStartArray("choices");
         json.WriteEndArray();
@@ -130,7 +122,7 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     {
         if (named)
             json.WriteString("stage", cascade.Stages[turn.Stage].Name);
-        Number(json, "confidence", turn.Confidence);
+        ServerJson.Number(json, "confidence", turn.Confidence);
         json.WriteNumber("cost", turn.Reply.Cost);
         json.WriteNumber("prompt_tokens", turn.Reply.PromptTokens);
         json.WriteNumber("completion_tokens", turn.Reply.CompletionTokens);
@@ -141,15 +133,6 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         json.WriteNumber("drafted", draft.Drafted);
         json.WriteNumber("accepted", draft.Accepted);
         json.WriteEndObject();
-    }
-
-    /// <summary>A number, or null where it is not finite.</summary>
-    public static void Number(Utf8JsonWriter json, string name, double value)
-    {
-        if (double.IsFinite(value))
-            json.WriteNumber(name, value);
-        else
-            json.WriteNull(name);
     }
 
     private static string Finish(StageReply reply) => reply.Ended ? "stop" : "length";
@@ -321,13 +304,13 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     {
         json.WriteStartObject("toolkit");
         json.WriteString("stage", cascade.Stages[answer.Answer.Chosen.Stage].Name);
-        Number(json, "confidence", answer.Answer.Chosen.Confidence);
+        ServerJson.Number(json, "confidence", answer.Answer.Chosen.Confidence);
         json.WriteNumber("cost", answer.Answer.Cost);
         json.WriteNumber("cost_of_largest", answer.CostOfLargest);
         if (answer.Policy is { } policy)
         {
             json.WriteString("policy", policy.Kind);
-            Number(json, "lambda", policy.Lambda);
+            ServerJson.Number(json, "lambda", policy.Lambda);
         }
         json.WriteStartArray("turns");
         foreach (StageAnswer turn in answer.Answer.Turns)

@@ -220,7 +220,7 @@ let private inProcess =
                       File.WriteAllLines(calibration, traceLines 20)
                       fault "calibration.jsonl:1: key 'family': expected a string as 'toolkit collect' writes it" (decode "add 1+1=")
                       let cascade = CascadeFile.Load config
-                      using (ModelCascade.Load cascade) (fun models ->
+                      using (Cascade.Load cascade) (fun models ->
                           File.Delete calibration
                           Collector.Run(models, ExperimentRun.Queries(cascade, 1), calibration))
                       fault "prompt:5: expected a character of the cascade's alphabet" (decode "add ä")

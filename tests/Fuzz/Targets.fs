@@ -214,7 +214,7 @@ let private request: Target =
             context.Request.Body <- new MemoryStream(File.ReadAllBytes file)
             let chat = File.ReadAllText(file).Contains "messages"
             try
-                CompletionEndpoint.Read(context, chat).AsTask().GetAwaiter().GetResult() |> ignore
+                CompletionEndpoint.ReadAsync(context, chat).AsTask().GetAwaiter().GetResult() |> ignore
             with :? ApiError as e when e.Status = 400 ->
                 raise (ToolkitException $"{file}: expected a request, got: {e.Parameter} {e.Message}")
       Generate = json [| "\"messages\""; "\"prompt\""; "\"stop\""; "\"stream\":true" |] (corpus "request") }

@@ -44,7 +44,7 @@ let tests =
                   let stage n = $"  - {{ name: nano-{n}, path: {models}/{n}, cost: {n} }}"
                   let sizes = [ "max_tokens: 96"; "calibration_queries: 100"; "test_queries: 100" ]
                   SampleRun.write dir "cascade.yaml" ([ "name: two"; "tasks: nano"; "stages:"; stage 1; stage 2 ] @ sizes)
-                  use cascade = ModelCascade.Load(CascadeFile.Load(Path.Combine(dir, "cascade.yaml")))
+                  use cascade = Cascade.Load(CascadeFile.Load(Path.Combine(dir, "cascade.yaml")))
                   let options = ExperimentOptions(SpeculativePrompts = 3, SpeculativeRounds = 2, Resamples = 200)
                   SpeculativeExperiment.Run(cascade, options, dir, (fun _ _ -> ()), CancellationToken.None)
                   let data = RunData.load dir

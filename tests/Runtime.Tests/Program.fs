@@ -33,8 +33,8 @@ let tests =
           Decoding.SpeculativeDecoderTests.tests
           Decoding.SpeculativeSamplingTests.tests
           Cascades.CascadeFileTests.tests
-          Cascades.ModelCascadeTests.tests
-          Cascades.CpuStageTests.tests
+          Cascades.CascadeTests.tests
+          Cascades.LocalStageTests.tests
           Cascades.CollectorTests.tests
           Cascades.CascadeRecordsTests.tests
           Cascades.ConfidenceCalibrationTests.tests

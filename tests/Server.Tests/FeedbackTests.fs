@@ -78,7 +78,7 @@ let tests =
                                 let bins = [| for _ in 0 .. random.Next 4 -> random.Next 8 |]
                                 let late = max 0 (version - random.Next 50)
                                 let grade = GradedAnswer(string i, "learner", true, late, bins.Length - 1, bins, 0.5, random.NextDouble())
-                                Expect.isTrue (log.Append(grade, fun () -> live.Observe(late, bins, grade.Quality)).Result) "learnt"
+                                Expect.isTrue (log.AppendAsync(grade, fun () -> live.Observe(late, bins, grade.Quality)).Result) "learnt"
                                 grade ]
                       log.DisposeAsync().AsTask().Wait()
                       let replayed = ResizeArray<GradedAnswer>()
@@ -132,7 +132,7 @@ let tests =
                   let feed (feedback: FeedbackService) (quality: int -> float) count =
                       for i in 1..count do
                           feedback.Expect(string i, policy, true, answer)
-                          feedback.Grade(string i, quality i).Wait()
+                          feedback.GradeAsync(string i, quality i).Wait()
                   let good, bad = feedback 0.9, feedback 0.9
                   feed good (fun i -> if i % 20 = 0 then 0.0 else 1.0) 2000
                   feed bad (fun i -> if i % 4 = 0 then 0.0 else 1.0) 2000

@@ -17,16 +17,16 @@ let private queries = if isNull (Environment.GetEnvironmentVariable "TOOLKIT_LON
 let private prompts (count: int) =
     [ for query, _ in OptimalStopping.Experiments.ExperimentRun.Queries(nano.Value, 7) |> Seq.take count -> query.Prompt ]
 
-let private settings (change: RemoteStage -> RemoteStage) _ (remote: RemoteStage) _ stage = withRemote (change remote) stage
+let private settings (change: OpenAiSettings -> OpenAiSettings) _ (remote: OpenAiSettings) _ stage = withRemote (change remote) stage
 
-let private decide (cascade: StageCascade) (lambda: float) (prompts: string list) =
+let private decide (cascade: Cascade) (lambda: float) (prompts: string list) =
     let adaptive = AdaptiveCascade.Fit(cascade, records.Value, lambda)
     let answers: AdaptiveAnswer[] = Array.zeroCreate prompts.Length
     Parallel.For(
         0,
         prompts.Length,
         ParallelOptions(MaxDegreeOfParallelism = 4),
-        fun i -> answers[i] <- adaptive.AnswerAsync(StageRequest(StagePrompt.Of prompts[i])).AsTask().GetAwaiter().GetResult()
+        fun i -> answers[i] <- adaptive.AnswerAsync(StageRequest(StagePrompt.FromQuestion prompts[i])).AsTask().GetAwaiter().GetResult()
     )
     |> ignore
     // Costs are not compared: a stage in this process verifies the earlier answer and is charged for its forwards, a remote
@@ -34,11 +34,11 @@ let private decide (cascade: StageCascade) (lambda: float) (prompts: string list
     [ for a in answers -> [ for t in a.Turns -> t.Stage, t.Text, t.Confidence ], a.Chosen.Stage, a.Failures.Count ]
 
 /// The stage's second model misbehaves behind this address.
-let private second (url: Uri) (change: RemoteStage -> RemoteStage) k (remote: RemoteStage) _ stage =
-    withRemote (if k = 1 then change (RemoteStage(url, "nano-2")) else remote) stage
+let private second (url: Uri) (change: OpenAiSettings -> OpenAiSettings) k (remote: OpenAiSettings) _ stage =
+    withRemote (if k = 1 then change (OpenAiSettings(url, "nano-2")) else remote) stage
 
 /// Asks a server whose second stage is faulty; the policy that asks every stage in turn is at lambda 0.
-let private withFault (url: Uri) (change: RemoteStage -> RemoteStage) (kind: string) =
+let private withFault (url: Uri) (change: OpenAiSettings -> OpenAiSettings) (kind: string) =
     serving (local ()) options (fun upstream _ ->
         let cascade = remote upstream.Address (second url change)
         serving cascade options (fun _ client ->
@@ -67,8 +67,8 @@ let tests =
             [ test "four remote stages decide as four local ones" {
                   serving (local ()) options (fun server _ ->
                       let asked = prompts queries
-                      for api in [ RemoteApi.Chat; RemoteApi.Completions ] do
-                          let far = remote server.Address (settings (fun r -> RemoteStage(r.Url, r.Model, Api = api)))
+                      for api in [ OpenAiApi.Chat; OpenAiApi.Completions ] do
+                          let far = remote server.Address (settings (fun r -> OpenAiSettings(r.Url, r.Model, Api = api)))
                           Expect.equal
                               (decide far 0.01 asked)
                               (decide (local ()) 0.01 asked)
@@ -78,14 +78,14 @@ let tests =
               test "a draft is verified through the server as in this process" {
                   serving (local ()) options (fun server _ ->
                       for verification, api in
-                          [ RemoteVerification.Echo, RemoteApi.Completions; RemoteVerification.PromptLogprobs, RemoteApi.Completions ] do
+                          [ OpenAiVerification.Echo, OpenAiApi.Completions; OpenAiVerification.PromptLogprobs, OpenAiApi.Completions ] do
                           let far =
                               remote
                                   server.Address
-                                  (settings (fun r -> RemoteStage(r.Url, r.Model, Api = api, Verification = verification)))
+                                  (settings (fun r -> OpenAiSettings(r.Url, r.Model, Api = api, Verification = verification)))
                           let near = local ()
                           for prompt in prompts 8 do
-                              let request = StageRequest(StagePrompt.Of prompt)
+                              let request = StageRequest(StagePrompt.FromQuestion prompt)
                               let draft = near.Stages[0].AnswerAsync(request).AsTask().Result
                               let a = far.Stages[2].VerifyAsync(request, draft.Tokens).AsTask().Result
                               let b = near.Stages[2].VerifyAsync(request, draft.Tokens).AsTask().Result
@@ -98,11 +98,11 @@ let tests =
                   use gone = saying "text/plain" ""
                   let url = gone.Url
                   (gone :> IDisposable).Dispose()
-                  withFault url (fun r -> RemoteStage(r.Url, r.Model, Retries = 0)) "unreachable"
+                  withFault url (fun r -> OpenAiSettings(r.Url, r.Model, Retries = 0)) "unreachable"
               }
               test "the second stage is slow" {
                   use server = slow ()
-                  withFault server.Url (fun r -> RemoteStage(r.Url, r.Model, TimeoutSeconds = 0.2)) "timeout"
+                  withFault server.Url (fun r -> OpenAiSettings(r.Url, r.Model, TimeoutSeconds = 0.2)) "timeout"
               }
               test "the second stage answers garbage" {
                   let bodies =
@@ -111,16 +111,16 @@ let tests =
                         "text/event-stream", "data: \u0000\u0001 not json\n\n" ]
                   for kind, body in bodies do
                       use server = saying kind body
-                      withFault server.Url id "garbage"
+                      withFault server.Url id "invalid_response"
               }
               test "the second stage cuts its stream" {
                   use server = cutting ()
-                  withFault server.Url id "cut"
+                  withFault server.Url id "connection_lost"
                   Expect.isGreaterThan server.Connections 1 "it was asked"
               }
               test "the second stage fails with a status; retries are made, then the circuit opens" {
                   use server = status 503
-                  withFault server.Url (fun r -> RemoteStage(r.Url, r.Model, Retries = 1)) "refused"
+                  withFault server.Url (fun r -> OpenAiSettings(r.Url, r.Model, Retries = 1)) "refused"
                   // 13 requests and one retry for each, had the circuit not opened.
                   Expect.isLessThan server.Connections 26 "the circuit opened"
                   Expect.isGreaterThan server.Connections 5 "and was closed before"
@@ -129,7 +129,7 @@ let tests =
                   use gone = saying "text/plain" ""
                   let url = gone.Url
                   (gone :> IDisposable).Dispose()
-                  let cascade = remote url (settings (fun r -> RemoteStage(url, r.Model, Retries = 0)))
+                  let cascade = remote url (settings (fun r -> OpenAiSettings(url, r.Model, Retries = 0)))
                   serving cascade options (fun _ client ->
                       let response = post client "v1/chat/completions" (chat "nano" "add 1+1=" "")
                       Expect.equal (int response.StatusCode) 502 "status"
@@ -137,12 +137,12 @@ let tests =
               }
               test "a caller who gives up is not a failure of the stage" {
                   use server = slow ()
-                  let cascade = remote server.Url (settings (fun r -> RemoteStage(server.Url, r.Model)))
+                  let cascade = remote server.Url (settings (fun r -> OpenAiSettings(server.Url, r.Model)))
                   use cancel = new CancellationTokenSource(100)
                   let cancelled =
                       try
                           cascade.Stages[0]
-                              .AnswerAsync(StageRequest(StagePrompt.Of "x"), cancel = cancel.Token)
+                              .AnswerAsync(StageRequest(StagePrompt.FromQuestion "x"), cancel = cancel.Token)
                               .AsTask()
                               .GetAwaiter()
                               .GetResult()

@@ -18,17 +18,17 @@ let repositoryFile (path: string) = Path.Combine(Support.Repository.root, path)
 
 let nano = lazy (CascadeFile.Load(repositoryFile "configs/nano.yaml"))
 let records = lazy (CascadeRecords.Load(nonNull nano.Value.CalibrationTrace))
-let models = lazy (ModelCascade.Load nano.Value)
+let models = lazy (Cascade.Load nano.Value)
 
 /// The nano cascade in this process; the models are loaded once for all tests.
-let local () = StageCascade.For models.Value
+let local () = models.Value.Share()
 
 /// The nano cascade with every stage behind a server; `change` adapts each stage.
-let remote (url: Uri) (change: int -> RemoteStage -> Uri -> CascadeStage -> CascadeStage) =
+let remote (url: Uri) (change: int -> OpenAiSettings -> Uri -> CascadeStage -> CascadeStage) =
     let file = nano.Value
     let stages =
         [| for k, stage in Seq.indexed file.Stages ->
-               change k (RemoteStage(Uri(url, "v1/"), stage.Name)) url (CascadeStage(stage.Name, "", stage.Cost, Backend = "openai")) |]
+               change k (OpenAiSettings(Uri(url, "v1/"), stage.Name)) url (CascadeStage(stage.Name, "", stage.Cost, Backend = "openai")) |]
     let file =
         CascadeFile(
             file.File,
@@ -40,16 +40,16 @@ let remote (url: Uri) (change: int -> RemoteStage -> Uri -> CascadeStage -> Casc
             file.CalibrationQueries,
             file.TestQueries
         )
-    new StageCascade(file, [| for stage in stages -> OpenAiStage(stage, null, file.MaxTokens) :> IStageBackend |])
+    new Cascade(file, [| for stage in stages -> OpenAiStage(stage, null, file.MaxTokens) :> IStage |])
 
-let withRemote (settings: RemoteStage) (stage: CascadeStage) =
-    CascadeStage(stage.Name, "", stage.Cost, Backend = "openai", Remote = settings)
+let withRemote (settings: OpenAiSettings) (stage: CascadeStage) =
+    CascadeStage(stage.Name, "", stage.Cost, Backend = "openai", Settings = settings)
 
 let options = ServeOptions(Port = 0)
 
 /// Runs the action with a server and a client of it.
-let serving (cascade: StageCascade) (options: ServeOptions) (action: CascadeServer -> HttpClient -> 'a) : 'a =
-    let server = CascadeServer.Start(cascade, records.Value, null, 0.01, options).GetAwaiter().GetResult()
+let serving (cascade: Cascade) (options: ServeOptions) (action: CascadeServer -> HttpClient -> 'a) : 'a =
+    let server = CascadeServer.StartAsync(cascade, records.Value, null, 0.01, options).GetAwaiter().GetResult()
     try
         use client = new HttpClient(BaseAddress = server.Address)
         action server client

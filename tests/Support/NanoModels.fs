@@ -7,7 +7,7 @@ open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Tasks
 
 
-let private loaded = lazy (ModelCascade.Load(CascadeFile.Load(Path.Combine(Support.Repository.root, "configs", "nano.yaml"))))
+let private loaded = lazy (Cascade.Load(CascadeFile.Load(Path.Combine(Support.Repository.root, "configs", "nano.yaml"))))
 let cascade () = loaded.Value
 let models () : ITokenModel[] = Seq.toArray (cascade ()).Models
 

@@ -22,7 +22,7 @@ let write (folder: string) (models: int) (maxTokens: int) (queries: int) : strin
     file
 
 /// Runs the action with such a cascade, loaded, and its folder; both are gone afterwards.
-let using (models: int) (maxTokens: int) (queries: int) (action: ModelCascade -> string -> unit) =
+let using (models: int) (maxTokens: int) (queries: int) (action: Cascade -> string -> unit) =
     use folder = new RandomCheckpoint.TemporaryFolder()
-    use cascade = ModelCascade.Load(CascadeFile.Load(write folder.Path models maxTokens queries))
+    use cascade = Cascade.Load(CascadeFile.Load(write folder.Path models maxTokens queries))
     action cascade folder.Path

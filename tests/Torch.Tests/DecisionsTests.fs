@@ -21,7 +21,7 @@ let private answers (backend: string) (prompts: string[]) =
     File.WriteAllText(file, File.ReadAllText(Path.Combine(root, "configs", "nano.yaml")) + $"\nbackend: {backend}\n")
     try
         let cascadeFile = CascadeFile.Load file
-        use cascade = ModelCascade.Load cascadeFile
+        use cascade = Cascade.Load cascadeFile
         Expect.all cascade.Models (fun m -> (m :? TorchModel) = (backend = "torch")) "engine"
         let adaptive = AdaptiveCascade.Fit(cascade, CascadeRecords.Load(nonNull cascadeFile.CalibrationTrace), 0.01)
         prompts

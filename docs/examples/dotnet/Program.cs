@@ -21,7 +21,7 @@ public static class Program
 
         CascadeFile file = CascadeFile.Load("configs/nano.yaml");
         CascadeRecords records = CascadeRecords.Load(file.CalibrationTrace!);
-        await using StageCascade cascade = StageCascade.Load(file);
+        await using Cascade cascade = Cascade.Load(file);
         AdaptiveCascade adaptive = AdaptiveCascade.Fit(cascade, records, lambda: 0.02);
 
         AdaptiveAnswer answer = adaptive.Answer("add 963+447=");

@@ -41,7 +41,7 @@ let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
             .Where(fun (struct (_, s)) -> split = "both" || s = split)
             .Take(count)
             .ToArray()
-    use cascade = ModelCascade.Load file
+    use cascade = Cascade.Load file
     try
         Progress.show (fun report ->
             let relay =

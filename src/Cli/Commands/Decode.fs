@@ -90,10 +90,10 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
     let json = arguments.Contains DecodeArguments.Json
     let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult DecodeArguments.Config))
     let policy = arguments.TryGetResult DecodeArguments.Policy |> Option.map PolicyFile.Load
-    use cascade = ModelCascade.Load file
+    use cascade = Cascade.Load file
     let adaptive =
         match policy with
-        | Some policy -> AdaptiveCascade.Of(cascade, policy)
+        | Some policy -> AdaptiveCascade.From(cascade, policy)
         | None -> AdaptiveCascade.Fit(cascade, calibrationRecords file, lambda)
     let tokens = cascade.EncodePrompt prompt // refuses a foreign character before anything is printed
     let name stage = file.Stages[stage].Name

@@ -64,7 +64,7 @@ let private plan (file: CascadeFile) (tokens: int) (stage: CascadeStage) =
 let private gibibytes (bytes: int64) = number (float bytes / float (1L <<< 30)) 3
 
 let private measured (file: CascadeFile) =
-    use cascade = ModelCascade.Load file
+    use cascade = Cascade.Load file
     let timings = ModelBenchmark.Measure cascade.Models
     let costs = ModelBenchmark.RelativeCosts timings
     timings
@@ -80,7 +80,7 @@ let execute (arguments: ParseResults<InfoArguments>) =
     let tokens = arguments.GetResult(Tokens, defaultValue = defaultTokens)
     if tokens < 1 then raise (UsageException $"--tokens: expected at least 1, got {tokens}")
     let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult InfoArguments.Config))
-    let local = file.Stages.Where(fun stage -> isNull stage.Remote).ToArray()
+    let local = file.Stages.Where(fun stage -> stage.IsLocal).ToArray()
     let stages = local |> Array.map (plan file tokens)
     let weights = stages |> Array.sumBy (fun s -> s.devices |> Array.sumBy (fun d -> d.weight_bytes))
     let timings =

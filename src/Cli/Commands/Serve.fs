@@ -98,7 +98,7 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
         )
     let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult Config))
     let policy = arguments.TryGetResult Policy |> Option.map PolicyFile.Load |> Option.toObj
-    let allRemote = file.Stages |> Seq.forall (fun stage -> not (isNull stage.Remote))
+    let allRemote = file.Stages |> Seq.forall (fun stage -> not stage.IsLocal)
     let whole (flag: string) (least: int) (value: int) =
         if value < least then raise (UsageException $"{flag}: expected at least {least}, got {value}")
         value
@@ -123,7 +123,7 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
         )
     let records = records file policy
     let run = task {
-        use! server = CascadeServer.Start(StageCascade.Load file, records, policy, lambda, options, cancel)
+        use! server = CascadeServer.StartAsync(Cascade.Load file, records, policy, lambda, options, cancel)
         printfn
             "%O: the cascade '%s' (%s); page at /, metrics at /metrics%s"
             server.Address
@@ -131,6 +131,6 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
             (String.Join(", ", file.Stages |> Seq.map _.Name))
             (if server.Replayed > 0L then $"; {server.Replayed} grades read from {options.State}" else "")
         stdout.Flush()
-        do! server.Run cancel
+        do! server.RunAsync cancel
     }
     run.GetAwaiter().GetResult()

@@ -13,38 +13,31 @@ namespace OptimalStopping.Runtime.Cascades;
 /// either, earlier stages that were not asked yet are, the largest first.
 /// </remarks>
 /// <param name="confidence">From a stage and the signals of its answer to the probability that the answer is right, as the policy expects it.</param>
-public sealed class AdaptiveCascade(StageCascade cascade, Func<int, ConfidenceFeatures, double> confidence, IStoppingPolicy policy)
+public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeatures, double> confidence, IStoppingPolicy policy)
 {
-    public StageCascade Cascade => cascade;
+    public Cascade Cascade => cascade;
 
     public IStoppingPolicy Policy => policy;
 
     /// <summary>Answers with the policy of a file that `toolkit calibrate` wrote.</summary>
     /// <exception cref="ToolkitException">The file is of another cascade, or needs what a live cascade does not have.</exception>
-    public static AdaptiveCascade Of(StageCascade cascade, PolicyFile policy)
+    public static AdaptiveCascade From(Cascade cascade, PolicyFile policy)
     {
         policy.RequireModels([.. cascade.File.Stages.Select(stage => stage.Name)], cascade.File.File);
         policy.RequireNoFeatures();
         return new AdaptiveCascade(cascade, policy.Confidence, policy.Policy);
     }
 
-    /// <summary>As above, for models that are loaded already.</summary>
-    public static AdaptiveCascade Of(ModelCascade cascade, PolicyFile policy) => Of(StageCascade.For(cascade), policy);
-
     /// <summary>
     /// Fits calibration and the plan (jump, or jump with recall, as the cascade file says) on the calibration records of a file that `toolkit collect` wrote.
     /// </summary>
     /// <param name="records">At least 100 of the calibration split; records of other splits are not looked at.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
-    public static AdaptiveCascade Fit(StageCascade cascade, CascadeRecords records, double lambda)
+    public static AdaptiveCascade Fit(Cascade cascade, CascadeRecords records, double lambda)
     {
         var plans = new CascadePlans(cascade.File, records);
         return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy);
     }
-
-    /// <summary>As above, for models that are loaded already.</summary>
-    public static AdaptiveCascade Fit(ModelCascade cascade, CascadeRecords records, double lambda) =>
-        Fit(StageCascade.For(cascade), records, lambda);
 
     /// <summary>Answers a prompt on the caller's thread.</summary>
     /// <param name="onStage">Told the stage that starts to write.</param>
@@ -56,7 +49,7 @@ public sealed class AdaptiveCascade(StageCascade cascade, Func<int, ConfidenceFe
         CancellationToken cancel = default
     ) =>
         AnswerAsync(
-                new StageRequest(StagePrompt.Of(prompt)),
+                new StageRequest(StagePrompt.FromQuestion(prompt)),
                 new CascadeEvents { StageStarted = onStage, TokenWritten = onText is null ? null : (_, token) => onText(token.Text) },
                 cancel
             )

@@ -25,7 +25,7 @@ public static class Collector
     /// cannot be written to (what it holds is kept, and the same call goes on with it).
     /// </exception>
     public static void Run(
-        ModelCascade cascade,
+        Cascade cascade,
         IReadOnlyList<(Query Query, string Split)> queries,
         string path,
         IProgress<int>? progress = null,
@@ -55,7 +55,7 @@ public static class Collector
     }
 
     private static IEnumerable<TraceRecord> Ask(
-        ModelCascade cascade,
+        Cascade cascade,
         IReadOnlyList<(Query Query, string Split)> queries,
         int from,
         int count,
@@ -73,7 +73,7 @@ public static class Collector
         return Enumerable.Range(0, count).Select(i => Record(cascade, queries[from + i], [.. answers.Select(stage => stage[i])]));
     }
 
-    private static TraceRecord Record(ModelCascade cascade, (Query Query, string Split) asked, Generation[] answers)
+    private static TraceRecord Record(Cascade cascade, (Query Query, string Split) asked, Generation[] answers)
     {
         var (query, split) = asked;
         var stages = answers.Select(
@@ -116,7 +116,7 @@ public static class Collector
 
     // Checks that the whole lines are these queries of this cascade, and cuts a torn last line off. Nothing is cut from a
     // file of something else: the torn line must begin as the next record does. Leaves the file at its end.
-    private static int Resume(FileStream file, string path, IReadOnlyList<(Query Query, string Split)> queries, ModelCascade cascade)
+    private static int Resume(FileStream file, string path, IReadOnlyList<(Query Query, string Split)> queries, Cascade cascade)
     {
         var (end, torn) = WholeLines(file);
         string models = Models(cascade.File.Stages.Select(stage => (stage.Name, stage.Cost)));

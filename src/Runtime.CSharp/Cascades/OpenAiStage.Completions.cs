@@ -10,7 +10,7 @@ namespace OptimalStopping.Runtime.Cascades;
 // (keys, transport and headers are the client's own).
 public sealed partial class OpenAiStage
 {
-    public bool CanVerify => _remote.Verification != RemoteVerification.None;
+    public bool CanVerify => _remote.Verification != OpenAiVerification.None;
 
     /// <inheritdoc/>
     /// <remarks>
@@ -38,7 +38,7 @@ public sealed partial class OpenAiStage
                 {
                     try
                     {
-                        return _remote.Verification == RemoteVerification.Echo
+                        return _remote.Verification == OpenAiVerification.Echo
                             ? await Echo(request, text, token).ConfigureAwait(false)
                             : await PromptLogprobs(request, text, token).ConfigureAwait(false);
                     }
@@ -114,7 +114,7 @@ public sealed partial class OpenAiStage
     {
         JsonObject body;
         string path;
-        if (_remote.Api == RemoteApi.Completions)
+        if (_remote.Api == OpenAiApi.Completions)
             (path, body) = ("completions", new JsonObject { ["prompt"] = Text(request.Prompt) + draft });
         else
         {
@@ -196,7 +196,7 @@ public sealed partial class OpenAiStage
             if (!(token.LogProbability <= 1e-3))
                 throw new StageException(
                     Name,
-                    StageFailures.Garbage,
+                    StageFailures.InvalidResponse,
                     $"expected log-probabilities of at most 0, got {token.LogProbability}"
                 );
             if (accepted == judged.Count && likeliest(token))
@@ -207,7 +207,7 @@ public sealed partial class OpenAiStage
         if (at < from + length)
             throw new StageException(
                 Name,
-                StageFailures.Garbage,
+                StageFailures.InvalidResponse,
                 $"expected the log-probabilities of {from + length} characters, got those of {at}"
             );
         return new DraftVerdict(logProbabilities, accepted) { Tokens = judged };

@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using OpenAI;
 using OpenAI.Chat;
+using OptimalStopping.Runtime.Configuration;
 using OptimalStopping.Runtime.Decoding;
 
 namespace OptimalStopping.Runtime.Cascades;
@@ -14,22 +15,22 @@ namespace OptimalStopping.Runtime.Cascades;
 /// official client. Answers are greedy and streamed, with log-probabilities, from which the signals of confidence come.
 /// </summary>
 /// <remarks>The chat and completions endpoints of one server may tokenize differently; a cascade should use one of them.</remarks>
-public sealed partial class OpenAiStage : IStageBackend
+public sealed partial class OpenAiStage : IStage
 {
     private readonly CascadeStage _stage;
-    private readonly RemoteStage _remote;
+    private readonly OpenAiSettings _remote;
     private readonly int _maxTokens;
     private readonly StageResilience _resilience;
     private readonly HttpClient _http;
     private readonly ChatClient _client;
 
-    /// <param name="stage">A stage with <see cref="CascadeStage.Remote"/>.</param>
+    /// <param name="stage">A stage with <see cref="OpenAiSettings"/>.</param>
     /// <param name="key">The API key; null for a server without one.</param>
     /// <param name="maxTokens">The cascade's limit of tokens per answer.</param>
     public OpenAiStage(CascadeStage stage, string? key, int maxTokens)
     {
         _stage = stage;
-        _remote = stage.Remote ?? throw new ArgumentException("expected a stage behind a server", nameof(stage));
+        _remote = stage.Settings as OpenAiSettings ?? throw new ArgumentException("expected a stage behind a server", nameof(stage));
         _maxTokens = maxTokens;
         _resilience = new StageResilience(stage.Name, _remote);
         _http = _resilience.NewClient();
@@ -46,19 +47,12 @@ public sealed partial class OpenAiStage : IStageBackend
         );
     }
 
-    /// <summary>A stage whose key is read from the environment variable that the cascade file names.</summary>
-    /// <exception cref="ToolkitException">The variable is not set.</exception>
-    public static OpenAiStage FromEnvironment(string file, CascadeStage stage, int maxTokens)
-    {
-        string? key = null;
-        if (stage.Remote?.KeyVariable is { } variable && string.IsNullOrEmpty(key = Environment.GetEnvironmentVariable(variable)))
-            throw new ToolkitException(
-                $"{file}: stage '{stage.Name}': expected an API key in the environment variable {variable}, got none"
-            );
-        return new OpenAiStage(stage, key, maxTokens);
-    }
-
+    /// <inheritdoc/>
     public string Name => _stage.Name;
+
+    /// <inheritdoc/>
+    public double CostOf(int promptTokens, int completionTokens) =>
+        _remote.TokenCosts is var (input, output) ? (promptTokens * input + completionTokens * output) / 1e6 : _stage.Cost;
 
     public async ValueTask<StageReply> AnswerAsync(
         StageRequest request,
@@ -69,7 +63,7 @@ public sealed partial class OpenAiStage : IStageBackend
         var told = new Told(onToken);
         return await _resilience
             .Run(
-                token => _remote.Api == RemoteApi.Chat ? Guarded(told, request, Chat, token) : Guarded(told, request, Complete, token),
+                token => _remote.Api == OpenAiApi.Chat ? Guarded(told, request, Chat, token) : Guarded(told, request, Complete, token),
                 cancel
             )
             .ConfigureAwait(false);
@@ -170,13 +164,19 @@ public sealed partial class OpenAiStage : IStageBackend
                 StageFailures.Refused,
                 $"expected an answer of {_remote.Url}, got status {refused.Status}: {text}"
             ),
-            HttpIOException or IOException => Fail(StageFailures.Cut, $"expected the end of the answer, got a broken connection: {text}"),
-            HttpRequestException when begun => Fail(StageFailures.Cut, $"expected the end of the answer, got a broken connection: {text}"),
+            HttpIOException or IOException => Fail(
+                StageFailures.ConnectionLost,
+                $"expected the end of the answer, got a broken connection: {text}"
+            ),
+            HttpRequestException when begun => Fail(
+                StageFailures.ConnectionLost,
+                $"expected the end of the answer, got a broken connection: {text}"
+            ),
             HttpRequestException or ClientResultException => Fail(
                 StageFailures.Unreachable,
                 $"expected a server at {_remote.Url}, got none: {text}"
             ),
-            _ => Fail(StageFailures.Garbage, $"expected an answer of the OpenAI protocol, got something else: {text}"),
+            _ => Fail(StageFailures.InvalidResponse, $"expected an answer of the OpenAI protocol, got something else: {text}"),
         };
 
         StageException Fail(string kind, string message) => new(Name, kind, message, fault);
@@ -217,19 +217,19 @@ public sealed partial class OpenAiStage : IStageBackend
         public void Add(StageToken token)
         {
             if (!(token.LogProbability <= 1e-3) || token.Alternatives.Any(other => double.IsNaN(other.LogProbability)))
-                throw Garbage($"expected log-probabilities of at most 0, got {token.LogProbability}");
+                throw InvalidResponse($"expected log-probabilities of at most 0, got {token.LogProbability}");
             if (Tokens.Count >= mostTokens)
-                throw Garbage($"expected at most {mostTokens} tokens, got more");
+                throw InvalidResponse($"expected at most {mostTokens} tokens, got more");
             Tokens.Add(token with { LogProbability = Math.Min(0, token.LogProbability) });
             if (!told.Tell(token))
-                throw Garbage("expected the same answer on the second attempt, got another");
+                throw InvalidResponse("expected the same answer on the second attempt, got another");
         }
 
         public void Append(string text)
         {
             _text.Append(text);
             if (_text.Length > 256 * mostTokens)
-                throw Garbage($"expected at most {mostTokens} tokens, got {_text.Length} characters");
+                throw InvalidResponse($"expected at most {mostTokens} tokens, got {_text.Length} characters");
         }
 
         public void Finish(string reason) => _finish = reason;
@@ -247,13 +247,17 @@ public sealed partial class OpenAiStage : IStageBackend
         public StageReply ToReply(double seconds)
         {
             if (_finish is null && Tokens.Count == 0 && _text.Length == 0)
-                throw Garbage("expected a stream of the OpenAI protocol, got none of its events");
+                throw InvalidResponse("expected a stream of the OpenAI protocol, got none of its events");
             if (_finish is null)
-                throw new StageException(stage.Name, StageFailures.Cut, "expected the end of the answer, got the end of the stream");
+                throw new StageException(
+                    stage.Name,
+                    StageFailures.ConnectionLost,
+                    "expected the end of the answer, got the end of the stream"
+                );
             if (_finish is not ("stop" or "length"))
-                throw Garbage($"expected finish_reason stop or length, got '{_finish}'");
+                throw InvalidResponse($"expected finish_reason stop or length, got '{_finish}'");
             if (Tokens.Count == 0 && _features is null)
-                throw Garbage(
+                throw InvalidResponse(
                     $"expected log-probabilities of each token, got none; start the server of '{stage._remote.Model}' so that it returns logprobs"
                 );
             int prompt = _prompt ?? 0,
@@ -265,11 +269,35 @@ public sealed partial class OpenAiStage : IStageBackend
                 _finish == "stop",
                 prompt,
                 completion,
-                stage._remote.CostOf(prompt, completion, stage._stage.Cost),
+                stage.CostOf(prompt, completion),
                 seconds
             );
         }
 
-        private StageException Garbage(string message) => new(stage.Name, StageFailures.Garbage, message);
+        private StageException InvalidResponse(string message) => new(stage.Name, StageFailures.InvalidResponse, message);
+    }
+}
+
+/// <summary>The backend <c>openai</c>: models behind OpenAI-compatible servers.</summary>
+public sealed class OpenAiBackend() : StageBackend("openai")
+{
+    /// <inheritdoc/>
+    public override CascadeStage Read(YamlMap keys, CascadeStage stage, string folder) =>
+        stage with
+        {
+            Settings = OpenAiSettings.Read(keys),
+        };
+
+    /// <inheritdoc/>
+    /// <exception cref="ToolkitException">The environment variable with the API key is not set.</exception>
+    public override IStage Open(StageContext context)
+    {
+        var settings = (OpenAiSettings)context.Stage.Settings!;
+        string? key = null;
+        if (settings.KeyVariable is { } variable && string.IsNullOrEmpty(key = Environment.GetEnvironmentVariable(variable)))
+            throw new ToolkitException(
+                $"{context.File}: stage '{context.Stage.Name}': expected an API key in the environment variable {variable}, got none"
+            );
+        return new OpenAiStage(context.Stage, key, context.MaxTokens);
     }
 }

@@ -14,7 +14,7 @@ namespace OptimalStopping.Runtime.Cascades;
 /// answers under way, a timeout, and one more attempt when the stream was cut. A timeout is not tried again: the next
 /// stage is asked instead.
 /// </summary>
-internal sealed class StageResilience(string stage, RemoteStage remote)
+internal sealed class StageResilience(string stage, OpenAiSettings remote)
 {
     private const int LongestQueue = 10_000;
 
@@ -45,7 +45,7 @@ internal sealed class StageResilience(string stage, RemoteStage remote)
             new RetryStrategyOptions
             {
                 ShouldHandle = new PredicateBuilder().Handle<StageException>(failure =>
-                    failure.Kind == StageFailures.Cut && remote.Retries > 0
+                    failure.Kind == StageFailures.ConnectionLost && remote.Retries > 0
                 ),
                 MaxRetryAttempts = 1,
                 Delay = TimeSpan.FromMilliseconds(100),
@@ -115,32 +115,4 @@ internal sealed class StageResilience(string stage, RemoteStage remote)
             );
         }
     }
-}
-
-/// <summary>Names of the ways in which a stage fails, as metrics show them.</summary>
-public static class StageFailures
-{
-    /// <summary>No connection.</summary>
-    public const string Unreachable = "unreachable";
-
-    /// <summary>No whole answer in time.</summary>
-    public const string Timeout = "timeout";
-
-    /// <summary>The server answers with an error of its own (5xx, 401, 404, 429).</summary>
-    public const string Refused = "refused";
-
-    /// <summary>The server finds the request at fault (400, 413, 422).</summary>
-    public const string Rejected = "rejected";
-
-    /// <summary>An answer that is not what the protocol says.</summary>
-    public const string Garbage = "garbage";
-
-    /// <summary>The connection broke inside an answer.</summary>
-    public const string Cut = "cut";
-
-    /// <summary>Not asked, because it failed too often just before.</summary>
-    public const string OpenCircuit = "open_circuit";
-
-    /// <summary>Not asked, because too many requests wait already.</summary>
-    public const string Overloaded = "overloaded";
 }

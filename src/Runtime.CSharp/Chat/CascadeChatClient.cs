@@ -39,7 +39,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
                     $"{cascadeFile}: key 'calibration_trace': expected the trace file to fit the policy on, got none"
                 )
         );
-        return new CascadeChatClient(AdaptiveCascade.Fit(StageCascade.Load(file), records, lambda), ownsCascade: true);
+        return new CascadeChatClient(AdaptiveCascade.Fit(Cascade.Load(file), records, lambda), ownsCascade: true);
     }
 
     /// <inheritdoc/>
@@ -129,7 +129,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
                 throw new ToolkitException($"messages: expected text only, got {other.GetType().Name}");
             all.Add(new StageMessage(message.Role.Value, message.Text));
         }
-        var request = new StageRequest(StagePrompt.Of(all))
+        var request = new StageRequest(StagePrompt.FromMessages(all))
         {
             MaxTokens = options?.MaxOutputTokens,
             Stop = options?.StopSequences is { } stops ? [.. stops] : [],

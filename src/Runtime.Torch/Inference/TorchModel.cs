@@ -48,7 +48,8 @@ public sealed class TorchModel : ITokenModel
     internal int Group { get; }
 
     /// <summary>Makes <c>backend: torch</c> of cascade files known.</summary>
-    public static void Register() => ModelBackends.Register("torch", stage => Load(stage.Path, stage.Devices));
+    public static void Register() =>
+        StageBackends.Register(new LocalBackend("torch", stage => Load(stage.Path, stage.Devices), anyDevice: true));
 
     /// <summary>Loads a model folder (or a .gguf file) onto devices.</summary>
     /// <param name="devices"><c>cpu</c>, <c>cuda:0</c>, ...; layers are spread over them evenly, in order.</param>

@@ -21,9 +21,10 @@ let private fault action =
 /// A stage that fails at its first requests and then answers with its name.
 let private flaky (name: string) (failures: int) =
     let mutable left = failures
-    { new IStageBackend with
+    { new IStage with
         member _.Name = name
         member _.CanVerify = false
+        member _.CostOf(_, _) = 1.0
         member _.AnswerAsync(_, _, _) =
             if left > 0 then
                 left <- left - 1
@@ -32,13 +33,13 @@ let private flaky (name: string) (failures: int) =
         member _.VerifyAsync(_, _, _) = raise (NotSupportedException())
         member _.DisposeAsync() = ValueTask() }
 
-let private answer (cascade: CascadeFile) (policy: IStoppingPolicy) (stages: IStageBackend list) =
+let private answer (cascade: CascadeFile) (policy: IStoppingPolicy) (stages: IStage list) =
     let calibration = ConfidenceCalibration.Fit(make stages.Length CascadeRecords.Calibration 200 1 lawful)
     let failed = ResizeArray<string>()
     let events = CascadeEvents(StageFailed = Action<int, StageException>(fun k e -> failed.Add $"{k} {e.Kind}"))
     let result =
-        AdaptiveCascade(StageCascade(cascade, List.toArray stages), (fun k s -> calibration.Confidence(k, s)), policy)
-            .AnswerAsync(StageRequest(StagePrompt.Of "x"), events)
+        AdaptiveCascade(new Cascade(cascade, List.toArray stages), (fun k s -> calibration.Confidence(k, s)), policy)
+            .AnswerAsync(StageRequest(StagePrompt.FromQuestion "x"), events)
             .AsTask()
             .Result
     result, Seq.toList failed

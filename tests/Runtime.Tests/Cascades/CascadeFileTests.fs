@@ -30,9 +30,9 @@ let private faults =
       "no cost at all", "cost: 1 ", "cost: 0 ", ":3: key 'stages[0].cost': expected a number from 1E-09 to 1000000000, got '0'"
       "a name twice", "name: b", "name: a", ":4: key 'stages[1].name': expected a name that no other stage has, got 'a' again"
       "one stage", "  - { name: b, path: /abs/b, cost: 2.5 }\n", "", ":2: key 'stages': expected 2 to 10 stages, got 1"
-      "another backend", "cost: 2.5", "cost: 2.5, backend: gpu", ":4: key 'stages[1].backend': expected cpu or torch or openai, got 'gpu'"
+      "another backend", "cost: 2.5", "cost: 2.5, backend: gpu", ":4: key 'stages[1].backend': expected cpu or openai or "
       "other tasks", "name: test", "name: test\ntasks: chess", ":2: key 'tasks': expected nano, gsm8k, mmlu or jsonl, got 'chess'"
-      "another backend for all", "name: test", "name: test\nbackend: gpu", ":2: key 'backend': expected cpu or torch or openai, got 'gpu'"
+      "another backend for all", "name: test", "name: test\nbackend: gpu", ":2: key 'backend': expected cpu or openai or "
       "a device that is none",
       "cost: 2.5",
       "cost: 2.5, backend: torch, devices: [cuda]",
@@ -150,31 +150,37 @@ let tests =
           }
           test "a stage behind a server: defaults, and every key" {
               let stage (keys: string) = (load (good.Replace("path: x/a, ", $"backend: openai, {keys}, "))).Stages[0]
-              let plain = (stage "url: 'http://h:1/v1', model: q").Remote |> nonNull
+              let settings (keys: string) = nonNull (stage keys).Settings :?> OpenAiSettings
+              let costOf keys prompt completion =
+                  let backend = StageBackends.Find "openai" |> nonNull
+                  backend.Open(StageContext("test", stage keys, 8, ChatMode.None)).CostOf(prompt, completion)
+              let plain = settings "url: 'http://h:1/v1', model: q"
               Expect.equal (plain.Url.AbsoluteUri, plain.Model, plain.KeyVariable) ("http://h:1/v1/", "q", null) "address, model, key"
               Expect.equal
                   (plain.Api, plain.Verification, plain.TokenCosts.HasValue)
-                  (RemoteApi.Chat, RemoteVerification.None, false)
+                  (OpenAiApi.Chat, OpenAiVerification.None, false)
                   "choices"
-              Expect.equal (plain.CostOf(10, 20, 4.5)) 4.5 "every answer costs the same"
+              Expect.equal (costOf "url: 'http://h:1/v1', model: q" 10 20) 1.0 "every answer costs the same"
               let full =
-                  (stage
-                      "url: https://h/v1/, model: q, key_env: KEY, api: completions, verify: echo, top_logprobs: 5, timeout_seconds: 0.5, retries: 0, concurrency: 3, break_seconds: 2, input_cost: 2, output_cost: 8")
-                      .Remote
-                  |> nonNull
+                  settings
+                      "url: https://h/v1/, model: q, key_env: KEY, api: completions, verify: echo, top_logprobs: 5, timeout_seconds: 0.5, retries: 0, concurrency: 3, break_seconds: 2, input_cost: 2, output_cost: 8"
               Expect.equal
                   (full.Url.AbsoluteUri, full.KeyVariable, full.TopLogprobs, full.TimeoutSeconds)
                   ("https://h/v1/", "KEY", 5, 0.5)
                   "values"
-              Expect.equal (full.Api, full.Verification) (RemoteApi.Completions, RemoteVerification.Echo) "choices"
+              Expect.equal (full.Api, full.Verification) (OpenAiApi.Completions, OpenAiVerification.Echo) "choices"
               Expect.equal (full.Retries, full.Concurrency, full.BreakSeconds) (0, 3, 2.0) "limits"
-              Expect.floatClose Accuracy.high (full.CostOf(1_000_000, 500_000, 4.5)) 6.0 "cost from tokens"
+              Expect.floatClose
+                  Accuracy.high
+                  (costOf "url: https://h/v1/, model: q, input_cost: 2, output_cost: 8" 1_000_000 500_000)
+                  6.0
+                  "cost from tokens"
           }
           test "the repository's own cascade loads, models and all" {
               let file = CascadeFile.Load(config "nano.yaml")
               Expect.equal [ for s in file.Stages -> s.Name ] [ "nano-1"; "nano-2"; "nano-3"; "nano-4" ] "stages"
               Expect.equal file.Stages[0].Cost 1.0 "costs are in units of the cheapest"
-              use cascade = ModelCascade.Load file
+              use cascade = Cascade.Load file
               Expect.equal cascade.Models.Count 4 "models"
               for model in cascade.Models do
                   Expect.equal model.VocabularySize cascade.Tokenizer.VocabularySize model.Name

@@ -99,7 +99,7 @@ let tests =
                               let expected = policy.Confidence(k, record.Features[k])
                               Expect.equal (back.Confidence(k, record.Features[k])) expected "the same confidence"
                               Expect.isTrue (expected >= 0.0 && expected <= 1.0) "a probability"
-                      let answer = AdaptiveCascade.Of(cascade, back).Answer "add 1+1="
+                      let answer = AdaptiveCascade.From(cascade, back).Answer "add 1+1="
                       Expect.isGreaterThan answer.Cost 0.0 "answers live"))
           }
           test "every key is needed, none may be added, and the message names the place" {

@@ -3,7 +3,7 @@ using OptimalStopping.Runtime.Configuration;
 namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>Which of the protocol's two ways of asking a stage uses.</summary>
-public enum RemoteApi
+public enum OpenAiApi
 {
     /// <summary><c>/chat/completions</c>: the server puts the model's chat template around the messages.</summary>
     Chat,
@@ -13,7 +13,7 @@ public enum RemoteApi
 }
 
 /// <summary>How a server tells the log-probabilities of a text that it was given, which is what verifying a draft needs.</summary>
-public enum RemoteVerification
+public enum OpenAiVerification
 {
     /// <summary>It does not; drafts are not verified there.</summary>
     None,
@@ -28,14 +28,14 @@ public enum RemoteVerification
 /// <summary>A model behind an OpenAI-compatible server, as the cascade file describes it.</summary>
 /// <param name="Url">Base URL, with the version: <c>http://host:8000/v1</c>.</param>
 /// <param name="Model">The model's name there.</param>
-public sealed record RemoteStage(Uri Url, string Model)
+public sealed record OpenAiSettings(Uri Url, string Model)
 {
     /// <summary>Environment variable that holds the API key; null for a server without one.</summary>
     public string? KeyVariable { get; init; }
 
-    public RemoteApi Api { get; init; } = RemoteApi.Chat;
+    public OpenAiApi Api { get; init; } = OpenAiApi.Chat;
 
-    public RemoteVerification Verification { get; init; } = RemoteVerification.None;
+    public OpenAiVerification Verification { get; init; } = OpenAiVerification.None;
 
     /// <summary>Likeliest tokens to ask for; margin and entropy are computed from them. OpenAI allows 20, vLLM 20 unless told otherwise.</summary>
     public int TopLogprobs { get; init; } = 20;
@@ -55,29 +55,25 @@ public sealed record RemoteStage(Uri Url, string Model)
     /// <summary>Cost of a million tokens read and written, in the cascade's units; null where every answer costs the stage's cost.</summary>
     public (double Input, double Output)? TokenCosts { get; init; }
 
-    /// <summary>Cost of an answer from the server's own count of tokens.</summary>
-    public double CostOf(int promptTokens, int completionTokens, double perAnswer) =>
-        TokenCosts is var (input, output) ? (promptTokens * input + completionTokens * output) / 1e6 : perAnswer;
-
     /// <summary>Reads the keys of a stage with <c>backend: openai</c>.</summary>
-    internal static RemoteStage Read(YamlMap stage)
+    internal static OpenAiSettings Read(YamlMap stage)
     {
         string url = stage.Text("url");
         if (!Uri.TryCreate(url.TrimEnd('/') + "/", UriKind.Absolute, out Uri? address) || address.Scheme is not ("http" or "https"))
             throw stage.Error("url", "an address that begins with http:// or https://", $"'{url}'");
         if (stage.Has("input_cost") != stage.Has("output_cost"))
             throw stage.Error(stage.Has("input_cost") ? "input_cost" : "output_cost", "input_cost and output_cost together", "one of them");
-        var remote = new RemoteStage(address, stage.Text("model"))
+        var remote = new OpenAiSettings(address, stage.Text("model"))
         {
             KeyVariable = stage.Has("key_env") ? stage.Text("key_env") : null,
-            Api = Choice(stage, "api", "chat", ("chat", RemoteApi.Chat), ("completions", RemoteApi.Completions)),
+            Api = Choice(stage, "api", "chat", ("chat", OpenAiApi.Chat), ("completions", OpenAiApi.Completions)),
             Verification = Choice(
                 stage,
                 "verify",
                 "none",
-                ("none", RemoteVerification.None),
-                ("prompt_logprobs", RemoteVerification.PromptLogprobs),
-                ("echo", RemoteVerification.Echo)
+                ("none", OpenAiVerification.None),
+                ("prompt_logprobs", OpenAiVerification.PromptLogprobs),
+                ("echo", OpenAiVerification.Echo)
             ),
             TopLogprobs = stage.IntegerOr("top_logprobs", 2, 1000, 20),
             TimeoutSeconds = stage.NumberOr("timeout_seconds", 0.01, 86_400, 60),
@@ -86,7 +82,7 @@ public sealed record RemoteStage(Uri Url, string Model)
             BreakSeconds = stage.NumberOr("break_seconds", 0.5, 3600, 10),
             TokenCosts = stage.Has("input_cost") ? (stage.Number("input_cost", 0, 1e9), stage.Number("output_cost", 0, 1e9)) : null,
         };
-        if (remote is { Verification: RemoteVerification.Echo, Api: RemoteApi.Chat })
+        if (remote is { Verification: OpenAiVerification.Echo, Api: OpenAiApi.Chat })
             throw stage.Error("verify", "echo only with api: completions (a chat cannot be echoed)", "'echo'");
         return remote;
     }

@@ -1,4 +1,4 @@
-module Runtime.Tests.Cascades.ModelCascadeTests
+module Runtime.Tests.Cascades.CascadeTests
 
 open Support
 open System
@@ -14,14 +14,14 @@ let private faultAfter (damage: string -> unit) =
     let file = RandomCascade.write folder.Path 2 6 100
     damage folder.Path
     try
-        use _ = ModelCascade.Load(CascadeFile.Load file)
+        use _ = Cascade.Load(CascadeFile.Load file)
         failtest "no fault"
     with :? ToolkitException as e ->
         e.Message
 
 let tests =
     testList
-        "ModelCascade"
+        "Cascade"
         [ test "loads every model, and a decoder for each" {
               RandomCascade.using 3 6 100 (fun cascade _ ->
                   Expect.equal cascade.Models.Count 3 "models"

@@ -1,21 +1,34 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
+using OptimalStopping.Runtime.Configuration;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Models;
 using OptimalStopping.Runtime.Tokenization;
 
 namespace OptimalStopping.Runtime.Cascades;
 
-/// <summary>A stage whose model runs in this process. The model belongs to the caller.</summary>
-public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens, ChatMode chat = ChatMode.None)
-    : IStageBackend
+/// <summary>A stage whose model runs in this process; the model is disposed with it.</summary>
+public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens, ChatMode chat = ChatMode.None)
+    : IStage
 {
     private SpeculativeDecoder? _verifier;
 
+    /// <inheritdoc/>
     public string Name => stage.Name;
 
+    /// <inheritdoc/>
     public bool CanVerify => true;
 
+    /// <summary>The model itself, for what works on tokens.</summary>
+    public ITokenModel Model => model;
+
+    /// <summary>The model's tokenizer.</summary>
+    public ITokenizer Tokenizer => tokenizer;
+
+    /// <inheritdoc/>
+    public double CostOf(int promptTokens, int completionTokens) => stage.Cost;
+
+    /// <inheritdoc/>
     public ValueTask<StageReply> AnswerAsync(StageRequest request, Action<StageToken>? onToken = null, CancellationToken cancel = default)
     {
         long start = Stopwatch.GetTimestamp();
@@ -132,6 +145,7 @@ public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer t
         };
     }
 
+    /// <inheritdoc/>
     public ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default)
     {
         int[] prompt = Encode(request.Prompt),
@@ -166,17 +180,20 @@ public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer t
         return new(new DraftVerdict(logProbabilities, accepted) { Tokens = judged });
     }
 
+    /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {
         _verifier?.Dispose();
+        model.Dispose();
         return default;
     }
 
-    // A plain text is a question to models that chat, and the prompt itself to those that do not.
-    private int[] Encode(StagePrompt prompt) =>
+    /// <summary>The tokens that the model is given for a prompt.</summary>
+    /// <exception cref="ToolkitException">The prompt has characters that the tokenizer does not know, or roles that the template does not.</exception>
+    public int[] Encode(StagePrompt prompt) =>
         tokenizer.Encode(
-            prompt.Text is { } text ? Qwen3Chat.Render(text, chat)
-            : chat == ChatMode.None ? Only(prompt.Messages)
+            prompt.Text is { } text ? text
+            : chat == ChatMode.None ? Question(prompt.Messages)
             : Qwen3Chat.Render(
                 [.. prompt.Messages.Select(message => new ChatTurn(message.Role, message.Content))],
                 chat == ChatMode.Thinking
@@ -184,7 +201,7 @@ public sealed class CpuStage(CascadeStage stage, ITokenModel model, ITokenizer t
         );
 
     // Without a chat template there is one honest reading of a conversation: a single question.
-    private string Only(IReadOnlyList<StageMessage> messages) =>
+    private static string Question(IReadOnlyList<StageMessage> messages) =>
         messages is [{ Role: "user" } message]
             ? message.Content
             : throw new ToolkitException(
@@ -240,5 +257,72 @@ internal sealed class StopText(IReadOnlyList<string> stops)
             return false;
         _text.Length = cut;
         return Stopped = true;
+    }
+}
+
+/// <summary>A backend whose models run in this process: <c>path</c> and <c>devices</c> are its keys.</summary>
+/// <param name="load">Loads a stage's model; null where this program lacks the engine.</param>
+/// <param name="anyDevice">Whether the layers may be spread over several devices.</param>
+public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? load, bool anyDevice = false) : StageBackend(name)
+{
+    /// <inheritdoc/>
+    public override CascadeStage Read(YamlMap keys, CascadeStage stage, string folder) =>
+        stage with
+        {
+            Path = Path.GetFullPath(keys.Text("path"), folder),
+            Devices = Devices(keys),
+        };
+
+    /// <inheritdoc/>
+    public override IStage Open(StageContext context)
+    {
+        CascadeStage stage = context.Stage;
+        if (!Directory.Exists(stage.Path) && !File.Exists(stage.Path))
+            throw new ToolkitException($"{context.File}: stage '{stage.Name}': expected a model folder at {stage.Path}, got none");
+        if (load is null)
+            throw new ToolkitException(
+                $"{context.File}: stage '{stage.Name}': backend '{Name}': expected a build with this engine, got one without; run with: dotnet run --project src/Cli -c Release -p:TorchBackend=cpu (or cuda) -- ..."
+            );
+        ITokenModel model = load(stage);
+        try
+        {
+            ITokenizer tokenizer = TokenizerFiles.Load(stage.Path);
+            // Published models pad their vocabulary to a round number: more rows than tokens is in order.
+            if (
+                tokenizer.VocabularySize > model.VocabularySize
+                || (tokenizer is CharacterTokenizer && tokenizer.VocabularySize != model.VocabularySize)
+            )
+                throw new ToolkitException(
+                    $"{stage.Path}: tokenizer: expected the {model.VocabularySize} tokens of the model, got {tokenizer.VocabularySize}"
+                );
+            return new LocalStage(stage, model, tokenizer, context.MaxTokens, context.Chat);
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    private IReadOnlyList<string> Devices(YamlMap keys)
+    {
+        if (!keys.Has("devices"))
+            return CascadeStage.OnlyCpu;
+        IReadOnlyList<string> devices = keys.Strings("devices");
+        foreach (string device in devices)
+            if (
+                device != "cpu"
+                && !(
+                    device.StartsWith("cuda:", StringComparison.Ordinal)
+                    && int.TryParse(device.AsSpan(5), System.Globalization.NumberStyles.None, null, out int n)
+                    && n < 64
+                )
+            )
+                throw keys.Error("devices", "cpu or cuda:0 to cuda:63", $"'{device}'");
+        if (devices.Distinct().Count() != devices.Count)
+            throw keys.Error("devices", "each device once", string.Join(", ", devices));
+        if (!anyDevice && !devices.SequenceEqual(CascadeStage.OnlyCpu))
+            throw keys.Error("devices", $"only cpu with backend {Name}", string.Join(", ", devices));
+        return devices;
     }
 }

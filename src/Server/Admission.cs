@@ -1,5 +1,8 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Text;
 using System.Threading.RateLimiting;
+using Microsoft.AspNetCore.Http;
 
 namespace OptimalStopping.Server;
 
@@ -26,7 +29,7 @@ internal sealed class AdmissionLimiter(ServeOptions options) : IDisposable
 
     /// <summary>Waits for a place; disposing it gives it back.</summary>
     /// <exception cref="ApiError">429: the queue is full.</exception>
-    public async ValueTask<Place> Enter(CancellationToken cancel)
+    public async ValueTask<Place> EnterAsync(CancellationToken cancel)
     {
         RateLimitLease lease = await _limiter.AcquireAsync(1, cancel).ConfigureAwait(false);
         if (lease.IsAcquired)
@@ -55,5 +58,33 @@ internal sealed class AdmissionLimiter(ServeOptions options) : IDisposable
             Interlocked.Exchange(ref gate._meanTicks, mean == 0 ? held : mean + (held - mean) / 16);
             lease.Dispose();
         }
+    }
+}
+
+/// <summary>The keys that a server accepts. They are kept and compared as hashes, each in the same time whatever it is compared with.</summary>
+internal sealed class ApiKeys(IReadOnlyList<string> keys)
+{
+    private readonly byte[][] _hashes = [.. keys.Select(key => SHA256.HashData(Encoding.UTF8.GetBytes(key)))];
+
+    /// <exception cref="ApiError">401: no key, or another.</exception>
+    public void Check(HttpRequest request)
+    {
+        if (_hashes.Length == 0)
+            return;
+        string header = request.Headers.Authorization.ToString();
+        const string scheme = "Bearer ";
+        if (!header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase))
+            throw new ApiError(
+                401,
+                "invalid_request_error",
+                "expected the header 'Authorization: Bearer KEY', got none",
+                code: "invalid_api_key"
+            );
+        byte[] hash = SHA256.HashData(Encoding.UTF8.GetBytes(header[scheme.Length..].Trim()));
+        bool known = false;
+        foreach (byte[] own in _hashes)
+            known |= CryptographicOperations.FixedTimeEquals(own, hash);
+        if (!known)
+            throw new ApiError(401, "invalid_request_error", "expected an API key of this server, got another", code: "invalid_api_key");
     }
 }

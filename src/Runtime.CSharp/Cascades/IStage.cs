@@ -2,6 +2,38 @@ using OptimalStopping.Runtime.Decoding;
 
 namespace OptimalStopping.Runtime.Cascades;
 
+/// <summary>
+/// One stage of a cascade: a model that answers prompts, wherever it runs. The cascade above it decides when to stop and
+/// knows nothing of engines, processes or networks. A stage may answer many requests at once.
+/// </summary>
+public interface IStage : IAsyncDisposable
+{
+    /// <summary>The stage's name in the cascade file.</summary>
+    string Name { get; }
+
+    /// <summary>Whether <see cref="VerifyAsync"/> works here: a remote server need not return log-probabilities of a prompt.</summary>
+    bool CanVerify { get; }
+
+    /// <summary>What an answer costs, in the cascade's units, where nothing is saved by a draft.</summary>
+    double CostOf(int promptTokens, int completionTokens);
+
+    /// <summary>
+    /// Writes an answer, greedily. A stage that computes in this process does so on the caller's thread and returns a
+    /// completed task.
+    /// </summary>
+    /// <param name="onToken">Told each token as it is written; not the one that ends the answer.</param>
+    /// <exception cref="ToolkitException">The request is at fault; another stage of the cascade would refuse it too.</exception>
+    /// <exception cref="StageException">The stage is at fault: it is down, too slow, or its reply makes no sense.</exception>
+    /// <exception cref="OperationCanceledException">The caller gave up.</exception>
+    ValueTask<StageReply> AnswerAsync(StageRequest request, Action<StageToken>? onToken = null, CancellationToken cancel = default);
+
+    /// <summary>
+    /// Reads a text that another stage wrote, in one forward, and says how much of it this stage would have written too.
+    /// </summary>
+    /// <exception cref="StageException">As above; also where <see cref="CanVerify"/> is false.</exception>
+    ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default);
+}
+
 /// <summary>One message of a conversation.</summary>
 /// <param name="Role"><c>system</c>, <c>user</c> or <c>assistant</c>.</param>
 public sealed record StageMessage(string Role, string Content);
@@ -17,11 +49,14 @@ public sealed class StagePrompt
     /// <summary>The conversation, oldest message first; empty for a text.</summary>
     public IReadOnlyList<StageMessage> Messages { get; }
 
-    /// <summary>A text, as it is, without a template around it.</summary>
-    public static StagePrompt Of(string text) => new(text, []);
+    /// <summary>A text to go on with, as it is, without a template around it.</summary>
+    public static StagePrompt FromText(string text) => new(text, []);
+
+    /// <summary>A question: a conversation of one message by the user.</summary>
+    public static StagePrompt FromQuestion(string question) => FromMessages([new StageMessage("user", question)]);
 
     /// <summary>A conversation; each model puts its own chat template around it.</summary>
-    public static StagePrompt Of(IReadOnlyList<StageMessage> messages) => new(null, messages);
+    public static StagePrompt FromMessages(IReadOnlyList<StageMessage> messages) => new(null, messages);
 }
 
 /// <summary>A request to one stage.</summary>
@@ -90,4 +125,44 @@ public sealed record DraftVerdict(IReadOnlyList<double> LogProbabilities, int Ac
 
     /// <summary>Length of the draft in tokens of this stage.</summary>
     public int Drafted => LogProbabilities.Count;
+}
+
+/// <summary>A stage failed at a request that was in order. The message says what happened, in one line.</summary>
+/// <param name="kind">One of <see cref="StageFailures"/>.</param>
+public sealed class StageException(string stage, string kind, string message, Exception? inner = null)
+    : Exception($"stage '{stage}': {message}", inner)
+{
+    /// <summary>Name of the stage that failed.</summary>
+    public string Stage { get; } = stage;
+
+    /// <summary>The failure's name in metrics.</summary>
+    public string Kind { get; } = kind;
+}
+
+/// <summary>Names of the ways in which a stage fails, as metrics show them.</summary>
+public static class StageFailures
+{
+    /// <summary>No connection.</summary>
+    public const string Unreachable = "unreachable";
+
+    /// <summary>No whole answer in time.</summary>
+    public const string Timeout = "timeout";
+
+    /// <summary>The server answers with an error of its own (5xx, 401, 404, 429).</summary>
+    public const string Refused = "refused";
+
+    /// <summary>The server finds the request at fault (400, 413, 422).</summary>
+    public const string Rejected = "rejected";
+
+    /// <summary>An answer that is not what the protocol says.</summary>
+    public const string InvalidResponse = "invalid_response";
+
+    /// <summary>The connection broke inside an answer.</summary>
+    public const string ConnectionLost = "connection_lost";
+
+    /// <summary>Not asked, because it failed too often just before.</summary>
+    public const string OpenCircuit = "open_circuit";
+
+    /// <summary>Not asked, because too many requests wait already.</summary>
+    public const string Overloaded = "overloaded";
 }

@@ -1,4 +1,4 @@
-module Runtime.Tests.Cascades.CpuStageTests
+module Runtime.Tests.Cascades.LocalStageTests
 
 open Support
 open System
@@ -10,10 +10,10 @@ let private prompts = [ "add 12+34="; "sort 312="; "x" ]
 
 let private using action =
     RandomCascade.using 2 12 100 (fun cascade _ ->
-        let stages = StageCascade.For cascade
+        let stages = cascade
         action cascade stages.Stages)
 
-let private ask (stage: IStageBackend) (request: StageRequest) =
+let private ask (stage: IStage) (request: StageRequest) =
     let tokens = ResizeArray<StageToken>()
     let reply = stage.AnswerAsync(request, Action<StageToken> tokens.Add).AsTask().Result
     Expect.sequenceEqual [ for t in tokens -> t.Text ] [ for t in reply.Tokens -> t.Text ] "tokens are streamed as they are kept"
@@ -28,14 +28,15 @@ let private fault action =
 
 let tests =
     testList
-        "CpuStage"
+        "LocalStage"
         [ test "writes what the decoder writes, with its signals and log-probabilities" {
               using (fun cascade stages ->
                   for k in 0..1 do
                       for prompt in prompts do
                           let expected = cascade.Decoder(k).Decode(ReadOnlySpan(cascade.Tokenizer.Encode prompt))
                           for request in
-                              [ StageRequest(StagePrompt.Of prompt); StageRequest(StagePrompt.Of [| StageMessage("user", prompt) |]) ] do
+                              [ StageRequest(StagePrompt.FromQuestion prompt)
+                                StageRequest(StagePrompt.FromMessages [| StageMessage("user", prompt) |]) ] do
                               let reply = ask stages[k] request
                               Expect.sequenceEqual [ for t in reply.Tokens -> t.Id ] expected.Tokens "tokens"
                               Expect.equal
@@ -54,7 +55,7 @@ let tests =
           test "alternatives: sorted, the chosen one first, probabilities of one distribution" {
               using (fun cascade stages ->
                   let all = cascade.Tokenizer.VocabularySize
-                  for token in (ask stages[0] (StageRequest(StagePrompt.Of "add 1+1=", Alternatives = all))).Tokens do
+                  for token in (ask stages[0] (StageRequest(StagePrompt.FromQuestion "add 1+1=", Alternatives = all))).Tokens do
                       Expect.equal token.Alternatives.Count all "all of them"
                       Expect.isAscending (Seq.rev [ for a in token.Alternatives -> a.LogProbability ]) "likeliest first"
                       Expect.equal token.Alternatives[0].Id token.Id "greedy"
@@ -63,12 +64,12 @@ let tests =
           }
           test "limits of tokens and texts that stop" {
               using (fun _ stages ->
-                  let text = (ask stages[1] (StageRequest(StagePrompt.Of "x"))).Text
+                  let text = (ask stages[1] (StageRequest(StagePrompt.FromQuestion "x"))).Text
                   Expect.isGreaterThan text.Length 4 "the random model writes on"
-                  let short = ask stages[1] (StageRequest(StagePrompt.Of "x", MaxTokens = 3))
+                  let short = ask stages[1] (StageRequest(StagePrompt.FromQuestion "x", MaxTokens = 3))
                   Expect.equal (short.Text, short.Ended, short.CompletionTokens) (text.Substring(0, 3), false, 3) "cut"
                   let stop = text.Substring(2, 2)
-                  let stopped = ask stages[1] (StageRequest(StagePrompt.Of "x", Stop = [| "never"; stop |]))
+                  let stopped = ask stages[1] (StageRequest(StagePrompt.FromQuestion "x", Stop = [| "never"; stop |]))
                   Expect.equal
                       (stopped.Text, stopped.Ended)
                       (text.Substring(0, text.IndexOf(stop, StringComparison.Ordinal)), true)
@@ -77,7 +78,7 @@ let tests =
           test "a draft is accepted as far as the stage would have written it itself" {
               using (fun cascade stages ->
                   for prompt in prompts do
-                      let request = StageRequest(StagePrompt.Of prompt)
+                      let request = StageRequest(StagePrompt.FromQuestion prompt)
                       let own = ask stages[1] request
                       let verify draft = stages[1].VerifyAsync(request, draft).AsTask().Result
                       let same = verify own.Tokens
@@ -93,9 +94,9 @@ let tests =
           test "with a draft the answer is the same, its cost that of the forwards made" {
               using (fun cascade stages ->
                   for prompt in prompts do
-                      let plain = ask stages[1] (StageRequest(StagePrompt.Of prompt))
-                      let withDraft draft = ask stages[1] (StageRequest(StagePrompt.Of prompt, Draft = draft))
-                      let other = (ask stages[0] (StageRequest(StagePrompt.Of prompt))).Tokens
+                      let plain = ask stages[1] (StageRequest(StagePrompt.FromQuestion prompt))
+                      let withDraft draft = ask stages[1] (StageRequest(StagePrompt.FromQuestion prompt, Draft = draft))
+                      let other = (ask stages[0] (StageRequest(StagePrompt.FromQuestion prompt))).Tokens
                       let longest = cascade.File.MaxTokens - 1 // the last token is never drafted: it comes with the verification
                       let odd: System.Collections.Generic.IReadOnlyList<StageToken> = [| StageToken(-1, "7#7", nan) |]
                       for draft in [ plain.Tokens; other; odd ] |> List.filter (fun d -> d.Count > 0) do
@@ -112,19 +113,23 @@ let tests =
                       // A draft that this vocabulary cannot write, and requests that watch each token, are answered plainly.
                       Expect.isTrue (isNull (box (withDraft [| StageToken(-1, "Ü", nan) |]).Draft)) "foreign"
                       Expect.isTrue
-                          (isNull (box (ask stages[1] (StageRequest(StagePrompt.Of prompt, Draft = plain.Tokens, Alternatives = 2))).Draft))
+                          (isNull (
+                              box
+                                  (ask stages[1] (StageRequest(StagePrompt.FromQuestion prompt, Draft = plain.Tokens, Alternatives = 2)))
+                                      .Draft
+                          ))
                           "alternatives")
           }
           test "a conversation needs a chat template; a long draft is refused" {
               using (fun _ stages ->
-                  let talk = StagePrompt.Of [| StageMessage("system", "be brief"); StageMessage("user", "x") |]
+                  let talk = StagePrompt.FromMessages [| StageMessage("system", "be brief"); StageMessage("user", "x") |]
                   Expect.equal
                       (fault (fun () -> stages[0].AnswerAsync(StageRequest talk)))
                       "messages: expected one message of the role 'user' (the models of this cascade have no chat template), got system, user"
                       "roles"
                   let long = [| for _ in 1..200 -> StageToken(-1, "1", nan) |]
                   Expect.stringStarts
-                      (fault (fun () -> stages[0].VerifyAsync(StageRequest(StagePrompt.Of "x"), long)))
+                      (fault (fun () -> stages[0].VerifyAsync(StageRequest(StagePrompt.FromQuestion "x"), long)))
                       "prompt and draft: expected at most 128 tokens"
                       "draft")
           } ]

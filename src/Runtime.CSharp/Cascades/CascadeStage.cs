@@ -1,0 +1,52 @@
+using OptimalStopping.Runtime.Configuration;
+using OptimalStopping.Runtime.Tokenization;
+
+namespace OptimalStopping.Runtime.Cascades;
+
+/// <summary>One stage of the cascade file.</summary>
+/// <param name="Name">Shown in reports; unique.</param>
+/// <param name="Path">Folder of the model, as a full path; empty for a model that does not run in this process.</param>
+/// <param name="Cost">Cost of one answer, in the units of the cheapest stage.</param>
+public sealed record CascadeStage(string Name, string Path, double Cost)
+{
+    internal static readonly IReadOnlyList<string> OnlyCpu = ["cpu"];
+
+    /// <summary>What runs the model: the name of a <see cref="StageBackend"/>.</summary>
+    public string Backend { get; init; } = "cpu";
+
+    /// <summary>The devices that the layers are spread over, in order (<c>cpu</c>, <c>cuda:0</c>, ...); one at least.</summary>
+    public IReadOnlyList<string> Devices { get; init; } = OnlyCpu;
+
+    /// <summary>What else the backend read from the stage's keys; null for nothing.</summary>
+    public object? Settings { get; init; }
+
+    /// <summary>Whether the model runs in this process, from the files at <see cref="Path"/>.</summary>
+    public bool IsLocal => Path != "";
+}
+
+/// <summary>What a backend needs to open a stage.</summary>
+/// <param name="File">The cascade file, to name it in errors.</param>
+/// <param name="MaxTokens">The cascade's limit of tokens per answer.</param>
+/// <param name="Chat">How a conversation becomes a prompt.</param>
+public sealed record StageContext(string File, CascadeStage Stage, int MaxTokens, ChatMode Chat);
+
+/// <summary>
+/// What runs models: an engine in this process, or a kind of server. It reads its own keys of a stage in the cascade file
+/// and opens the stage. <see cref="StageBackends.Register"/> makes one known.
+/// </summary>
+/// <param name="name">Its name in the cascade file, key <c>backend</c>.</param>
+public abstract class StageBackend(string name)
+{
+    /// <summary>Its name in the cascade file, key <c>backend</c>.</summary>
+    public string Name { get; } = name;
+
+    /// <summary>Reads the backend's own keys; each key that it asks for counts as known.</summary>
+    /// <param name="stage">The stage as far as it is read: name, cost and backend.</param>
+    /// <param name="folder">What paths in the file are relative to.</param>
+    /// <exception cref="ToolkitException">With file, line, key, what was expected and what was got.</exception>
+    public abstract CascadeStage Read(YamlMap keys, CascadeStage stage, string folder);
+
+    /// <summary>Loads the model, or prepares the client of a server.</summary>
+    /// <exception cref="ToolkitException">The model, or something else that the stage needs, is missing or faulty.</exception>
+    public abstract IStage Open(StageContext context);
+}
