@@ -11,7 +11,7 @@ open Expecto
 let private named (document: string) =
     Regex.Matches(
         File.ReadAllText(Path.Combine(Support.Repository.root, "docs", document)),
-        "`((?:Theory|Runtime|Experiments|Server|Reports|Cli|Maintenance|Fuzz)\\.[^`]+)`"
+        "`((?:Theory|Runtime|Experiments|Server|Reports|Cli|Maintenance|Architecture|Fuzz)\\.[^`]+)`"
     )
     |> Seq.map (fun found -> found.Groups[1].Value)
     |> Seq.distinct

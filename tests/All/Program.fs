@@ -31,6 +31,7 @@ let main argv =
               Reports.Tests.Program.tests
               Cli.Tests.Program.tests
               Maintenance.Tests.Program.tests
+              Architecture.Tests.Program.tests
               Fuzz.FuzzTests.tests ]
         testList
             "Toolkit"
