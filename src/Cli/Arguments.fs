@@ -1,9 +1,26 @@
 /// The whole command line as Argu reads it: one case per command. A command's own arguments stand in its file.
-/// Argu 6.1.1 does not enforce Mandatory inside subcommands, so each command checks what it needs.
+/// Fields are named after what they hold (file, dir, ...), which Syntax.fs reads. Argu 6.1.1 does not enforce Mandatory
+/// inside subcommands; CommandLine.fs does.
 module OptimalStopping.Cli.Arguments
 
 open Argu
 open OptimalStopping.Cli.Commands
+
+type CompletionsArguments =
+    | [<MainCommand; Unique; Mandatory>] Shell of shell: string
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Shell _ -> "the shell to write a script for."
+
+type HelpArguments =
+    | [<MainCommand; Unique>] Command of command: string
+
+    interface IArgParserTemplate with
+        member this.Usage =
+            match this with
+            | Command _ -> "the command to describe (default: all, a line each)."
 
 type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Run of ParseResults<Run.RunArguments>
@@ -18,7 +35,9 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<Bench.BenchArguments>
     | [<CliPrefix(CliPrefix.None)>] Doctor of ParseResults<Doctor.DoctorArguments>
     | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
-    | Version
+    | [<CliPrefix(CliPrefix.None)>] Completions of ParseResults<CompletionsArguments>
+    | [<CliPrefix(CliPrefix.None)>] Help of ParseResults<HelpArguments>
+    | [<AltCommandLine("-v")>] Version
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -36,3 +55,5 @@ type ToolkitArguments =
             | Info _ -> "show what a cascade would load where, the memory it takes, and what a token costs."
             | Doctor _ -> "check that the Torch engine works on a device (needs a build with TorchSharp)."
             | Theory _ -> "thresholds, regret bounds and sample sizes for a cascade."
+            | Completions _ -> "write a script that makes the shell's Tab key know commands, flags and values."
+            | Help _ -> "describe a command and what it takes."

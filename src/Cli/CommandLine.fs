@@ -1,11 +1,12 @@
 /// Looks over the words of a command line before Argu reads them, for what Argu lets pass or cannot explain: it reads a
-/// decimal comma as a separator of thousands (0,01 as 1), and names no option that may have been meant.
+/// decimal comma as a separator of thousands (0,01 as 1), ignores Mandatory inside subcommands (6.1.1), and names no
+/// argument that may have been meant.
 module OptimalStopping.Cli.CommandLine
 
 open System
 open System.Globalization
-open Argu
 open OptimalStopping.Cli.Commands.Shared
+open OptimalStopping.Cli.Syntax
 
 /// Letters to insert, delete or replace to turn one word into the other.
 let private distance (a: string) (b: string) =
@@ -20,81 +21,126 @@ let private distance (a: string) (b: string) =
 
 /// The name that a misspelt word comes closest to, where one is close.
 let private nearest (word: string) (names: string list) =
-    let name = names |> List.minBy (distance word)
+    // Nothing is like a letter after a dash.
+    let name = names |> List.filter (fun name -> name.Length > 2) |> List.minBy (distance word)
     if distance word name <= max 1 (word.Length / 3) then Some name else None
+
+/// What words of earlier versions are called today.
+let private renamed =
+    Map
+        [ "--promise", "--guarantee"
+          "--ladder", "--config"
+          "--readme", "dotnet run --project tools/Maintenance -- readme DIR"
+          "--paper", "dotnet run --project tools/Maintenance -- paper DIR"
+          "docs", "dotnet run --project tools/Maintenance -- docs" ]
 
 let private unrecognized (word: string) hint = raise (UsageException $"unrecognized argument: '{word}'{hint}")
 
-let private didYouMean word names =
-    match nearest word names with
-    | Some name -> unrecognized word $"; did you mean {name}?"
-    | None -> unrecognized word ""
+let private didYouMean (word: string) names =
+    match renamed.TryFind word, nearest word names with
+    | Some now, _ -> unrecognized word $"; it is now {now}"
+    | None, Some name -> unrecognized word $"; did you mean {name}?"
+    | None, None -> unrecognized word ""
+
+/// A list of alternatives: a, b or c.
+let private listed (words: string list) =
+    match List.rev words with
+    | [ only ] -> only
+    | last :: others -> String.Join(", ", List.rev others) + " or " + last
+    | [] -> "nothing"
+
+let private inWords (kind: Value) =
+    match kind with
+    | Number -> "a number with a decimal point"
+    | Whole -> "a whole number"
+    | Choice words -> listed words
+    | kind -> label kind
 
 /// What the command itself refuses with a better message (too large a number, NaN) passes.
-let private checkNumber (option: string) (kind: Type) (value: string) =
-    let refuse wanted = raise (UsageException $"{option}: expected {wanted}, got '{value}'")
-    if kind = typeof<float> then
-        if not (fst (Double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture))) then
-            refuse "a number with a decimal point"
-    elif kind = typeof<int> || kind = typeof<int64> then
-        if not (fst (Numerics.BigInteger.TryParse(value, NumberStyles.Integer, CultureInfo.InvariantCulture))) then
-            refuse "a whole number"
+let private checkValue (program: Program) (name: string) (kind: Value) (value: string) =
+    let refuse wanted = raise (UsageException $"{name}: expected {wanted}, got '{value}'")
+    match kind with
+    | Number when not (fst (Double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture))) -> refuse (inWords kind)
+    | Whole when not (fst (Numerics.BigInteger.TryParse(value, NumberStyles.Integer, CultureInfo.InvariantCulture))) ->
+        refuse (inWords kind)
+    | Choice words when not (List.contains value words) -> refuse (inWords kind)
+    | CommandName when not (program.Commands |> List.exists (fun c -> c.Name = value)) ->
+        didYouMean value (program.Commands |> List.map _.Name)
+    | _ -> ()
 
-/// The options of a command by name, with the types of the values that follow each.
-let private options (cases: ArgumentCaseInfo list) =
-    Map
-        [ for case in cases do
-              if not case.IsMainCommand then
-                  for name in case.CommandLineNames.Value do
-                      name, [ for field in case.UnionCaseInfo.GetFields() -> field.PropertyType ] ]
-
-let private checkCommand (cases: ArgumentCaseInfo list) (words: string list) =
-    let options = options cases
-    let names = [ yield! options.Keys; "--help" ]
-    let takesText = cases |> List.exists _.IsMainCommand
+let private checkCommand (program: Program) (command: Command) (words: string list) =
+    let flags =
+        Map
+            [ for flag in command.Flags |> List.rev do
+                  for name in flag.Names -> name, flag ]
+    let names = List.ofSeq flags.Keys
     let isFlag (word: string) = word.StartsWith("--", StringComparison.Ordinal)
-    // Options of other tools (-h, -o); a text may begin with a dash, as in "-3+5=".
+    // Flags of other tools (-o, -x); a text may begin with a dash, as in "-3+5=".
     let isLetters (word: string) = word.Length > 1 && word[0] = '-' && Seq.forall Char.IsAsciiLetter word[1..]
+    let mutable given = Set.empty
     let rec check texts =
         function
         | [] -> ()
-        | word :: rest when options.ContainsKey word ->
-            match options[word] with
-            | [ kind ] when kind.IsGenericType -> // a list: all words up to the next option
+        | word :: rest when flags.ContainsKey word ->
+            let flag = flags[word]
+            given <- given.Add(List.head flag.Names)
+            match flag.Value with
+            | Some kind when flag.Many ->
                 let values = rest |> List.takeWhile (isFlag >> not)
                 for value in values do
-                    checkNumber word (kind.GetGenericArguments()[0]) value
+                    checkValue program word kind value
                 check texts (List.skip values.Length rest)
-            | [ kind ] when not rest.IsEmpty && not (options.ContainsKey rest.Head) ->
-                checkNumber word kind rest.Head
+            | Some kind when not rest.IsEmpty && not (flags.ContainsKey rest.Head) ->
+                checkValue program word kind rest.Head
                 check texts rest.Tail
-            | _ -> check texts rest
+            | Some kind -> raise (UsageException $"{word}: expected {inWords kind}, got none")
+            | None -> check texts rest
         | word :: _ when isFlag word ->
             match word.Split('=', 2) with
-            | [| name; value |] when options.ContainsKey name -> unrecognized word $"; did you mean {name} {value}?"
+            | [| name; value |] when flags.ContainsKey name -> unrecognized word $"; did you mean {name} {value}?"
             | parts -> didYouMean parts[0] names
         | word :: _ when isLetters word -> didYouMean word names
-        | word :: rest when takesText ->
+        | word :: rest when command.Alone.IsSome ->
             if texts > 0 then unrecognized word "; text with spaces goes in quotes"
+            checkValue program command.Name command.Alone.Value.Value.Value word
             check (texts + 1) rest
-        | word :: _ when options.ContainsKey("--" + word) -> unrecognized word $"; did you mean --{word}?"
+        | word :: _ when flags.ContainsKey("--" + word) -> unrecognized word $"; did you mean --{word}?"
         | word :: _ -> unrecognized word ""
     check 0 words
+    let missing (argument: Argument) =
+        let names = argument.Names |> List.truncate 1
+        raise (UsageException $"""{command.Name}: expected {String.Join(" ", names @ [ inWords argument.Value.Value ])}, got none""")
+    match command.Alone with
+    | Some argument when argument.Required && (words.IsEmpty || words |> List.forall isFlag) -> missing argument
+    | _ -> ()
+    for flag in command.Flags do
+        if flag.Required && not (given.Contains(List.head flag.Names)) then missing flag
 
-/// Raises UsageException at the first word that cannot be right. Argu reports the rest, such as values that are missing.
-let check (parser: ArgumentParser) (argv: string[]) =
-    let subcommands = parser.GetSubCommandParsers()
-    let name (sub: ArgumentParser) =
-        match sub.ParentInfo with
-        | Some info -> List.head info.CommandLineNames.Value
-        | None -> ""
+/// What a command line asks for, as far as it is decided before Argu reads it.
+type Asked =
+    | HelpOfProgram
+    | HelpOfCommand of Command
+    /// Argu reads it.
+    | Work
+
+/// Raises UsageException at the first word that cannot be right.
+let check (program: Program) (argv: string[]) : Asked =
+    let find name = program.Commands |> List.tryFind (fun command -> command.Name = name)
+    let isHelp word = word = "--help" || word = "-h"
     match List.ofArray argv with
-    | words when List.contains "--help" words -> ()
-    | command :: words ->
-        match subcommands |> List.tryFind (fun sub -> name sub = command) with
-        | Some sub -> checkCommand (sub.GetArgumentCases()) words
-        | None when command.StartsWith "-" ->
-            let own = options (parser.GetArgumentCases() |> List.filter (fun case -> case.ArgumentType <> ArgumentType.SubCommand))
-            if not (own.ContainsKey command) then didYouMean command [ yield! own.Keys; "--help" ]
-        | None -> didYouMean command (List.map name subcommands)
-    | [] -> ()
+    | []
+    | [ "help" ] -> HelpOfProgram
+    | word :: _ when isHelp word -> HelpOfProgram
+    | name :: words ->
+        match find name with
+        | Some command when List.exists isHelp words -> HelpOfCommand command
+        | Some command ->
+            checkCommand program command words
+            match name, words with
+            | "help", [ topic ] -> HelpOfCommand (find topic).Value
+            | _ -> Work
+        | None when name.StartsWith '-' ->
+            let names = program.Flags |> List.collect _.Names
+            if not (List.contains name names) then didYouMean name names
+            Work
+        | None -> didYouMean name (program.Commands |> List.map _.Name)

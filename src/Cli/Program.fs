@@ -11,24 +11,27 @@ open OptimalStopping.Experiments
 open OptimalStopping.Cli.Arguments
 open OptimalStopping.Cli.Commands
 
-let private dispatch (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
+let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =
+    let abandonable work = Shared.abandonable cancel work
     if arguments.Contains Version then
         printfn "%s" RunManifest.ThisBuild
     else
         match arguments.GetSubCommand() with
         | Version -> () // no command
         | Run a -> Run.execute a cancel
-        | Evaluate a -> Evaluate.execute a
-        | Calibrate a -> Calibrate.execute a cancel
-        | Figure a -> Figure.execute a
+        | Evaluate a -> abandonable (fun () -> Evaluate.execute a)
+        | Calibrate a -> abandonable (fun () -> Calibrate.execute a cancel)
+        | Figure a -> abandonable (fun () -> Figure.execute a)
         | Decode a -> Decode.execute a cancel
         | Collect a -> Collect.execute a cancel
         | Train a -> Train.execute a cancel
         | Serve a -> Serve.execute a cancel
-        | Info a -> Info.execute a
-        | Bench a -> Bench.execute a
+        | Info a -> abandonable (fun () -> Info.execute a)
+        | Bench a -> abandonable (fun () -> Bench.execute a)
         | Doctor a -> Doctor.execute a
-        | Theory a -> Theory.execute a cancel
+        | Theory a -> abandonable (fun () -> Theory.execute a cancel)
+        | Completions a -> printfn "%s" (Completions.script (a.GetResult Shell) program)
+        | Help _ -> () // asked and answered before
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
 let execute (argv: string[]) (cancel: CancellationToken) : int =
@@ -39,18 +42,22 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
         eprintfn "toolkit: %s" text
         code
     let parser = ArgumentParser.Create<ToolkitArguments>(programName = "toolkit", checkStructure = false)
+    let program = Syntax.read parser
     try
-        if Array.isEmpty argv then
-            eprintfn "%s" (parser.PrintUsage())
+        match CommandLine.check program argv with
+        | CommandLine.HelpOfProgram when Array.isEmpty argv ->
+            eprintfn "%s" (Help.ofProgram (Table.screen ()) program)
             2
-        else
-            CommandLine.check parser argv
-            dispatch (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
+        | CommandLine.HelpOfProgram ->
+            printfn "%s" (Help.ofProgram (Table.screen ()) program)
+            0
+        | CommandLine.HelpOfCommand command ->
+            printfn "%s" (Help.ofCommand (Table.screen ()) command)
+            0
+        | CommandLine.Work ->
+            dispatch program (parser.ParseCommandLine(argv, raiseOnUsage = true)) cancel
             0
     with
-    | :? ArguParseException as e when e.ErrorCode = ErrorCode.HelpText ->
-        printfn "%s" e.Message
-        0
     | :? ArguParseException as e ->
         let firstLine = e.Message.Split('\n')[0]
         fail 2 (firstLine.Replace("ERROR: ", ""))

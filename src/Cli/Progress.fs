@@ -4,6 +4,11 @@ module OptimalStopping.Cli.Progress
 open System
 open Spectre.Console
 
+/// Fills the bar and stops its clock, which then shows what the step took.
+let private finish (task: ProgressTask) =
+    task.Value <- task.MaxValue
+    task.StopTask()
+
 /// Runs the work and shows its steps; `work` is given a function to report a step's name and the share of it done.
 let show (work: Action<string, float> -> unit) : unit =
     if Console.IsErrorRedirected then
@@ -19,10 +24,12 @@ let show (work: Action<string, float> -> unit) : unit =
                 let report (step: string) (share: float) =
                     lock tasks (fun () ->
                         if not (tasks.ContainsKey step) then
-                            for earlier in tasks.Values do
-                                earlier.Value <- 100.0
+                            Seq.iter finish tasks.Values
                             tasks[step] <- context.AddTask(Markup.Escape step)
-                        tasks[step].Value <- 100.0 * share)
+                        let task = tasks[step]
+                        // A step that another one has followed is done; a late report of it changes nothing.
+                        if not task.IsFinished then
+                            task.Value <- 100.0 * share
+                            if share >= 1.0 then finish task)
                 work (Action<string, float>(report))
-                for task in tasks.Values do
-                    task.Value <- 100.0)
+                Seq.iter finish tasks.Values)

@@ -9,6 +9,7 @@ let tests =
           Cli.Tests.ProgramTests.tests
           Cli.Tests.TutorialTests.tests
           Cli.Tests.TheoryTests.tests
+          Cli.Tests.ShellTests.tests
           Cli.Tests.RealModelsTests.tests
           testList
               "Faults"

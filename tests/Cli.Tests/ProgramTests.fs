@@ -14,7 +14,20 @@ open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Traces
 
 let private commands =
-    [ "run"; "evaluate"; "calibrate"; "figure"; "decode"; "collect"; "train"; "serve"; "info"; "doctor"; "bench"; "theory" ]
+    [ "run"
+      "evaluate"
+      "calibrate"
+      "figure"
+      "decode"
+      "collect"
+      "train"
+      "serve"
+      "info"
+      "doctor"
+      "bench"
+      "theory"
+      "completions"
+      "help" ]
 
 /// Exit code and standard error of a command line that is run in this process. Nothing may escape as an exception.
 let private execute (arguments: string list) =
@@ -62,10 +75,10 @@ let private inProcess =
                   usage "unrecognized argument: 'bogus'" [ "bogus" ]
                   for command in commands do
                       usage "unrecognized argument: '--bogus'" [ command; "--bogus" ]
-                  usage "expected --traces FILE, got none" [ "evaluate"; "--out"; "x" ]
-                  usage "expected --out FOLDER, got none" [ "evaluate"; "--traces"; "x" ]
-                  usage "expected --traces FILE, got none" [ "calibrate"; "--out"; "x" ]
-                  usage "expected --out FILE, got none" [ "calibrate"; "--traces"; "x" ]
+                  usage "evaluate: expected --traces FILE, got none" [ "evaluate"; "--out"; "x" ]
+                  usage "evaluate: expected --out DIR, got none" [ "evaluate"; "--traces"; "x" ]
+                  usage "calibrate: expected --traces FILE, got none" [ "calibrate"; "--out"; "x" ]
+                  usage "calibrate: expected --out FILE, got none" [ "calibrate"; "--traces"; "x" ]
                   usage
                       "--max-loss: expected a number strictly between 0 and 1, got 1"
                       [ "calibrate"; "--traces"; "x"; "--out"; "y"; "--max-loss"; "1" ]
@@ -73,17 +86,22 @@ let private inProcess =
                       "--delta: expected a number strictly between 0 and 1, got NaN"
                       [ "calibrate"; "--traces"; "x"; "--out"; "y"; "--delta"; "nan" ]
                   usage "--policy: expected no --lambda beside it" [ "decode"; "add 1+1="; "--lambda"; "0.1"; "--policy"; "p.json" ]
-                  usage "expected a run folder, got none" [ "figure" ]
-                  usage "expected a prompt, got none" [ "decode" ]
-                  usage "expected a prompt, got none" [ "decode"; "" ]
-                  usage "expected --out FILE, got none" [ "collect" ]
-                  usage "expected --out FOLDER, got none" [ "train" ]
+                  usage "figure: expected DIR, got none" [ "figure" ]
+                  usage "completions: expected bash or zsh, got none" [ "completions" ]
+                  usage "completions: expected bash or zsh, got 'fish'" [ "completions"; "fish" ]
+                  for without in [ [ "decode" ]; [ "decode"; "" ] ] do
+                      let code, error = execute without
+                      Expect.equal code 2 "exit code"
+                      Expect.stringStarts error "toolkit: expected a prompt, got none; for example:\n" "says what is missing"
+                      Expect.stringContains error "\n  toolkit decode \"add 963+447=\"\n" "and shows how"
+                  usage "collect: expected --out FILE, got none" [ "collect" ]
+                  usage "train: expected --out DIR, got none" [ "train" ]
                   usage "--horizon: expected at least 1000, got 999" [ "run"; "--horizon"; "999" ]
                   usage "--seed: expected a whole number, got 'one'" [ "run"; "--seed"; "one" ]
                   usage "--seed" [ "run"; "--seed"; "99999999999" ]
-                  usage "--seed" [ "run"; "--seed" ]
+                  usage "--seed: expected a whole number, got none" [ "run"; "--seed" ]
                   usage
-                      "--experiments: expected all, regret, tradeoff, statistical, speculative, got 'some'"
+                      "--experiments: expected all, regret, tradeoff, statistical or speculative, got 'some'"
                       [ "run"; "--experiments"; "some" ]
                   usage
                       "--train-fraction: expected a number between 0 and 1, got 1"
@@ -137,10 +155,15 @@ let private inProcess =
                   usage "unrecognized argument: '--vesion'; did you mean --version?" [ "--vesion" ]
                   usage "unrecognized argument: 'x'\n" [ "theory"; "x" ]
                   usage "unrecognized argument: '-x'\n" [ "decode"; "-x" ]
+                  usage "unrecognized argument: 'evaluat'; did you mean evaluate?" [ "help"; "evaluat" ]
+              }
+              test "a word of an earlier version: the one that it has become" {
+                  usage "unrecognized argument: '--promise'; it is now --guarantee\n" [ "serve"; "--promise"; "0.9" ]
+                  usage "unrecognized argument: 'docs'; it is now dotnet run --project tools/Maintenance -- docs\n" [ "docs" ]
               }
               test "decode: cost and time in words, a draft's tokens and forwards add up" {
-                  Expect.equal (Commands.Decode.compared "cheaper" "dearer" 5.0 10.0) "2.0x cheaper" "cheaper"
-                  Expect.equal (Commands.Decode.compared "cheaper" "dearer" 15.0 10.0) "1.5x dearer" "dearer"
+                  Expect.equal (Commands.Decode.compared "cheaper" "more expensive" 5.0 10.0) "2.0x cheaper" "cheaper"
+                  Expect.equal (Commands.Decode.compared "cheaper" "more expensive" 15.0 10.0) "1.5x more expensive" "more expensive"
                   Expect.equal (Commands.Decode.compared "faster" "slower" 1.01 1.0) "the same" "the same"
                   let text drafted accepted tokens forwards =
                       String.Join(
@@ -149,7 +172,7 @@ let private inProcess =
                       )
                   Expect.equal
                       (text 18 0 10 3)
-                      "verified    m2 read the answer of m1 as a draft; none of 18 tokens accepted: m2 begins otherwise\n\
+                      "verified    m2 read the answer of m1 as a draft; none of 18 tokens accepted: m2 begins with another token\n\
                  forwards    m2 took 3 for 10 tokens, one each without a draft: 7 saved where it took the draft up again further on"
                       "none accepted"
                   Expect.equal
@@ -268,7 +291,13 @@ let private asProcess =
     testList
         "as a process"
         [ test "--help of every command: exit code 0, on standard output" {
-              let started = [ for c in commands -> c, Toolkit.start 0 [ c; "--help" ] ] @ [ "USAGE", Toolkit.start 0 [ "--help" ] ]
+              let started =
+                  [ for c in commands -> $"usage: toolkit {c} ", Toolkit.start 0 [ c; "--help" ] ]
+                  @ [ "usage: toolkit evaluate --traces FILE --out DIR", Toolkit.start 0 [ "help"; "evaluate" ]
+                      "usage: toolkit serve ", Toolkit.start 0 [ "serve"; "-h" ]
+                      "usage: toolkit COMMAND", Toolkit.start 0 [ "-h" ]
+                      "usage: toolkit COMMAND", Toolkit.start 0 [ "help" ]
+                      "usage: toolkit COMMAND", Toolkit.start 0 [ "--help" ] ]
               for name, command in started do
                   let result = Toolkit.finish command
                   Expect.equal (result.Code, result.Error) (0, "") name
@@ -277,6 +306,7 @@ let private asProcess =
           test "--version: name, version and commit" {
               let result = Toolkit.run [ "--version" ]
               Expect.equal (result.Code, result.Error) (0, "") "exit code"
+              Expect.equal (Toolkit.run [ "-v" ]) result "-v"
               Expect.stringStarts result.Out "toolkit 0." "name and version"
               Expect.stringContains result.Out "(commit " "commit"
           }
@@ -294,8 +324,15 @@ let private asProcess =
                   |> List.iteri (fun i out ->
                       let result = Toolkit.finish (Toolkit.start (i + 1) [ "run"; "--config"; config; "--out"; out; "--horizon"; "1000" ])
                       Expect.equal (result.Code, result.Error) (0, "") "done, silently"
-                      for line in result.Out.Trim().Split '\n' do
-                          Expect.isTrue (File.Exists line) $"{line} is a file")
+                      let files, answer =
+                          match result.Out.Trim().Split "\n\n" with
+                          | [| files; answer |] -> files.Split '\n', answer.Split '\n'
+                          | _ -> failtest $"expected files, an empty line and the answer, got: {result.Out}"
+                      for line in files do
+                          Expect.isTrue (File.Exists line) $"{line} is a file"
+                      Expect.exists answer (fun line -> line.Contains " comparisons with baselines won ") "a headline"
+                      let report = Path.Combine(out, "report.html")
+                      Expect.equal (Array.last answer) $"report: {report}" "where the report is")
                   Expect.equal (results outs[0]) (results outs[1]) "files"
                   Expect.isTrue (File.Exists(Path.Combine(outs[0], "report.html"))) "report")
           }

@@ -15,7 +15,7 @@ let private dotnet =
 
 /// The words that start the toolkit that lies beside the tests, with the tests' own list of dependencies, which holds all
 /// of its.
-let private words (arguments: string list) : string list =
+let words (arguments: string list) : string list =
     let file suffix = Path.Combine(AppContext.BaseDirectory, string ((nonNull (Assembly.GetEntryAssembly())).GetName().Name) + suffix)
     [ dotnet
       "exec"

@@ -19,7 +19,7 @@ let tests =
     testList
         "Reference"
         [ test "Every command and every flag is in the command line's page" {
-              let text = CliReference.text parser
+              let text = CliReference.text (OptimalStopping.Cli.Syntax.read parser)
               for command in parser.GetSubCommandParsers() do
                   for case in command.GetArgumentCases() do
                       if not case.IsMainCommand && not case.IsHidden.Value then

@@ -27,7 +27,13 @@ let private pages () : struct (string * string) list =
               yield $"- [{Path.GetFileNameWithoutExtension name}]({name})"
           yield "" ]
         |> String.concat "\n"
-    [ yield struct ("cli.md", CliReference.text (ArgumentParser.Create<ToolkitArguments>(programName = "toolkit")))
+    [ yield
+          struct ("cli.md",
+                  CliReference.text (
+                      OptimalStopping.Cli.Syntax.read (
+                          ArgumentParser.Create<ToolkitArguments>(programName = "toolkit", checkStructure = false)
+                      )
+                  ))
       for struct (name, text) in api do
           yield struct (Path.Combine("api", name), text)
       yield struct (Path.Combine("api", "README.md"), index) ]

@@ -11,12 +11,13 @@ open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Models.Accuracy
 open OptimalStopping.Runtime.Tasks
 open OptimalStopping.Runtime.Tokenization
+open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
 type BenchArguments =
-    | Config of string
-    | Shape of string
-    | Kernels of string
+    | Config of file: string
+    | Shape of shape: string
+    | Kernels of kernels: string
     | Rounds of int
     | Prefill of int list
     | Context of int list
@@ -68,15 +69,17 @@ let private show (bandwidth: float) threads (all: Figures list) =
         let megabytes (bytes: int64) = number (float bytes / 1e6) 1
         let greedy = if f.GreedyBytes = f.WeightBytes then "" else $" (greedily and alone: {megabytes f.GreedyBytes} MB)"
         printfn "%s: kernels %s, %s MB of weights per token%s" f.Model f.Kernels (megabytes f.WeightBytes) greedy
-        printfn "%-8s %7s %8s %6s %12s %8s %10s %10s" "" "tokens" "context" "batch" "tokens/s" "GB/s" "of memory" "head rows"
-        for x in f.Figures do
+        let row (x: EngineFigure) =
             let rate, share =
                 if x.BytesPerSecond = 0.0 then
                     "", ""
                 else
                     number (x.BytesPerSecond / 1e9) 1, number (100.0 * x.BytesPerSecond / bandwidth) 0 + " %"
             let looked = if Double.IsNaN x.LookedAt then "" else number (100.0 * x.LookedAt) 2 + " %"
-            printfn "%-8s %7d %8d %6d %12s %8s %10s %10s" x.Kind x.Tokens x.Context x.Batch (number x.TokensPerSecond 1) rate share looked
+            [| x.Kind; string x.Tokens; string x.Context; string x.Batch; number x.TokensPerSecond 1; rate; share; looked |]
+        Table.print
+            [| "work"; "tokens"; "context"; "batch"; "tokens/s"; "GB/s"; "of memory"; "head rows" |]
+            [| for x in f.Figures -> row x |]
 
 let private json (bandwidth: float) threads (all: Figures list) =
     let models =
@@ -97,12 +100,7 @@ let private json (bandwidth: float) threads (all: Figures list) =
                        bytes_per_second = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable x.BytesPerSecond)
                        head_rows_looked_at = (if Double.IsNaN x.LookedAt then Nullable() else Nullable x.LookedAt)
                        share_of_memory = (if x.BytesPerSecond = 0.0 then Nullable() else Nullable(x.BytesPerSecond / bandwidth)) |}) |})
-    printfn
-        "%s"
-        (JsonSerializer.Serialize(
-            {| memory_bytes_per_second = bandwidth; threads = threads; models = models |},
-            JsonSerializerOptions(WriteIndented = true)
-        ))
+    printJson {| memory_bytes_per_second = bandwidth; threads = threads; models = models |}
 
 type private Errors = { Stage: string; Report: QuantisationReport; Right: float; FloatRight: float }
 
@@ -129,33 +127,22 @@ let private accuracy (file: CascadeFile) (count: int) =
 
 let private showAccuracy (count: int) (all: Errors list) =
     printfn "%d test queries; INT8 activations and bfloat16 keys and values against float32, with the same INT8 weights" count
-    printfn
-        "%-8s %8s %11s %11s %9s %9s %9s %9s %9s  %s"
-        "model"
-        "tokens"
-        "perplexity"
-        "float"
-        "change"
-        "accuracy"
-        "float"
-        "same"
-        "logits"
-        "error of each layer's result"
-    for e in all do
+    let row (e: Errors) =
         let r = e.Report
         let percent (x: float) digits = number (100.0 * x) digits + " %"
-        printfn
-            "%-8s %8d %11s %11s %9s %9s %9s %9s %9s  %s"
-            e.Stage
-            r.Tokens
-            (number r.Perplexity 5)
-            (number r.FloatPerplexity 5)
-            (percent (r.Perplexity / r.FloatPerplexity - 1.0) 3)
-            (percent e.Right 2)
-            (percent e.FloatRight 2)
-            (percent r.SameChoice 2)
-            (percent r.LogitError 2)
-            (String.Join(", ", r.LayerErrors |> Array.map (fun x -> percent x 2)))
+        [| e.Stage
+           string r.Tokens
+           number r.Perplexity 5
+           number r.FloatPerplexity 5
+           percent (r.Perplexity / r.FloatPerplexity - 1.0) 3
+           percent e.Right 2
+           percent e.FloatRight 2
+           percent r.SameChoice 2
+           percent r.LogitError 2
+           String.Join(", ", r.LayerErrors |> Array.map (fun x -> percent x 2)) |]
+    Table.print
+        [| "model"; "tokens"; "perplexity"; "float"; "change"; "accuracy"; "float"; "same"; "logits"; "error of each layer's result" |]
+        [| for e in all -> row e |]
 
 let private accuracyJson (count: int) (all: Errors list) =
     let models =
@@ -170,7 +157,7 @@ let private accuracyJson (count: int) (all: Errors list) =
                same_choice = e.Report.SameChoice
                logit_error = e.Report.LogitError
                layer_errors = e.Report.LayerErrors |})
-    printfn "%s" (JsonSerializer.Serialize({| queries = count; models = models |}, JsonSerializerOptions(WriteIndented = true)))
+    printJson {| queries = count; models = models |}
 
 let private speed (arguments: ParseResults<BenchArguments>) =
     let rounds = arguments.GetResult(Rounds, 5)

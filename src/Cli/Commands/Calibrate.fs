@@ -13,12 +13,12 @@ open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
 type CalibrateArguments =
-    | Traces of string
+    | [<Mandatory>] Traces of file: string
     | Max_Loss of float
     | Delta of float
     | Fit_Fraction of float
     | Seed of int
-    | Out of string
+    | Out of file: string
     | Check of int
     | Sample of int
     | Json
@@ -26,7 +26,7 @@ type CalibrateArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Traces _ -> "the trace file (required)."
+            | Traces _ -> "the trace file."
             | Max_Loss _ -> "most expected quality that may be lost against the best model alone (default: 0.02)."
             | Delta _ -> "most probability of losing more (default: 0.05)."
             | Fit_Fraction _ -> "share of the queries to fit on; the guarantee is tested on the others (default: 0.5)."
@@ -49,21 +49,17 @@ let private check traces (options: CalibrationOptions) resamples sample json can
         result <- GuaranteeCheck.Run(table, options, resamples, sample, (fun share -> report.Invoke("calibrating", share)), cancel))
     let limit = result.Limit options.Delta
     if json then
-        printfn
-            "%s"
-            (JsonSerializer.Serialize(
-                {| resamples = result.Resamples
-                   sample = result.Sample
-                   max_loss = options.MaxLoss
-                   delta = options.Delta
-                   broken = result.Broken
-                   broken_share = result.BrokenShare
-                   limit = limit
-                   without_policy = result.WithoutPolicy
-                   mean_saved = result.MeanSaved
-                   mean_loss = result.MeanLoss |},
-                JsonSerializerOptions(WriteIndented = true)
-            ))
+        printJson
+            {| resamples = result.Resamples
+               sample = result.Sample
+               max_loss = options.MaxLoss
+               delta = options.Delta
+               broken = result.Broken
+               broken_share = result.BrokenShare
+               limit = limit
+               without_policy = result.WithoutPolicy
+               mean_saved = result.MeanSaved
+               mean_loss = result.MeanLoss |}
     else
         printfn
             "%d samples of %d queries, guarantee: at most %s lost, with probability %s"
@@ -83,7 +79,7 @@ let private check traces (options: CalibrationOptions) resamples sample json can
             result.WithoutPolicy
 
 let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationToken) =
-    let traces = required "--traces FILE" (arguments.TryGetResult CalibrateArguments.Traces)
+    let traces = arguments.GetResult CalibrateArguments.Traces
     let maxLoss = share "--max-loss" (arguments.GetResult(Max_Loss, defaultValue = 0.02))
     let delta = share "--delta" (arguments.GetResult(Delta, defaultValue = 0.05))
     let options =
@@ -101,7 +97,10 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
         let sample = arguments.GetResult(Sample, defaultValue = 2000) |> atLeast 4 "--sample"
         check traces options (atLeast 1 "--check" resamples) sample (arguments.Contains CalibrateArguments.Json) cancel
     | None ->
-        let file = required "--out FILE" (arguments.TryGetResult CalibrateArguments.Out)
+        let file =
+            match arguments.TryGetResult CalibrateArguments.Out with
+            | Some file -> file
+            | None -> raise (UsageException "calibrate: expected --out FILE, got none")
         if Directory.Exists file then raise (ToolkitException $"{file}: expected a file to write, got a folder")
         let steps =
             { new IProgress<string> with
@@ -126,12 +125,7 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
                    cost = measured.Cost
                    reference_cost = measured.ReferenceCost
                    saved = measured.Saved |}
-            printfn
-                "%s"
-                (JsonSerializer.Serialize(
-                    value,
-                    JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
-                ))
+            printJson value
         else
             printfn "%s" guarantee.Statement
             printfn

@@ -12,11 +12,11 @@ open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
 type CollectArguments =
-    | Config of string
-    | Split of string
+    | Config of file: string
+    | Split of split: string
     | Count of int
     | Seed of int
-    | Out of string
+    | [<Mandatory>] Out of file: string
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -25,13 +25,11 @@ type CollectArguments =
             | Split _ -> "calibration, test or both (default: both)."
             | Count _ -> "only the first so many queries."
             | Seed _ -> "seed of the queries (default: 1)."
-            | Out _ -> "the trace file to write; one that an interrupted run left is gone on with (required)."
+            | Out _ -> "the trace file to write; one that an interrupted run left is gone on with."
 
 let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationToken) =
-    let out = required "--out FILE" (arguments.TryGetResult CollectArguments.Out)
+    let out = arguments.GetResult CollectArguments.Out
     let split = arguments.GetResult(Split, defaultValue = "both")
-    if not (Array.contains split [| "calibration"; "test"; "both" |]) then
-        raise (UsageException $"--split: expected calibration, test or both, got '{split}'")
     let count = arguments.GetResult(Count, defaultValue = Int32.MaxValue)
     if count < 1 then raise (UsageException $"--count: expected at least 1, got {count}")
     let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult CollectArguments.Config))

@@ -12,10 +12,10 @@ open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Cli.Commands.Shared
 
 type DecodeArguments =
-    | [<MainCommand; Unique>] Prompt of string
+    | [<MainCommand; Unique>] Prompt of prompt: string
     | Lambda of float
-    | Policy of string
-    | Config of string
+    | Policy of file: string
+    | Config of file: string
     | Json
 
     interface IArgParserTemplate with
@@ -26,6 +26,16 @@ type DecodeArguments =
             | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
             | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Json -> "print one JSON object instead of text."
+
+/// Shown to whoever gives no prompt. The embedded models know the tasks of docs/concepts.md only.
+let private examples =
+    String.Join(
+        "\n",
+        [ "  toolkit decode \"add 963+447=\""
+          "  toolkit decode \"add 963+447=\" --lambda 0.1 --json"
+          "  toolkit decode \"add 963+447=\" --policy policy.json"
+          "  toolkit decode \"What is optimal stopping?\" --config configs/qwen3_public.yaml" ]
+    )
 
 /// Seconds in which the runtime replaces its quick first code; not measured.
 let private warmUp = 1.5
@@ -67,7 +77,7 @@ let compared less more (own: float) (largest: float) =
 let draftLines (model: string) (drafter: string) (draft: DraftVerdict) tokens forwards =
     let accepted =
         match draft.Accepted with
-        | 0 -> $"none of {draft.Drafted} tokens accepted: {model} begins otherwise"
+        | 0 -> $"none of {draft.Drafted} tokens accepted: {model} begins with another token"
         | a when a = draft.Drafted -> $"all {a} tokens accepted: {model} would have written them too"
         | a -> $"the first {a} of {draft.Drafted} tokens accepted: {model} would have written them too"
     let further = max 0 (tokens - forwards - draft.Accepted)
@@ -80,8 +90,10 @@ let draftLines (model: string) (drafter: string) (draft: DraftVerdict) tokens fo
       if forwards > 0 then $"forwards    {model} took {forwards} for {tokens} tokens, one each without a draft: {saved}" ]
 
 let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
-    let prompt = plain "a prompt" (arguments.TryGetResult Prompt)
-    if prompt = "" then raise (UsageException "expected a prompt, got none")
+    let prompt =
+        match arguments.TryGetResult Prompt with
+        | Some prompt when prompt <> "" -> prompt
+        | _ -> raise (UsageException $"expected a prompt, got none; for example:\n{examples}")
     let lambda = arguments.GetResult(Lambda, defaultValue = 0.01)
     if not (lambda >= 0.0 && Double.IsFinite lambda) then
         raise (UsageException $"--lambda: expected a number of at least 0, got {lambda}")
@@ -152,12 +164,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                          | null -> 0
                          | draft -> draft.Accepted) |})
                 |> Seq.toArray |}
-        printfn
-            "%s"
-            (JsonSerializer.Serialize(
-                value,
-                JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
-            ))
+        printJson value
     else
         printfn
             "answer      %s"
@@ -179,7 +186,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
             (number answer.Cost 1)
             (name largest)
             (number cost 1)
-            (compared "cheaper" "dearer" answer.Cost cost)
+            (compared "cheaper" "more expensive" answer.Cost cost)
         if Double.IsNaN largestSeconds then
             printfn "time        %s s" (number seconds 2)
         else

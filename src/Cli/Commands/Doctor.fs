@@ -8,7 +8,7 @@ open OptimalStopping.Runtime
 open OptimalStopping.Cli.Commands.Shared
 
 type DoctorArguments =
-    | Device of string
+    | Device of device: string
     | Json
 
     interface IArgParserTemplate with
@@ -31,8 +31,7 @@ let execute (arguments: ParseResults<DoctorArguments>) =
                if not json then printfn "%s  %s: %s" (if check.Passed then "pass" else "FAIL") check.Name check.Detail
                if not check.Passed then failed <- failed + 1
                {| name = check.Name; passed = check.Passed; detail = check.Detail |} |]
-    if json then
-        printfn "%s" (JsonSerializer.Serialize({| device = device; checks = checks |}, JsonSerializerOptions(WriteIndented = true)))
+    if json then printJson {| device = device; checks = checks |}
     if failed > 0 then
         raise (ToolkitException $"doctor: {device}: expected {checks.Length} checks to pass, got {failed} that failed")
 #else

@@ -10,31 +10,28 @@ open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
 type EvaluateArguments =
-    | Traces of string
+    | [<Mandatory>] Traces of file: string
     | Train_Fraction of float
     | Train_Queries of int list
     | Seed of int
     | Seeds of int
     | Resamples of int
     | Ceiling
-    | Out of string
+    | [<Mandatory>] Out of dir: string
     | Json
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Traces _ -> "the trace file (required)."
+            | Traces _ -> "the trace file."
             | Train_Fraction _ -> "share of the queries to fit on (default: 0.5)."
             | Train_Queries _ -> "fit on at most this many of them; several numbers with --seeds."
             | Seed _ -> "seed of the split and of the bootstrap (default: 1)."
             | Seeds _ -> "evaluate for this many splits, from --seed on, and print means over them; writes seeds.csv only."
             | Resamples _ -> "bootstrap resamples for the intervals (default: 1000)."
             | Ceiling -> "add a row for the default policy fitted on the test part itself, which bounds what more training could bring."
-            | Out _ -> "the folder for curve.csv, summary.csv, metrics.csv, stops.csv and report.html (required)."
+            | Out _ -> "the folder for curve.csv, summary.csv, metrics.csv, stops.csv and report.html."
             | Json -> "print one JSON object instead of the table."
-
-/// A number for JSON, which knows neither infinity nor NaN.
-let private finite (x: float) = if Double.IsFinite x then Nullable x else Nullable()
 
 /// The mean of a cost over splits, or in how many of them a policy never reached the quality.
 let costAt (costs: float[]) =
@@ -42,8 +39,6 @@ let costAt (costs: float[]) =
     | reached when reached = costs.Length -> number (Array.average costs) 2
     | 0 -> "never"
     | reached -> $"never in {costs.Length - reached}"
-
-let private printJson value = printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true)))
 
 let private metricsJson (policy: PolicyEvaluation) =
     policy.Metrics
@@ -80,18 +75,19 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
             printfn
                 "note: %d lines have the id of an earlier line; a query in both parts makes figures and intervals too good"
                 report.RepeatedIds
-        printfn "%-18s %8s %20s %14s %14s %8s" "policy" "auc" "vs pair envelope" "cost at 98 %" "cost at 100 %" "quality"
-        for policy in report.Policies do
+        let row (policy: PolicyEvaluation) =
             let metric name = policy[name]
             let auc = metric "auc"
-            printfn
-                "%-18s %8s %20s %14s %14s %8s"
-                policy.Policy
-                (number (100.0 * auc.Value) 2)
-                $"[{number (100.0 * auc.DifferenceLow) 2}, {number (100.0 * auc.DifferenceHigh) 2}]"
-                (costAt [| (metric "cost_at_98pct").Value |])
-                (costAt [| (metric "cost_at_100pct").Value |])
-                (number (metric "quality_max").Value 4)
+            [| policy.Policy
+               number (100.0 * auc.Value) 2
+               $"[{number (100.0 * auc.DifferenceLow) 2}, {number (100.0 * auc.DifferenceHigh) 2}]"
+               costAt [| (metric "cost_at_98pct").Value |]
+               costAt [| (metric "cost_at_100pct").Value |]
+               number (metric "quality_max").Value 4 |]
+        Table.print
+            [| "policy"; "auc"; "vs pair envelope"; "cost at 98 %"; "cost at 100 %"; "quality" |]
+            [| for policy in report.Policies -> row policy |]
+        printfn "report      %s" (IO.Path.Combine(options.Out, "report.html"))
 
 let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<string>) json =
     let rows = EvaluationStudy.Run(options, seeds, sizes, steps)
@@ -115,22 +111,22 @@ let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<s
                        least_lead_over_mixture = leastLead r |}) |}
     else
         printfn "means over %d splits; 'least' and 'most' are single splits" seeds
-        printfn "%-18s %8s %8s %8s %8s %24s %14s" "policy" "queries" "auc" "least" "most" "least lead over mixture" "cost at 98 %"
-        for row in rows do
+        let cells (row: StudyRow) =
             let auc = row.Of "auc"
-            printfn
-                "%-18s %8d %8s %8s %8s %24s %14s"
-                row.Policy
-                row.TrainQueries
-                (number (100.0 * Array.average auc) 2)
-                (number (100.0 * Array.min auc) 2)
-                (number (100.0 * Array.max auc) 2)
-                (number (100.0 * leastLead row) 2)
-                (costAt (row.Of "cost_at_98pct"))
+            [| row.Policy
+               string row.TrainQueries
+               number (100.0 * Array.average auc) 2
+               number (100.0 * Array.min auc) 2
+               number (100.0 * Array.max auc) 2
+               number (100.0 * leastLead row) 2
+               costAt (row.Of "cost_at_98pct") |]
+        Table.print
+            [| "policy"; "queries"; "auc"; "least"; "most"; "least lead over mixture"; "cost at 98 %" |]
+            [| for row in rows -> cells row |]
 
 let execute (arguments: ParseResults<EvaluateArguments>) =
-    let folder = required "--out FOLDER" (arguments.TryGetResult EvaluateArguments.Out)
-    let traces = required "--traces FILE" (arguments.TryGetResult EvaluateArguments.Traces)
+    let folder = arguments.GetResult EvaluateArguments.Out
+    let traces = arguments.GetResult EvaluateArguments.Traces
     let fraction = arguments.GetResult(Train_Fraction, defaultValue = 0.5)
     if not (fraction > 0.0 && fraction < 1.0) then
         raise (UsageException $"--train-fraction: expected a number between 0 and 1, got {fraction}")

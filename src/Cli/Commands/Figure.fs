@@ -6,7 +6,7 @@ open OptimalStopping.Cli.Commands.Shared
 open OptimalStopping.Reports
 
 type FigureArguments =
-    | [<MainCommand; Unique>] Folder of string
+    | [<MainCommand; Unique; Mandatory>] Folder of dir: string
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -14,6 +14,6 @@ type FigureArguments =
             | Folder _ -> "a folder that `toolkit run` wrote."
 
 let execute (arguments: ParseResults<FigureArguments>) =
-    let folder = plain "a run folder" (arguments.TryGetResult FigureArguments.Folder)
+    let folder = arguments.GetResult FigureArguments.Folder
     for file in Figures.drawAll folder do
         printfn "%s" file

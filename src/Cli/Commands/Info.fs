@@ -10,10 +10,11 @@ open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Models
+open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
 type InfoArguments =
-    | Config of string
+    | Config of file: string
     | Tokens of int
     | Measure
     | Json
@@ -97,51 +98,47 @@ let execute (arguments: ParseResults<InfoArguments>) =
         |> Array.map (fun (device, parts) -> {| device = device; total_bytes = parts |> Array.sumBy (fun p -> p.total_bytes) |})
     if arguments.Contains InfoArguments.Json then
         let value = {| cascade = file.Name; kernels = KernelSet.Best.Name; stages = stages; devices = totals; timings = timings |}
-        printfn "%s" (JsonSerializer.Serialize(value, JsonSerializerOptions(WriteIndented = true)))
+        printJson value
     else
         printfn
             "cascade %s, kernels %s (available: %s)"
             file.Name
             KernelSet.Best.Name
             (String.Join(", ", KernelSet.Available.Select(fun k -> k.Name)))
-        printfn "%-12s %-8s %-16s %6s %6s %12s %6s %7s %8s" "model" "backend" "format" "hidden" "layers" "heads" "ffn" "vocab" "cost"
-        for s in stages do
-            printfn
-                "%-12s %-8s %-16s %6d %6d %12s %6d %7d %8s"
-                s.name
-                s.backend
-                s.format
-                s.hidden
-                s.layers
-                s.heads
-                s.intermediate
-                s.vocabulary
-                (number s.cost 2)
+        Table.print
+            [| "model"; "backend"; "format"; "hidden"; "layers"; "heads"; "ffn"; "vocab"; "cost" |]
+            [| for s in stages ->
+                   [| s.name
+                      s.backend
+                      s.format
+                      string s.hidden
+                      string s.layers
+                      s.heads
+                      string s.intermediate
+                      string s.vocabulary
+                      number s.cost 2 |] |]
         printfn ""
-        printfn "%-12s %-8s %-9s %12s %12s %12s %12s" "GiB" "device" "layers" "weights" "cache" "work" "total"
-        for s in stages do
-            for d in s.devices do
-                printfn
-                    "%-12s %-8s %-9s %12s %12s %12s %12s"
-                    s.name
-                    d.device
-                    $"{d.first_layer}-{d.first_layer + d.layers - 1}"
-                    (gibibytes d.weight_bytes)
-                    (gibibytes d.cache_bytes)
-                    (gibibytes d.work_bytes)
-                    (gibibytes d.total_bytes)
-        for t in totals do
-            printfn "%-12s %-8s %-9s %12s %12s %12s %12s" "all" t.device "" "" "" "" (gibibytes t.total_bytes)
+        Table.print
+            [| "GiB"; "device"; "layers"; "weights"; "cache"; "work"; "total" |]
+            [| for s in stages do
+                   for d in s.devices ->
+                       [| s.name
+                          d.device
+                          $"{d.first_layer}-{d.first_layer + d.layers - 1}"
+                          gibibytes d.weight_bytes
+                          gibibytes d.cache_bytes
+                          gibibytes d.work_bytes
+                          gibibytes d.total_bytes |]
+               for t in totals -> [| "all"; t.device; ""; ""; ""; ""; gibibytes t.total_bytes |] |]
         printfn "(the cache is that of one sequence of %d tokens, or of as many as the model allows)" tokens
         if timings.Length > 0 then
             printfn ""
-            printfn "%-12s %8s %10s %12s %10s %12s" "model" "cost" "measured" "us/token" "batched" "us/token"
-            for t in timings do
-                printfn
-                    "%-12s %8s %10s %12s %10s %12s"
-                    t.name
-                    (number t.cost 1)
-                    (number t.measured_cost 2)
-                    (number t.microseconds_per_token 1)
-                    (number t.batched_cost 2)
-                    (number t.batched_microseconds_per_token 1)
+            Table.print
+                [| "model"; "cost"; "measured"; "us/token"; "batched"; "us/token" |]
+                [| for t in timings ->
+                       [| t.name
+                          number t.cost 1
+                          number t.measured_cost 2
+                          number t.microseconds_per_token 1
+                          number t.batched_cost 2
+                          number t.batched_microseconds_per_token 1 |] |]

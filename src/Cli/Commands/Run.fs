@@ -12,15 +12,15 @@ open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
 type RunArguments =
-    | Experiments of string
-    | Config of string
-    | Traces of string
-    | Policy of string
-    | Out of string
+    | Experiments of experiments: string
+    | Config of file: string
+    | Traces of file: string
+    | Policy of file: string
+    | Out of dir: string
     | Seed of int
     | Horizon of int
     | Resume
-    | Reproduce of string
+    | Reproduce of file: string
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -85,8 +85,6 @@ let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) 
         let horizon = arguments.GetResult(RunArguments.Horizon, defaultValue = 100_000)
         if horizon < 1000 then raise (UsageException $"--horizon: expected at least 1000, got {horizon}")
         let experiments = arguments.GetResult(RunArguments.Experiments, defaultValue = "all")
-        if not (ExperimentSuite.Names.Contains experiments) then
-            raise (UsageException $"""--experiments: expected {String.Join(", ", ExperimentSuite.Names)}, got '{experiments}'""")
         let options = ExperimentOptions(Seed = arguments.GetResult(RunArguments.Seed, defaultValue = 1), Horizon = horizon)
         let traces = Option.toObj (arguments.TryGetResult RunArguments.Traces)
         let request =
@@ -105,5 +103,11 @@ let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) 
             else
                 "the same command starts again"
         interruptible goOn (fun report -> ExperimentRun.Run(request, report, cancel))
-        for file in OptimalStopping.Reports.Figures.drawAll folder do
+        let files = OptimalStopping.Reports.Figures.drawAll folder
+        for file in files do
             printfn "%s" file
+        printfn ""
+        for headline in OptimalStopping.Reports.Headlines.all (OptimalStopping.Reports.RunData.load folder) do
+            printfn "%s" (Table.wrap (Table.screen ()) 0 $"{headline.Value} {headline.Meaning} ({headline.Detail})")
+        for report in files |> Array.filter (fun file -> file.EndsWith("report.html", StringComparison.Ordinal)) do
+            printfn "report: %s" report

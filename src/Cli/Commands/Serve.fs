@@ -11,18 +11,18 @@ open OptimalStopping.Server
 open OptimalStopping.Cli.Commands.Shared
 
 type ServeArguments =
-    | Config of string
-    | Policy of string
+    | Config of file: string
+    | Policy of file: string
     | Lambda of float
-    | Host of string
+    | Host of address: string
     | Port of int
-    | Key_Env of string
+    | Key_Env of name: string
     | Anonymous
     | Concurrency of int
     | Queue of int
     | Body_Limit of int64
     | Drain of float
-    | State of string
+    | State of dir: string
     | Learn
     | Guarantee of float
 

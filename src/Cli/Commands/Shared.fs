@@ -4,6 +4,10 @@ module OptimalStopping.Cli.Commands.Shared
 open System
 open System.Globalization
 open System.IO
+open System.Text.Encodings.Web
+open System.Text.Json
+open System.Threading
+open System.Threading.Tasks
 open OptimalStopping.Runtime
 
 /// A command line that Argu accepts but that lacks what the command needs: exit code 2.
@@ -25,17 +29,16 @@ let cascadeFile =
     | Some(path: string) -> path
     | None -> repositoryFile (Path.Combine("configs", "nano.yaml"))
 
-/// The argument, which must be there. Argu 6.1.1 does not enforce Mandatory inside subcommands.
-let required name =
-    function
-    | Some value -> value
-    | None -> raise (UsageException $"expected {name}, got none")
-
-/// The argument without a flag; Argu takes a misspelt flag for it.
-let plain name =
-    function
-    | Some(value: string) when value.StartsWith "--" -> raise (UsageException $"unrecognized argument: '{value}'.")
-    | value -> required name value
-
 /// A number with so many digits after the point, the same in every culture.
 let number (x: float) digits = x.ToString("F" + string digits, CultureInfo.InvariantCulture)
+
+/// A number for JSON, which knows neither infinity nor NaN.
+let finite (x: float) = if Double.IsFinite x then Nullable x else Nullable()
+
+let private readable = JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
+
+/// Prints a value as one JSON object.
+let printJson (value: 'a) = printfn "%s" (JsonSerializer.Serialize(value, readable))
+
+/// Does work that knows nothing of cancellation, and leaves it behind when the token is cancelled: the program ends then.
+let abandonable (cancel: CancellationToken) (work: unit -> unit) = Task.Run(work).WaitAsync(cancel).GetAwaiter().GetResult()

@@ -16,16 +16,16 @@ open OptimalStopping.Cli.Commands.Shared
 open OptimalStopping.Cli.Commands.TheoryTraces
 
 type TheoryArguments =
-    | Config of string
+    | Config of file: string
     | Lambda of float
-    | Cost_Unit of string
-    | Traces of string
+    | Cost_Unit of unit: string
+    | Traces of file: string
     | Bins of int
     | Horizon of int
     | Epsilon of float
     | Delta of float
     | Seed of int
-    | Simulate of string
+    | Simulate of dir: string
     | Json
 
     interface IArgParserTemplate with
@@ -92,9 +92,7 @@ let private compute (arguments: ParseResults<TheoryArguments>) : Answer =
         match unit with
         | "file" -> given
         | "largest" -> given / Array.last costs
-        | "all" -> given / Array.sum costs
-        | _ -> raise (UsageException $"--cost-unit: expected file, largest or all, got '{unit}'")
-    perUnit [| 1.0 |] |> ignore
+        | _ -> given / Array.sum costs
     let plans = traces |> Option.map (fun path -> fit path (TraceReader.ReadTable path) perUnit bins seed delta)
     match file, plans with
     | Some cascade, Some plans when Array.ofSeq (Seq.map (fun (s: CascadeStage) -> s.Name) cascade.Stages) <> plans.Models ->
@@ -153,7 +151,7 @@ let private print (answer: Answer) =
         Array.append
             [| "after"; "cost"; "pays below lambda"; "any distribution <=" |]
             [| for t in answer.Thresholds[1..] do
-                   yield! [| t.Assumption + ": chain"; "jump"; "recall" |] |]
+                   yield! [| for actions in [ "chain"; "jump"; "recall" ] -> $"{t.Assumption}: {actions}" |] |]
     Table.print
         head
         [| for k in 0 .. n - 2 ->
@@ -253,8 +251,6 @@ let private printTraces (answer: Answer) (plans: TracePlans) =
 
 // ---- as JSON ----
 
-let private finite (x: float) = if Double.IsFinite x then Nullable x else Nullable()
-
 let private json (answer: Answer) =
     let thresholds (t: ReferenceThresholds) =
         {| assumption = t.Assumption
@@ -290,7 +286,7 @@ let private json (answer: Answer) =
                                          calibrated = finite r.Calibrated
                                          single_crossing = r.SingleCrossing
                                          goes_to = r.GoesTo |} |] |} |] |}
-    JsonSerializer.Serialize(
+    printJson
         {| cascade = answer.Cascade
            models = answer.Models
            costs = answer.Costs
@@ -324,9 +320,7 @@ let private json (answer: Answer) =
                       assumption = s.Assumption
                       log_policies = finite s.LogPolicies
                       queries = s.Samples |} |]
-           traces = traces |},
-        JsonSerializerOptions(WriteIndented = true, Encoder = Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
-    )
+           traces = traces |}
 
 /// The table of regrets, which is no part of the answer about a cascade: it takes minutes.
 let private simulate (arguments: ParseResults<TheoryArguments>) (folder: string) (cancel: CancellationToken) =
@@ -343,7 +337,7 @@ let execute (arguments: ParseResults<TheoryArguments>) (cancel: CancellationToke
     | None ->
         let answer = compute arguments
         if arguments.Contains TheoryArguments.Json then
-            printfn "%s" (json answer)
+            json answer
         else
             print answer
             Option.iter (printTraces answer) answer.Traces

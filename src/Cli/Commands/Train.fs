@@ -9,19 +9,19 @@ open OptimalStopping.Runtime
 open OptimalStopping.Cli.Commands.Shared
 
 type TrainArguments =
-    | Config of string
-    | Out of string
+    | Config of file: string
+    | [<Mandatory>] Out of dir: string
     | Threads of int
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
             | Config _ -> "the training plan (default: configs/nano_training.yaml)."
-            | Out _ -> "the folder for the models (required)."
+            | Out _ -> "the folder for the models."
             | Threads _ -> "threads for libtorch (default: 1)."
 
 let execute (arguments: ParseResults<TrainArguments>) (cancel: CancellationToken) =
-    let out = required "--out FOLDER" (arguments.TryGetResult TrainArguments.Out)
+    let out = arguments.GetResult TrainArguments.Out
     let config = arguments.GetResult(TrainArguments.Config, defaultValue = repositoryFile (Path.Combine("configs", "nano_training.yaml")))
     let threads = arguments.GetResult(Threads, defaultValue = 1)
     if threads < 1 then raise (UsageException $"--threads: expected at least 1, got {threads}")

@@ -1,63 +1,44 @@
 /// docs/cli.md: the command line, described from the program's own arguments, so that the page cannot say otherwise.
 module OptimalStopping.Maintenance.Reference.CliReference
 
-open System
-open Argu
+open OptimalStopping.Cli.Syntax
 
 let private cell (text: string) = text.Replace("|", "\\|").Replace("<", "&lt;").ReplaceLineEndings(" ").Trim()
 
-/// What an argument takes, in angle brackets: its type in the words of `--help`.
-let private values (case: ArgumentCaseInfo) =
-    case.UnionCaseInfo.GetFields()
-    |> Array.map (fun field ->
-        match field.PropertyType with
-        | t when t = typeof<string> -> "TEXT"
-        | t when t = typeof<int> || t = typeof<int64> || t = typeof<uint64> -> "WHOLE"
-        | t when t = typeof<float> -> "NUMBER"
-        | t when t.IsGenericType && t.GetGenericTypeDefinition() = typedefof<list<_>> -> "VALUE..."
-        | _ -> "VALUE")
-    |> String.concat " "
+let private row (argument: Argument) =
+    let meaning = argument.Meaning + if argument.Required then " Required." else ""
+    $"| `{cell (show argument)}` | {cell meaning} |"
 
-let private row (case: ArgumentCaseInfo) =
-    let takes = values case
-    let names =
-        if case.IsMainCommand then
-            $"`{takes}` (without a flag)"
-        else
-            case.CommandLineNames.Value
-            |> List.map (fun name -> if takes = "" then $"`{name}`" else $"`{name} {takes}`")
-            |> String.concat ", "
-    $"| {names} | {cell case.Description.Value} |"
-
-let private isCommand (case: ArgumentCaseInfo) = case.ArgumentType = ArgumentType.SubCommand
-
-let rec private section (depth: int) (path: string) (description: string) (parser: ArgumentParser) : string list =
-    let cases = parser.GetArgumentCases() |> List.filter (fun case -> not case.IsHidden.Value)
-    let flags = cases |> List.filter (isCommand >> not)
-    let commands = cases |> List.filter isCommand
-    let parsers = parser.GetSubCommandParsers()
-    [ yield $"""{String('#', depth)} `{path}`"""
+let private section (command: Command) : string list =
+    [ yield $"## `toolkit {command.Name}`"
       yield ""
-      yield cell description
+      yield cell command.Meaning
       yield ""
-      if not flags.IsEmpty then
-          yield "| argument | meaning |"
-          yield "|---|---|"
-          for case in flags -> row case
-          yield ""
-      for case in commands do
-          match parsers |> List.tryFind (fun p -> p.ParentInfo |> Option.exists (fun info -> info.Name.Value = case.Name.Value)) with
-          | Some sub -> yield! section (depth + 1) $"{path} {List.head case.CommandLineNames.Value}" case.Description.Value sub
-          | None -> () ]
+      yield "| argument | meaning |"
+      yield "|---|---|"
+      for argument in Option.toList command.Alone @ command.Flags do
+          if argument.Names <> [ "--help"; "-h" ] then row argument
+      yield "" ]
 
 /// The whole page.
-let text (parser: ArgumentParser) : string =
+let text (program: Program) : string =
     [ yield "# Command line"
       yield ""
-      yield
-          "Written by `dotnet run --project tools/Maintenance -- docs`; do not edit. `toolkit` stands for `dotnet run --project src/Cli -c Release --` in a clone, or for the"
-      yield "installed tool. Every command has `--help`. Exit codes: 0 done, 1 failed (one line on standard error says what and"
-      yield "where), 2 bad usage. Long work shows its progress on standard error when that is a terminal, and can be interrupted."
+      yield "Written by `dotnet run --project tools/Maintenance -- docs`; do not edit. `toolkit` stands for"
+      yield "`dotnet run --project src/Cli -c Release --` in a clone, or for the installed tool."
       yield ""
-      yield! section 1 "toolkit" "One command for each thing that the toolkit does." parser |> List.skip 4 ]
+      yield "`toolkit help` lists the commands; `toolkit help COMMAND`, `toolkit COMMAND --help` and `-h` show what one takes."
+      yield "`toolkit completions bash` and `zsh` write a script that makes the Tab key know all of it. A misspelt command or flag"
+      yield "gets the nearest one named. Exit codes: 0 done, 1 failed (one line on standard error says what and where), 2 bad usage."
+      yield "Long work shows its progress on standard error when that is a terminal, and Ctrl-C ends it. Tables fit the terminal's"
+      yield "width and are whole in a pipe; `NO_COLOR` turns bold heads off. Commands with `--json` print what"
+      yield "[json.md](json.md) describes."
+      yield ""
+      yield "| argument | meaning |"
+      yield "|---|---|"
+      for flag in program.Flags do
+          row flag
+      yield ""
+      for command in program.Commands do
+          yield! section command ]
     |> String.concat "\n"
