@@ -48,7 +48,6 @@ let private choices =
     Map
         [ "experiments", lazy (List.ofSeq ExperimentSuite.Names)
           "shape", lazy (List.ofSeq ModelShapes.Names)
-          "kernels", lazy ([ for set in KernelSet.Available -> set.Name ])
           "split", lazy [ "calibration"; "test"; "both" ]
           "unit", lazy [ "file"; "largest"; "all" ]
           "shell", lazy [ "bash"; "zsh" ] ]

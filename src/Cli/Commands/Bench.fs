@@ -17,7 +17,7 @@ open OptimalStopping.Cli.Commands.Shared
 type BenchArguments =
     | Config of file: string
     | Shape of shape: string
-    | Kernels of kernels: string
+    | Kernels of name: string
     | Rounds of int
     | Prefill of int list
     | Context of int list

@@ -17,7 +17,7 @@ let private section (command: Command) : string list =
       yield "| argument | meaning |"
       yield "|---|---|"
       for argument in Option.toList command.Alone @ command.Flags do
-          if argument.Names <> [ "--help"; "-h" ] then row argument
+          if argument.Names <> [ "--help"; "-h" ] then yield row argument
       yield "" ]
 
 /// The whole page.
@@ -37,7 +37,7 @@ let text (program: Program) : string =
       yield "| argument | meaning |"
       yield "|---|---|"
       for flag in program.Flags do
-          row flag
+          yield row flag
       yield ""
       for command in program.Commands do
           yield! section command ]
