@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Experiments;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;
@@ -52,15 +53,13 @@ public static class EvaluationFiles
         try
         {
             Directory.CreateDirectory(folder);
-            foreach (var (name, text) in files)
-                File.WriteAllText(Path.Combine(folder, name + ".part"), text.ToString());
-            foreach (var (name, _) in files)
-                File.Move(Path.Combine(folder, name + ".part"), Path.Combine(folder, name), overwrite: true);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new ToolkitException($"{folder}: expected a folder that can be written to, got: {e.Message}", e);
         }
+        foreach (var (name, text) in files)
+            AtomicFile.Write(Path.Combine(folder, name), text.ToString());
     }
 
     /// <summary>Numbers in the shortest form that reads back exactly; infinities as inf, so that other languages read them.</summary>

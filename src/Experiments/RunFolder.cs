@@ -1,3 +1,5 @@
+using OptimalStopping.Runtime.Files;
+
 namespace OptimalStopping.Experiments;
 
 /// <summary>

@@ -5,6 +5,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Models;
 
 namespace OptimalStopping.Experiments;
@@ -105,46 +106,33 @@ public sealed record RunManifest(
     public static RunManifest Read(string file)
     {
         using JsonDocument document = Json.Open(file);
-        JsonElement root = document.RootElement,
-            settings = Object("settings");
-        string Text(JsonElement from, string key) => Optional(from, key) ?? throw Json.Error(file, key, "text", "null");
-        string? Optional(JsonElement from, string key) =>
-            Json.Get(file, from, key, "text") switch
-            {
-                { ValueKind: JsonValueKind.String } value => value.GetString()!,
-                { ValueKind: JsonValueKind.Null } => null,
-                var value => throw Json.Error(file, key, "text", Json.Show(value)),
-            };
-        JsonElement Object(string key) =>
-            Json.Get(file, root, key, "an object") is { ValueKind: JsonValueKind.Object } value
-                ? value
-                : throw Json.Error(file, key, "an object", Json.Show(root.GetProperty(key)));
-        int Whole(string key, int min) => (int)Json.Integer(file, settings, key, min, int.MaxValue);
+        JsonMap root = JsonMap.From(file, document.RootElement),
+            settings = root.Map("settings");
         List<KeyValuePair<string, string>> Hashes(string key) =>
-            [.. Object(key).EnumerateObject().Select(item => KeyValuePair.Create(item.Name, Text(Object(key), item.Name)))];
+            [.. root.Map(key).Element.EnumerateObject().Select(item => KeyValuePair.Create(item.Name, root.Map(key).Text(item.Name)))];
 
-        string? traces = Optional(settings, "traces"),
-            config = Optional(settings, "config");
+        string? traces = settings.TextOr("traces", null),
+            config = settings.TextOr("config", null);
         if (traces is null && config is null)
-            throw Json.Error(file, "settings.config", "a cascade file where there are no traces", "null");
+            throw root.Error("settings.config", "a cascade file where there are no traces", "null");
         var options = new ExperimentOptions
         {
-            Seed = Whole("seed", int.MinValue),
-            Resamples = Whole("resamples", 1),
-            Horizon = Whole("horizon", 1),
-            Runs = Whole("runs", 1),
-            ConfidenceBins = Whole("confidence_bins", 1),
-            RegretPrice = Json.Number(file, settings, "regret_price", 0, double.MaxValue),
-            TablePrice = Json.Number(file, settings, "table_price", 0, double.MaxValue),
+            Seed = settings.Integer("seed", int.MinValue, int.MaxValue),
+            Resamples = settings.Integer("resamples", 1, int.MaxValue),
+            Horizon = settings.Integer("horizon", 1, int.MaxValue),
+            Runs = settings.Integer("runs", 1, int.MaxValue),
+            ConfidenceBins = settings.Integer("confidence_bins", 1, int.MaxValue),
+            RegretPrice = settings.Number("regret_price", 0, double.MaxValue),
+            TablePrice = settings.Number("table_price", 0, double.MaxValue),
         };
         return new RunManifest(
-            new RunRequest(Text(settings, "experiments"), config ?? "", traces, "", false, options)
+            new RunRequest(settings.Text("experiments"), config ?? "", traces, "", false, options)
             {
-                Policy = Optional(settings, "policy"),
+                Policy = settings.TextOr("policy", null),
             },
             Hashes("inputs_sha256"),
             Hashes("results_sha256"),
-            Words(Text(root, "toolkit"), Text(root, "commit"), Text(root, "runtime"), Text(Object("machine"), "kernels"))
+            Words(root.Text("toolkit"), root.Text("commit"), root.Text("runtime"), root.Map("machine").Text("kernels"))
         );
     }
 

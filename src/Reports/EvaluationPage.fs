@@ -3,6 +3,7 @@ namespace OptimalStopping.Reports
 open System
 open System.IO
 open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Files
 
 /// report.html of an evaluation: the comparison, and the default policy taken apart at every price of cost. The page holds
 /// everything it needs (plotly.js too), and its content security policy forbids every request: it works offline and tells
@@ -130,8 +131,7 @@ module EvaluationPage =
               $"<script type=\"application/json\" id=\"data\">{Report.json (content report)}</script>"
               "<script>\n" + Report.own "theme.js" + Report.own "evaluate.js" + "</script>\n</body>\n</html>\n" ]
 
-    /// Writes report.html into a folder: beside its place first, then moved there.
+    /// Writes report.html into a folder.
     let write (source: string, report: EvaluationReport, folder: string) : unit =
         let path = Path.Combine(folder, "report.html")
-        File.WriteAllText(path + ".part", html (source, report))
-        File.Move(path + ".part", path, overwrite = true)
+        AtomicFile.Write(path, html (source, report))

@@ -6,6 +6,7 @@ open System.IO
 open System.Text
 open System.Text.RegularExpressions
 open OptimalStopping.Runtime
+open OptimalStopping.Runtime.Files
 open OxyPlot
 open global.SkiaSharp
 
@@ -83,7 +84,7 @@ module Export =
 
     /// Writes a file whole or not at all.
     let write (path: string, bytes: byte[]) : string =
-        AtomicFile.Write(path, ReadOnlySpan bytes)
+        AtomicFile.Write(path, (bytes: byte[]))
         path
 
     /// Writes NAME.svg, NAME.pdf and NAME.png into a folder and returns their paths.

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -17,22 +18,22 @@ public sealed class Muon(IReadOnlyList<Tensor> parameters, double momentum = 0.9
         for (int i = 0; i < parameters.Count; i++)
         {
             Tensor gradient = parameters[i].grad!;
-            State[i].mul_(Scalars.Of(momentum)).add_(gradient);
-            Tensor update = Orthogonalise(gradient + State[i] * Scalars.Of(momentum));
+            State[i].mul_(Scalars.From(momentum)).add_(gradient);
+            Tensor update = Orthogonalise(gradient + State[i] * Scalars.From(momentum));
             double inputs = update.shape[1],
                 outputs = update.shape[2];
-            parameters[i].add_(update, alpha: Scalars.Of(-rate * Math.Sqrt(Math.Max(1, outputs / inputs))));
+            parameters[i].add_(update, alpha: Scalars.From(-rate * Math.Sqrt(Math.Max(1, outputs / inputs))));
         }
     }
 
     private static Tensor Orthogonalise(Tensor g)
     {
-        Scalar a = Scalars.Of(3.4445),
-            b = Scalars.Of(-4.7750),
-            c = Scalars.Of(2.0315);
+        Scalar a = Scalars.From(3.4445),
+            b = Scalars.From(-4.7750),
+            c = Scalars.From(2.0315);
         bool tall = g.shape[1] > g.shape[2];
         Tensor x = tall ? g.transpose(1, 2) : g;
-        x = (x / (x.square().sum([1, 2], keepdim: true).sqrt() + Scalars.Of(1e-7))).to(bfloat16);
+        x = (x / (x.square().sum([1, 2], keepdim: true).sqrt() + Scalars.From(1e-7))).to(bfloat16);
         for (int step = 0; step < 5; step++)
         {
             Tensor gram = x.matmul(x.transpose(1, 2));
@@ -64,10 +65,22 @@ public sealed class Adam(IReadOnlyList<Tensor> parameters)
             Tensor gradient = parameters[i].grad!,
                 mean = State[i],
                 square = State[i + parameters.Count];
-            mean.mul_(Scalars.Of(Beta1)).add_(gradient, alpha: Scalars.Of(1 - Beta1));
-            square.mul_(Scalars.Of(Beta2)).addcmul_(gradient, gradient, value: Scalars.Of(1 - Beta2));
-            Tensor scale = (square / Scalars.Of(correction2)).sqrt_().add_(Scalars.Of(Epsilon));
-            parameters[i].addcdiv_(mean, scale, value: Scalars.Of(-rate / correction1));
+            mean.mul_(Scalars.From(Beta1)).add_(gradient, alpha: Scalars.From(1 - Beta1));
+            square.mul_(Scalars.From(Beta2)).addcmul_(gradient, gradient, value: Scalars.From(1 - Beta2));
+            Tensor scale = (square / Scalars.From(correction2)).sqrt_().add_(Scalars.From(Epsilon));
+            parameters[i].addcdiv_(mean, scale, value: Scalars.From(-rate / correction1));
         }
     }
+}
+
+/// <summary>
+/// Numbers as TorchSharp scalars that are never collected. An implicit conversion makes a temporary whose finaliser
+/// can free the native value while the native call still reads it (seen as "Expected false to be true" about once in
+/// ten thousand calls), so every number that meets a tensor comes from here.
+/// </summary>
+internal static class Scalars
+{
+    private static readonly ConcurrentDictionary<double, Scalar> Kept = new();
+
+    public static Scalar From(double value) => Kept.GetOrAdd(value, static v => v.ToScalar());
 }

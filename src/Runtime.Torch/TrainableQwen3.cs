@@ -38,7 +38,7 @@ public sealed class TrainableQwen3 : IDisposable
         int width = recipe.Heads * recipe.HeadDimension,
             kvWidth = recipe.KeyValueHeads * recipe.HeadDimension;
         Tensor Matrix(int inputs, int outputs, double scale = 1) =>
-            (randn(recipe.Layers, inputs, outputs) * Scalars.Of(scale / Math.Sqrt(inputs))).AsParameter();
+            (randn(recipe.Layers, inputs, outputs) * Scalars.From(scale / Math.Sqrt(inputs))).AsParameter();
         Query = Matrix(recipe.Hidden, width);
         Key = Matrix(recipe.Hidden, kvWidth);
         Value = Matrix(recipe.Hidden, kvWidth);
@@ -46,7 +46,7 @@ public sealed class TrainableQwen3 : IDisposable
         Gate = Matrix(recipe.Hidden, recipe.Intermediate);
         Up = Matrix(recipe.Hidden, recipe.Intermediate);
         Down = Matrix(recipe.Intermediate, recipe.Hidden, 0.1);
-        Embedding = (randn(vocabulary, recipe.Hidden) * Scalars.Of(1 / Math.Sqrt(recipe.Hidden))).AsParameter();
+        Embedding = (randn(vocabulary, recipe.Hidden) * Scalars.From(1 / Math.Sqrt(recipe.Hidden))).AsParameter();
         QueryGain = full([recipe.Layers, recipe.HeadDimension], 1.5f).AsParameter();
         KeyGain = full([recipe.Layers, recipe.HeadDimension], 1.5f).AsParameter();
         FinalGain = ones(recipe.Hidden).AsParameter();
@@ -80,7 +80,7 @@ public sealed class TrainableQwen3 : IDisposable
                 .to(float32)
                 .view(rows, length, heads + 2 * kvHeads, d)
                 .transpose(1, 2); // [rows, heads + 2 kv, length, d]
-            Tensor q = Rotate(Normalise(qkv.narrow(1, 0, heads)) * (QueryGain[layer] * Scalars.Of(1 / Math.Sqrt(d))));
+            Tensor q = Rotate(Normalise(qkv.narrow(1, 0, heads)) * (QueryGain[layer] * Scalars.From(1 / Math.Sqrt(d))));
             Tensor k = Rotate(Normalise(qkv.narrow(1, heads, kvHeads)) * KeyGain[layer]);
             Tensor v = qkv.narrow(1, heads + kvHeads, kvHeads);
             Tensor scores =
@@ -100,7 +100,7 @@ public sealed class TrainableQwen3 : IDisposable
     }
 
     private static Tensor Normalise(Tensor x) =>
-        x * x.square().mean([-1], keepdim: true).add(Scalars.Of(TrainingRecipe.NormEpsilon)).rsqrt();
+        x * x.square().mean([-1], keepdim: true).add(Scalars.From(TrainingRecipe.NormEpsilon)).rsqrt();
 
     private Tensor Rotate(Tensor x)
     {

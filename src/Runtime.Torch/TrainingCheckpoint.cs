@@ -1,3 +1,4 @@
+using OptimalStopping.Runtime.Files;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -6,18 +7,18 @@ namespace OptimalStopping.Runtime.Torch;
 /// <summary>The state of an interrupted training run: step, weights and optimiser moments, tied to its recipe.</summary>
 internal static class TrainingCheckpoint
 {
-    /// <summary>Writes to a temporary name and moves, so that a crash leaves the previous checkpoint whole.</summary>
+    /// <summary>Writes the whole file or leaves the previous checkpoint.</summary>
     public static void Write(string path, TrainingRecipe recipe, int step, IEnumerable<Tensor> tensors)
     {
-        using (var writer = new BinaryWriter(File.Create(path + ".new")))
+        AtomicFile.Write(path, stream =>
         {
+            using var writer = new BinaryWriter(stream, System.Text.Encoding.UTF8, leaveOpen: true);
             writer.Write(Describe(recipe));
             writer.Write(step);
             foreach (Tensor tensor in tensors)
             foreach (float value in tensor.detach().data<float>().ToArray())
                 writer.Write(value);
-        }
-        File.Move(path + ".new", path, overwrite: true);
+        });
     }
 
     /// <summary>Fills the tensors and returns the step to go on with; null where there is no checkpoint.</summary>

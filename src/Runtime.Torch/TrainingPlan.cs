@@ -1,7 +1,55 @@
-using OptimalStopping.Runtime.Configuration;
+using System.Globalization;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Tasks;
 
 namespace OptimalStopping.Runtime.Torch;
+
+/// <summary>
+/// Everything that decides a trained model: its shape, its data and its schedule. Two runs of the same recipe on the
+/// same machine give the same weights.
+/// </summary>
+/// <param name="Name">Folder name of the model, e.g. <c>nano-1</c>.</param>
+/// <param name="Hidden">Width of the residual stream.</param>
+/// <param name="Layers">Number of transformer blocks.</param>
+/// <param name="Heads">Query heads.</param>
+/// <param name="KeyValueHeads">Key and value heads; divides <paramref name="Heads"/>.</param>
+/// <param name="HeadDimension">Width of one head; even.</param>
+/// <param name="Intermediate">Width of the SwiGLU layer.</param>
+/// <param name="Steps">Optimiser steps; each sees <paramref name="Rows"/> x <paramref name="RowLength"/> tokens.</param>
+/// <param name="LearningRate">Muon's rate; Adam's is 0.7 of it.</param>
+/// <param name="Seed">Of the initial weights and of the queries.</param>
+public sealed record TrainingRecipe(
+    string Name,
+    int Hidden,
+    int Layers,
+    int Heads,
+    int KeyValueHeads,
+    int HeadDimension,
+    int Intermediate,
+    int Steps,
+    double LearningRate,
+    int Seed,
+    int Rows = 21,
+    int RowLength = 96,
+    int WarmUpSteps = 80,
+    double DecayShare = 0.4,
+    IReadOnlyList<string>? Families = null
+)
+{
+    public const double RopeTheta = 10_000;
+    public const double NormEpsilon = 1e-6;
+
+    /// <summary>Linear warm-up, flat, then linear to 1 % over the last <see cref="DecayShare"/> of the steps.</summary>
+    public double RateAt(int step)
+    {
+        double decayStart = Steps * (1 - DecayShare);
+        double factor =
+            step < WarmUpSteps ? (step + 1.0) / WarmUpSteps
+            : step < decayStart ? 1
+            : 1 - 0.99 * (step - decayStart) / (Steps - decayStart);
+        return LearningRate * factor;
+    }
+}
 
 /// <summary>The recipes of a cascade, in the order in which they are trained.</summary>
 public sealed record TrainingPlan(IReadOnlyList<TrainingRecipe> Recipes)
@@ -56,4 +104,36 @@ public sealed record TrainingPlan(IReadOnlyList<TrainingRecipe> Recipes)
         map.RejectUnknown();
         return recipe;
     }
+}
+
+/// <summary>What <c>toolkit train</c> runs: every model of a plan, one after the other, then its export.</summary>
+public static class TrainingCommand
+{
+    /// <summary>
+    /// Trains into <c>outFolder/NAME</c>, which then holds the exported model and its <c>checkpoint.bin</c>. A run that was
+    /// stopped goes on from its checkpoints; a model whose checkpoint has all its steps is only exported again.
+    /// </summary>
+    /// <param name="threads">Threads of the matrix products, at least 1.</param>
+    /// <param name="log">Takes one line of progress at a time.</param>
+    /// <exception cref="ToolkitException">The plan is faulty, or a checkpoint belongs to another recipe.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled, after the checkpoint was written.</exception>
+    public static void Run(string configPath, string outFolder, int threads, Action<string> log, CancellationToken cancel = default)
+    {
+        if (threads < 1)
+            throw new ToolkitException($"--threads: expected at least 1, got {threads}");
+        foreach (TrainingRecipe recipe in TrainingPlan.Load(configPath).Recipes)
+        {
+            string folder = Path.Combine(outFolder, recipe.Name);
+            using var trainer = new Trainer(recipe, threads);
+            trainer.Run(folder, report => log(Line(report)), cancel);
+            ModelExport.Write(trainer.Model, recipe, folder);
+            log($"{recipe.Name}: exported to {folder}");
+        }
+    }
+
+    private static string Line(TrainingReport report) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"{report.Name}: step {report.Step} of {report.Steps}, loss {report.Loss:F4}, exact {100 * report.Exact:F1} %, {report.TokensPerSecond:F0} tokens/s"
+        );
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Server;
 
@@ -56,47 +57,46 @@ internal sealed class OpenAiRequest
 
     public IReadOnlyList<string> Ignored { get; init; } = [];
 
-    public static OpenAiRequest Parse(JsonElement root, bool chat)
+    public static OpenAiRequest Parse(JsonElement body, bool chat)
     {
-        if (root.ValueKind != JsonValueKind.Object)
-            throw ApiError.BadRequest($"body: expected a JSON object, got {Show(root)}");
-        if (Integer(root, "n", 1, int.MaxValue) is > 1)
+        if (body.ValueKind != JsonValueKind.Object)
+            throw ApiError.BadRequest($"body: expected a JSON object, got {Json.Show(body)}");
+        JsonMap root = Map(body);
+        if (root.IntegerOrNull("n", 1, int.MaxValue) is > 1)
             throw ApiError.BadRequest("expected one choice (a cascade gives one answer), got more", "n", "unsupported_value");
-        if (Integer(root, "best_of", 1, int.MaxValue) is > 1)
+        if (root.IntegerOrNull("best_of", 1, int.MaxValue) is > 1)
             throw ApiError.BadRequest("expected 1, got more", "best_of", "unsupported_value");
         foreach (string key in (string[])["tools", "functions", "logit_bias", "audio", "web_search_options"])
-            if (Given(root, key, out JsonElement value) && !IsEmpty(value))
+            if (root.Has(key, out JsonElement value) && !IsEmpty(value))
                 throw ApiError.BadRequest("not supported by a cascade of text models", key, "unsupported_parameter");
-        if (Given(root, "response_format", out JsonElement format) && Text(format, "type") is not "text")
+        if (root.Has("response_format", out JsonElement format) && Text(format, "type") is not "text")
             throw ApiError.BadRequest("expected the type 'text'", "response_format", "unsupported_value");
-        if (Given(root, "temperature", out JsonElement _))
-            Number(root, "temperature", 0, 2);
-        if (Given(root, "top_p", out JsonElement _))
-            Number(root, "top_p", 0, 1);
-        bool stream = Flag(root, "stream");
-        bool logprobs = chat ? Flag(root, "logprobs") : Given(root, "logprobs", out JsonElement _);
-        int alternatives = (chat ? Integer(root, "top_logprobs", 0, 20) : Integer(root, "logprobs", 0, 20)) ?? 0;
+        root.NumberOr("temperature", 0, 2, double.NaN);
+        root.NumberOr("top_p", 0, 1, double.NaN);
+        bool stream = root.FlagOr("stream", false);
+        bool logprobs = chat ? root.FlagOr("logprobs", false) : root.Has("logprobs");
+        int alternatives = (chat ? root.IntegerOrNull("top_logprobs", 0, 20) : root.IntegerOrNull("logprobs", 0, 20)) ?? 0;
         if (chat && alternatives > 0 && !logprobs)
             throw ApiError.BadRequest("expected logprobs: true beside it", "top_logprobs");
         bool includeUsage = false;
-        if (Given(root, "stream_options", out JsonElement options))
+        if (root.Has("stream_options", out JsonElement options))
         {
             if (!stream)
                 throw ApiError.BadRequest("expected stream: true beside it", "stream_options");
             if (options.ValueKind != JsonValueKind.Object)
-                throw ApiError.BadRequest($"expected an object, got {Show(options)}", "stream_options");
-            includeUsage = Flag(options, "include_usage");
+                throw ApiError.BadRequest($"expected an object, got {Json.Show(options)}", "stream_options");
+            includeUsage = Map(options).FlagOr("include_usage", false);
         }
-        double lambda = Number(root, "lambda", 0, 1e9),
-            target = Number(root, "quality_target", 0, 1);
+        double lambda = root.NumberOr("lambda", 0, 1e9, double.NaN),
+            target = root.NumberOr("quality_target", 0, 1, double.NaN);
         if (!double.IsNaN(lambda) && !double.IsNaN(target))
             throw ApiError.BadRequest("expected lambda or quality_target, got both", "quality_target");
-        int? limit = Integer(root, "max_completion_tokens", 1, int.MaxValue) ?? Integer(root, "max_tokens", chat ? 1 : 0, int.MaxValue);
+        int? limit = root.IntegerOrNull("max_completion_tokens", 1, int.MaxValue)
+            ?? root.IntegerOrNull("max_tokens", chat ? 1 : 0, int.MaxValue);
         return new OpenAiRequest
         {
             Chat = chat,
-            Model = Text(root, "model")
-                ?? throw ApiError.BadRequest("expected the name of a model (GET /v1/models lists them), got nothing", "model"),
+            Model = root.Text("model", "the name of a model (GET /v1/models lists them)"),
             Stage = new StageRequest(chat ? Messages(root) : Prompt(root))
             {
                 MaxTokens = limit,
@@ -106,23 +106,23 @@ internal sealed class OpenAiRequest
             Stream = stream,
             IncludeUsage = includeUsage,
             Logprobs = logprobs,
-            Echo = !chat && Flag(root, "echo"),
-            PromptLogprobs = chat ? null : Integer(root, "prompt_logprobs", 0, 20),
-            Events = Flag(root, "toolkit_events"),
+            Echo = !chat && root.FlagOr("echo", false),
+            PromptLogprobs = chat ? null : root.IntegerOrNull("prompt_logprobs", 0, 20),
+            Events = root.FlagOr("toolkit_events", false),
             Lambda = lambda,
             QualityTarget = target,
             Ignored =
             [
-                .. root.EnumerateObject()
+                .. body.EnumerateObject()
                     .Where(p => !Known.Contains(p.Name) && p.Value.ValueKind != JsonValueKind.Null)
                     .Select(p => p.Name),
             ],
         };
     }
 
-    private static StagePrompt Messages(JsonElement root)
+    private static StagePrompt Messages(JsonMap root)
     {
-        if (!Given(root, "messages", out JsonElement list) || list.ValueKind != JsonValueKind.Array || list.GetArrayLength() == 0)
+        if (!root.Has("messages", out JsonElement list) || list.ValueKind != JsonValueKind.Array || list.GetArrayLength() == 0)
             throw ApiError.BadRequest("expected a list of at least one message", "messages");
         var messages = new List<StageMessage>();
         foreach (JsonElement message in list.EnumerateArray())
@@ -154,83 +154,36 @@ internal sealed class OpenAiRequest
         );
     }
 
-    private static StagePrompt Prompt(JsonElement root)
+    private static StagePrompt Prompt(JsonMap root)
     {
-        if (!Given(root, "prompt", out JsonElement prompt))
+        if (!root.Has("prompt", out JsonElement prompt))
             throw ApiError.BadRequest("expected a text, got nothing", "prompt");
-        if (prompt.ValueKind == JsonValueKind.Array && prompt.GetArrayLength() == 1)
+        bool isList = prompt.ValueKind == JsonValueKind.Array && prompt.GetArrayLength() == 1;
+        if (isList)
             prompt = prompt[0];
-        return prompt.ValueKind == JsonValueKind.String
-            ? StagePrompt.FromText(String(prompt, "prompt"))
-            : throw ApiError.BadRequest($"expected one text, got {Show(prompt)}", "prompt", "unsupported_value");
+        if (prompt.ValueKind != JsonValueKind.String)
+            throw ApiError.BadRequest($"expected one text, got {Json.Show(prompt)}", "prompt", "unsupported_value");
+        return StagePrompt.FromText(isList ? root.Texts("prompt")[0] : root.Text("prompt"));
     }
 
-    private static IReadOnlyList<string> Stops(JsonElement root)
+    private static IReadOnlyList<string> Stops(JsonMap root)
     {
-        if (!Given(root, "stop", out JsonElement stop))
+        const string expected = "expected a text that is not empty, or a list of at most 4 of them";
+        if (!root.Has("stop", out JsonElement stop))
             return [];
-        if (stop.ValueKind == JsonValueKind.String)
-            return [String(stop, "stop")];
-        if (
-            stop.ValueKind != JsonValueKind.Array
-            || stop.GetArrayLength() > 4
-            || stop.EnumerateArray().Any(s => s.ValueKind != JsonValueKind.String || s.ValueEquals(""))
-        )
-            throw ApiError.BadRequest("expected a text or a list of at most 4 texts", "stop");
-        return [.. stop.EnumerateArray().Select(s => String(s, "stop"))];
+        if (stop.ValueKind is not (JsonValueKind.String or JsonValueKind.Array))
+            throw ApiError.BadRequest(expected, "stop");
+        string[] texts = stop.ValueKind == JsonValueKind.String ? [root.Text("stop")] : root.Texts("stop");
+        return texts.Length <= 4 && !texts.Contains("") ? texts : throw ApiError.BadRequest(expected, "stop");
     }
-
-    // A key that is there and not null.
-    private static bool Given(JsonElement root, string key, out JsonElement value) =>
-        root.TryGetProperty(key, out value) && value.ValueKind != JsonValueKind.Null;
 
     private static string? Text(JsonElement root, string key) =>
         root.ValueKind == JsonValueKind.Object && root.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.String
-            ? String(value, key)
+            ? Map(root).Text(key)
             : null;
 
-    // JSON can escape half a surrogate pair, which is no text.
-    private static string String(JsonElement value, string key)
-    {
-        try
-        {
-            return value.GetString()!;
-        }
-        catch (InvalidOperationException)
-        {
-            throw ApiError.BadRequest("expected valid Unicode text", key);
-        }
-    }
-
-    private static bool Flag(JsonElement root, string key) =>
-        Given(root, key, out JsonElement value)
-        && value.ValueKind switch
-        {
-            JsonValueKind.True => true,
-            JsonValueKind.False => false,
-            _ => throw ApiError.BadRequest($"expected true or false, got {Show(value)}", key),
-        };
-
-    private static int? Integer(JsonElement root, string key, int min, int max)
-    {
-        if (!Given(root, key, out JsonElement value))
-            return null;
-        return value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number >= min && number <= max
-            ? number
-            : throw ApiError.BadRequest(
-                $"expected a whole number {(max == int.MaxValue ? $"of at least {min}" : $"from {min} to {max}")}, got {Show(value)}",
-                key
-            );
-    }
-
-    private static double Number(JsonElement root, string key, double min, double max)
-    {
-        if (!Given(root, key, out JsonElement value))
-            return double.NaN;
-        return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && number >= min && number <= max
-            ? number
-            : throw ApiError.BadRequest(FormattableString.Invariant($"expected a number from {min} to {max}, got {Show(value)}"), key);
-    }
+    private static JsonMap Map(JsonElement element) =>
+        JsonMap.From(element, (key, expected, got) => ApiError.BadRequest($"expected {expected}, got {got}", key));
 
     private static bool IsEmpty(JsonElement value) =>
         value.ValueKind switch
@@ -239,10 +192,4 @@ internal sealed class OpenAiRequest
             JsonValueKind.Object => !value.EnumerateObject().Any(),
             _ => false,
         };
-
-    private static string Show(JsonElement value)
-    {
-        string text = value.GetRawText();
-        return text.Length <= 60 ? text : text[..57] + "...";
-    }
 }

@@ -13,6 +13,7 @@ let tests =
           Tokenization.CharacterTokenizerTests.tests
           Tokenization.QwenTokenizerTests.tests
           Models.Qwen3ConfigTests.tests
+          Models.PositionScalingTests.tests
           Models.SafeTensorsTests.tests
           Models.KernelTests.tests
           Models.VectorMathTests.tests
@@ -22,7 +23,7 @@ let tests =
           Models.ModelBenchmarkTests.tests
           Models.WorkerPoolTests.tests
           Models.GreedyTests.tests
-          Models.GreedySearchTests.tests
+          Models.CandidateRowsTests.tests
           Models.GgufTests.tests
           Models.QuantisationReportTests.tests
           TraceReaderTests.tests

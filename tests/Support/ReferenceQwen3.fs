@@ -38,11 +38,25 @@ let logits (c: Qwen3Config) (weights: Dictionary<string, float32[]>) (precision:
         let mean = Array.sumBy (fun v -> v * v) x / float x.Length
         Array.map2 (fun w v -> w * v / sqrt (mean + float c.RmsNormEpsilon)) weight x
     let d, h = c.HeadDimension, c.HiddenSize
+    // Frequency and amplitude of a pair: plain, divided by a factor, or YaRN's mixture of both (equations 17 to 23 of its paper).
+    let frequency, amplitude =
+        let plain i = Math.Pow(c.RopeTheta, -2.0 * float i / float d)
+        match c.Scaling with
+        | null -> plain, 1.0
+        | s when not s.IsYarn -> (fun i -> plain i / s.Factor), 1.0
+        | s ->
+            let pairOf turns = float d * Math.Log(float s.OriginalPositions / (turns * 2.0 * Math.PI)) / (2.0 * Math.Log c.RopeTheta)
+            let first, last = max 0.0 (floor (pairOf s.BetaFast)), min (float (d - 1)) (ceil (pairOf s.BetaSlow))
+            let kept i =
+                if float i <= first then 1.0
+                elif float i >= last then 0.0
+                else 1.0 - (float i - first) / (last - first)
+            (fun i -> plain i * (kept i + (1.0 - kept i) / s.Factor)), s.Attention
     let rotate position (x: float[]) =
         Array.init d (fun i ->
-            let angle = float position * Math.Pow(c.RopeTheta, -2.0 * float (i % (d / 2)) / float d)
+            let angle = float position * frequency (i % (d / 2))
             let partner = if i < d / 2 then -x[i + d / 2] else x[i - d / 2]
-            x[i] * cos angle + partner * sin angle)
+            amplitude * (x[i] * cos angle + partner * sin angle))
     let embedding = rows "model.embed_tokens.weight" h
     let mutable states = tokens |> Array.map (fun t -> embedding[t])
     for layer in 0 .. c.Layers - 1 do

@@ -22,10 +22,10 @@ let tests =
               Expect.equal (CudaMemory.Parse "[N/A]\n") (System.Nullable()) "none")
           testCase "layers are spread evenly, in order, and the estimate covers what is loaded" (fun () ->
               Expect.sequenceEqual
-                  (LayerPlacement.Of(5, [| "cuda:4"; "cuda:5" |]))
+                  (LayerPlacement.Place(5, [| "cuda:4"; "cuda:5" |]))
                   [ "cuda:4"; "cuda:4"; "cuda:4"; "cuda:5"; "cuda:5" ]
                   "five layers"
-              Expect.sequenceEqual (LayerPlacement.Of(1, [| "cpu"; "cuda:0" |])) [ "cpu" ] "fewer layers than devices"
+              Expect.sequenceEqual (LayerPlacement.Place(1, [| "cpu"; "cuda:0" |])) [ "cpu" ] "fewer layers than devices"
               let c = Support.RandomCheckpoint.config 64 4 4 2 16 96 64 false
               let shares = LayerPlacement.Estimate(c, [| "cuda:0"; "cuda:1" |], 2, 100)
               Expect.equal [ for s in shares -> s.Device, s.FirstLayer, s.Layers ] [ "cuda:0", 0, 2; "cuda:1", 2, 2 ] "shares"

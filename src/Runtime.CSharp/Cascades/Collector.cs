@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Tasks;
 using OptimalStopping.Runtime.Traces;
 

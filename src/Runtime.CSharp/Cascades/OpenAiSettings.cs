@@ -1,4 +1,4 @@
-using OptimalStopping.Runtime.Configuration;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Cascades;
 

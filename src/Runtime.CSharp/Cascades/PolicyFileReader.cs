@@ -1,4 +1,5 @@
 using System.Text.Json;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Models;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
@@ -14,16 +15,16 @@ internal static class PolicyFileReader
     public static PolicyFile Read(string path)
     {
         using JsonDocument document = Json.Open(path);
-        var root = new StrictObject(path, "", document.RootElement);
+        var root = JsonMap.From(path, document.RootElement);
         root.Literal("format", PolicyFileWriter.Format);
         if (root.Integer("version", 1, int.MaxValue) is var version && version != PolicyFileWriter.Version)
             throw root.Error("version", $"{PolicyFileWriter.Version} (the version that this toolkit writes)", $"{version}");
-        string[] models = root.Strings("models");
+        string[] models = root.Texts("models");
         if (models.Length is < 1 or > 16 || models.Distinct().Count() != models.Length)
             throw root.Error("models", "1 to 16 different names", string.Join(", ", models));
         double lambda = root.IsNull("lambda") ? double.NaN : root.Number("lambda", 0, double.MaxValue);
 
-        StrictObject stated = root.Object("guarantee");
+        JsonMap stated = root.Map("guarantee");
         string statement = stated.Text("statement");
         var guarantee = new PolicyGuarantee(
             stated.Number("max_loss", 0, 1),
@@ -36,18 +37,18 @@ internal static class PolicyFileReader
         // A guarantee that was edited by hand must not be printed as if it had been tested.
         if (statement != guarantee.Statement)
             throw stated.Error("statement", $"'{guarantee.Statement}'", $"'{statement}'");
-        stated.End();
+        stated.RejectUnknown();
 
-        StrictObject means = root.Object("measured");
+        JsonMap means = root.Map("measured");
         var measured = new PolicyMeasurement(
             means.Number("quality", 0, 1),
             means.Number("cost", 0, double.MaxValue),
             means.Number("reference_quality", 0, 1),
             means.Number("reference_cost", 0, double.MaxValue)
         );
-        means.End();
+        means.RejectUnknown();
 
-        StrictObject source = root.Object("origin");
+        JsonMap source = root.Map("origin");
         var origin = new PolicyOrigin(
             source.Text("toolkit"),
             source.Text("traces"),
@@ -55,24 +56,24 @@ internal static class PolicyFileReader
             source.Integer("seed", int.MinValue, int.MaxValue),
             source.Integer("fit_queries", 0, int.MaxValue)
         );
-        source.End();
+        source.RejectUnknown();
 
-        ConfidenceCalibration? signals = ReadConfidence(root.Object("confidence"), models.Length);
-        StrictObject policy = root.Object("policy");
+        ConfidenceCalibration? signals = ReadConfidence(root.Map("confidence"), models.Length);
+        JsonMap policy = root.Map("policy");
         IStoppingPolicy read =
             policy.OneOf("kind", ["cascade", "planned"]) == "cascade" ? ReadCascade(policy, models) : ReadPlanned(policy, models);
-        policy.End();
-        root.End();
+        policy.RejectUnknown();
+        root.RejectUnknown();
         return new PolicyFile(models, lambda, read, signals, guarantee, measured, origin);
     }
 
-    private static ConfidenceCalibration? ReadConfidence(StrictObject confidence, int models)
+    private static ConfidenceCalibration? ReadConfidence(JsonMap confidence, int models)
     {
         string kind = confidence.OneOf("kind", ["recorded", "signals"]);
         ConfidenceCalibration? signals = null;
         if (kind == "signals")
         {
-            StrictObject[] stages = confidence.Objects("stages", models);
+            JsonMap[] stages = confidence.Maps("stages", models);
             signals = ConfidenceCalibration.Of([
                 .. stages.Select(stage =>
                 {
@@ -85,18 +86,18 @@ internal static class PolicyFileReader
                     );
                     if (fit.Scales.Any(scale => !(scale > 0)))
                         throw stage.Error("scales", "numbers above 0", string.Join(", ", fit.Scales));
-                    stage.End();
+                    stage.RejectUnknown();
                     return fit;
                 }),
             ]);
         }
-        confidence.End();
+        confidence.RejectUnknown();
         return signals;
     }
 
-    private static ThresholdCascade ReadCascade(StrictObject policy, string[] models)
+    private static ThresholdCascade ReadCascade(JsonMap policy, string[] models)
     {
-        string[] names = policy.Strings("chain");
+        string[] names = policy.Texts("chain");
         int[] chain = [.. names.Select(name => Array.IndexOf(models, name))];
         double[] thresholds = policy.Numbers("thresholds", Math.Max(0, chain.Length - 1));
         try
@@ -109,7 +110,7 @@ internal static class PolicyFileReader
         }
     }
 
-    private static PlannedPolicy ReadPlanned(StrictObject policy, string[] models)
+    private static PlannedPolicy ReadPlanned(JsonMap policy, string[] models)
     {
         var actions = Enum.Parse<ActionSet>(policy.OneOf("actions", ["chain", "jump", "recall"]), ignoreCase: true);
         var space = new StateSpace(models.Length, actions, policy.Integer("window", 1, RecordedCascade.MaxStages));
@@ -117,7 +118,7 @@ internal static class PolicyFileReader
         bool answers = policy.Flag("answers");
         bool confidences = policy.Flag("confidences");
         var shape = new BasisShape(policy.Integer("knots", 0, 1000), policy.Flag("products"), confidences);
-        StrictObject[] scales = policy.Objects("scales", models.Length);
+        JsonMap[] scales = policy.Maps("scales", models.Length);
         var inputs = new StateInputs(new ConfidenceScale[models.Length], new bool[models.Length], answers, features, shape);
         for (int k = 0; k < models.Length; k++)
         {
@@ -133,29 +134,29 @@ internal static class PolicyFileReader
             {
                 throw scales[k].Error("confidence", "increasing confidences with their ranks", e.Message);
             }
-            scales[k].End();
+            scales[k].RejectUnknown();
         }
-        StrictObject[] states = policy.Objects("states", space.Count);
+        JsonMap[] states = policy.Maps("states", space.Count);
         double[][][] stop = new double[space.Count][][],
             go = new double[space.Count][][];
         for (int s = 0; s < space.Count; s++)
         {
             string[] ran = [.. space.Members(s).Select(k => models[k])];
-            if (!states[s].Strings("ran").SequenceEqual(ran))
+            if (!states[s].Texts("ran").SequenceEqual(ran))
                 throw states[s].Error("ran", $"[{string.Join(", ", ran)}]", "others");
             int width = new StateBasis(space.Members(s), inputs).Width;
             stop[s] = Choices(states[s], "stop", space.Answers(s), models, width);
             go[s] = Choices(states[s], "go", space.Next(s), models, width);
-            states[s].End();
+            states[s].RejectUnknown();
         }
         return PlannedPolicy.Create(space, inputs, stop, go);
     }
 
-    private static double[][] Choices(StrictObject state, string key, int[] stages, string[] models, int width)
+    private static double[][] Choices(JsonMap state, string key, int[] stages, string[] models, int width)
     {
-        StrictObject choices = state.Object(key);
+        JsonMap choices = state.Map(key);
         double[][] coefficients = [.. stages.Select(k => choices.Numbers(models[k], width))];
-        choices.End();
+        choices.RejectUnknown();
         return coefficients;
     }
 }

@@ -1,5 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Cascades;
@@ -18,16 +19,16 @@ internal static class PolicyFileWriter
         {
             if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder)
                 Directory.CreateDirectory(folder);
-            string part = path + ".part";
-            using (FileStream stream = File.Create(part))
-            using (var json = new Utf8JsonWriter(stream, Layout))
-                Write(json, policy);
-            File.Move(part, path, overwrite: true);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (AtomicFile.IsWriteError(error))
         {
-            throw new ToolkitException($"{path}: expected a file that can be written, got: {e.Message}", e);
+            throw AtomicFile.Error(path, error);
         }
+        AtomicFile.Write(path, stream =>
+        {
+            using var json = new Utf8JsonWriter(stream, Layout);
+            Write(json, policy);
+        });
     }
 
     private static void Write(Utf8JsonWriter json, PolicyFile file)

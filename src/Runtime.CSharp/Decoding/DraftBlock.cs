@@ -80,7 +80,7 @@ public sealed class DraftBlock
 internal static class ConfidenceBins
 {
     /// <summary>Bin k holds 2^-(k+1) &lt; rest &lt;= 2^-k; the last bin everything below.</summary>
-    public static int Of(double rest) => rest <= 0 ? DraftBlock.Bins - 1 : Math.Clamp(-Math.ILogB(rest) - 1, 0, DraftBlock.Bins - 1);
+    public static int From(double rest) => rest <= 0 ? DraftBlock.Bins - 1 : Math.Clamp(-Math.ILogB(rest) - 1, 0, DraftBlock.Bins - 1);
 
     /// <summary>Acceptance expected before any was seen.</summary>
     public static double Prior(int bin) => 1 - 0.75 * Math.Pow(2, -bin);

@@ -81,7 +81,7 @@ public sealed class SpeculativeDecoder : IDisposable
         try
         {
             level.Start(new DraftRequest(prompt.Length, prompt.Length + most - 1, answer, sampling, new SplitMix64(sampling.Seed)));
-            level.Follow(prompt);
+            level.SyncPrefix(prompt);
             int written = 0;
             bool ended = false;
             while (written < most && !ended)

@@ -116,7 +116,7 @@ internal sealed class SpeculativeLevel : IDraftSource
     {
         if (context.Length >= _capacity)
             return;
-        Follow(context);
+        SyncPrefix(context);
         while (block.GoesOn)
         {
             int first = _count;
@@ -139,7 +139,7 @@ internal sealed class SpeculativeLevel : IDraftSource
     }
 
     /// <summary>Takes over a context; what the sequence holds of it stays.</summary>
-    public void Follow(ReadOnlySpan<int> context)
+    public void SyncPrefix(ReadOnlySpan<int> context)
     {
         int common = context.CommonPrefixLength(_tokens.AsSpan(0, _count));
         // The last token is fed again even if it is held: its logits are wanted.
@@ -274,7 +274,7 @@ internal sealed class SpeculativeLevel : IDraftSource
         TensorPrimitives.Exp<float>(_exponentials, _exponentials);
         _exponentials[best] = 0;
         double others = TensorPrimitives.Sum<float>(_exponentials);
-        _bins[i] = ConfidenceBins.Of(others / (1 + others));
+        _bins[i] = ConfidenceBins.From(others / (1 + others));
         return best;
     }
 
@@ -283,7 +283,7 @@ internal sealed class SpeculativeLevel : IDraftSource
     {
         Span<double> distribution = _distributions.AsSpan(i * _vocabulary, _vocabulary);
         TokenDistribution.Fill(logits, _sampling, distribution, _scratch);
-        _bins[i] = ConfidenceBins.Of(1 - TensorPrimitives.Max<double>(distribution));
+        _bins[i] = ConfidenceBins.From(1 - TensorPrimitives.Max<double>(distribution));
         accepted = -1;
         int token;
         if (drafted < 0)

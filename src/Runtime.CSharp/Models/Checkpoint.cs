@@ -1,4 +1,6 @@
 using System.Text.Json;
+using OptimalStopping.Runtime.Files;
+using OptimalStopping.Runtime.Models.Gguf;
 
 namespace OptimalStopping.Runtime.Models;
 
@@ -44,7 +46,7 @@ public sealed class Checkpoint : IDisposable
     }
 
     /// <summary>The tensors of one opened file; it is disposed with the checkpoint.</summary>
-    internal static Checkpoint Of(string place, ITensorFile file)
+    internal static Checkpoint From(string place, ITensorFile file)
     {
         var checkpoint = new Checkpoint(place);
         checkpoint._files.Add(file);
@@ -110,9 +112,7 @@ public sealed class Checkpoint : IDisposable
     private void AddShards(string folder, string index)
     {
         using JsonDocument document = Json.Open(index);
-        JsonElement map = Json.Get(index, document.RootElement, "weight_map", "an object of tensor names and files");
-        if (map.ValueKind != JsonValueKind.Object)
-            throw Json.Error(index, "weight_map", "an object of tensor names and files", Json.Show(map));
+        JsonElement map = JsonMap.From(index, document.RootElement).Map("weight_map").Element;
         var shards = new Dictionary<string, SafeTensors>();
         foreach (JsonProperty item in map.EnumerateObject())
         {
@@ -132,4 +132,54 @@ public sealed class Checkpoint : IDisposable
             _tensors.Add(item.Name, (file, entry));
         }
     }
+}
+
+/// <summary>A model on disk, opened: its shape, and its tensors by their Hugging Face names.</summary>
+public sealed class ModelSource : IDisposable
+{
+    private ModelSource(string name, Qwen3Config config, Checkpoint checkpoint) => (Name, Config, Checkpoint) = (name, config, checkpoint);
+
+    /// <summary>The folder's or file's name.</summary>
+    public string Name { get; }
+    public Qwen3Config Config { get; }
+    public Checkpoint Checkpoint { get; }
+
+    /// <summary>Bytes of one value of the embedding as an engine may keep it without loss.</summary>
+    public int EmbeddingBytes => Checkpoint.TypeOf("model.embed_tokens.weight") is TensorType.BF16 or TensorType.F16 ? 2 : 4;
+
+    /// <summary>How the matrices are kept on disk: <c>F32</c>, <c>F16</c>, <c>BF16</c>, <c>W8A8 INT8</c> or <c>Q8_0</c>.</summary>
+    public string Format
+    {
+        get
+        {
+            TensorType type = Checkpoint.TypeOf("model.layers.0.self_attn.q_proj.weight");
+            return type != TensorType.I8 ? type.ToString()
+                : GgufFile.Is(Name) ? "Q8_0"
+                : "W8A8 INT8";
+        }
+    }
+
+    /// <summary>Opens a Hugging Face folder, or a <c>.gguf</c> file in F32, F16, BF16 or Q8_0.</summary>
+    /// <exception cref="ToolkitException">A file is missing or malformed, or describes another kind of model.</exception>
+    public static ModelSource Open(string path)
+    {
+        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+        if (GgufFile.Is(path))
+        {
+            GgufFile file = GgufFile.Open(path);
+            try
+            {
+                return new ModelSource(name, GgufModel.Config(file), Checkpoint.From(path, file));
+            }
+            catch
+            {
+                file.Dispose();
+                throw;
+            }
+        }
+        Qwen3Config config = Qwen3Config.Read(Path.Combine(path, "config.json"));
+        return new ModelSource(name, config, Checkpoint.Open(path));
+    }
+
+    public void Dispose() => Checkpoint.Dispose();
 }

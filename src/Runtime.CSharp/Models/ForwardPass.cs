@@ -35,10 +35,10 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     private readonly WorkerPool _team;
     private readonly RowQueue _queue = new(MostRows);
     private readonly AttentionSteps _attention;
-    private readonly Lookahead _ahead;
+    private readonly WeightPrefetcher _ahead;
     private readonly PassScratch[] _scratch;
     private PassBuffers _memory;
-    private GreedySearch? _search;
+    private CandidateRows? _search;
 
     // The present step, which the workers read.
     private Step _step;
@@ -54,7 +54,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         (_config, _weights, _team, _matrix) = (config, weights, team, weights.Head);
         _attention = new AttentionSteps(config, _queue);
         _memory = new PassBuffers(config, 4);
-        _ahead = new Lookahead(team.Size);
+        _ahead = new WeightPrefetcher(team.Size);
         _scratch = new PassScratch[team.Size];
         for (int i = 0; i < _scratch.Length; i++)
             _scratch[i] = new PassScratch(config);
@@ -95,8 +95,8 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
             RunLayers(null, head ?? (IBlocks)_weights.Head);
             if (head is not null)
             {
-                LookAheadTo(_weights.Layers[0].Attention);
-                _search ??= new GreedySearch(head, _team, this);
+                PrefetchFor(_weights.Layers[0].Attention);
+                _search ??= new CandidateRows(head, _team, this);
                 token = _search.Choose(_memory.Quantised);
                 LookedAt = _search.Looked;
             }
@@ -118,7 +118,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
         {
             LayerWeights layer = _weights.Layers[_layer];
             ByRow(Step.LayerInput, _memory.HiddenStride);
-            LookAheadTo(layer.AttentionOutput);
+            PrefetchFor(layer.AttentionOutput);
             Multiply(layer.Attention, _memory.Attention.Pointer, _memory.AttentionStride);
             if (_queue.RunsDepend)
                 ByRow(Step.Heads, 2 * _memory.AttentionStride);
@@ -130,13 +130,13 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
                     + (_queue.RunsDepend ? 0 : 32L * _memory.AttentionStride * _queue.Count)
             );
             ByRow(Step.Context, _memory.ContextStride);
-            LookAheadTo(layer.GateUp);
+            PrefetchFor(layer.GateUp);
             Multiply(layer.AttentionOutput, _memory.Update.Pointer, _memory.HiddenStride);
             ByRow(Step.FeedForwardInput, _memory.HiddenStride);
-            LookAheadTo(layer.Down);
+            PrefetchFor(layer.Down);
             Multiply(layer.GateUp, _memory.GateUp.Pointer, 2 * _memory.InnerStride);
             ByRow(Step.Inner, 2 * _memory.InnerStride);
-            LookAheadTo(_layer + 1 < _config.Layers ? _weights.Layers[_layer + 1].Attention : head);
+            PrefetchFor(_layer + 1 < _config.Layers ? _weights.Layers[_layer + 1].Attention : head);
             Multiply(layer.Down, _memory.Update.Pointer, _memory.HiddenStride);
             if (watch is not null)
                 Show(watch);
@@ -248,7 +248,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     }
 
     /// <summary>Says what the next product reads.</summary>
-    private void LookAheadTo(IBlocks next)
+    private void PrefetchFor(IBlocks next)
     {
         int parts = _team.PartsOf(next.Blocks);
         for (int worker = 0; worker < _team.Size; worker++)

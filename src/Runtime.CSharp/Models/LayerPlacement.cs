@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using System.Globalization;
+
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>What one device holds of a model, and the bytes of it.</summary>
@@ -20,7 +23,7 @@ public static class LayerPlacement
     public const int Rows = 32;
 
     /// <summary>The device of each layer.</summary>
-    public static string[] Of(int layers, IReadOnlyList<string> devices) =>
+    public static string[] Place(int layers, IReadOnlyList<string> devices) =>
         [.. Enumerable.Range(0, layers).Select(layer => devices[(int)((long)layer * Math.Min(devices.Count, layers) / layers)])];
 
     /// <summary>What each device needs, before anything is loaded.</summary>
@@ -28,7 +31,7 @@ public static class LayerPlacement
     /// <param name="tokens">Tokens of one sequence.</param>
     public static IReadOnlyList<DeviceShare> Estimate(Qwen3Config config, IReadOnlyList<string> devices, int embeddingBytes, int tokens)
     {
-        string[] placed = Of(config.Layers, devices);
+        string[] placed = Place(config.Layers, devices);
         long hidden = config.HiddenSize,
             width = config.HeadDimension,
             inner = config.IntermediateSize,
@@ -69,4 +72,45 @@ public static class LayerPlacement
     public static long RoundUp(long value, long multiple) => (value + multiple - 1) / multiple * multiple;
 
     private static long Matrix(long rows, long columns) => RoundUp(rows, 8) * (RoundUp(columns, 8) + 4);
+}
+
+/// <summary>Free memory of NVIDIA GPUs, as the driver's own <c>nvidia-smi</c> reports it.</summary>
+public static class CudaMemory
+{
+    /// <summary>Bytes free on a device; null where there is no <c>nvidia-smi</c>, or it does not answer within 10 seconds.</summary>
+    /// <remarks>
+    /// nvidia-smi counts in the order of the bus; CUDA does so with <c>CUDA_DEVICE_ORDER=PCI_BUS_ID</c>, and
+    /// <c>CUDA_VISIBLE_DEVICES</c> renumbers: where that is set with plain numbers it is followed.
+    /// </remarks>
+    public static long? FreeBytes(int device)
+    {
+        if (Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES") is { Length: > 0 } visible)
+        {
+            string[] numbers = visible.Split(',');
+            if (device >= numbers.Length || !int.TryParse(numbers[device], NumberStyles.None, CultureInfo.InvariantCulture, out device))
+                return null;
+        }
+        try
+        {
+            var start = new ProcessStartInfo(
+                "nvidia-smi",
+                ["--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", device.ToString(CultureInfo.InvariantCulture)]
+            )
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            };
+            using Process? process = Process.Start(start);
+            if (process is null || !process.WaitForExit(10_000) || process.ExitCode != 0)
+                return null;
+            return Parse(process.StandardOutput.ReadToEnd());
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return null; // no such program
+        }
+    }
+
+    internal static long? Parse(string output) =>
+        long.TryParse(output.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out long mebibytes) ? mebibytes << 20 : null;
 }

@@ -3,24 +3,9 @@ using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Microsoft.Win32.SafeHandles;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Models;
-
-/// <summary>The element types that this project reads and writes.</summary>
-public enum TensorType
-{
-    F32,
-    F16,
-    BF16,
-    I8,
-}
-
-/// <summary>Where one tensor lies in a file: offsets count from the first byte of the file.</summary>
-public sealed record TensorEntry(string File, string Name, TensorType Type, long[] Shape, long Offset, long Bytes)
-{
-    /// <summary>The number of elements, which is the product of the shape.</summary>
-    public long Count => Bytes / SafeTensors.SizeOf(Type);
-}
 
 /// <summary>
 /// One <c>.safetensors</c> file: 8 bytes with the length of the header, the header in JSON, then the tensors' bytes.
@@ -58,15 +43,6 @@ public sealed class SafeTensors : ITensorFile
         }
     }
 
-    /// <summary>The bytes of one element.</summary>
-    public static int SizeOf(TensorType type) =>
-        type switch
-        {
-            TensorType.F32 => 4,
-            TensorType.I8 => 1,
-            _ => 2,
-        };
-
     /// <summary>A floating-point tensor's elements in row-major order, widened to float32 (exact for every type).</summary>
     /// <exception cref="ToolkitException">It is an I8 tensor, or a value is not finite.</exception>
     public float[] ReadFloats(TensorEntry entry)
@@ -93,7 +69,7 @@ public sealed class SafeTensors : ITensorFile
         for (int i = 0; i < values.Length; i++)
             if (!float.IsFinite(values[i]))
                 throw new ToolkitException(
-                    $"{entry.File}: {entry.Name}: offset {entry.Offset + (long)i * SizeOf(entry.Type)}: expected a finite value, got {values[i]}"
+                    $"{entry.File}: {entry.Name}: offset {entry.Offset + (long)i * TensorEntry.SizeOf(entry.Type)}: expected a finite value, got {values[i]}"
                 );
         return values;
     }
@@ -194,7 +170,7 @@ public sealed class SafeTensors : ITensorFile
     {
         if (item.ValueKind != JsonValueKind.Object)
             throw Json.Error(file, name, "an object", Json.Show(item));
-        JsonElement dtype = Json.Get(file, item, "dtype", "F32, F16, BF16 or I8");
+        JsonElement dtype = item.TryGetProperty("dtype", out JsonElement stated) ? stated : default;
         if (dtype.ValueKind != JsonValueKind.String || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8"))
             throw Json.Error(file, $"{name}.dtype", "F32, F16, BF16 or I8", Json.Show(dtype));
         TensorType type = Enum.Parse<TensorType>(dtype.GetString()!);
@@ -202,7 +178,7 @@ public sealed class SafeTensors : ITensorFile
         long[] offsets = Whole(file, item, name, "data_offsets");
         if (offsets.Length != 2 || offsets[0] > offsets[1] || offsets[1] > room)
             throw Json.Error(file, $"{name}.data_offsets", $"two offsets in order, at most {room}", $"[{string.Join(", ", offsets)}]");
-        UInt128 size = (UInt128)SizeOf(type);
+        UInt128 size = (UInt128)TensorEntry.SizeOf(type);
         foreach (long extent in shape)
         {
             size *= (UInt128)extent;
@@ -219,7 +195,7 @@ public sealed class SafeTensors : ITensorFile
 
     private static long[] Whole(string file, JsonElement item, string name, string key)
     {
-        JsonElement list = Json.Get(file, item, key, "an array of whole numbers");
+        JsonElement list = item.TryGetProperty(key, out JsonElement stated) ? stated : default;
         if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() > 16)
             throw Json.Error(file, $"{name}.{key}", "an array of at most 16 whole numbers", Json.Show(list));
         return
@@ -231,5 +207,67 @@ public sealed class SafeTensors : ITensorFile
                         : throw Json.Error(file, $"{name}.{key}", "whole numbers of 0 or more", Json.Show(list))
                 ),
         ];
+    }
+}
+
+/// <summary>One tensor to write: its elements row by row, little-endian.</summary>
+public readonly record struct TensorData(string Name, TensorType Type, long[] Shape, ReadOnlyMemory<byte> Bytes);
+
+/// <summary>Writes <c>.safetensors</c> files.</summary>
+public static class SafeTensorsWriter
+{
+    /// <summary>
+    /// Writes the tensors in the order of their names, so that the same tensors give the same bytes.
+    /// </summary>
+    /// <exception cref="ArgumentException">A name occurs twice, or a shape does not fit its bytes.</exception>
+    public static void Write(string file, IEnumerable<TensorData> tensors)
+    {
+        TensorData[] ordered = [.. tensors.OrderBy(t => t.Name, StringComparer.Ordinal)];
+        byte[] header = Header(ordered);
+        AtomicFile.Write(file, stream =>
+        {
+            Span<byte> prefix = stackalloc byte[8];
+            BinaryPrimitives.WriteUInt64LittleEndian(prefix, (ulong)header.Length);
+            stream.Write(prefix);
+            stream.Write(header);
+            foreach (TensorData tensor in ordered)
+                stream.Write(tensor.Bytes.Span);
+        });
+    }
+
+    private static byte[] Header(TensorData[] ordered)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream))
+        {
+            json.WriteStartObject();
+            long offset = 0;
+            for (int i = 0; i < ordered.Length; i++)
+            {
+                TensorData tensor = ordered[i];
+                if (i > 0 && ordered[i - 1].Name == tensor.Name)
+                    throw new ArgumentException($"{tensor.Name}: expected each name once, got it twice", nameof(ordered));
+                if (tensor.Shape.Aggregate((long)TensorEntry.SizeOf(tensor.Type), (a, b) => checked(a * b)) != tensor.Bytes.Length)
+                    throw new ArgumentException(
+                        $"{tensor.Name}: expected the bytes of [{string.Join(", ", tensor.Shape)}] {tensor.Type}, got {tensor.Bytes.Length}",
+                        nameof(ordered)
+                    );
+                json.WriteStartObject(tensor.Name);
+                json.WriteString("dtype", tensor.Type.ToString());
+                json.WriteStartArray("shape");
+                foreach (long extent in tensor.Shape)
+                    json.WriteNumberValue(extent);
+                json.WriteEndArray();
+                json.WriteStartArray("data_offsets");
+                json.WriteNumberValue(offset);
+                json.WriteNumberValue(offset += tensor.Bytes.Length);
+                json.WriteEndArray();
+                json.WriteEndObject();
+            }
+            json.WriteEndObject();
+        }
+        while (stream.Length % 8 != 0)
+            stream.WriteByte((byte)' '); // keeps the tensors aligned for readers that map the file
+        return stream.ToArray();
     }
 }

@@ -7,7 +7,7 @@ namespace OptimalStopping.Runtime.Models;
 /// <summary>
 /// The vocabulary head once more, each weight's byte cut into its two halves: with u = w + 128, <c>u = 16 * high + low</c>.
 /// The high halves alone give a logit up to an error that is known, so that greedy decoding has to read the low halves of
-/// few rows only (<see cref="GreedySearch"/>). Takes as much memory as the head itself.
+/// few rows only (<see cref="CandidateRows"/>). Takes as much memory as the head itself.
 /// </summary>
 /// <remarks>
 /// With x the activations as the head sees them (bytes times their segments' scales), <c>e = low - 7.5</c> and s the row's

@@ -41,7 +41,7 @@ public sealed class QueryGenerator
             int level = PickLevel();
             var (arguments, solution) = family.Pose(_random, level);
             string prompt = $"{family.Name} {arguments}";
-            if (QuerySplits.Of(prompt) == _split)
+            if (QuerySplits.From(prompt) == _split)
                 return new Query(
                     $"{_split.ToString().ToLowerInvariant()}-{_count++}-{family.Name}-{level}",
                     family.Name,

@@ -1,5 +1,5 @@
 using System.Text.RegularExpressions;
-using OptimalStopping.Runtime.Configuration;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Tasks;
 

@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using OptimalStopping.Runtime.Models;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Tokenization;
 

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Models;
 
 namespace OptimalStopping.Runtime.Tokenization;
@@ -71,7 +72,7 @@ internal sealed class QwenTokenizerData
             "model.vocab",
             Child(file, model, "vocab", "an object of tokens and numbers")
         );
-        JsonElement merges = Json.Get(file, model, "merges", "an array of pairs");
+        JsonElement merges = Inner(model, "merges");
         if (merges.ValueKind != JsonValueKind.Array)
             throw Json.Error(file, "model.merges", "an array of pairs", Json.Show(merges));
         return new QwenTokenizerData
@@ -83,7 +84,7 @@ internal sealed class QwenTokenizerData
                 vocabulary
             ),
             Added = root.TryGetProperty("added_tokens", out JsonElement added) ? ReadAdded(file, added, vocabulary) : [],
-            StopTokens = ReadStops(folder),
+            StopTokens = Qwen3Config.ReadEndTokens(folder, MostTokens),
         };
     }
 
@@ -123,13 +124,13 @@ internal sealed class QwenTokenizerData
                 vocabulary
             ),
             Added = added,
-            StopTokens = ReadStops(folder),
+            StopTokens = Qwen3Config.ReadEndTokens(folder, MostTokens),
         };
     }
 
     private static void CheckPreTokenizer(string file, JsonElement root)
     {
-        JsonElement top = Json.Get(file, root, "pre_tokenizer", "Qwen's Split and ByteLevel");
+        JsonElement top = Inner(root, "pre_tokenizer");
         JsonElement steps = Inner(top, "pretokenizers");
         bool qwen =
             Is(Inner(top, "type"), "Sequence")
@@ -251,20 +252,6 @@ internal sealed class QwenTokenizerData
         return new AddedToken(text, number, Inner(item, "special").ValueKind == JsonValueKind.True);
     }
 
-    private static int[] ReadStops(string folder)
-    {
-        foreach (string name in (string[])["generation_config.json", "config.json"])
-        {
-            string file = Path.Combine(folder, name);
-            if (!File.Exists(file))
-                continue;
-            using JsonDocument document = Json.Open(file);
-            if (document.RootElement.TryGetProperty("eos_token_id", out _))
-                return Qwen3Config.ReadEndTokens(file, document.RootElement, MostTokens);
-        }
-        throw new ToolkitException($"{folder}: expected eos_token_id in generation_config.json or config.json, got none");
-    }
-
     private static QwenTokenizerData Finish(QwenTokenizerData data)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -282,7 +269,7 @@ internal sealed class QwenTokenizerData
 
     private static JsonElement Child(string file, JsonElement root, string key, string expected)
     {
-        JsonElement value = Json.Get(file, root, key, expected);
+        JsonElement value = Inner(root, key);
         return value.ValueKind == JsonValueKind.Object ? value : throw Json.Error(file, key, expected, Json.Show(value));
     }
 

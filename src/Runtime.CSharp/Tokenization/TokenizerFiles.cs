@@ -1,5 +1,5 @@
 using System.Text.Json;
-using OptimalStopping.Runtime.Models;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Models.Gguf;
 
 namespace OptimalStopping.Runtime.Tokenization;
@@ -7,6 +7,10 @@ namespace OptimalStopping.Runtime.Tokenization;
 /// <summary>Finds out which tokenizer a model folder holds.</summary>
 public static class TokenizerFiles
 {
+    // llama.cpp's kinds of tokens.
+    private const long ControlToken = 3,
+        UserToken = 4;
+
     /// <summary>
     /// Reads a folder (or a <c>.gguf</c> file): byte-level BPE as Qwen's, or a vocabulary of single characters (a <c>tokenizer.json</c> without a
     /// pre-tokenizer).
@@ -17,10 +21,33 @@ public static class TokenizerFiles
         if (GgufFile.Is(folder))
         {
             using GgufFile gguf = GgufFile.Open(folder);
-            return new QwenTokenizer(GgufModel.Tokenizer(gguf));
+            return new QwenTokenizer(ReadGguf(gguf));
         }
         string file = Path.Combine(folder, "tokenizer.json");
         return File.Exists(file) && IsCharacters(file) ? CharacterTokenizer.Load(file) : new QwenTokenizer(QwenTokenizerData.Read(folder));
+    }
+
+    private static QwenTokenizerData ReadGguf(GgufFile file)
+    {
+        if (file.Text("tokenizer.ggml.model") is not "gpt2" and var model)
+            throw file.Error("tokenizer.ggml.model", "gpt2", $"'{model}'");
+        if (file.Text("tokenizer.ggml.pre") is not "qwen2" and var pre)
+            throw file.Error("tokenizer.ggml.pre", "qwen2", $"'{pre}'");
+        string[] tokens = file.Array<string>("tokenizer.ggml.tokens"),
+            merges = file.Array<string>("tokenizer.ggml.merges");
+        long[] types = file.Array<long>("tokenizer.ggml.token_type");
+        if (types.Length != tokens.Length)
+            throw file.Error("tokenizer.ggml.token_type", $"{tokens.Length} numbers", $"{types.Length}");
+        var vocabulary = new Dictionary<string, int>();
+        var added = new List<AddedToken>();
+        for (int i = 0; i < tokens.Length; i++)
+        {
+            if (types[i] is ControlToken or UserToken)
+                added.Add(new AddedToken(tokens[i], i, types[i] == ControlToken));
+            else if (types[i] == 1 && !vocabulary.TryAdd(tokens[i], i))
+                throw file.Error("tokenizer.ggml.tokens", "each token once", $"number {i} again");
+        }
+        return QwenTokenizerData.Create(file.Error, vocabulary, [.. merges], added, GgufModel.EndTokens(file, tokens.Length));
     }
 
     private static bool IsCharacters(string file)

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Traces;
 
@@ -38,7 +39,7 @@ public sealed record TraceRecord(string Id, string Dataset, string Split, IReadO
         {
             using var document = JsonDocument.Parse(json);
             root = document.RootElement.Clone();
-            if (Models.Json.NotUnicode(Encoding.UTF8.GetBytes(json)) is not null)
+            if (Json.NotUnicode(Encoding.UTF8.GetBytes(json)) is not null)
                 throw new JsonException();
         }
         catch (JsonException)

@@ -1,3 +1,5 @@
+using System.Text;
+using System.Text.Json;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Traces;
@@ -14,4 +16,340 @@ public sealed record TraceTable(IReadOnlyList<string> Models, RecordedCascade Ca
     /// intervals and guarantees that rest on independent queries are too good.
     /// </summary>
     public int RepeatedIds { get; init; }
+}
+
+/// <summary>Collects the lines of a trace file into the arrays of a TraceTable. One column per model while reading.</summary>
+internal sealed class TraceTableBuilder(string file)
+{
+    private sealed class Column(string model)
+    {
+        public readonly string Model = model;
+        public readonly byte[] Name = Encoding.UTF8.GetBytes(model);
+        public readonly List<double> Cost = [],
+            Confidence = [],
+            Quality = [];
+        public readonly List<ulong> Answer = [];
+        public int Rows => Cost.Count;
+
+        public void PadTo(int rows)
+        {
+            while (Cost.Count < rows)
+                Set(double.NaN, double.NaN, double.NaN, 0);
+        }
+
+        public void Set(double cost, double confidence, double quality, ulong answer)
+        {
+            Cost.Add(cost);
+            Confidence.Add(confidence);
+            Quality.Add(quality);
+            Answer.Add(answer);
+        }
+    }
+
+    private readonly List<Column> _columns = [];
+    private readonly long[,] _before = new long[RecordedCascade.MaxStages, RecordedCascade.MaxStages];
+    private readonly List<double> _features = [];
+    private readonly HashSet<ulong> _ids = []; // hashes of 64 bits
+    private int _width = -1;
+    private bool _hasAnswers;
+    private int _rows,
+        _repeated;
+    private long _line;
+
+    /// <summary>Adds one line of the file.</summary>
+    public void Add(ReadOnlySpan<byte> json, long line)
+    {
+        _line = line;
+        var reader = new Utf8JsonReader(json);
+        try
+        {
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+                throw NotAnObject(json);
+            ReadLine(ref reader);
+            if (reader.Read())
+                throw NotAnObject(json);
+        }
+        catch (Exception fault) when (fault is JsonException or InvalidOperationException)
+        {
+            // The latter is a text that is no valid Unicode.
+            throw NotAnObject(json);
+        }
+        _rows++;
+    }
+
+    private void ReadLine(ref Utf8JsonReader reader)
+    {
+        bool id = false,
+            stages = false,
+            features = false;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            if (reader.ValueTextEquals("stages"u8))
+            {
+                reader.Read();
+                if (stages)
+                    throw Error("stages", "one array", "a second one");
+                stages = true;
+                ReadStages(ref reader);
+            }
+            else if (reader.ValueTextEquals("id"u8))
+            {
+                id = Text(ref reader, "id");
+                if (!_ids.Add(Hash(reader.ValueSpan)))
+                    _repeated++;
+            }
+            else if (reader.ValueTextEquals("dataset"u8))
+                Text(ref reader, "dataset");
+            else if (reader.ValueTextEquals("split"u8))
+                Text(ref reader, "split");
+            else if (reader.ValueTextEquals("features"u8))
+            {
+                features = true;
+                ReadFeatures(ref reader);
+            }
+            else
+            {
+                reader.Read();
+                reader.Skip();
+            }
+        }
+        if (!id)
+            throw Error("id", "a string", "nothing");
+        if (!stages)
+            throw Error("stages", "an array of at least one stage", "nothing");
+        if (_width < 0)
+            _width = 0;
+        if (!features && _width > 0)
+            throw Error("features", $"{_width} numbers as on the lines before", "nothing");
+    }
+
+    private void ReadStages(ref Utf8JsonReader reader)
+    {
+        const string expected = "an array of at least one stage";
+        if (reader.TokenType != JsonTokenType.StartArray)
+            throw Error("stages", expected, Got(ref reader));
+        int position = 0,
+            previous = -1;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            if (reader.TokenType != JsonTokenType.StartObject)
+                throw Error($"stages[{position}]", "an object", Got(ref reader));
+            var column = ReadStage(ref reader, position, previous);
+            if (previous >= 0 && _before[previous, column] == 0)
+                _before[previous, column] = _line;
+            previous = column;
+            position++;
+        }
+        if (position == 0)
+            throw Error("stages", expected, "[]");
+    }
+
+    /// <summary>Reads one stage into its column and returns the column's number.</summary>
+    private int ReadStage(ref Utf8JsonReader reader, int position, int previous)
+    {
+        int column = -1,
+            seen = 0;
+        double cost = double.NaN,
+            confidence = double.NaN,
+            quality = double.NaN;
+        ulong answer = 0;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            if (reader.ValueTextEquals("cost"u8))
+            {
+                Once(ref seen, 1, position, "cost");
+                cost = Number(ref reader, position, "cost", "a number of at least 0", double.MaxValue, false);
+            }
+            else if (reader.ValueTextEquals("confidence"u8))
+            {
+                Once(ref seen, 2, position, "confidence");
+                confidence = Number(ref reader, position, "confidence", "a number in [0,1] or null", 1, true);
+            }
+            else if (reader.ValueTextEquals("quality"u8))
+            {
+                Once(ref seen, 4, position, "quality");
+                quality = Number(ref reader, position, "quality", "a number in [0,1]", 1, false);
+            }
+            else if (reader.ValueTextEquals("model"u8))
+            {
+                Once(ref seen, 8, position, "model");
+                reader.Read();
+                if (reader.TokenType != JsonTokenType.String)
+                    throw Error($"stages[{position}].model", "a string", Got(ref reader));
+                column = ColumnOf(ref reader, previous + 1);
+            }
+            else if (reader.ValueTextEquals("answer"u8))
+            {
+                Once(ref seen, 16, position, "answer");
+                reader.Read();
+                if (reader.TokenType == JsonTokenType.String)
+                {
+                    answer = Hash(reader.ValueSpan);
+                    _hasAnswers = true;
+                }
+                else
+                    reader.Skip();
+            }
+            else
+            {
+                reader.Read();
+                reader.Skip();
+            }
+        }
+        if (column < 0)
+            throw Error($"stages[{position}].model", "a string", "nothing");
+        if (double.IsNaN(cost))
+            throw Error($"stages[{position}].cost", "a number of at least 0", "nothing");
+        if (double.IsNaN(quality))
+            throw Error($"stages[{position}].quality", "a number in [0,1]", "nothing");
+        var target = _columns[column];
+        if (target.Rows > _rows)
+            throw Error($"stages[{position}].model", "a model once per line", $"{target.Model} again");
+        target.PadTo(_rows);
+        target.Set(cost, confidence, quality, answer);
+        return column;
+    }
+
+    private void Once(ref int seen, int key, int position, string name)
+    {
+        if ((seen & key) != 0)
+            throw Error($"stages[{position}].{name}", "each key once", "a second one");
+        seen |= key;
+    }
+
+    private int ColumnOf(ref Utf8JsonReader reader, int guess)
+    {
+        if (guess < _columns.Count && reader.ValueTextEquals(_columns[guess].Name))
+            return guess;
+        for (var c = 0; c < _columns.Count; c++)
+            if (reader.ValueTextEquals(_columns[c].Name))
+                return c;
+        if (_columns.Count == RecordedCascade.MaxStages)
+            throw Error("stages.model", $"at most {RecordedCascade.MaxStages} models in a file", $"one more, {reader.GetString()}");
+        _columns.Add(new Column(reader.GetString()!));
+        return _columns.Count - 1;
+    }
+
+    private void ReadFeatures(ref Utf8JsonReader reader)
+    {
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+            throw Error("features", "an array of numbers", Got(ref reader));
+        var count = 0;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            if (reader.TokenType != JsonTokenType.Number || !reader.TryGetDouble(out var x) || !double.IsFinite(x))
+                throw Error($"features[{count}]", "a number", Got(ref reader));
+            _features.Add(x);
+            count++;
+        }
+        if (_width < 0)
+            _width = count;
+        if (count != _width)
+            throw Error("features", $"{_width} numbers as on the lines before", $"{count}");
+    }
+
+    private bool Text(ref Utf8JsonReader reader, string key)
+    {
+        reader.Read();
+        return reader.TokenType == JsonTokenType.String ? true : throw Error(key, "a string", Got(ref reader));
+    }
+
+    private double Number(ref Utf8JsonReader reader, int position, string key, string expected, double high, bool nullable)
+    {
+        reader.Read();
+        if (nullable && reader.TokenType == JsonTokenType.Null)
+            return double.NaN;
+        if (reader.TokenType == JsonTokenType.Number && reader.TryGetDouble(out var x) && x >= 0 && x <= high)
+            return x;
+        throw Error($"stages[{position}].{key}", expected, Got(ref reader));
+    }
+
+    /// <summary>FNV-1a, 64 bits; 0 stays free for "no answer".</summary>
+    private static ulong Hash(ReadOnlySpan<byte> text)
+    {
+        var h = 14695981039346656037UL;
+        foreach (var b in text)
+            h = (h ^ b) * 1099511628211UL;
+        return h == 0 ? 1 : h;
+    }
+
+    private ToolkitException Error(string key, string expected, string got) => TraceError.At(file, _line, key, expected, got);
+
+    private ToolkitException NotAnObject(ReadOnlySpan<byte> json) =>
+        Error("line", "one JSON object", Encoding.UTF8.GetString(json[..Math.Min(json.Length, 200)]));
+
+    private static string Got(ref Utf8JsonReader reader) =>
+        reader.TokenType switch
+        {
+            JsonTokenType.StartObject => "an object",
+            JsonTokenType.StartArray => "an array",
+            JsonTokenType.String => $"\"{reader.GetString()}\"",
+            _ => Encoding.UTF8.GetString(reader.ValueSpan),
+        };
+
+    /// <summary>Puts the columns in the order of the cascade and interleaves them.</summary>
+    public TraceTable Build()
+    {
+        if (_rows == 0)
+            throw new ToolkitException($"{file}: expected at least one query, got none");
+        if (_columns.Count < 2)
+            throw new ToolkitException($"{file}: expected at least 2 models, got {_columns.Count} ({_columns[0].Model})");
+        var order = CascadeOrder();
+        var n = order.Length;
+        var size = checked(_rows * n);
+        double[] cost = new double[size],
+            confidence = new double[size],
+            quality = new double[size];
+        var hashes = new ulong[_hasAnswers ? size : 0];
+        for (var k = 0; k < n; k++)
+        {
+            var column = _columns[order[k]];
+            column.PadTo(_rows);
+            for (var q = 0; q < _rows; q++)
+            {
+                cost[q * n + k] = column.Cost[q];
+                confidence[q * n + k] = column.Confidence[q];
+                quality[q * n + k] = column.Quality[q];
+                if (_hasAnswers)
+                    hashes[q * n + k] = column.Answer[q];
+            }
+        }
+        var labels = new int[hashes.Length];
+        for (var i = 0; i < labels.Length; i++)
+        {
+            // The label of an answer is the first stage of the query that gave the same one.
+            var first = i - i % n;
+            labels[i] = hashes[i] == 0 ? -1 : Array.IndexOf(hashes, hashes[i], first, n) - first;
+        }
+        var cascade = RecordedCascade.Create(_rows, n, cost, confidence, quality, labels, Math.Max(0, _width), _features.ToArray());
+        return new TraceTable(order.Select(c => _columns[c].Model).ToArray(), cascade) { RepeatedIds = _repeated };
+    }
+
+    /// <summary>
+    /// The order of the models that agrees with every line; among models that no line compares, cheaper ones first.
+    /// </summary>
+    private int[] CascadeOrder()
+    {
+        var left = Enumerable.Range(0, _columns.Count).OrderBy(c => _columns[c].Cost.Where(x => !double.IsNaN(x)).Average()).ToList();
+        var order = new List<int>();
+        while (left.Count > 0)
+        {
+            var next = left.FindIndex(c => left.All(other => other == c || _before[other, c] == 0));
+            if (next < 0)
+            {
+                var (line, earlier, later) = left.SelectMany(a => left.Where(b => _before[a, b] > 0).Select(b => (_before[a, b], a, b)))
+                    .Max();
+                _line = line;
+                throw Error(
+                    "stages",
+                    "the models in the same order on every line",
+                    $"{_columns[earlier].Model} before {_columns[later].Model}, against lines before"
+                );
+            }
+            order.Add(left[next]);
+            left.RemoveAt(next);
+        }
+        return order.ToArray();
+    }
 }

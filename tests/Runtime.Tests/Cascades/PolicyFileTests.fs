@@ -159,6 +159,6 @@ let tests =
               withFile planned.Value (fun path ->
                   let before = File.ReadAllText path
                   Directory.CreateDirectory(path + ".part") |> ignore
-                  Expect.stringContains (fault (fun () -> fixedOne.Value.Save path)) "expected a file that can be written" "fault"
+                  Expect.stringContains (fault (fun () -> fixedOne.Value.Save path)) "expected a place to write to" "fault"
                   Expect.equal (File.ReadAllText path) before "kept")
           } ]

@@ -2,7 +2,7 @@ module Runtime.Tests.Configuration.YamlReaderTests
 
 open Expecto
 open OptimalStopping.Runtime
-open OptimalStopping.Runtime.Configuration
+open OptimalStopping.Runtime.Files
 
 let private text = "name: nano\ncost: 2.5\ncount: 7\non: true\nstages:\n  - model: a\n  - model: b\n    extra: 1\ntags: [x, y]\n"
 

@@ -171,8 +171,8 @@ let private ggufs: (string * byte[] * string) list =
       "qwen3.block_count: expected at most"
       "another architecture", set "general.architecture" (ggufText "llama"), "general.architecture: expected qwen3, got 'llama'"
       "a key that is missing",
-      without "qwen3.rope.freq_base",
-      "qwen3.rope.freq_base: expected a number from 1 to 1000000000000, got nothing"
+      without "qwen3.attention.key_length",
+      "qwen3.attention.key_length: expected a whole number from 1 to 4096, got nothing"
       "a number that is a text",
       set "qwen3.embedding_length" (ggufText "64"),
       "qwen3.embedding_length: expected a whole number from 1 to 65536, got 64"
@@ -181,7 +181,7 @@ let private ggufs: (string * byte[] * string) list =
       "expected a divisor of attention.head_count (4), got 3"
       "stretched positions",
       ggufBytes (header @ [ "qwen3.rope.scaling.type", ggufText "yarn" ]) content,
-      "qwen3.rope.scaling.type: expected none, got 'yarn'"
+      "qwen3.rope.scaling.factor: expected a number from 0 to 1024, got nothing"
       "a type that is unknown", tensor (fun t -> { t with Type = 12u }), "expected F32 (0), F16 (1), Q8_0 (8) or BF16 (30), got type 12"
       "rows that are no whole blocks",
       tensor (fun t -> { t with Shape = [| 128L; 31L |] }),

@@ -53,8 +53,9 @@ let tests =
                 "tie_word_embeddings"
                 "max_position_embeddings"
                 "eos_token_id" ] do
-              testCase $"{key} missing or of another kind" (fun () ->
-                  read (fun o -> o.Remove key |> ignore) |> expectFault key
+              testCase $"{key} missing (where transformers has no default) or of another kind" (fun () ->
+                  if not (List.contains key [ "head_dim"; "rms_norm_eps"; "rope_theta"; "tie_word_embeddings" ]) then
+                      read (fun o -> o.Remove key |> ignore) |> expectFault key
                   read (fun o -> o[key] <- JsonNode.Parse """{"a":1}""") |> expectFault key)
           for key, value in
               [ "model_type", "\"llama\""
@@ -72,9 +73,50 @@ let tests =
                 "eos_token_id", "[1,-1]"
                 "hidden_act", "\"gelu\""
                 "attention_bias", "true"
-                "rope_scaling", """{"type":"yarn"}"""
-                "use_sliding_window", "true" ] do
+                "use_sliding_window", "true"
+                "layer_types", """["full_attention","sliding_attention"]"""
+                "architectures", """["Qwen3ForSequenceClassification"]"""
+                "model_type", "\"qwen3_moe\"" ] do
               testCase $"{key} = {value} is refused" (fun () -> read (fun o -> o[key] <- JsonNode.Parse value) |> expectFault key)
+          testCase "keys that are missing have transformers' defaults" (fun () ->
+              let keys = [ "architectures"; "head_dim"; "rms_norm_eps"; "rope_theta"; "tie_word_embeddings"; "hidden_act" ]
+              match
+                  read (fun o ->
+                      for key in keys do
+                          o.Remove key |> ignore)
+              with
+              | Ok c ->
+                  Expect.equal (c.HeadDimension, c.RmsNormEpsilon, c.RopeTheta, c.TieWordEmbeddings) (128, 1e-6f, 1e4, false) "values"
+              | Error message -> failtest message)
+          for place, ends, generation, expected in
+              [ "config.json where generation_config.json says null", "5", Some """{"eos_token_id":null}""", Some [| 5 |]
+                "config.json where generation_config.json lacks it", "5", Some "{}", Some [| 5 |]
+                "generation_config.json where config.json says null", "null", Some """{"eos_token_id":[7,3]}""", Some [| 7; 3 |]
+                "generation_config.json before config.json", "5", Some """{"eos_token_id":[7,3]}""", Some [| 7; 3 |]
+                "neither", "null", Some "{}", None ] do
+              testCase $"end tokens from {place}" (fun () ->
+                  use folder = new TemporaryFolder()
+                  let node = (nonNull (JsonNode.Parse(sample.ToJson()))).AsObject()
+                  node["eos_token_id"] <- JsonNode.Parse ends
+                  File.WriteAllText(folder.File "config.json", node.ToJsonString())
+                  generation |> Option.iter (fun text -> File.WriteAllText(folder.File "generation_config.json", text))
+                  match expected with
+                  | Some tokens -> Expect.equal (Qwen3Config.Read(folder.File "config.json").EndTokens) tokens "tokens"
+                  | None ->
+                      Expect.throwsC (fun () -> Qwen3Config.Read(folder.File "config.json") |> ignore) (fun error ->
+                          Expect.stringContains error.Message "eos_token_id: expected a token number" "the line"))
+          for name, json, message in
+              [ "a rotation", """{"quant_method":"compressed-tensors","transform_config":{"config_groups":{"R1":{}}}}""", "transform_config"
+                "bitsandbytes", """{"quant_method":"bitsandbytes","load_in_4bit":true}""", "got 'bitsandbytes'"
+                "4 bits",
+                """{"quant_method":"compressed-tensors","config_groups":{"g":{"weights":{"num_bits":4,"type":"int","strategy":"channel"}}}}""",
+                "config_groups.g.weights.num_bits: expected 8, got 4"
+                "a quantised cache", """{"quant_method":"compressed-tensors","kv_cache_scheme":{"num_bits":8}}""", "kv_cache_scheme"
+                "packed", """{"quant_method":"compressed-tensors","format":"pack-quantized"}""", "format" ] do
+              testCase $"quantization_config: {name} is refused" (fun () ->
+                  match read (fun o -> o["quantization_config"] <- JsonNode.Parse json) with
+                  | Ok _ -> failtest "expected an error"
+                  | Error line -> Expect.stringContains line message "the line")
           testCase "one end token, and rope_theta inside rope_parameters, are understood" (fun () ->
               match
                   read (fun o ->

@@ -189,7 +189,7 @@ let private malformed =
               load null stops "tokenizer.json: expected this file, or vocab.json with merges.txt beside it, got neither"
           }
           test "half a file" { load (good.Value.Substring(0, 5000)) stops "tokenizer.json:1: expected JSON" }
-          test "no stop token" { load good.Value "{}" "expected eos_token_id" }
+          test "no stop token" { load good.Value "{}" "eos_token_id: expected a token number" }
           test "a stop token in words" { load good.Value """{ "eos_token_id": "x" }""" "eos_token_id: expected token numbers" } ]
 
 let private parts = test "vocab.json, merges.txt and tokenizer_config.json give the same tokens as tokenizer.json" {

@@ -274,7 +274,7 @@ internal sealed partial class GgufFile : ITensorFile
             };
         if (blocks)
             _blocks.Add(name);
-        if (!_entries.TryAdd(name, new TensorEntry(_file, name, kept, shape, offset, count * SafeTensors.SizeOf(kept))))
+        if (!_entries.TryAdd(name, new TensorEntry(_file, name, kept, shape, offset, count * TensorEntry.SizeOf(kept))))
             throw Error(ggufName, "each tensor once", "it twice");
         if (matrix)
             _entries.Add(name + "_scale", new TensorEntry(_file, name + "_scale", TensorType.F32, [shape[0], 1], offset, 4 * shape[0]));

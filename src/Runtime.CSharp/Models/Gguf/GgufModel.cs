@@ -1,20 +1,13 @@
-using OptimalStopping.Runtime.Tokenization;
-
 namespace OptimalStopping.Runtime.Models.Gguf;
 
-/// <summary>What a GGUF header says of the model's shape and of its tokenizer.</summary>
+/// <summary>What a GGUF header says of the model's shape.</summary>
 internal static class GgufModel
 {
-    private const long ControlToken = 3,
-        UserToken = 4;
-
     /// <summary>The shape.</summary>
     /// <exception cref="ToolkitException">A key is missing or out of range, or asks for what the engines do not do.</exception>
     public static Qwen3Config Config(GgufFile file)
     {
         int Size(string key, long max) => (int)file.Integer("qwen3." + key, 1, max);
-        if (file.Has("qwen3.rope.scaling.type") && file.Text("qwen3.rope.scaling.type") is not "none" and var scaling)
-            throw file.Error("qwen3.rope.scaling.type", "none", $"'{scaling}'");
         int heads = Size("attention.head_count", 4096),
             keyValueHeads = Size("attention.head_count_kv", 4096),
             width = Size("attention.key_length", 4096);
@@ -24,6 +17,12 @@ internal static class GgufModel
             throw file.Error("qwen3.attention.key_length", "an even number", $"{width}");
         if (file.Has("qwen3.attention.value_length") && Size("attention.value_length", 4096) is var values && values != width)
             throw file.Error("qwen3.attention.value_length", $"attention.key_length ({width})", $"{values}");
+        if (file.Has("qwen3.rope.dimension_count") && Size("rope.dimension_count", 4096) is var turned && turned != width)
+            throw file.Error("qwen3.rope.dimension_count", $"attention.key_length ({width})", $"{turned}");
+        if (file.Entries.ContainsKey("rope_freqs.weight"))
+            throw file.Error("rope_freqs.weight", "no frequencies of its own (Llama's way to stretch positions)", "a tensor");
+        int positions = Size("context_length", 1 << 22);
+        PositionScaling? scaling = Scaling(file, positions);
         if (!file.Entries.TryGetValue("model.embed_tokens.weight", out TensorEntry? embedding) || embedding.Shape.Length != 2)
             throw file.Error("token_embd.weight", "a matrix", "nothing");
         int vocabulary = (int)Math.Min(embedding.Shape[0], 1 << 22);
@@ -37,39 +36,48 @@ internal static class GgufModel
             IntermediateSize = Size("feed_forward_length", 1 << 16),
             VocabularySize = vocabulary,
             RmsNormEpsilon = (float)file.Number("qwen3.attention.layer_norm_rms_epsilon", 1e-12, 1),
-            RopeTheta = file.Number("qwen3.rope.freq_base", 1, 1e12),
+            RopeTheta = file.Has("qwen3.rope.freq_base") ? file.Number("qwen3.rope.freq_base", 1, 1e12) : 10_000,
             TieWordEmbeddings = !file.Entries.ContainsKey("lm_head.weight"),
-            MaxPositions = Size("context_length", 1 << 22),
+            Scaling = scaling,
+            MaxPositions = scaling?.Positions(positions) ?? positions,
             EndTokens = EndTokens(file, vocabulary),
         };
     }
 
-    /// <summary>The tokenizer.</summary>
-    /// <exception cref="ToolkitException">It is another than Qwen's, or malformed.</exception>
-    public static QwenTokenizerData Tokenizer(GgufFile file)
+    // llama.cpp's keys; its factor of attention is multiplied with YaRN's own.
+    private static PositionScaling? Scaling(GgufFile file, int positions)
     {
-        if (file.Text("tokenizer.ggml.model") is not "gpt2" and var model)
-            throw file.Error("tokenizer.ggml.model", "gpt2", $"'{model}'");
-        if (file.Text("tokenizer.ggml.pre") is not "qwen2" and var pre)
-            throw file.Error("tokenizer.ggml.pre", "qwen2", $"'{pre}'");
-        string[] tokens = file.Array<string>("tokenizer.ggml.tokens"),
-            merges = file.Array<string>("tokenizer.ggml.merges");
-        long[] types = file.Array<long>("tokenizer.ggml.token_type");
-        if (types.Length != tokens.Length)
-            throw file.Error("tokenizer.ggml.token_type", $"{tokens.Length} numbers", $"{types.Length}");
-        var vocabulary = new Dictionary<string, int>();
-        var added = new List<AddedToken>();
-        for (int i = 0; i < tokens.Length; i++)
-        {
-            if (types[i] is ControlToken or UserToken)
-                added.Add(new AddedToken(tokens[i], i, types[i] == ControlToken));
-            else if (types[i] == 1 && !vocabulary.TryAdd(tokens[i], i))
-                throw file.Error("tokenizer.ggml.tokens", "each token once", $"number {i} again");
-        }
-        return QwenTokenizerData.Create(file.Error, vocabulary, [.. merges], added, EndTokens(file, tokens.Length));
+        const string prefix = "qwen3.rope.scaling.";
+        double Real(string key, double min, double max, double otherwise) =>
+            file.Has(prefix + key) ? file.Number(prefix + key, min, max) : otherwise;
+        string type = file.Has(prefix + "type") ? file.Text(prefix + "type") : "none";
+        bool hasOldKey = file.Has("qwen3.rope.scale_linear");
+        if (type is not ("none" or "linear" or "yarn"))
+            throw file.Error(prefix + "type", "none, linear or yarn", $"'{type}'");
+        double factor = hasOldKey ? file.Number("qwen3.rope.scale_linear", 1e-6, 1024) : type == "none" ? 1
+            : file.Number(prefix + "factor", 0, 1024);
+        if (factor is 0 or 1 || type == "none" && !hasOldKey)
+            return null;
+        if (factor < 1)
+            throw file.Error(prefix + "factor", "at least 1", FormattableString.Invariant($"{factor}"));
+        if (type != "yarn")
+            return new PositionScaling(false, factor, positions, 1);
+        if (Real("yarn_log_multiplier", double.MinValue, double.MaxValue, 0) != 0)
+            throw file.Error(prefix + "yarn_log_multiplier", "0", "another");
+        if (Real("yarn_ext_factor", double.MinValue, double.MaxValue, 1) is not (1 or -1))
+            throw file.Error(prefix + "yarn_ext_factor", "1", "another");
+        return new PositionScaling(
+            true,
+            factor,
+            file.Has(prefix + "original_context_length") ? (int)file.Integer(prefix + "original_context_length", 1, 1 << 22) : positions,
+            Real("attn_factor", 1e-6, 100, 1) * PositionScaling.UsualAttention(factor),
+            Real("yarn_beta_fast", 1e-6, 1e6, 32),
+            Real("yarn_beta_slow", 1e-6, 1e6, 1)
+        );
     }
 
-    private static int[] EndTokens(GgufFile file, int vocabulary)
+    /// <summary>The tokens that end an answer.</summary>
+    public static int[] EndTokens(GgufFile file, int vocabulary)
     {
         int end = (int)file.Integer("tokenizer.ggml.eos_token_id", 0, vocabulary - 1);
         // Chat models end a turn with one token and a text with another; llama.cpp stops at both.

@@ -1,4 +1,5 @@
 using System.Text;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Models.Gguf;
 
@@ -34,17 +35,15 @@ public static class GgufWriter
     private const int Alignment = 32;
 
     /// <summary>
-    /// Writes the file under a temporary name beside its place and then moves it there. Values of
+    /// Values of
     /// <paramref name="metadata"/> may be <see cref="string"/>, <see cref="uint"/> or <see cref="float"/>.
     /// </summary>
     /// <exception cref="ArgumentException">A value has another type, a row of Q8_0 is no whole number of blocks, or a tensor wrote too little or too much.</exception>
     public static void Write(string file, IReadOnlyList<KeyValuePair<string, object>> metadata, IReadOnlyList<GgufTensor> tensors)
     {
-        string temporary = file + ".part";
-        try
+        AtomicFile.Write(file, stream =>
         {
-            using (var stream = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
-            using (var writer = new BinaryWriter(stream, Encoding.UTF8))
+            using (var writer = new BinaryWriter(stream, Encoding.UTF8, leaveOpen: true))
             {
                 writer.Write("GGUF"u8);
                 writer.Write(3u);
@@ -67,12 +66,7 @@ public static class GgufWriter
                         );
                 }
             }
-            File.Move(temporary, file, overwrite: true);
-        }
-        finally
-        {
-            File.Delete(temporary);
-        }
+        });
     }
 
     private static void Pair(BinaryWriter writer, string key, object value)

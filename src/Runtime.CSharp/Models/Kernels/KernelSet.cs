@@ -1,4 +1,39 @@
+using System.Runtime.InteropServices;
+
 namespace OptimalStopping.Runtime.Models;
+
+/// <summary>
+/// 64 activations of one token in 8 bits (-127..127) with their common scale: the value is <c>Values[i] * Scale</c>. A
+/// scale for so few values keeps one large activation from coarsening all others.
+/// </summary>
+[StructLayout(LayoutKind.Explicit, Size = Bytes)]
+internal unsafe struct ActivationSegment
+{
+    public const int Inputs = 64,
+        ScaleOffset = Inputs,
+        BiasOffset = Inputs + 4,
+        Bytes = Inputs + 8;
+
+    [FieldOffset(0)]
+    public fixed sbyte Values[Inputs];
+
+    [FieldOffset(ScaleOffset)]
+    public float Scale;
+
+    /// <summary>-128 times the sum of the values, which takes back the offset of weights stored as w + 128.</summary>
+    [FieldOffset(BiasOffset)]
+    public int Bias;
+}
+
+/// <summary>Quantised activations of several tokens; one token's segments lie side by side.</summary>
+internal readonly unsafe struct ActivationRows(ActivationSegment* segments, int stride)
+{
+    /// <summary>Segments from one token to the next.</summary>
+    public readonly int Stride = stride;
+
+    /// <summary>The first segment of a token.</summary>
+    public ActivationSegment* Row(int token) => segments + (long)token * Stride;
+}
 
 /// <summary>
 /// The matrix products that nearly all time goes into, for one instruction set. Products of bytes are summed exactly
@@ -86,4 +121,40 @@ public abstract unsafe class KernelSet
         float* output,
         long outputStride
     );
+}
+
+/// <summary>The reference that every other set is tested against; also runs where no vector set does.</summary>
+internal sealed unsafe class ScalarKernels : KernelSet
+{
+    public override string Name => "scalar";
+    internal override bool Supported => true;
+
+    internal override void MultiplyBlock(
+        byte* weights,
+        int groups,
+        in ActivationRows inputs,
+        int first,
+        int tokens,
+        float* scales,
+        float* output,
+        long outputStride
+    )
+    {
+        for (int t = 0; t < tokens; t++)
+        for (int r = 0; r < BlockRows; r++)
+        {
+            float total = 0;
+            for (int begin = 0; begin < groups; begin += SegmentGroups)
+            {
+                ActivationSegment* segment = inputs.Row(first + t) + begin / SegmentGroups;
+                int sum = 0,
+                    end = Math.Min(groups, begin + SegmentGroups);
+                for (int g = begin; g < end; g++)
+                for (int i = 0; i < GroupInputs; i++)
+                    sum += (sbyte)weights[g * GroupBytes + r * GroupInputs + i] * segment->Values[(g - begin) * GroupInputs + i];
+                total = MathF.FusedMultiplyAdd(sum, segment->Scale, total);
+            }
+            output[t * outputStride + r] = total * scales[r];
+        }
+    }
 }

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace OptimalStopping.Runtime;
+namespace OptimalStopping.Runtime.Files;
 
 /// <summary>
 /// Files that are there whole or not at all. The bytes go to a temporary file beside the place, down to the disk, and
@@ -9,41 +9,49 @@ namespace OptimalStopping.Runtime;
 /// </summary>
 public static class AtomicFile
 {
+    private const int BufferBytes = 1 << 16;
+
     /// <summary>Writes text as UTF-8 without a byte order mark; an existing file is replaced.</summary>
     /// <exception cref="ToolkitException">The file cannot be written (full disk, no permission, no such folder).</exception>
     public static void Write(string path, string text) => Write(path, Encoding.UTF8.GetBytes(text));
 
     /// <summary>Writes bytes; an existing file is replaced.</summary>
     /// <exception cref="ToolkitException">As for text.</exception>
-    public static void Write(string path, ReadOnlySpan<byte> bytes)
+    public static void Write(string path, byte[] bytes) => Write(path, file => file.Write(bytes));
+
+    /// <summary>Writes what <paramref name="fill"/> puts into a buffered stream that can tell its position; an existing file is replaced.</summary>
+    /// <exception cref="ToolkitException">As for text. What <paramref name="fill"/> itself throws is passed on, and the old file stays.</exception>
+    public static void Write(string path, Action<Stream> fill)
     {
         string temporary = path + ".part";
         try
         {
-            using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1))
+            using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, BufferBytes))
             {
-                file.Write(bytes);
+                fill(file);
                 file.Flush(flushToDisk: true);
             }
             File.Move(temporary, path, overwrite: true);
         }
-        catch (Exception fault) when (IsWriteError(fault))
+        catch (Exception error)
         {
             Discard(temporary);
-            throw Error(path, fault);
+            if (IsWriteError(error))
+                throw Error(path, error);
+            throw;
         }
     }
 
     /// <summary>True for what a write throws when the system refuses it. A file-size limit (EFBIG) arrives as ArgumentOutOfRangeException.</summary>
-    public static bool IsWriteError(Exception fault) =>
-        fault is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentOutOfRangeException { ParamName: "value" };
+    public static bool IsWriteError(Exception error) =>
+        error is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentOutOfRangeException { ParamName: "value" };
 
     /// <summary>The one line for it.</summary>
-    public static ToolkitException Error(string path, Exception fault) =>
-        new(
-            $"{path}: expected a place to write to, got: {(fault is ArgumentOutOfRangeException ? "the file would be larger than the system allows" : fault.Message.ReplaceLineEndings(" "))}",
-            fault
-        );
+    public static ToolkitException Error(string path, Exception error)
+    {
+        string got = error is ArgumentOutOfRangeException ? "the file would be larger than the system allows" : error.Message;
+        return new ToolkitException($"{path}: expected a place to write to, got: {got.ReplaceLineEndings(" ")}", error);
+    }
 
     // The write has failed already; that the rest of it cannot be removed must not hide why.
     private static void Discard(string temporary)
@@ -52,6 +60,6 @@ public static class AtomicFile
         {
             File.Delete(temporary);
         }
-        catch (Exception fault) when (IsWriteError(fault)) { }
+        catch (Exception error) when (IsWriteError(error)) { }
     }
 }

@@ -1,4 +1,63 @@
+using OptimalStopping.Theory;
+
 namespace OptimalStopping.Runtime.Decoding;
+
+/// <summary>What the sources of a request are told at its start.</summary>
+/// <param name="PromptLength">Tokens of the prompt; what comes behind it in a context is answer.</param>
+/// <param name="Capacity">The most tokens that prompt and answer can have together.</param>
+/// <param name="Answer">A finished answer of an earlier stage, or empty.</param>
+/// <param name="Random">The request's one source of random numbers.</param>
+public readonly record struct DraftRequest(
+    int PromptLength,
+    int Capacity,
+    ReadOnlyMemory<int> Answer,
+    SamplingOptions Sampling,
+    SplitMix64 Random
+);
+
+/// <summary>
+/// Something that guesses how a context goes on: a model, a finished answer, the context's own repetitions. To be used by
+/// one request at a time.
+/// </summary>
+public interface IDraftSource : IDisposable
+{
+    /// <summary>Begins a request.</summary>
+    void Start(in DraftRequest request);
+
+    /// <summary>
+    /// Offers tokens that may follow the context, while <see cref="DraftBlock.GoesOn"/>. Contexts of one request only
+    /// differ behind the tokens that have been settled: each starts with all settled tokens before it.
+    /// </summary>
+    void Draft(ReadOnlySpan<int> context, DraftBlock block);
+}
+
+/// <summary>
+/// Prompt lookup (Saxena 2023): finds the latest earlier place where the last tokens of the context stood, and proposes
+/// what followed there. Costs no forward.
+/// </summary>
+/// <param name="longest">Most tokens that are matched; longer matches are tried first.</param>
+/// <param name="shortest">Fewest tokens that count as a match.</param>
+public sealed class LookupDraft(int longest = 8, int shortest = 2) : IDraftSource
+{
+    public void Start(in DraftRequest request) { }
+
+    public void Draft(ReadOnlySpan<int> context, DraftBlock block)
+    {
+        for (int length = Math.Min(longest, context.Length - 1); length >= shortest; length--)
+        {
+            int place = context[..^1].LastIndexOf(context[^length..]);
+            if (place < 0)
+                continue;
+            int bin = Math.Min(length, DraftBlock.Bins - 1);
+            for (int next = place + length; next < context.Length && block.GoesOn; next++)
+                if (!block.Offer(context[next], bin))
+                    return;
+            return;
+        }
+    }
+
+    public void Dispose() { }
+}
 
 /// <summary>
 /// Drafts from an answer that an earlier stage has finished, its end token included. As long as the new answer has

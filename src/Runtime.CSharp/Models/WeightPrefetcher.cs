@@ -17,7 +17,7 @@ internal unsafe interface IBlocks
 /// Has workers that wait bring the beginning of the next weights that they will read into their second caches. Between two
 /// products are some microseconds in which memory would otherwise be idle.
 /// </summary>
-internal sealed unsafe class Lookahead(int workers)
+internal sealed unsafe class WeightPrefetcher(int workers)
 {
     /// <summary>The most that a worker reads ahead: a part of its second cache.</summary>
     private const long Most = 256 << 10;

@@ -1,6 +1,6 @@
 #nowarn "9"
 /// The search for the greatest logit finds what computing all logits finds, whatever the weights and activations.
-module Runtime.Tests.Models.GreedySearchTests
+module Runtime.Tests.Models.CandidateRowsTests
 
 open System
 open System.IO
@@ -36,7 +36,7 @@ let private logits (head: Int8Matrix) (inputs: ActivationRows) =
     all[.. head.Rows - 1]
 
 /// What a search in this head finds, and what there is to find.
-let private searched (head: Int8Matrix) (halved: SplitHead) (search: GreedySearch) (x: float32[]) =
+let private searched (head: Int8Matrix) (halved: SplitHead) (search: CandidateRows) (x: float32[]) =
     use segments = activations x
     let inputs = ActivationRows(segments.Pointer, int segments.Length)
     let all = logits head inputs
@@ -46,7 +46,7 @@ let private normal (random: Random) = sqrt (-2.0 * log (1.0 - random.NextDouble(
 
 let tests =
     testList
-        "GreedySearch"
+        "CandidateRows"
         [ for kernels in [ KernelSet.Best; KernelSet.Named "scalar" ] do // weights stored with and without an offset
               for wide in [ true; false ] do
                   if SplitHead.Supported && (not wide || System.Runtime.Intrinsics.X86.Avx512BW.IsSupported) then
@@ -71,7 +71,7 @@ let tests =
                                       for threads in [ 1; 3 ] do
                                           let team = WorkerPool threads
                                           for size in [ 1.0; 1e-3; 1e4 ] do
-                                              use search = new GreedySearch(halved, team) // a fresh one never rests
+                                              use search = new CandidateRows(halved, team) // a fresh one never rests
                                               let x =
                                                   Array.init columns (fun i ->
                                                       float32 (size * normal random * (if i % 64 = 0 then 20.0 else 1.0)))
@@ -126,7 +126,7 @@ let tests =
                   let random = Random 23
                   use head = matrix random 640 64 (fun () -> random.Next(-128, 128)) (fun () -> 1f) KernelSet.Best
                   use halved = new SplitHead(head)
-                  use search = new GreedySearch(halved, WorkerPool 1)
+                  use search = new CandidateRows(halved, WorkerPool 1)
                   let choose x = let found, expected, _, _ = searched head halved search x in found, expected
                   let found, expected = choose (Array.zeroCreate 64) // all logits are zero: every row reaches the greatest
                   Expect.equal (found, search.Looked) (0, 640) "all are equal"

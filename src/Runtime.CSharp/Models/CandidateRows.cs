@@ -9,7 +9,7 @@ namespace OptimalStopping.Runtime.Models;
 /// computes the one with the greatest estimate, and then looks closer at those rows only whose estimate and error reach it.
 /// One search belongs to one thread at a time.
 /// </summary>
-internal sealed unsafe class GreedySearch(SplitHead head, WorkerPool team, IPartedWork? next = null) : IPartedWork, IDisposable
+internal sealed unsafe class CandidateRows(SplitHead head, WorkerPool team, IPartedWork? next = null) : IPartedWork, IDisposable
 {
     /// <summary>
     /// Where more than one row in so many had to be looked at, the search was slower than the whole head would have been;

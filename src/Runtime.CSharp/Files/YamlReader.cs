@@ -3,7 +3,7 @@ using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
 using YamlDotNet.RepresentationModel;
 
-namespace OptimalStopping.Runtime.Configuration;
+namespace OptimalStopping.Runtime.Files;
 
 /// <summary>
 /// A mapping of a YAML file, read strictly: a key that is missing, unknown, doubled, of another type or out of range is
