@@ -196,7 +196,7 @@ let private gguf: Target =
             with :? ToolkitException ->
                 ()
             try
-                GgufModel.Tokenizer weights |> ignore
+                TokenizerFiles.ReadGguf weights |> ignore
             with :? ToolkitException ->
                 ()
       Generate =

@@ -1,4 +1,4 @@
-using OptimalStopping.Runtime.Configuration;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Tokenization;
 
 namespace OptimalStopping.Runtime.Cascades;

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
-using OptimalStopping.Runtime.Configuration;
 using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Models;
 using OptimalStopping.Runtime.Tokenization;
 

@@ -5,8 +5,8 @@ using System.Text;
 using System.Text.Json;
 using OpenAI;
 using OpenAI.Chat;
-using OptimalStopping.Runtime.Configuration;
 using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Cascades;
 

@@ -27,7 +27,7 @@ public static class TokenizerFiles
         return File.Exists(file) && IsCharacters(file) ? CharacterTokenizer.Load(file) : new QwenTokenizer(QwenTokenizerData.Read(folder));
     }
 
-    private static QwenTokenizerData ReadGguf(GgufFile file)
+    internal static QwenTokenizerData ReadGguf(GgufFile file)
     {
         if (file.Text("tokenizer.ggml.model") is not "gpt2" and var model)
             throw file.Error("tokenizer.ggml.model", "gpt2", $"'{model}'");

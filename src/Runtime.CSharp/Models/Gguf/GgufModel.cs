@@ -54,7 +54,9 @@ internal static class GgufModel
         bool hasOldKey = file.Has("qwen3.rope.scale_linear");
         if (type is not ("none" or "linear" or "yarn"))
             throw file.Error(prefix + "type", "none, linear or yarn", $"'{type}'");
-        double factor = hasOldKey ? file.Number("qwen3.rope.scale_linear", 1e-6, 1024) : type == "none" ? 1
+        double factor =
+            hasOldKey ? file.Number("qwen3.rope.scale_linear", 1e-6, 1024)
+            : type == "none" ? 1
             : file.Number(prefix + "factor", 0, 1024);
         if (factor is 0 or 1 || type == "none" && !hasOldKey)
             return null;
