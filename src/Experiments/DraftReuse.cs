@@ -37,7 +37,6 @@ public static class DraftReuse
         Generation[][] answers = [.. Enumerable.Range(0, stages).Select(k => cascade.Decoder(k).DecodeAll(prompts, cancel: cancel))];
         var records = new CascadeRecords(
             names,
-            [.. file.Stages.Select(stage => stage.Cost)],
             [
                 .. queries.Select(
                     (q, i) =>
@@ -47,6 +46,7 @@ public static class DraftReuse
                             q.Split,
                             q.Query.Family,
                             q.Query.Level,
+                            [.. file.Stages.Select((stage, k) => stage.CostOf(prompts[i].Length, answers[k][i].Features.Length))],
                             [.. texts.Select(text => Grader.Grade(q.Query, text))],
                             [.. texts.Select(text => Grader.ExtractAnswer(text) ?? "")],
                             [.. answers.Select(stage => stage[i].Features)]

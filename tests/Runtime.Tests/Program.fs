@@ -35,6 +35,7 @@ let tests =
           Decoding.SpeculativeSamplingTests.tests
           Cascades.CascadeFileTests.tests
           Cascades.CascadeTests.tests
+          Cascades.AnswerReuseTests.tests
           Cascades.LocalStageTests.tests
           Cascades.CollectorTests.tests
           Cascades.CascadeRecordsTests.tests

@@ -8,7 +8,7 @@ open OptimalStopping.Runtime.Tokenization
 /// The text of a cascade file for models in the folders 1, 2, ... beside it, with costs 1, 2, 4, ...
 let yaml (models: int) (maxTokens: int) (queries: int) =
     let stages = [ for k in 1..models -> $"  - {{ name: m{k}, path: {k}, cost: {1 <<< (k - 1)} }}\n" ] |> String.concat ""
-    $"name: random\nstages:\n{stages}max_tokens: {maxTokens}\ncalibration_queries: {queries}\ntest_queries: {queries}\ncalibration_trace: calibration.jsonl\n"
+    $"name: random\nstages:\n{stages}max_tokens: {maxTokens}\ncalibration_queries: {queries}\ntest_queries: {queries}\ncalibration_trace: calibration.jsonl\nreuse: always\n"
 
 /// Writes models and cascade.yaml into the folder and returns the path of the latter.
 let write (folder: string) (models: int) (maxTokens: int) (queries: int) : string =

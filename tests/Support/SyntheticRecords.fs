@@ -30,11 +30,19 @@ let make (models: int) (split: string) (count: int) (seed: int) (right: int -> C
             let own = Array.init models (fun _ -> signals random)
             let quality = own |> Array.mapi (fun k s -> right k s (random.NextDouble()))
             let answers = quality |> Array.mapi (fun k q -> if q = 1.0 then "right" else $"wrong {random.Next 3}")
-            CascadeRecord(split, (if i % 2 = 0 then "add" else "sort"), 1 + i % 3, quality, answers, own))
-    CascadeRecords(names models, [| for k in 1..models -> float (1 <<< (k - 1)) |], records)
+            CascadeRecord(
+                split,
+                (if i % 2 = 0 then "add" else "sort"),
+                1 + i % 3,
+                [| for k in 1..models -> float (1 <<< (k - 1)) |],
+                quality,
+                answers,
+                own
+            ))
+    CascadeRecords(names models, records)
 
 /// Right with the chance of the distribution.
 let lawful: int -> ConfidenceFeatures -> float -> float = fun k s u -> if u < chance k s then 1.0 else 0.0
 
 /// Calibration and test records together.
-let both (a: CascadeRecords) (b: CascadeRecords) = CascadeRecords(a.Models, a.Costs, [| yield! a.Records; yield! b.Records |])
+let both (a: CascadeRecords) (b: CascadeRecords) = CascadeRecords(a.Models, [| yield! a.Records; yield! b.Records |])

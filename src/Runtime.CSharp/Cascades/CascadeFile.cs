@@ -25,6 +25,9 @@ public sealed record CascadeFile(
     /// <summary>How a question becomes a prompt: as it is, or as a turn of a Qwen3 chat.</summary>
     public ChatMode Chat { get; init; } = ChatMode.None;
 
+    /// <summary>Whether stages verify the answer that is there instead of writing from nothing.</summary>
+    public AnswerReuseMode Reuse { get; init; } = AnswerReuseMode.Auto;
+
     /// <summary>Reads and checks a cascade file. Paths in it are relative to the file.</summary>
     /// <exception cref="ToolkitException">With file, line, key, what was expected and what was got.</exception>
     public static CascadeFile Load(string file)
@@ -42,7 +45,7 @@ public sealed record CascadeFile(
             double cost = stage.Number("cost", 1e-9, 1e9);
             if (stages.Count > 0 && cost <= stages[^1].Cost)
                 throw stage.Error("cost", $"more than the {stages[^1].Cost} of the stage before", $"{cost}");
-            stages.Add(backend.Read(stage, new CascadeStage(name, "", cost) { Backend = backend.Name }, folder));
+            stages.Add(backend.Read(stage, new CascadeStage(name, "", cost) { Backend = backend.Name, Price = ReadPrice(stage) }, folder));
             stage.RejectUnknown();
         }
         if (stages.Count is < 2 or > 10)
@@ -61,6 +64,7 @@ public sealed record CascadeFile(
         {
             Tasks = TaskSource.Read(root, folder),
             Chat = ReadChat(root),
+            Reuse = ReadReuse(root),
         };
         root.RejectUnknown();
         return cascade;
@@ -71,6 +75,22 @@ public sealed record CascadeFile(
         string name = map.TextOr("backend", otherwise);
         return StageBackends.Find(name) ?? throw map.Error("backend", string.Join(" or ", StageBackends.Names), $"'{name}'");
     }
+
+    private static TokenPrice? ReadPrice(YamlMap stage)
+    {
+        if (stage.Has("input_cost") != stage.Has("output_cost"))
+            throw stage.Error(stage.Has("input_cost") ? "input_cost" : "output_cost", "input_cost and output_cost together", "one of them");
+        return stage.Has("input_cost") ? new TokenPrice(stage.Number("input_cost", 0, 1e9), stage.Number("output_cost", 0, 1e9)) : null;
+    }
+
+    private static AnswerReuseMode ReadReuse(YamlMap root) =>
+        root.TextOr("reuse", "auto") switch
+        {
+            "auto" => AnswerReuseMode.Auto,
+            "always" => AnswerReuseMode.Always,
+            "never" => AnswerReuseMode.Never,
+            var text => throw root.Error("reuse", "auto, always or never", $"'{text}'"),
+        };
 
     private static ChatMode ReadChat(YamlMap root)
     {

@@ -10,13 +10,14 @@ public sealed record CascadeRecord(
     string Split,
     string Family,
     int Level,
+    double[] Cost,
     double[] Quality,
     string[] Answer,
     ConfidenceFeatures[] Features
 );
 
 /// <summary>The records that <see cref="Collector"/> wrote, in memory, and their form for the stopping policies.</summary>
-public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<double> Costs, IReadOnlyList<CascadeRecord> Records)
+public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<CascadeRecord> Records)
 {
     public const string Calibration = "calibration",
         Test = "test";
@@ -30,7 +31,6 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
     {
         var records = new List<CascadeRecord>();
         string[] models = [];
-        double[] costs = [];
         int line = 0,
             repeated = 0;
         var ids = new HashSet<string>();
@@ -42,7 +42,6 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
             if (records.Count == 0)
             {
                 models = [.. trace.Stages.Select(stage => stage.Model)];
-                costs = [.. trace.Stages.Select(stage => stage.Cost)];
             }
             string[] own = [.. trace.Stages.Select(stage => stage.Model)];
             if (!own.SequenceEqual(models))
@@ -54,6 +53,7 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
                     trace.Split,
                     Text(trace.Extra, "family"),
                     (int)Number(trace.Extra, "level"),
+                    [.. trace.Stages.Select(stage => stage.Cost)],
                     [.. trace.Stages.Select(stage => stage.Quality)],
                     [.. trace.Stages.Select(stage => Text(stage.Extra, "answer"))],
                     [.. trace.Stages.Select(stage => Features(stage.Extra))]
@@ -64,7 +64,7 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
             throw new ToolkitException($"{path}: expected at least one record, got none");
         if (models.Length < 2)
             throw new ToolkitException($"{path}: expected at least 2 models, got {models.Length} ({string.Join(", ", models)})");
-        return new CascadeRecords(models, costs, records) { RepeatedIds = repeated };
+        return new CascadeRecords(models, records) { RepeatedIds = repeated };
 
         JsonElement Field(IReadOnlyList<KeyValuePair<string, JsonElement>> extra, string key, JsonValueKind kind)
         {
@@ -113,7 +113,7 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
         for (int k = 0; k < stages; k++)
         {
             int i = q * stages + k;
-            cost[i] = Costs[k];
+            cost[i] = Records[q].Cost[k];
             confidence[i] = confidenceOf(k, Records[q].Features[k]);
             quality[i] = Records[q].Quality[k];
             // The label of an answer is the first stage that gave it.

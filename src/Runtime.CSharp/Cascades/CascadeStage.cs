@@ -3,10 +3,20 @@ using OptimalStopping.Runtime.Tokenization;
 
 namespace OptimalStopping.Runtime.Cascades;
 
+/// <summary>What a stage's tokens cost, in the cascade's unit.</summary>
+/// <param name="Input">A million tokens of prompts; at least 0.</param>
+/// <param name="Output">A million tokens of answers, the one that ends an answer included; at least 0.</param>
+public readonly record struct TokenPrice(double Input, double Output)
+{
+    /// <summary>What an answer costs.</summary>
+    public double For(int promptTokens, double completionTokens) => (promptTokens * Input + completionTokens * Output) / 1e6;
+}
+
 /// <summary>One stage of the cascade file.</summary>
 /// <param name="Name">Shown in reports; unique.</param>
 /// <param name="Path">Folder of the model, as a full path; empty for a model that does not run in this process.</param>
-/// <param name="Cost">Cost of one answer, in the units of the cheapest stage.</param>
+/// <param name="Cost">Cost of one answer, in the cascade's unit: what every answer is charged where tokens have no price,
+/// and what is planned with before any answer was recorded.</param>
 public sealed record CascadeStage(string Name, string Path, double Cost)
 {
     internal static readonly IReadOnlyList<string> OnlyCpu = ["cpu"];
@@ -16,6 +26,12 @@ public sealed record CascadeStage(string Name, string Path, double Cost)
 
     /// <summary>The devices that the layers are spread over, in order (<c>cpu</c>, <c>cuda:0</c>, ...); one at least.</summary>
     public IReadOnlyList<string> Devices { get; init; } = OnlyCpu;
+
+    /// <summary>What its tokens cost; null where every answer is charged <see cref="Cost"/>.</summary>
+    public TokenPrice? Price { get; init; }
+
+    /// <summary>What an answer costs, in the cascade's unit.</summary>
+    public double CostOf(int promptTokens, double completionTokens) => Price?.For(promptTokens, completionTokens) ?? Cost;
 
     /// <summary>What else the backend read from the stage's keys; null for nothing.</summary>
     public object? Settings { get; init; }
@@ -28,7 +44,14 @@ public sealed record CascadeStage(string Name, string Path, double Cost)
 /// <param name="File">The cascade file, to name it in errors.</param>
 /// <param name="MaxTokens">The cascade's limit of tokens per answer.</param>
 /// <param name="Chat">How a conversation becomes a prompt.</param>
-public sealed record StageContext(string File, CascadeStage Stage, int MaxTokens, ChatMode Chat);
+/// <param name="Reuse">Whether an earlier answer is verified instead of writing from nothing.</param>
+public sealed record StageContext(
+    string File,
+    CascadeStage Stage,
+    int MaxTokens,
+    ChatMode Chat,
+    AnswerReuseMode Reuse = AnswerReuseMode.Auto
+);
 
 /// <summary>
 /// What runs models: an engine in this process, or a kind of server. It reads its own keys of a stage in the cascade file

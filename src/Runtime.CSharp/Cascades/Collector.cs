@@ -71,10 +71,12 @@ public static class Collector
             int stage = cascade.Models.Count - 1 - i;
             answers[stage] = cascade.Decoder(stage).DecodeAll(prompts, cancel: cancel);
         });
-        return Enumerable.Range(0, count).Select(i => Record(cascade, queries[from + i], [.. answers.Select(stage => stage[i])]));
+        return Enumerable
+            .Range(0, count)
+            .Select(i => Record(cascade, queries[from + i], prompts[i].Length, [.. answers.Select(stage => stage[i])]));
     }
 
-    private static TraceRecord Record(Cascade cascade, (Query Query, string Split) asked, Generation[] answers)
+    private static TraceRecord Record(Cascade cascade, (Query Query, string Split) asked, int promptTokens, Generation[] answers)
     {
         var (query, split) = asked;
         var stages = answers.Select(
@@ -86,7 +88,7 @@ public static class Collector
                     .ToDictionary();
                 return new TraceStage(
                     cascade.File.Stages[k].Name,
-                    cascade.File.Stages[k].Cost,
+                    cascade.File.Stages[k].CostOf(promptTokens, answer.Features.Length),
                     Math.Round(Math.Clamp(answer.Features.RawConfidence, 0, 1), 6),
                     answer.Ended ? Grader.Grade(query, text) : 0
                 )
@@ -105,6 +107,7 @@ public static class Collector
         {
             Extra =
             [
+                Field("prompt_tokens", promptTokens),
                 Field("family", query.Family),
                 Field("level", query.Level),
                 Field("prompt", query.Prompt),
@@ -120,7 +123,7 @@ public static class Collector
     private static int Resume(FileStream file, string path, IReadOnlyList<(Query Query, string Split)> queries, Cascade cascade)
     {
         var (end, torn) = WholeLines(file);
-        string models = Models(cascade.File.Stages.Select(stage => (stage.Name, stage.Cost)));
+        string models = Models(cascade.File.Stages.Select(stage => (stage.Name, stage.Price is null ? (double?)stage.Cost : null)));
         int done = 0;
         file.Position = 0;
         foreach (TraceRecord record in TraceReader.ReadRecords(file, end, path))
@@ -128,7 +131,9 @@ public static class Collector
             if (done == queries.Count)
                 throw TooMany();
             var (query, split) = queries[done++];
-            string recorded = Models(record.Stages.Select(stage => (stage.Model, stage.Cost)));
+            string recorded = Models(
+                record.Stages.Zip(cascade.File.Stages, (own, stage) => (own.Model, stage.Price is null ? (double?)own.Cost : null))
+            );
             bool same =
                 record.Id == query.Id
                 && record.Split == split
@@ -162,8 +167,11 @@ public static class Collector
             );
     }
 
-    private static string Models(IEnumerable<(string Name, double Cost)> stages) =>
-        string.Join(", ", stages.Select(stage => FormattableString.Invariant($"{stage.Name} (cost {stage.Cost})")));
+    private static string Models(IEnumerable<(string Name, double? Cost)> stages) =>
+        string.Join(
+            ", ",
+            stages.Select(stage => stage.Cost is { } cost ? FormattableString.Invariant($"{stage.Name} (cost {cost})") : stage.Name)
+        );
 
     // Where the last line that ends does so, and the first bytes of what comes after. A device has no length and no lines.
     private static (long End, byte[] Torn) WholeLines(FileStream file)

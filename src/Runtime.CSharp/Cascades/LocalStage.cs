@@ -8,10 +8,16 @@ using OptimalStopping.Runtime.Tokenization;
 namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>A stage whose model runs in this process; the model is disposed with it.</summary>
-public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer tokenizer, int maxTokens, ChatMode chat = ChatMode.None)
-    : IStage
+public sealed class LocalStage(
+    CascadeStage stage,
+    ITokenModel model,
+    ITokenizer tokenizer,
+    int maxTokens,
+    ChatMode chat = ChatMode.None,
+    AnswerReuseMode reuse = AnswerReuseMode.Auto
+) : IStage
 {
-    private SpeculativeDecoder? _verifier;
+    private readonly AnswerReuse _reuse = new(model, tokenizer.StopTokens, maxTokens, reuse);
 
     /// <inheritdoc/>
     public string Name => stage.Name;
@@ -26,35 +32,50 @@ public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer
     public ITokenizer Tokenizer => tokenizer;
 
     /// <inheritdoc/>
-    public double CostOf(int promptTokens, int completionTokens) => stage.Cost;
+    public double CostOf(int promptTokens, int completionTokens) => stage.CostOf(promptTokens, completionTokens);
 
     /// <inheritdoc/>
     public ValueTask<StageReply> AnswerAsync(StageRequest request, Action<StageToken>? onToken = null, CancellationToken cancel = default)
     {
         long start = Stopwatch.GetTimestamp();
         int[] prompt = Encode(request.Prompt);
-        if (Draft(request) is { } draft)
-            return new(Verified(request, prompt, draft, start, onToken, cancel));
+        if (Draft(request) is { } draft && _reuse.Next() is { } verifier)
+            return new(Verified(verifier, request, prompt, draft, start, onToken, cancel));
         var decoder = new GreedyDecoder(model, tokenizer.StopTokens, Math.Min(request.MaxTokens ?? maxTokens, maxTokens));
         var tokens = new List<StageToken>();
         var text = new StopText(request.Stop);
         var stream = new TextStream(tokenizer); // a character may be spread over several tokens
+        long reading = Stopwatch.GetTimestamp(),
+            read = 0,
+            watching = 0;
         Generation generation = decoder.Decode(
             prompt,
             (token, logProbability, logits) =>
             {
+                long seen = Stopwatch.GetTimestamp();
+                if (read == 0)
+                    read = seen;
                 var written = new StageToken(token, stream.Add(token), logProbability)
                 {
                     Alternatives = Likeliest(logits, request.Alternatives),
                 };
                 tokens.Add(written);
                 onToken?.Invoke(written);
-                return !text.Append(written.Text);
+                bool goesOn = !text.Append(written.Text);
+                watching += Stopwatch.GetTimestamp() - seen;
+                return goesOn;
             },
             cancel
         );
         if (!text.Stopped)
             text.Append(stream.End());
+        if (read != 0) // what whoever watches the tokens takes is not the model's time
+            _reuse.Observe(
+                prompt.Length,
+                Stopwatch.GetElapsedTime(reading, read).TotalSeconds,
+                generation.Features.Length - 1,
+                Stopwatch.GetElapsedTime(read + watching).TotalSeconds
+            );
         return new(
             new StageReply(
                 text.Text,
@@ -63,7 +84,7 @@ public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer
                 generation.Ended || text.Stopped,
                 prompt.Length,
                 generation.Features.Length,
-                stage.Cost,
+                CostOf(prompt.Length, generation.Features.Length),
                 Stopwatch.GetElapsedTime(start).TotalSeconds
             )
             {
@@ -89,10 +110,11 @@ public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer
     }
 
     /// <summary>
-    /// The same answer, by verifying a draft. It costs the share of its usual cost that its forwards are of the answer's
-    /// tokens, each of which is a forward without a draft.
+    /// The same answer, by verifying a draft. It is charged as an answer of as many tokens as could have been written one by
+    /// one in the time that its forwards take: a forward of several tokens takes longer than one of one.
     /// </summary>
     private StageReply Verified(
+        SpeculativeDecoder verifier,
         StageRequest request,
         int[] prompt,
         int[] draft,
@@ -103,16 +125,6 @@ public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer
     {
         var tokens = new List<StageToken>();
         var stream = new TextStream(tokenizer);
-        // A finished answer is verified as far as it goes at once, if the logits of so many tokens are a reasonable memory.
-        SpeculativeDecoder verifier = LazyInitializer.EnsureInitialized(ref _verifier, () =>
-            new SpeculativeDecoder(
-                [model],
-                tokenizer.StopTokens,
-                maxTokens,
-                [DraftController.Fixed(Math.Clamp((1 << 22) / model.VocabularySize, 8, 96))],
-                () => new AnswerDraft()
-            )
-        );
         SpeculativeGeneration result = verifier.Decode(
             prompt,
             answer: (int[])[.. draft, tokenizer.EndOfText],
@@ -128,6 +140,7 @@ public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer
         Generation generation = result.Generation;
         int forwards = (int)result.Metrics.Target.Forwards,
             length = generation.Features.Length;
+        double charged = _reuse.Charge(forwards, result.Metrics.Target.TokensFed - prompt.Length, length);
         double[] judged = result.FirstDraft.LogProbabilities;
         return new StageReply(
             tokenizer.Decode(generation.Tokens),
@@ -136,7 +149,7 @@ public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer
             generation.Ended,
             prompt.Length,
             length,
-            stage.Cost * Math.Min(1, forwards / (double)length),
+            stage.Price is { } price ? price.For(prompt.Length, charged) : stage.Cost * charged / length,
             Stopwatch.GetElapsedTime(start).TotalSeconds
         )
         {
@@ -183,7 +196,7 @@ public sealed class LocalStage(CascadeStage stage, ITokenModel model, ITokenizer
     /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {
-        _verifier?.Dispose();
+        _reuse.Dispose();
         model.Dispose();
         return default;
     }
@@ -295,7 +308,7 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
                 throw new ToolkitException(
                     $"{stage.Path}: tokenizer: expected the {model.VocabularySize} tokens of the model, got {tokenizer.VocabularySize}"
                 );
-            return new LocalStage(stage, model, tokenizer, context.MaxTokens, context.Chat);
+            return new LocalStage(stage, model, tokenizer, context.MaxTokens, context.Chat, context.Reuse);
         }
         catch
         {

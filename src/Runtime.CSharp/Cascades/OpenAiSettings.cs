@@ -52,17 +52,12 @@ public sealed record OpenAiSettings(Uri Url, string Model)
     /// <summary>Seconds for which a stage that keeps failing is left alone.</summary>
     public double BreakSeconds { get; init; } = 10;
 
-    /// <summary>Cost of a million tokens read and written, in the cascade's units; null where every answer costs the stage's cost.</summary>
-    public (double Input, double Output)? TokenCosts { get; init; }
-
     /// <summary>Reads the keys of a stage with <c>backend: openai</c>.</summary>
     internal static OpenAiSettings Read(YamlMap stage)
     {
         string url = stage.Text("url");
         if (!Uri.TryCreate(url.TrimEnd('/') + "/", UriKind.Absolute, out Uri? address) || address.Scheme is not ("http" or "https"))
             throw stage.Error("url", "an address that begins with http:// or https://", $"'{url}'");
-        if (stage.Has("input_cost") != stage.Has("output_cost"))
-            throw stage.Error(stage.Has("input_cost") ? "input_cost" : "output_cost", "input_cost and output_cost together", "one of them");
         var remote = new OpenAiSettings(address, stage.Text("model"))
         {
             KeyVariable = stage.Has("key_env") ? stage.Text("key_env") : null,
@@ -80,7 +75,6 @@ public sealed record OpenAiSettings(Uri Url, string Model)
             Retries = stage.IntegerOr("retries", 0, 10, 2),
             Concurrency = stage.IntegerOr("concurrency", 1, 100_000, 32),
             BreakSeconds = stage.NumberOr("break_seconds", 0.5, 3600, 10),
-            TokenCosts = stage.Has("input_cost") ? (stage.Number("input_cost", 0, 1e9), stage.Number("output_cost", 0, 1e9)) : null,
         };
         if (remote is { Verification: OpenAiVerification.Echo, Api: OpenAiApi.Chat })
             throw stage.Error("verify", "echo only with api: completions (a chat cannot be echoed)", "'echo'");

@@ -51,8 +51,7 @@ public sealed partial class OpenAiStage : IStage
     public string Name => _stage.Name;
 
     /// <inheritdoc/>
-    public double CostOf(int promptTokens, int completionTokens) =>
-        _remote.TokenCosts is var (input, output) ? (promptTokens * input + completionTokens * output) / 1e6 : _stage.Cost;
+    public double CostOf(int promptTokens, int completionTokens) => _stage.CostOf(promptTokens, completionTokens);
 
     public async ValueTask<StageReply> AnswerAsync(
         StageRequest request,

@@ -100,6 +100,9 @@ public sealed class DraftController
     /// <summary>Tokens per unit of cost that the plan expects; NaN for a fixed length and before the first plan.</summary>
     public double Rate { get; private set; } = double.NaN;
 
+    /// <summary>Whether the present rule drafts at all.</summary>
+    public bool Drafts => _rule is { Continue: [< 1, ..] };
+
     /// <summary>The longest draft that any rule of this controller makes.</summary>
     public int MaxLength => _rule.MaxLength;
 
@@ -136,8 +139,7 @@ public sealed class DraftController
     internal DraftRule NextRule()
     {
         DraftRule rule = _rule;
-        bool drafts = rule.Continue.Length > 0 && rule.Continue[0] < 1;
-        return drafts || !_adaptive || _frozen || Interlocked.Increment(ref _requests) % LookAgain != 0 ? rule : _first;
+        return rule is { Continue: [< 1, ..] } || !_adaptive || _frozen || Interlocked.Increment(ref _requests) % LookAgain != 0 ? rule : _first;
     }
 
     /// <summary>Takes in what a request saw: tokens offered, tested (up to the first rejection) and accepted, by bin.</summary>

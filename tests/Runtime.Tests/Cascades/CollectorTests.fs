@@ -58,7 +58,8 @@ let tests =
                               (loaded.Records[i].Features[k].ToVector())
                               (g.Features.ToVector())
                   Expect.equal loaded.Models [| "m1"; "m2" |] "models"
-                  Expect.equal loaded.Costs [| 1.0; 2.0 |] "costs"
+                  for record in loaded.Records do
+                      Expect.equal record.Cost [| 1.0; 2.0 |] "costs"
                   Expect.equal (loaded.Of(CascadeRecords.Test).Records.Count) 280 "test split")
           }
           test "interrupted anywhere and gone on with, the bytes are the same" {

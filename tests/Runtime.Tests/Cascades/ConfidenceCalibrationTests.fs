@@ -47,8 +47,8 @@ let tests =
               let records = make 2 CascadeRecords.Calibration 200 4 (fun _ _ u -> if u < 0.3 then 1.0 else 0.0)
               let same =
                   records.Records
-                  |> Seq.map (fun r -> CascadeRecord(r.Split, r.Family, r.Level, r.Quality, r.Answer, [| constant; constant |]))
-              let calibration = ConfidenceCalibration.Fit(CascadeRecords(records.Models, records.Costs, Seq.toArray same))
+                  |> Seq.map (fun r -> CascadeRecord(r.Split, r.Family, r.Level, r.Cost, r.Quality, r.Answer, [| constant; constant |]))
+              let calibration = ConfidenceCalibration.Fit(CascadeRecords(records.Models, Seq.toArray same))
               let share = records.Records |> Seq.averageBy (fun r -> r.Quality[0])
               Expect.floatClose Accuracy.medium (calibration.Confidence(0, constant)) share "share"
           } ]

@@ -91,7 +91,7 @@ let tests =
                           Expect.equal (verify changed).Accepted i "up to the changed token"
                       Expect.equal (verify [||]).Drafted 0 "nothing")
           }
-          test "with a draft the answer is the same, its cost that of the forwards made" {
+          test "with a draft the answer is the same, its cost at least that of the forwards made" {
               using (fun cascade stages ->
                   for prompt in prompts do
                       let plain = ask stages[1] (StageRequest(StagePrompt.FromQuestion prompt))
@@ -103,7 +103,9 @@ let tests =
                           let reply = withDraft draft
                           Expect.equal (reply.Text, reply.Features, reply.Ended) (plain.Text, plain.Features, plain.Ended) "answer"
                           Expect.sequenceEqual reply.Tokens plain.Tokens "tokens with their log-probabilities"
-                          Expect.floatClose Accuracy.veryHigh reply.Cost (plain.Cost * float reply.Forwards / float plain.Forwards) "cost"
+                          // A forward of several tokens costs at least one of one token.
+                          let least = plain.Cost * float reply.Forwards / float plain.Forwards
+                          Expect.isGreaterThanOrEqual (reply.Cost + 1e-12) least "cost"
                           // One token of another stage may be several of this one's: here, one a character.
                           let characters = draft |> Seq.sumBy (fun token -> token.Text.Length)
                           Expect.equal (nonNull reply.Draft).Drafted (min characters longest) "judged"
