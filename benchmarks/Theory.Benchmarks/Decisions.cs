@@ -24,13 +24,13 @@ public class Decisions
     [GlobalSetup]
     public void Plan()
     {
-        ChainModel chain = Instances.structured(Stages, Bins, 1);
+        ChainModel chain = Instances.Structured(Stages, Bins, 1);
         _edges = [.. Enumerable.Range(1, Bins - 1).Select(i => i / (double)Bins)];
-        _rule = ThresholdRule.OfPlan(ChainModelModule.plan(chain), [.. Enumerable.Repeat(_edges, Stages)]);
-        JumpModel cascade = JumpModelModule.ofChain(Costs, chain.Means, chain.Initial, chain.Kernels);
+        _rule = ThresholdRule.FromPlan(Theory.Chain.Plan(chain), [.. Enumerable.Repeat(_edges, Stages)]);
+        JumpModel cascade = Theory.Jump.FromChain(Costs, chain.Means, chain.Initial, chain.Kernels);
         double lambda = 0.3 / Costs.Sum();
-        _jump = JumpModelModule.plan(cascade, lambda);
-        _recall = Recall.plan(cascade, lambda);
+        _jump = Theory.Jump.Plan(cascade, lambda);
+        _recall = Recall.Plan(cascade, lambda);
         var random = new SplitMix64(7);
         _confidences = [.. Enumerable.Range(0, Queries * Stages).Select(_ => random.NextDouble())];
     }

@@ -17,17 +17,17 @@ public class Planning
     [GlobalSetup]
     public void Make()
     {
-        _chain = Instances.structured(4, Bins, 1);
-        _cascade = JumpModelModule.ofChain([1, 2, 4.5, 10], _chain.Means, _chain.Initial, _chain.Kernels);
+        _chain = Instances.Structured(4, Bins, 1);
+        _cascade = Theory.Jump.FromChain([1, 2, 4.5, 10], _chain.Means, _chain.Initial, _chain.Kernels);
     }
 
     /// <summary>Chain, validation of the model included.</summary>
     [Benchmark(Baseline = true)]
-    public ChainPlan Chain() => ChainModelModule.plan(_chain);
+    public ChainPlan Chain() => Theory.Chain.Plan(_chain);
 
     /// <summary>Jump, validation included.</summary>
     [Benchmark]
-    public JumpPlan Jump() => JumpModelModule.plan(_cascade, 0.3 / 17.5);
+    public JumpPlan Jump() => Theory.Jump.Plan(_cascade, 0.3 / 17.5);
 }
 
 /// <summary>One query of learning with NEST: four stages, ten bins, 1,331 policies, posterior sampling beside them.</summary>
@@ -36,7 +36,7 @@ public class Learning
 {
     private NestRun _nest = null!;
     private IEnvironment _environment = null!;
-    private readonly Outcome _outcome = OutcomeModule.empty(4);
+    private readonly Outcome _outcome = Outcome.Empty(4);
     private readonly SplitMix64 _random = new(3);
 
     /// <summary>With or without the side expert.</summary>
@@ -47,16 +47,16 @@ public class Learning
     [GlobalSetup]
     public void Start()
     {
-        ChainModel chain = Instances.structured(4, 10, 1);
+        ChainModel chain = Instances.Structured(4, 10, 1);
         _environment = new ChainMixture(chain);
-        _nest = Nest.run(
-            Nest.init(
+        _nest = Nest.Run(
+            Nest.Init(
                 new NestSettings(
-                    PolicyClassModule.thresholds(4, 10),
+                    PolicyClass.Thresholds(4, 10),
                     Feedback.StagesRun,
                     Side,
                     100_000,
-                    ChainModelModule.range(chain),
+                    Chain.Range(chain),
                     chain.ContinueCosts,
                     1
                 )

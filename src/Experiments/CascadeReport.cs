@@ -50,7 +50,7 @@ public static class CascadeReport
             for (int j = 0; j < ConfidenceFeatures.Names.Count; j++)
             {
                 double sign = ConfidenceFeatures.Names[j] is "mean_entropy" or "length" ? -1 : 1;
-                double auroc = CalibrationMetrics.auroc([.. test.Records.Select(r => sign * r.Features[k].ToVector()[j])], labels);
+                double auroc = CalibrationMetrics.Auroc([.. test.Records.Select(r => sign * r.Features[k].ToVector()[j])], labels);
                 yield return [k + 1, test.Models[k], ConfidenceFeatures.Names[j], auroc, null, null];
             }
             yield return Row(k, "raw", [.. test.Records.Select(r => Math.Clamp(r.Features[k].RawConfidence, 0, 1))], labels);
@@ -61,9 +61,9 @@ public static class CascadeReport
                 k + 1,
                 test.Models[k],
                 name,
-                CalibrationMetrics.auroc(confidence, labels),
-                CalibrationMetrics.eceEqualMass(confidence, labels, 15),
-                CalibrationMetrics.brier(confidence, labels),
+                CalibrationMetrics.Auroc(confidence, labels),
+                CalibrationMetrics.EceEqualMass(confidence, labels, 15),
+                CalibrationMetrics.Brier(confidence, labels),
             ];
     }
 
@@ -73,7 +73,7 @@ public static class CascadeReport
         {
             double[] confidence = [.. test.Records.Select(r => calibration.Confidence(k, r.Features[k]))];
             double[] labels = [.. test.Records.Select(r => r.Quality[k])];
-            foreach (ReliabilityBin bin in CalibrationMetrics.reliabilityEqualWidth(confidence, labels, Bins))
+            foreach (ReliabilityBin bin in CalibrationMetrics.ReliabilityEqualWidth(confidence, labels, Bins))
                 yield return [k + 1, test.Models[k], bin.Low, bin.High, bin.Count, bin.MeanPrediction, bin.MeanLabel];
         }
     }

@@ -198,9 +198,9 @@ public static class DraftReuse
     {
         if (labels[..half].Distinct().Count() < 2 || labels[half..].Distinct().Count() < 2)
             return (double.NaN, double.NaN);
-        LogisticCalibrator calibrator = Logistic.fit(features[..half], labels[..half], 1);
+        LogisticCalibrator calibrator = Logistic.Fit(features[..half], labels[..half], 1);
         double[] confidence = [.. features[half..].Select(f => Math.Clamp(calibrator.Apply(f), 0, 1))];
-        return (CalibrationMetrics.auroc(confidence, labels[half..]), CalibrationMetrics.brier(confidence, labels[half..]));
+        return (CalibrationMetrics.Auroc(confidence, labels[half..]), CalibrationMetrics.Brier(confidence, labels[half..]));
     }
 
     private static double Logit(double p)

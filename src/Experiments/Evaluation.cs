@@ -53,7 +53,7 @@ public static class Evaluation
         foreach (var actions in new[] { ActionSet.Recall, ActionSet.Jump, ActionSet.Chain })
         {
             progress?.Report($"fitting {actions.ToString().ToLowerInvariant()} on {train.Length} queries");
-            var plan = PlannedFamily.fit(data, train, actions);
+            var plan = PlannedFamily.Fit(data, train, actions);
             families.Add((plan.Family.Name, plan.Family.Parameter, Replay(plan.Family.Policies), Describe(plan.Settings)));
             if (actions == ActionSet.Recall && options.Explain)
                 explained = EvaluationExplanation.Make(plan.Family, data, test);
@@ -61,22 +61,22 @@ public static class Evaluation
         if (options.Ceiling)
         {
             progress?.Report("fitting on the test part, for the ceiling");
-            var plan = PlannedFamily.fit(data, test, ActionSet.Recall);
+            var plan = PlannedFamily.Fit(data, test, ActionSet.Recall);
             families.Add((Ceiling, plan.Family.Parameter, Replay(plan.Family.Policies), Describe(plan.Settings)));
         }
         progress?.Report("fitting the baselines");
-        var prices = PlannedFamily.prices(data, train, 40);
-        var baselines = new List<FittedFamily> { Baselines.pairEnvelope(data, train) };
+        var prices = PlannedFamily.Prices(data, train, 40);
+        var baselines = new List<FittedFamily> { Baselines.PairEnvelope(data, train) };
         if (data.Stages <= RouterEstimates.MaxStages)
-            baselines.Add(CascadeRouting.fit(data, train, prices));
-        baselines.Add(Baselines.chainThresholds(data, train, prices));
-        baselines.Add(Baselines.commonThreshold(data, train));
-        baselines.Add(Baselines.mixtures(data, train));
+            baselines.Add(CascadeRouting.Fit(data, train, prices));
+        baselines.Add(Baselines.ChainThresholds(data, train, prices));
+        baselines.Add(Baselines.CommonThreshold(data, train));
+        baselines.Add(Baselines.Mixtures(data, train));
         foreach (var family in baselines)
             families.Add((family.Name, family.Parameter, Replay(family.Policies), ""));
         var tilts = new[] { -40, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 40 };
-        families.Add(("random", tilts, Map(tilts, t => Baselines.randomStop(data, test, t)), ""));
-        families.Add(("oracle", prices, Map(prices, l => Baselines.oracle(data, test, l)), ""));
+        families.Add(("random", tilts, Map(tilts, t => Baselines.RandomStop(data, test, t)), ""));
+        families.Add(("oracle", prices, Map(prices, l => Baselines.Oracle(data, test, l)), ""));
 
         progress?.Report($"resampling {options.Resamples} times");
         var reference = families.FindIndex(f => f.Name == Reference);
@@ -99,12 +99,12 @@ public static class Evaluation
             Explained = explained,
         };
 
-        GroupedOutcome[] Replay(IStoppingPolicy[] policies) => FamilyReplay.run(policies, data, test, groups);
+        GroupedOutcome[] Replay(IStoppingPolicy[] policies) => FamilyReplay.Run(policies, data, test, groups);
 
         GroupedOutcome[] Map(double[] parameters, Func<double, ReplayOutcome> run)
         {
             var result = new GroupedOutcome[parameters.Length];
-            Parallel.For(0, parameters.Length, i => result[i] = GroupedOutcome.OfOutcome(run(parameters[i]), data.Stages, groups));
+            Parallel.For(0, parameters.Length, i => result[i] = GroupedOutcome.FromOutcome(run(parameters[i]), data.Stages, groups));
             return result;
         }
     }

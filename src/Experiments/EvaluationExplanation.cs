@@ -66,7 +66,7 @@ public static class EvaluationExplanation
         foreach (int q in rows)
         {
             watched.States.Clear();
-            var (c, answer) = Replay.query(watched, data, q);
+            var (c, answer) = Replay.Query(watched, data, q);
             cost += c;
             quality += data.Quality[q * n + answer];
             // The last state is not asked about when a fail-over ran out of stages.

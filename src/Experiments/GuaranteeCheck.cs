@@ -63,8 +63,8 @@ public sealed record GuaranteeCheck(int Resamples, int Sample, int Broken, int W
                 );
                 int reference = policy.Models.ToList().IndexOf(policy.Guarantee.Reference);
                 int[] comparable = [.. all.Where(q => world.IsRecorded(q, reference))];
-                ReplayOutcome own = Replay.run(policy.Policy, world, comparable);
-                ReplayOutcome always = Replay.run(ThresholdCascade.Fixed(world.Stages, reference), world, comparable);
+                ReplayOutcome own = Replay.Run(policy.Policy, world, comparable);
+                ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(world.Stages, reference), world, comparable);
                 double fullCost = always.Cost.Average();
                 results[i] = (
                     always.Quality.Average() - own.Quality.Average(),

@@ -79,28 +79,28 @@ public static class Headline
             }
             return above / below;
         };
-        return Bootstrap.bca(index, ratio, Math.Min(options.Resamples, 2000), 0.95, (ulong)options.Seed);
+        return Bootstrap.Bca(index, ratio, Math.Min(options.Resamples, 2000), 0.95, (ulong)options.Seed);
     }
 
     private static (double[] Cost, double[] Quality) Sorted(BenchFamily family)
     {
         double[] cost = [.. family.Points.Select(point => point.TestCost)],
             quality = [.. family.Points.Select(point => point.TestQuality)];
-        int[] order = Frontier.order(cost, quality);
+        int[] order = Frontier.Order(cost, quality);
         return ([.. order.Select(i => cost[i])], [.. order.Select(i => quality[i])]);
     }
 
     private static double Area(BenchFamily family, double low, double high)
     {
         var (cost, quality) = Sorted(family);
-        return Frontier.area(cost, quality, low, high);
+        return Frontier.Area(cost, quality, low, high);
     }
 
     // The upper hull of a family's test points in order of cost: what mixing two operating points can reach.
     private static BenchPoint[] Hull(BenchFamily family) =>
         [
             .. Frontier
-                .upperHull([.. family.Points.Select(point => point.TestCost)], [.. family.Points.Select(point => point.TestQuality)])
+                .UpperHull([.. family.Points.Select(point => point.TestCost)], [.. family.Points.Select(point => point.TestQuality)])
                 .Select(i => family.Points[i]),
         ];
 

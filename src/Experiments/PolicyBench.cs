@@ -51,22 +51,22 @@ public sealed class PolicyBench
             testRows = RecordedOutcomes.AllRows(outcomes.Test);
         var families = new List<BenchFamily>();
         progress("fitting the plans", 0);
-        FittedPlan recall = PlannedFamily.fit(data, rows, ActionSet.Recall);
+        FittedPlan recall = PlannedFamily.Fit(data, rows, ActionSet.Recall);
         cancel.ThrowIfCancellationRequested();
-        FittedPlan jump = PlannedFamily.fit(data, rows, ActionSet.Jump);
+        FittedPlan jump = PlannedFamily.Fit(data, rows, ActionSet.Jump);
         cancel.ThrowIfCancellationRequested();
-        FittedPlan chain = PlannedFamily.fit(data, rows, ActionSet.Chain);
+        FittedPlan chain = PlannedFamily.Fit(data, rows, ActionSet.Chain);
         // A jump plan is a plan with recall that never recalls. Where cross-validation on the calibration part says that
         // answering with an earlier stage does not pay, it costs estimates and is left out.
         FittedPlan ours = recall.CandidateScores.Max() > jump.CandidateScores.Max() ? recall : jump;
         families.Add(Replayed(Ours, ours.Family));
         families.Add(Replayed("jump", jump.Family));
         families.Add(Replayed("chain", chain.Family));
-        double[] prices = PlannedFamily.prices(data, rows, 40);
+        double[] prices = PlannedFamily.Prices(data, rows, 40);
         progress("fitting the baselines", families.Count / 8.0);
-        families.Add(Replayed("threshold", Baselines.commonThreshold(data, rows)));
-        families.Add(Replayed("threshold-per-stage", Baselines.chainThresholds(data, rows, prices)));
-        families.Add(Replayed("pair-envelope", Baselines.pairEnvelope(data, rows)));
+        families.Add(Replayed("threshold", Baselines.CommonThreshold(data, rows)));
+        families.Add(Replayed("threshold-per-stage", Baselines.ChainThresholds(data, rows, prices)));
+        families.Add(Replayed("pair-envelope", Baselines.PairEnvelope(data, rows)));
         double[] tilts = [-40, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 40];
         families.Add(
             new BenchFamily(
@@ -74,8 +74,8 @@ public sealed class PolicyBench
                 [
                     .. tilts.Select(t => new BenchPoint(
                         t,
-                        Baselines.randomStop(data, rows, t),
-                        Baselines.randomStop(outcomes.Test, testRows, t),
+                        Baselines.RandomStop(data, rows, t),
+                        Baselines.RandomStop(outcomes.Test, testRows, t),
                         null
                     )),
                 ]
@@ -89,8 +89,8 @@ public sealed class PolicyBench
                 [
                     .. prices.Select(l => new BenchPoint(
                         l,
-                        Baselines.oracle(data, rows, l),
-                        Baselines.oracle(outcomes.Test, testRows, l),
+                        Baselines.Oracle(data, rows, l),
+                        Baselines.Oracle(outcomes.Test, testRows, l),
                         null
                     )),
                 ]
@@ -100,8 +100,8 @@ public sealed class PolicyBench
         {
             BenchPoint point = new(
                 given.Lambda,
-                Replay.run(given.Policy, given.Calibration, rows),
-                Replay.run(given.Policy, given.Test, testRows),
+                Replay.Run(given.Policy, given.Calibration, rows),
+                Replay.Run(given.Policy, given.Test, testRows),
                 given.Policy
             );
             families.Add(new BenchFamily(Given, [point]));
@@ -115,7 +115,7 @@ public sealed class PolicyBench
         };
 
         BenchPoint Point(double parameter, IStoppingPolicy policy) =>
-            new(parameter, Replay.run(policy, data, rows), Replay.run(policy, outcomes.Test, testRows), policy);
+            new(parameter, Replay.Run(policy, data, rows), Replay.Run(policy, outcomes.Test, testRows), policy);
 
         BenchFamily Replayed(string name, FittedFamily family)
         {

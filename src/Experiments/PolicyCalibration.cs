@@ -94,7 +94,7 @@ public static class PolicyCalibration
         RecordedCascade data = table.Cascade;
         EvaluationSplit split = EvaluationSplit.Make(data.Queries, options.FitFraction, options.Seed, name == "" ? "traces" : name);
         progress?.Report($"fitting on {split.Train.Length} queries");
-        FittedPlan plan = PlannedFamily.fit(data, split.Train, ActionSet.Recall);
+        FittedPlan plan = PlannedFamily.Fit(data, split.Train, ActionSet.Recall);
         int reference = Reference(data, split.Train);
         // The guarantee is about queries on which the reference model can be asked.
         int[] rows = [.. split.Test.Where(q => data.IsRecorded(q, reference))];
@@ -104,7 +104,7 @@ public static class PolicyCalibration
             );
 
         progress?.Report($"testing the guarantee on {rows.Length} queries");
-        ReplayOutcome always = Replay.run(ThresholdCascade.Fixed(data.Stages, reference), data, rows);
+        ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(data.Stages, reference), data, rows);
         int[] order =
         [
             .. Enumerable
@@ -113,9 +113,9 @@ public static class PolicyCalibration
                 .ThenBy(i => plan.HeldOutCost[i]),
         ];
         var outcomes = new ReplayOutcome[order.Length];
-        Parallel.For(0, order.Length, i => outcomes[i] = Replay.run(plan.Family.Policies[order[i]], data, rows));
+        Parallel.For(0, order.Length, i => outcomes[i] = Replay.Run(plan.Family.Policies[order[i]], data, rows));
         double[][] losses = [.. outcomes.Select(o => always.Quality.Zip(o.Quality, (best, own) => best - own).ToArray())];
-        int passed = RiskControl.passedNet(losses, options.MaxLoss, options.Delta);
+        int passed = RiskControl.PassedNet(losses, options.MaxLoss, options.Delta);
         // All that passed keep the guarantee together, so the cheapest may be taken; cheap is judged on the fitted part.
         int chosen = Enumerable.Range(0, passed).OrderBy(i => plan.HeldOutCost[order[i]]).FirstOrDefault(-1);
         ReplayOutcome own = chosen < 0 ? always : outcomes[chosen];

@@ -62,10 +62,10 @@ internal static class RecordedPool
         while (levels > 1 && Math.Pow(levels, stages - 1) > LargestPolicyClass)
             levels--;
         if (levels == bins + 1)
-            return PolicyClassModule.thresholds(stages, bins);
+            return PolicyClass.Thresholds(stages, bins);
         if (levels < 2)
             throw new ToolkitException($"regret: expected at most 13 stages, got {stages}");
-        return PolicyClassModule.thresholdsAt(stages, bins, [.. Enumerable.Range(0, levels).Select(i => i * bins / (levels - 1))]);
+        return PolicyClass.ThresholdsAt(stages, bins, [.. Enumerable.Range(0, levels).Select(i => i * bins / (levels - 1))]);
     }
 
     // A missing confidence counts as the lowest.

@@ -41,7 +41,7 @@ internal static class RegretClaims
                 s.Instance.Name,
                 environment.Stages,
                 environment.Bins,
-                PolicyClassModule.size(s.Instance.PolicyClass),
+                PolicyClass.Size(s.Instance.PolicyClass),
                 s.Learner.Name,
                 s.Learner.FeedbackName,
                 s.Runs.Length,

@@ -71,7 +71,7 @@ public static class RegretExperiment
             i =>
             {
                 var (instance, learner, run) = jobs[i];
-                results[i] = Simulation.run(
+                results[i] = Simulation.Run(
                     instance.Environment,
                     instance.PolicyClass,
                     learner.Kind,
@@ -103,17 +103,17 @@ public static class RegretExperiment
         List<RegretInstance> instances =
         [
             Of(recordedName, recorded, options.Runs, Drawn, true),
-            Of("simulated-structured", new ChainMixture(Instances.structured(4, bins, seed)), simulatedRuns, Drawn, true),
-            Of("simulated-aliased", Instances.aliased(4), simulatedRuns, Drawn, true),
+            Of("simulated-structured", new ChainMixture(Instances.Structured(4, bins, seed)), simulatedRuns, Drawn, true),
+            Of("simulated-aliased", Instances.Aliased(4), simulatedRuns, Drawn, true),
         ];
         if (stages > 2)
         {
             var (_, ends) = RecordedPool.Of(outcomes, options, [0, stages - 1]);
             instances.Add(Of("recorded-first-and-last", ends, ComparedRuns, Compared, false));
         }
-        instances.Add(Of("simulated-structured-2", new ChainMixture(Instances.structured(2, bins, seed)), ComparedRuns, Compared, false));
-        instances.Add(Of("simulated-structured-8", new ChainMixture(Instances.structured(8, 5, seed)), ComparedRuns, Compared, false));
-        instances.Add(Of("simulated-unstructured", new ChainMixture(Instances.unstructured(4, bins, seed)), ComparedRuns, Compared, false));
+        instances.Add(Of("simulated-structured-2", new ChainMixture(Instances.Structured(2, bins, seed)), ComparedRuns, Compared, false));
+        instances.Add(Of("simulated-structured-8", new ChainMixture(Instances.Structured(8, 5, seed)), ComparedRuns, Compared, false));
+        instances.Add(Of("simulated-unstructured", new ChainMixture(Instances.Unstructured(4, bins, seed)), ComparedRuns, Compared, false));
         return [.. instances];
 
         static RegretInstance Of(string name, IEnvironment environment, int runs, RegretLearner[] learners, bool drawn) =>

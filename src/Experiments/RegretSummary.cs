@@ -62,7 +62,7 @@ internal sealed record RegretSummary(RegretInstance Instance, RegretLearner Lear
         int[] inside = [.. Enumerable.Range(0, Checkpoints.Length).Where(i => Checkpoints[i] >= from && Checkpoints[i] <= to)];
         return inside.Length < 2
             ? new Interval(double.NaN, double.NaN, double.NaN, 0.95)
-            : RegretSlope.logLog(
+            : RegretSlope.LogLog(
                 [.. inside.Select(i => Checkpoints[i])],
                 [.. Runs.Select(run => inside.Select(i => run.RegretToClass[i]).ToArray())],
                 0.95,

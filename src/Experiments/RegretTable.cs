@@ -30,18 +30,18 @@ public static class RegretTable
         int runs = Math.Max(1, options.Runs / 5);
         (string Name, Func<ulong, IEnvironment> Make, Func<IEnvironment, PolicyClass> PolicyClass, bool AgainstClass)[] kinds =
         [
-            ("structured n=2 m=10", seed => new ChainMixture(Instances.structured(2, 10, seed)), All, false),
-            ("structured n=4 m=5", seed => new ChainMixture(Instances.structured(4, 5, seed)), All, false),
-            ("structured n=4 m=10", seed => new ChainMixture(Instances.structured(4, 10, seed)), All, false),
+            ("structured n=2 m=10", seed => new ChainMixture(Instances.Structured(2, 10, seed)), All, false),
+            ("structured n=4 m=5", seed => new ChainMixture(Instances.Structured(4, 5, seed)), All, false),
+            ("structured n=4 m=10", seed => new ChainMixture(Instances.Structured(4, 10, seed)), All, false),
             (
                 "structured n=8 m=5",
-                seed => new ChainMixture(Instances.structured(8, 5, seed)),
-                e => PolicyClassModule.thresholdsAt(8, 5, [0, 2, 4, 5]),
+                seed => new ChainMixture(Instances.Structured(8, 5, seed)),
+                e => PolicyClass.ThresholdsAt(8, 5, [0, 2, 4, 5]),
                 false
             ),
-            ("unstructured n=4 m=10", seed => new ChainMixture(Instances.unstructured(4, 10, seed)), All, false),
+            ("unstructured n=4 m=10", seed => new ChainMixture(Instances.Unstructured(4, 10, seed)), All, false),
             // One instance; its optimum is a threshold policy, so regret to the policy class is regret to the optimum.
-            ("aliased n=3", _ => Instances.aliased(3), All, true),
+            ("aliased n=3", _ => Instances.Aliased(3), All, true),
         ];
         (LearnerKind Kind, Feedback Feedback)[] learners =
         [
@@ -67,7 +67,7 @@ public static class RegretTable
             {
                 var (kind, instance, learner, run) = jobs[i];
                 IEnvironment environment = kind.Make((ulong)(options.Seed * 100 + instance));
-                SimulationResult result = Simulation.run(
+                SimulationResult result = Simulation.Run(
                     environment,
                     kind.PolicyClass(environment),
                     learner.Kind,
@@ -104,5 +104,5 @@ public static class RegretTable
         CsvFile.Write(Path.Combine(folder, "regret_table.csv"), "instance,learner,feedback,runs,t,regret,standard_error", rows);
     }
 
-    private static PolicyClass All(IEnvironment environment) => PolicyClassModule.thresholds(environment.Stages, environment.Bins);
+    private static PolicyClass All(IEnvironment environment) => PolicyClass.Thresholds(environment.Stages, environment.Bins);
 }

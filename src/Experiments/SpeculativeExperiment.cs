@@ -113,9 +113,9 @@ public static class SpeculativeExperiment
         double alpha = target.AcceptanceRate;
         bool known = double.IsFinite(alpha) && !setup.Chain.StartsWith("lookup", StringComparison.Ordinal);
         // The formula of an endless text, and the same distribution of acceptances ended where each answer ends.
-        double formula = known ? DraftLength.expectedTokens(alpha, setup.Length) : double.NaN;
+        double formula = known ? DraftLength.ExpectedTokens(alpha, setup.Length) : double.NaN;
         double finite = known
-            ? runs.AnswerLengths.Sum() / runs.AnswerLengths.Sum(n => SpeculationHierarchy.renewalRounds(n, alpha, setup.Length))
+            ? runs.AnswerLengths.Sum() / runs.AnswerLengths.Sum(n => SpeculationHierarchy.RenewalRounds(n, alpha, setup.Length))
             : double.NaN;
         return
         [

@@ -49,7 +49,7 @@ internal sealed record SpeculativeSetup(
         {
             int d = drafter;
             Add([d, target], lookup: false, Lengths, (g, rates) =>
-                (costs(d, target).Verify[g] + costs(d, target).Begin + g * costs(d, target).Draft) / DraftLength.expectedTokens(rates[0], g)
+                (costs(d, target).Verify[g] + costs(d, target).Begin + g * costs(d, target).Draft) / DraftLength.ExpectedTokens(rates[0], g)
             );
         }
         Add([target], lookup: true, Lengths, null); // how often a place is found is not in the formula
@@ -57,7 +57,7 @@ internal sealed record SpeculativeSetup(
         {
             int[] all = [.. Enumerable.Range(0, target + 1)];
             Add(all, lookup: false, Lengths.Where(g => g <= 4), (g, rates) =>
-                SpeculationHierarchy.exactCost(
+                SpeculationHierarchy.ExactCost(
                     [.. all.Select(k => k == 0 ? costs(0, 1).Draft : costs(k - 1, k).Verify[g])],
                     rates,
                     [.. rates.Select(_ => g)]

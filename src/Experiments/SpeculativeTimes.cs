@@ -77,7 +77,7 @@ internal sealed class SpeculativeTimes(double[][][] seconds, int resamples, ulon
 
     // The bootstrap draws numbers; here they are the prompts' own.
     private Interval Bootstrapped(Func<double[], double> statistic) =>
-        Bootstrap.bca([.. Enumerable.Range(0, _all[0].Length)], statistic, resamples, Level, seed);
+        Bootstrap.Bca([.. Enumerable.Range(0, _all[0].Length)], statistic, resamples, Level, seed);
 
     private static double Sum(double[] values, double[] prompts)
     {

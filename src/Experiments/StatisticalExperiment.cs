@@ -31,14 +31,14 @@ public static class StatisticalExperiment
         Parallel.For(0, baselines.Length, i =>
         {
             double[] other = Utility(points[i], lambda);
-            comparisons[i] = ComparisonModule.compute(utility, other, options.Resamples, 0.95, (ulong)options.Seed);
+            comparisons[i] = Comparison.Compute(utility, other, options.Resamples, 0.95, (ulong)options.Seed);
             double[] differences = [.. utility.Zip(other, (a, b) => a - b)];
             equal[i] = differences.Max() - differences.Min() <= RoundOff;
             effects[i] = equal[i] ? WithoutSpread(differences[0]) : StandardisedInterval(differences, options);
         });
         // Without recall ours is the jump policy itself, and nothing is to be tested between them.
         bool[] competes = [.. baselines.Select(family => family.Name != "oracle" && (family.Name != "jump" || bench.Recalls))];
-        FamilyMember[] family = ComparisonModule.family([.. comparisons.Where((_, i) => competes[i])]);
+        FamilyMember[] family = Comparison.Family([.. comparisons.Where((_, i) => competes[i])]);
         int member = 0;
         CsvFile.Write(
             Path.Combine(folder, "table1.csv"),

@@ -68,7 +68,7 @@ public static class TradeoffExperiment
     }
 
     internal static Interval MeanInterval(double[] values, ExperimentOptions options) =>
-        Bootstrap.bcaMean(values, options.Resamples, Level, (ulong)options.Seed);
+        Bootstrap.BcaMean(values, options.Resamples, Level, (ulong)options.Seed);
 
     /// <summary>
     /// The least confidence on a grid of 1,001 from which on the policy stops when only this stage has run; NaN where it

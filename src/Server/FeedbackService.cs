@@ -32,9 +32,9 @@ internal sealed class FeedbackService : IAsyncDisposable
         double floor = double.IsNaN(options.Guarantee)
             ? Math.Clamp(policies.Default.ExpectedQuality - ServeOptions.GuaranteeSlack, 0.01, 0.99)
             : options.Guarantee;
-        Quality = ConfidenceSequences.start(options.Delta);
-        Alarm = ConfidenceSequences.startAlarm(floor, options.Delta);
-        _gaps = [.. cascade.Stages.Select(_ => ConfidenceSequences.start(options.Delta))];
+        Quality = ConfidenceSequences.Start(options.Delta);
+        Alarm = ConfidenceSequences.StartAlarm(floor, options.Delta);
+        _gaps = [.. cascade.Stages.Select(_ => ConfidenceSequences.Start(options.Delta))];
         _gapSums = new (long, double)[_gaps.Length];
         if (options.State is not { } folder)
             return;
@@ -125,13 +125,13 @@ internal sealed class FeedbackService : IAsyncDisposable
             if (grade.Stage < _gaps.Length)
             {
                 double gap = grade.Quality - grade.Confidence;
-                _gaps[grade.Stage] = ConfidenceSequences.observe(_gaps[grade.Stage], Math.Clamp((gap + 1) / 2, 0, 1));
+                _gaps[grade.Stage] = ConfidenceSequences.Observe(_gaps[grade.Stage], Math.Clamp((gap + 1) / 2, 0, 1));
                 _gapSums[grade.Stage] = (_gapSums[grade.Stage].Count + 1, _gapSums[grade.Stage].Sum + gap);
             }
             if (grade.Default)
             {
-                Quality = ConfidenceSequences.observe(Quality, grade.Quality);
-                Alarm = ConfidenceSequences.observeQuality(Alarm, grade.Quality);
+                Quality = ConfidenceSequences.Observe(Quality, grade.Quality);
+                Alarm = ConfidenceSequences.ObserveQuality(Alarm, grade.Quality);
             }
             return grade.Version >= 0 && Learner?.Observe(grade.Version, grade.Bins, grade.Quality) == true;
         }

@@ -34,7 +34,7 @@ internal sealed class OnlineLearner
         for (int k = 1; k < n; k++)
             _pathCost[k] = _pathCost[k - 1] + lambda * costs[k];
         var settings = new NestSettings(
-            PolicyClassModule.thresholds(n, Edges.Length + 1),
+            PolicyClass.Thresholds(n, Edges.Length + 1),
             Feedback.Returned,
             SideExpert.None,
             0,
@@ -70,7 +70,7 @@ internal sealed class OnlineLearner
     public (IStoppingPolicy Policy, int Version) Choose()
     {
         lock (_lock)
-            return (new TablePolicy(Nest.choose(_state, _random).Stop), _version);
+            return (new TablePolicy(Nest.Choose(_state, _random).Stop), _version);
     }
 
     /// <summary>Takes the grade of a returned answer.</summary>
@@ -90,7 +90,7 @@ internal sealed class OnlineLearner
                 path[k] = bins[k];
             var qualities = new double[n];
             qualities[stop] = quality;
-            NestState after = Nest.observe(drawn, new Outcome(path, qualities, _pathCost), stop);
+            NestState after = Nest.Observe(drawn, new Outcome(path, qualities, _pathCost), stop);
             _state = new NestState(
                 _state.Settings,
                 _state.Round + 1,
@@ -133,7 +133,7 @@ internal sealed class OnlineLearner
     {
         int n = _pathCost.Length,
             rounds = 0;
-        var losses = new double[PolicyClassModule.size(settings.PolicyClass)];
+        var losses = new double[PolicyClass.Size(settings.PolicyClass)];
         var index = new PolicyIndex(settings.PolicyClass);
         var path = new int[n];
         var loss = new double[n];
@@ -149,7 +149,7 @@ internal sealed class OnlineLearner
             index.Add(losses, path, loss);
             rounds++;
         }
-        NestState cold = Nest.init(settings);
+        NestState cold = Nest.Init(settings);
         return new NestState(
             settings,
             rounds,
@@ -158,7 +158,7 @@ internal sealed class OnlineLearner
             [.. cold.BetLosses.Select(_ => losses.ToArray())],
             cold.BetSideLosses,
             0,
-            TabularCountsModule.create(n, settings.PolicyClass.Bins)
+            TabularCounts.Create(n, settings.PolicyClass.Bins)
         );
     }
 

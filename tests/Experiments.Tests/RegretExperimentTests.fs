@@ -136,12 +136,12 @@ let tests =
           }
 
           test "long cascades take a coarser policy class that still holds every fixed depth" {
-              Expect.equal (PolicyClass.size (RecordedPool.PolicyClassFor(4, 10))) 1331 "four stages: all thresholds"
+              Expect.equal (PolicyClass.Size (RecordedPool.PolicyClassFor(4, 10))) 1331 "four stages: all thresholds"
               for stages in 1..13 do
                   let policyClass = RecordedPool.PolicyClassFor(stages, 10)
                   Expect.isTrue
-                      (PolicyClass.size policyClass <= RecordedPool.LargestPolicyClass)
-                      $"{stages} stages: {PolicyClass.size policyClass} policies"
+                      (PolicyClass.Size policyClass <= RecordedPool.LargestPolicyClass)
+                      $"{stages} stages: {PolicyClass.Size policyClass} policies"
                   if stages > 1 then
                       Expect.isTrue (policyClass.Rules |> Array.exists (Array.forall id)) "a rule that always stops"
                       Expect.isTrue (policyClass.Rules |> Array.exists (Array.forall not)) "a rule that never stops"

@@ -41,13 +41,13 @@ internal static class CallerTests
 
     private static void PlanAChain()
     {
-        ChainPlan plan = ChainModelModule.plan(Cascade);
+        ChainPlan plan = Chain.Plan(Cascade);
         // By hand: going on from bin 0 is worth .8 * .6 + .2 * .95 - .2 = .47 > .3, from bin 1 .06 + .855 - .2 = .715 < .8.
         Close(plan.Q[0][0], 0.47);
         Close(plan.Q[0][1], 0.715);
         Equal(1, plan.Thresholds[0]);
-        Close(ChainModelModule.optimalValue(Cascade), 0.635);
-        ThresholdRule rule = ThresholdRule.OfPlan(
+        Close(Chain.OptimalValue(Cascade), 0.635);
+        ThresholdRule rule = ThresholdRule.FromPlan(
             plan,
             [
                 [0.5],
@@ -60,7 +60,7 @@ internal static class CallerTests
 
     private static void PlanJumps()
     {
-        JumpModel cascade = JumpModelModule.ofChain(
+        JumpModel cascade = Jump.FromChain(
             costs: [1, 3.5],
             means:
             [
@@ -76,8 +76,8 @@ internal static class CallerTests
                 ],
             ]
         );
-        JumpPlan jump = JumpModelModule.plan(cascade, 0.1);
-        RecallPlan recall = Recall.plan(cascade, 0.1);
+        JumpPlan jump = Jump.Plan(cascade, 0.1);
+        RecallPlan recall = Recall.Plan(cascade, 0.1);
         Equal(0, jump.Entry);
         Equal(1, jump.Actions[0][0]);
         Equal(true, recall.Outcome.Value >= jump.Outcome.Value);
@@ -88,7 +88,7 @@ internal static class CallerTests
     private static void Learn()
     {
         var settings = new NestSettings(
-            policyClass: PolicyClassModule.thresholds(stages: 2, bins: 2),
+            policyClass: PolicyClass.Thresholds(stages: 2, bins: 2),
             feedback: Feedback.StagesRun,
             side: SideExpert.PosteriorSampling,
             horizon: 200,
@@ -96,18 +96,18 @@ internal static class CallerTests
             continueCosts: [0.2],
             seed: 1
         );
-        NestState state = Nest.init(settings);
+        NestState state = Nest.Init(settings);
         var random = new SplitMix64(7);
         IEnvironment queries = new ChainMixture(Cascade);
-        Outcome outcome = OutcomeModule.empty(2);
+        Outcome outcome = Outcome.Empty(2);
         for (int t = 0; t < 200; t++)
         {
             queries.Draw(random, outcome);
-            NestChoice choice = Nest.choose(state, random);
-            state = Nest.observe(state, outcome, Reactive.stopStage(choice.Stop, outcome.Bins));
+            NestChoice choice = Nest.Choose(state, random);
+            state = Nest.Observe(state, outcome, Reactive.StopStage(choice.Stop, outcome.Bins));
         }
         Equal(200, state.Round);
-        Equal(true, Nest.certificateA(state, 0.05) > 0);
+        Equal(true, Nest.CertificateA(state, 0.05) > 0);
         NestState read = JsonSerializer.Deserialize<NestState>(JsonSerializer.Serialize(state))!;
         Equal(state, read);
     }
@@ -117,35 +117,35 @@ internal static class CallerTests
         var outcome = new Outcome(bins: [0, 1], qualities: [0, 1], costs: [0, 0.2]);
         foreach (TabularRule rule in Enum.GetValues<TabularRule>())
         {
-            TabularState learner = TabularLearner.init(rule, Feedback.StagesRun, bins: 2, continueCosts: [0.2], horizon: 100);
-            learner = TabularLearner.observe(learner, outcome, stop: 1);
+            TabularState learner = TabularLearner.Init(rule, Feedback.StagesRun, bins: 2, continueCosts: [0.2], horizon: 100);
+            learner = TabularLearner.Observe(learner, outcome, stop: 1);
             TabularState read = JsonSerializer.Deserialize<TabularState>(JsonSerializer.Serialize(learner))!;
             Equal(learner, read);
-            Equal(1, TabularLearner.choose(read, new SplitMix64(1)).Length);
+            Equal(1, TabularLearner.Choose(read, new SplitMix64(1)).Length);
         }
-        Ucb1State ucb = Ucb1.observe(Ucb1.init(stages: 2, range: 1.2), outcome, stop: 0);
-        Equal(1, Ucb1.choose(JsonSerializer.Deserialize<Ucb1State>(JsonSerializer.Serialize(ucb))!));
-        NestState hedge = Hedge.observe(Hedge.init(PolicyClassModule.thresholds(2, 2), horizon: 0, range: 1.2), outcome, stop: 1);
+        Ucb1State ucb = Ucb1.Observe(Ucb1.Init(stages: 2, range: 1.2), outcome, stop: 0);
+        Equal(1, Ucb1.Choose(JsonSerializer.Deserialize<Ucb1State>(JsonSerializer.Serialize(ucb))!));
+        NestState hedge = Hedge.Observe(Hedge.Init(PolicyClass.Thresholds(2, 2), horizon: 0, range: 1.2), outcome, stop: 1);
         Equal(1, hedge.Round);
-        GuardState guard = Guard.init(TabularLearner.init(TabularRule.Greedy, Feedback.StagesRun, 2, [0.2], 0), 1.2, 0.05);
-        guard = Guard.observe(guard, outcome, 1, allowance: t => 10 + Math.Sqrt(t));
+        GuardState guard = Guard.Init(TabularLearner.Init(TabularRule.Greedy, Feedback.StagesRun, 2, [0.2], 0), 1.2, 0.05);
+        guard = Guard.Observe(guard, outcome, 1, allowance: t => 10 + Math.Sqrt(t));
         Equal(false, guard.Tripped);
     }
 
     private static void Guarantees()
     {
-        RegretBound bound = Regret.nest(
+        RegretBound bound = Regret.Nest(
             Feedback.StagesRun,
             stages: 4,
-            logComparators: SampleComplexity.logThresholdPolicies(4, 10),
+            logComparators: SampleComplexity.LogThresholdPolicies(4, 10),
             horizon: 100_000,
             range: 1.3
         );
         Equal(false, bound.Vacuous);
-        Equal(true, Math.Abs(SampleComplexity.samplesFor(1.3, SampleComplexity.logThresholdPolicies(4, 10), 0.05, 0.05) - 13_800) < 50);
-        foreach (RegretGuarantee row in CascadeGuarantees.regret(4, 10, 100_000, 1.3, 0.05))
+        Equal(true, Math.Abs(SampleComplexity.SamplesFor(1.3, SampleComplexity.LogThresholdPolicies(4, 10), 0.05, 0.05) - 13_800) < 50);
+        foreach (RegretGuarantee row in CascadeGuarantees.Regret(4, 10, 100_000, 1.3, 0.05))
             Equal(true, row.Value > 0 && row.Theorem.Length > 0);
-        foreach (ReferenceThresholds thresholds in ReferenceThresholdsModule.all([1, 2, 4.5, 10], 0.02))
+        foreach (ReferenceThresholds thresholds in ReferenceThresholds.All([1, 2, 4.5, 10], 0.02))
             Equal(3, thresholds.Recall.Length);
     }
 
@@ -153,12 +153,12 @@ internal static class CallerTests
     {
         double[] raw = [0.2, 0.4, 0.6, 0.9],
             right = [0, 0, 1, 1];
-        ICalibrator isotonic = Isotonic.fit(raw, right);
+        ICalibrator isotonic = Isotonic.Fit(raw, right);
         Close(isotonic.Apply(0.9), 1);
-        Close(CalibrationMetrics.auroc(raw, right), 1);
+        Close(CalibrationMetrics.Auroc(raw, right), 1);
         Equal(
             0,
-            RiskControl.choose(
+            RiskControl.Choose(
                 [
                     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
                 ],
@@ -166,20 +166,20 @@ internal static class CallerTests
                 delta: 0.05
             )
         );
-        ConfidenceSequence watch = ConfidenceSequences.start(0.05);
+        ConfidenceSequence watch = ConfidenceSequences.Start(0.05);
         for (int i = 0; i < 100; i++)
-            watch = ConfidenceSequences.observe(watch, 0.5);
+            watch = ConfidenceSequences.Observe(watch, 0.5);
         Equal(true, watch.Low < 0.5 && 0.5 < watch.High);
     }
 
     private static void Compare()
     {
         double[] differences = [0.1, 0.2, 0, 0.3, 0.1, 0, 0.2, 0.1];
-        TestResult test = PairedTests.signFlip(differences, resamples: 1000, seed: 1);
+        TestResult test = PairedTests.SignFlip(differences, resamples: 1000, seed: 1);
         Close(test.PValue, 2.0 / 64); // two of the 2^6 flips of the six that are not 0
-        double[] holm = MultipleTesting.holm([0.01, 0.04, 0.03]);
+        double[] holm = MultipleTesting.Holm([0.01, 0.04, 0.03]);
         Close(holm[0], 0.03);
-        Interval interval = Bootstrap.bcaMean(differences, 1000, 0.95, 1);
+        Interval interval = Bootstrap.BcaMean(differences, 1000, 0.95, 1);
         Equal(true, interval.Low <= interval.Estimate && interval.Estimate <= interval.High);
     }
 
@@ -187,7 +187,7 @@ internal static class CallerTests
     {
         try
         {
-            ChainModelModule.validate(
+            Chain.Validate(
                 new ChainModel(
                     [0.5, 0.6],
                     [

@@ -21,15 +21,15 @@ let tests =
               for i in 1..2000 do
                   let model = ChainTests.randomChain random 3 3
                   let wrong = perturbed random (0.3 * random.NextDouble()) (if i % 2 = 0 then 0.0 else 0.1) model
-                  let plan = ChainModel.policy (ChainModel.plan wrong)
-                  let loss = ChainModel.optimalValue model - ChainModel.value (model, plan)
+                  let plan = Chain.policy (Chain.plan wrong)
+                  let loss = Chain.optimalValue model - Chain.value (model, plan)
                   let errors = Array.map2 (Array.map2 (fun (a: float) b -> abs (a - b))) model.Means wrong.Means
                   // The distribution of S_k over all traces, reached or not: the occupancy of the policy that never stops.
-                  let marginals = ChainModel.occupancy (model, Array.init 2 (fun _ -> Array.create 3 false))
+                  let marginals = Chain.occupancy (model, Array.init 2 (fun _ -> Array.create 3 false))
                   let eces = Array.map2 (fun distribution error -> Array.map2 (*) distribution error |> Array.sum) marginals errors
                   let distance p q = SpeculativeSampling.totalVariation (p, q)
                   let kernelErrors = Array.map2 (fun p q -> Array.map2 distance p q |> Array.max) model.Kernels wrong.Kernels
-                  let bound = Miscalibration.valueLoss (Array.map Array.max errors, eces, kernelErrors, ChainModel.range model)
+                  let bound = Miscalibration.valueLoss (Array.map Array.max errors, eces, kernelErrors, Chain.range model)
                   Expect.isTrue (loss >= -1e-12 && loss <= bound + 1e-12) $"loss {loss}, bound {bound}"
                   worst <- max worst (loss / bound)
               // The bound is not idle: some perturbation reaches a fair part of it.
@@ -41,10 +41,10 @@ let tests =
               for _ in 1..1000 do
                   let model = ChainTests.randomChain random 3 3
                   let wrong = perturbed random 0.2 0.1 model
-                  let truth, made = ChainModel.plan model, ChainModel.plan wrong
-                  let stop = ChainModel.policy made
+                  let truth, made = Chain.plan model, Chain.plan wrong
+                  let stop = Chain.policy made
                   let gap a b = Array.map2 (Array.map2 (fun (x: float) y -> abs (x - y))) a b |> Array.concat |> Array.max
-                  let reached = ChainModel.occupancy (model, stop)
+                  let reached = Chain.occupancy (model, stop)
                   let wrongDecisions =
                       Seq.sum (
                           seq {
@@ -54,7 +54,7 @@ let tests =
                           }
                       )
                   let bound = Miscalibration.decisionLoss (gap model.Means[..1] wrong.Means[..1], gap truth.Q made.Q, wrongDecisions)
-                  let loss = ChainModel.optimalValue model - ChainModel.value (model, stop)
+                  let loss = Chain.optimalValue model - Chain.value (model, stop)
                   Expect.isTrue (loss <= bound + 1e-12) $"loss {loss}, bound {bound}"
 
           testCase "the smaller of the two stopping terms counts, errors of stages add, and the bound never exceeds B"

@@ -54,11 +54,11 @@ let tests =
 
           testCase "rates of Theorem 4"
           <| fun () ->
-              let rate feedback stages horizon = (NestRates.tuned (feedback, stages, logN, horizon)).Eta
+              let rate feedback stages horizon = (NestRates.Tuned(feedback, stages, logN, horizon)).Eta
               relative (rate Feedback.StagesRun n horizon) 0.004440392155810976 "S"
               relative (rate Feedback.Full n horizon) 0.02511865123601195 "F"
               relative (rate Feedback.StagesRun 20 1000) 0.03378714016183193 "D = ln(1+T)"
-              within 1e-15 (NestRates.tuned (Feedback.Returned, n, logN, horizon)).Gamma (rate Feedback.Returned n horizon / 2.0) "gamma"
+              within 1e-15 (NestRates.Tuned(Feedback.Returned, n, logN, horizon)).Gamma (rate Feedback.Returned n horizon / 2.0) "gamma"
 
           testCase "bounds: Theorem 5, anytime, UCB1, Theorem 7 (scipy, brentq), Theorems 10 and 11"
           <| fun () ->
@@ -86,7 +86,7 @@ let tests =
           testCase "Certificates A and B by their formulas"
           <| fun () ->
               let settings =
-                  { PolicyClass = PolicyClass.thresholds (n, m)
+                  { PolicyClass = PolicyClass.Thresholds(n, m)
                     Feedback = Feedback.StagesRun
                     Side = SideExpert.PosteriorSampling
                     Horizon = horizon
@@ -113,11 +113,11 @@ let tests =
                   (Nest.certificateA ({ high with BetSideLosses = [| 0.0; 0.0; 3500.0 |] }, delta))
                   (large + 1500.0 * range)
                   "the side expert, at its own stake"
-              relative (NestRates.betLoss (0.2, 0.6, 0.25)) 1.9935670123451024 "a bet"
-              within 1e-9 (NestRates.betLoss (0.2, 0.6, 0.0)) (NestRates.betLoss (0.2, 0.6, 1e-12)) "rounding left no probability"
+              relative (NestRates.BetLoss(0.2, 0.6, 0.25)) 1.9935670123451024 "a bet"
+              within 1e-9 (NestRates.BetLoss(0.2, 0.6, 0.0)) (NestRates.BetLoss(0.2, 0.6, 1e-12)) "rounding left no probability"
               let anytime = { state with Settings = { settings with Horizon = 0 } }
               let gamma = sqrt (logN / (2.0 * 4.0 * 7.0)) / 2.0
               relative (Nest.certificateA (anytime, delta)) (range * log (3.0 * 1332.0 * 56.0 / delta) / (32.0 * gamma)) "anytime"
               // One stage, one bin, never graded: its optimistic mean is 1.
-              let counts = { TabularCounts.create (1, 1) with First = [| 50.0 |] }
+              let counts = { TabularCounts.Create(1, 1) with First = [| 50.0 |] }
               relative (OptStop.certificateB (counts, [||], 20.0, range, delta)) 51.40028722983871 "B" ]

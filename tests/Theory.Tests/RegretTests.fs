@@ -39,14 +39,14 @@ let tests =
 
           testCase "section 8.2: the published bounds at n = 4, m = 10, T = 10^5"
           <| fun () ->
-              let range = ChainModel.range (Instances.structured (4, 10, 1UL))
+              let range = Chain.range (Instances.structured (4, 10, 1UL))
               let at (bound: RegretBound) expected message =
                   within 0.6 bound.Value expected message
                   Expect.isFalse bound.Vacuous message
               at (Regret.nest (Feedback.StagesRun, 4, logThresholds 4 10 + log 2.0, 100000, range)) 4557.0 "NEST"
               at (Regret.nest (Feedback.Returned, 4, logThresholds 4 10, 100000, range)) 4352.0 "NEST without side expert"
               at (Regret.nest (Feedback.Full, 4, logThresholds 4 10, 100000, range)) 769.0 "Hedge"
-              let range8 = ChainModel.range (Instances.structured (8, 5, 1UL))
+              let range8 = Chain.range (Instances.structured (8, 5, 1UL))
               at (Regret.nest (Feedback.StagesRun, 8, log (2.0 * 16384.0), 100000, range8)) 7446.0 "n = 8"
               // Theorem 7's candour: x is about 6.2e5 at T = 10^5 (y adds 3.1e4), vacuous until about 10^6.
               let branches = Regret.optStopBranches (4, 10, 100000, range, 300000.0)

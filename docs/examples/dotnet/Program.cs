@@ -13,10 +13,10 @@ public static class Program
     public static async Task Main()
     {
         // How many graded queries until the best of 100 policies is known to within 0.05 with confidence 95 %?
-        long queries = SampleComplexity.samplesFor(range: 1.3, logPolicies: Math.Log(100), epsilon: 0.05, delta: 0.05);
+        long queries = SampleComplexity.SamplesFor(range: 1.3, logPolicies: Math.Log(100), epsilon: 0.05, delta: 0.05);
 
         // How long should a draft be if 80 % of its tokens are accepted and one costs a tenth of a target pass?
-        int length = DraftLength.optimal(acceptance: 0.8, costRatio: 0.1);
+        int length = DraftLength.Optimal(acceptance: 0.8, costRatio: 0.1);
         Console.WriteLine($"{queries} queries, drafts of {length}");
 
         CascadeFile file = CascadeFile.Load("configs/nano.yaml");

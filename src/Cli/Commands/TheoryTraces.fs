@@ -106,10 +106,10 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
           Calibrated = if threshold > edges[k].Length then nan else model.Means[k].[threshold]
           SingleCrossing = holds
           GoesTo = goesTo models k next }
-    let chainPlan = ChainModel.plan chain
-    let jumpPlan, recallPlan = JumpModel.plan (model, lambda), Recall.plan (model, lambda)
+    let chainPlan = Chain.plan chain
+    let jumpPlan, recallPlan = Jump.plan (model, lambda), Recall.plan (model, lambda)
     let ofChain =
-        let stop = ChainModel.policy chainPlan
+        let stop = Chain.policy chainPlan
         { Actions = "chain"
           Entry = models[0]
           Rules =
@@ -119,7 +119,7 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
           Guaranteed = EmpiricalModel.replayChain (known, stop, lambda)
           Earned = EmpiricalModel.replayChain (fresh, stop, lambda) }
     let ofJump =
-        let advantages, thresholds = JumpModel.advantages (model, jumpPlan), JumpModel.thresholds (model, jumpPlan)
+        let advantages, thresholds = Jump.advantages (model, jumpPlan), Jump.thresholds (model, jumpPlan)
         { Actions = "jump"
           Entry = models[jumpPlan.Entry]
           Rules = Array.init (n - 1) (fun k -> rule k thresholds[k] (SingleCrossing.holds advantages[k]) jumpPlan.Actions[k])

@@ -8,7 +8,7 @@ namespace OptimalStopping.Runtime.Cascades;
 /// later stage to ask. May be used from several threads at once.
 /// </summary>
 /// <remarks>
-/// A stage that fails is passed over as <see cref="Replay.query"/> passes over one without a record: the next later stage
+/// A stage that fails is passed over as <see cref="Replay.Query"/> passes over one without a record: the next later stage
 /// that works is asked instead. When none is left, the most confident answer so far is returned; when there is none
 /// either, earlier stages that were not asked yet are, the largest first.
 /// </remarks>

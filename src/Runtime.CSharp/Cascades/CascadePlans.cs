@@ -29,7 +29,7 @@ public sealed class CascadePlans
         Calibration = ConfidenceCalibration.Fit(records);
         Records = records.ToRecordedCascade(Calibration);
         // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.
-        EstimatorSettings settings = PlannedFamily.candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0);
+        EstimatorSettings settings = PlannedFamily.Candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0);
         _planner = new Planner(
             Records,
             [.. Enumerable.Range(0, Records.Queries)],

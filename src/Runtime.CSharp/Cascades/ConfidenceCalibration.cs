@@ -30,7 +30,7 @@ public sealed class ConfidenceCalibration
     {
         var stages = new LogisticCalibrator[records.Models.Count];
         for (int k = 0; k < stages.Length; k++)
-            stages[k] = Logistic.fit(
+            stages[k] = Logistic.Fit(
                 [.. records.Records.Select(r => Features(r.Features[k]))],
                 [.. records.Records.Select(r => r.Quality[k])],
                 Ridge

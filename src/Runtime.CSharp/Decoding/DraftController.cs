@@ -125,7 +125,7 @@ public sealed class DraftController
 
     private static DraftController Adaptive(ForwardCosts costs, bool timed)
     {
-        DraftPlanning.optimal(new DiscreteDistribution([0.5], [1]), costs.Draft, costs.Verify); // checks the costs
+        DraftPlanning.Optimal(new DiscreteDistribution([0.5], [1]), costs.Draft, costs.Verify); // checks the costs
         int longest = costs.Verify.Length - 1,
             first = Math.Min(FirstLength, longest);
         double[] begin = [.. Enumerable.Range(0, longest).Select(j => j < first ? -1 : double.PositiveInfinity)];
@@ -199,7 +199,7 @@ public sealed class DraftController
         // Costs in units of the table of verifications: only their ratio decides.
         double scale = _ratios.Count < Remembered / 2 ? 1 : _ratios.Order().ElementAt(_ratios.Count / 2);
         double[] costs = [.. _verifyCosts.Select((cost, g) => g == 0 ? cost : cost + scale * _begin)];
-        DraftPlan plan = DraftPlanning.optimal(new DiscreteDistribution(acceptance, share), scale * _draftCost, costs);
+        DraftPlan plan = DraftPlanning.Optimal(new DiscreteDistribution(acceptance, share), scale * _draftCost, costs);
         // Where nothing is drafted the verifier runs alone, faster than between the drafter's forwards.
         bool drafts = plan.Rate * _alone > 1;
         Rate = drafts ? plan.Rate : 1 / _alone;

@@ -11,11 +11,13 @@ type ReliabilityBin = { Low: float; High: float; Count: int; MeanPrediction: flo
 module CalibrationMetrics =
 
     /// Brier score: mean squared error (Brier 1950), in [0,1].
+    [<CompiledName "Brier">]
     let brier (probabilities: float[], labels: float[]) : float =
         Labelled.checkProbabilities probabilities labels
         Array.fold2 (fun total p y -> total + (p - y) * (p - y)) 0.0 probabilities labels / float labels.Length
 
     /// Mean of -(y ln p + (1-y) ln(1-p)) in nats, with p held inside [1e-12, 1 - 1e-12].
+    [<CompiledName "LogLoss">]
     let logLoss (probabilities: float[], labels: float[]) : float =
         Labelled.checkProbabilities probabilities labels
         let term (p: float) y =
@@ -30,6 +32,7 @@ module CalibrationMetrics =
         { Low = low; High = high; Count = members.Length; MeanPrediction = mean fst; MeanLabel = mean snd }
 
     /// Reliability bins of equal width 1/bins over [0,1]; the last holds 1. Empty bins have Count 0 and NaN means.
+    [<CompiledName "ReliabilityEqualWidth">]
     let reliabilityEqualWidth (probabilities: float[], labels: float[], bins: int) : ReliabilityBin[] =
         Labelled.checkProbabilities probabilities labels
         requireBins bins
@@ -39,6 +42,7 @@ module CalibrationMetrics =
 
     /// Reliability bins that hold as equal shares of the predictions as ties allow (equal predictions stay together);
     /// Low and High are the extreme predictions of the bin. None is empty, and there may be fewer than asked for.
+    [<CompiledName "ReliabilityEqualMass">]
     let reliabilityEqualMass (probabilities: float[], labels: float[], bins: int) : ReliabilityBin[] =
         Labelled.checkProbabilities probabilities labels
         let edges = HistogramBinning.equalMassEdges (probabilities, bins)
@@ -55,16 +59,19 @@ module CalibrationMetrics =
         Array.sumBy gap bins / float (bins |> Array.sumBy (fun bin -> bin.Count))
 
     /// Expected calibration error over bins of equal width (Naeini et al. 2015): the count-weighted mean gap, in [0,1].
+    [<CompiledName "EceEqualWidth">]
     let eceEqualWidth (probabilities: float[], labels: float[], bins: int) : float =
         expectedError (reliabilityEqualWidth (probabilities, labels, bins))
 
     /// Expected calibration error over bins of equal mass: less biased where the predictions crowd near 1.
+    [<CompiledName "EceEqualMass">]
     let eceEqualMass (probabilities: float[], labels: float[], bins: int) : float =
         expectedError (reliabilityEqualMass (probabilities, labels, bins))
 
     /// Area under the ROC curve: P(signal of a right answer > signal of a wrong one), ties counting one half
     /// (Mann and Whitney). A label y in (0,1) counts as mass y right and 1-y wrong. Signals need not be probabilities.
     /// NaN when all labels are 0 or all are 1: there is nothing to tell apart.
+    [<CompiledName "Auroc">]
     let auroc (signals: float[], labels: float[]) : float =
         Labelled.check (nameof signals) signals labels
         let right = Array.sum labels

@@ -86,6 +86,7 @@ module CascadeGuarantees =
 
     /// Bounds after T = `horizon` >= 1 queries: NEST (expected, and with probability 1 - delta), Hedge, UCB1, OptStop, and the
     /// lower bounds. The policy class is all threshold policies on `bins` bins, with a side expert.
+    [<CompiledName "Regret">]
     let regret (stages: int, bins: int, horizon: int, range: float, delta: float) : RegretGuarantee[] =
         if horizon < 1 then raise (ArgumentOutOfRangeException(nameof horizon, horizon, "expected at least 1"))
         if bins < 1 then raise (ArgumentOutOfRangeException(nameof bins, bins, "expected at least 1"))
@@ -108,6 +109,7 @@ module CascadeGuarantees =
 
     /// Fully graded queries for an error of `epsilon` (in units of quality, below 1) with probability 1 - delta, by class of
     /// policies. The plug-in plan's number is for every bin being seen equally often.
+    [<CompiledName "Samples">]
     let samples (stages: int, bins: int, range: float, epsilon: float, delta: float) : SampleGuarantee[] =
         if not (epsilon > 0.0 && epsilon < 1.0) then
             raise (ArgumentOutOfRangeException(nameof epsilon, epsilon, "expected a number strictly between 0 and 1"))

@@ -38,6 +38,7 @@ module EmpiricalModel =
                     raise (ArgumentException($"query {q}, stage {k}: bin {records.Bins[q].[k]}, expected 0 .. {records.BinCounts[k] - 1}"))
 
     /// Counts[k][s]: how many queries showed bin s at stage k.
+    [<CompiledName "Counts">]
     let counts (records: BinnedRecords) : int64[][] =
         check records
         records.BinCounts
@@ -48,6 +49,7 @@ module EmpiricalModel =
             row)
 
     /// The plug-in jump model. A bin that no query showed takes the stage's overall mean and the later stages' overall distributions.
+    [<CompiledName "Jump">]
     let jump (records: BinnedRecords) : JumpModel =
         let counts = counts records
         let n, queries = records.BinCounts.Length, float records.Bins.Length
@@ -75,6 +77,7 @@ module EmpiricalModel =
 
     /// The plug-in chain at the price `lambda`, of as many bins at every stage as the stage that has most (the others' surplus
     /// bins are never shown). Its first stage's cost is left out, as in every `ChainModel`.
+    [<CompiledName "Chain">]
     let chain (records: BinnedRecords, lambda: float) : ChainModel =
         let model = jump records
         let bins = Array.max records.BinCounts
@@ -105,14 +108,17 @@ module EmpiricalModel =
         { Value = quality - lambda * cost; Quality = quality; Cost = cost }
 
     /// What a chain policy (a stop table) earns on average over recorded queries, the first stage's cost included.
+    [<CompiledName "ReplayChain">]
     let replayChain (records: BinnedRecords, stop: bool[][], lambda: float) : PolicyValue =
         replay records lambda 0 (fun k s _ -> if k < stop.Length && not (stop[k].[s]) then k + 1 else k) (fun _ _ _ -> 0) (fun k _ -> k)
 
     /// What a jump plan earns on average over recorded queries.
+    [<CompiledName "ReplayJump">]
     let replayJump (records: BinnedRecords, plan: JumpPlan, lambda: float) : PolicyValue =
         replay records lambda plan.Entry (fun k s _ -> plan.Actions[k].[s]) (fun _ _ _ -> 0) (fun k _ -> k)
 
     /// What a recall plan earns on average over recorded queries: it answers with the stage of best mean quality so far.
+    [<CompiledName "ReplayRecall">]
     let replayRecall (records: BinnedRecords, plan: RecallPlan, lambda: float) : PolicyValue =
         let levels = plan.Levels.Length
         // Memory: best level and the stage that has it, as one number; the earliest stage wins a tie.

@@ -21,21 +21,19 @@ type ReferenceThresholds =
         Value: float
     }
 
-/// What costs and the price of cost alone say about where to stop. Calibrated confidence s means E[quality | s] = s.
-[<RequireQualifiedAccess>]
-module ReferenceThresholds =
+module private Offers =
 
     // Offers that do not depend on each other: E X, z -> E (X - z)^+, and the reservation value at a cost.
-    type private Offer = { Mean: float; Excess: float -> float; Reservation: float -> float }
+    type Offer = { Mean: float; Excess: float -> float; Reservation: float -> float }
 
-    let private uniformOffer =
+    let uniformOffer =
         { Mean = 0.5
           Excess = Pandora.uniformExcess
           Reservation = fun cost -> if cost = 0.0 then 1.0 else Pandora.reservationUniform cost }
 
-    let private certainOffer = { Mean = 1.0; Excess = (fun z -> max 0.0 (1.0 - z)); Reservation = fun cost -> 1.0 - cost }
+    let certainOffer = { Mean = 1.0; Excess = (fun z -> max 0.0 (1.0 - z)); Reservation = fun cost -> 1.0 - cost }
 
-    let private priced (costs: float[]) (lambda: float) =
+    let priced (costs: float[]) (lambda: float) =
         if costs.Length = 0 then raise (ArgumentException("expected at least one stage", "costs"))
         if not (lambda >= 0.0 && Double.IsFinite lambda) then
             raise (ArgumentOutOfRangeException("lambda", lambda, "expected a finite number of at least 0"))
@@ -45,9 +43,9 @@ module ReferenceThresholds =
                 raise (ArgumentException($"costs[{k}] is {c}; expected a finite number of at least 0")))
         costs |> Array.map (fun c -> lambda * c)
 
-    let private clamp (xs: float[]) = xs |> Array.map (fun x -> Math.Clamp(x, 0.0, 1.0))
+    let clamp (xs: float[]) = xs |> Array.map (fun x -> Math.Clamp(x, 0.0, 1.0))
 
-    let private ofOffers name (prices: float[]) (offers: Offer[]) =
+    let fromOffers name (prices: float[]) (offers: Offer[]) =
         let n = prices.Length
         // goOn[k]: what going on from stage k is worth. Offers are independent, so that it is the threshold itself.
         let goOn furthest =
@@ -68,33 +66,41 @@ module ReferenceThresholds =
           Entry = entry
           Value = enter entry }
 
+/// What costs and the price of cost alone say about where to stop. Calibrated confidence s means E[quality | s] = s.
+type ReferenceThresholds with
+
     /// For every distribution of confidences and qualities, calibrated or not beyond the stage at hand: going on costs at least
     /// lambda min_{j>k} c_j and gains at most 1 - s, so stopping is optimal from 1 - lambda min_{j>k} c_j on. No threshold
     /// of an optimal policy lies above; it is attained when a next stage is always right. `costs` are each stage's own.
-    let ceiling (costs: float[], lambda: float) : ReferenceThresholds =
-        let prices = priced costs lambda
-        let least = clamp (Array.init (costs.Length - 1) (fun k -> 1.0 - Array.min prices[k + 1 ..]))
+    static member Ceiling(costs: float[], lambda: float) : ReferenceThresholds =
+        let prices = Offers.priced costs lambda
+        let least = Offers.clamp (Array.init (costs.Length - 1) (fun k -> 1.0 - Array.min prices[k + 1 ..]))
         { Assumption = "any distribution"; Chain = least; Jump = least; Recall = least; Entry = -1; Value = nan }
 
     /// Assumption "uniform": each stage's calibrated confidence is uniform on [0,1], independent of the others. Chain:
     /// Moser's recursion w_k = -lambda c_{k+1} + E max(S_{k+1}, w_{k+1}). Recall: Weitzman's reservation values
     /// 1 - sqrt(2 lambda c); exact where costs do not fall along the cascade, an upper bound elsewhere.
-    let uniform (costs: float[], lambda: float) : ReferenceThresholds =
-        let prices = priced costs lambda
-        ofOffers "uniform" prices (Array.create costs.Length uniformOffer)
+    static member Uniform(costs: float[], lambda: float) : ReferenceThresholds =
+        let prices = Offers.priced costs lambda
+        Offers.fromOffers "uniform" prices (Array.create costs.Length Offers.uniformOffer)
 
     /// Assumption "reference": as "uniform", and the last stage is right always, as when quality is agreement with the
     /// largest model.
-    let reference (costs: float[], lambda: float) : ReferenceThresholds =
-        let prices = priced costs lambda
-        ofOffers "reference" prices (Array.init costs.Length (fun k -> if k = costs.Length - 1 then certainOffer else uniformOffer))
+    static member Reference(costs: float[], lambda: float) : ReferenceThresholds =
+        let prices = Offers.priced costs lambda
+        Offers.fromOffers
+            "reference"
+            prices
+            (Array.init costs.Length (fun k -> if k = costs.Length - 1 then Offers.certainOffer else Offers.uniformOffer))
 
     /// The three of them, the one that assumes least first.
-    let all (costs: float[], lambda: float) : ReferenceThresholds[] =
-        [| ceiling (costs, lambda); uniform (costs, lambda); reference (costs, lambda) |]
+    static member All(costs: float[], lambda: float) : ReferenceThresholds[] =
+        [| ReferenceThresholds.Ceiling(costs, lambda)
+           ReferenceThresholds.Uniform(costs, lambda)
+           ReferenceThresholds.Reference(costs, lambda) |]
 
     /// The price of cost from which on going on can never pay after stage k, whatever the distribution and however low the
     /// confidence: 1 / min_{j>k} c_j; n-1 entries, +infinity where a later stage is free.
-    let breakEvenPrices (costs: float[]) : float[] =
-        let own = priced costs 1.0
+    static member BreakEvenPrices(costs: float[]) : float[] =
+        let own = Offers.priced costs 1.0
         Array.init (own.Length - 1) (fun k -> 1.0 / Array.min own[k + 1 ..])

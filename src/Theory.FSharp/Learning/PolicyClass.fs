@@ -3,50 +3,83 @@ namespace OptimalStopping.Theory
 open System
 open System.Numerics
 
+/// What is graded after a query (theory 2). Signals are seen up to the stage that answered, except under Full.
+type Feedback =
+    /// All stages are graded and all signals seen (recorded traces, shadow evaluation); (F).
+    | Full = 0
+    /// The stages that ran are graded; (S).
+    | StagesRun = 1
+    /// Only the returned answer is graded; (B).
+    | Returned = 2
+
+/// One query's outcome at every stage. Whoever learns from it reads only what the feedback and the stopping stage allow, so
+/// entries after the stopping stage may hold anything unless the feedback is Full.
+type Outcome =
+    {
+        /// Signal bin of each stage, 0 .. m-1.
+        Bins: int[]
+        /// Quality of each stage's answer, in [0,1].
+        Qualities: float[]
+        /// Costs[k] = lambda (C_k - C_0): the price paid after the first stage if stage k answers; Costs[0] = 0, nondecreasing.
+        /// The first stage always runs, so its own cost is sunk and appears nowhere.
+        Costs: float[]
+    }
+
+    /// Buffers for n stages.
+    static member Empty(stages: int) : Outcome =
+        { Bins = Array.zeroCreate stages; Qualities = Array.zeroCreate stages; Costs = Array.zeroCreate stages }
+
+    /// Reward of answering with a stage, less the sunk first cost: q_k - lambda (C_k - C_0).
+    static member Reward(outcome: Outcome, stage: int) : float = outcome.Qualities[stage] - outcome.Costs[stage]
+
+    /// Loss in [0,1]: (1 - reward) / B, where the range B is at least 1 + the largest Costs[n-1] (theory 2.1).
+    static member Loss(outcome: Outcome, stage: int, range: float) : float = (1.0 - Outcome.Reward(outcome, stage)) / range
+
 /// A finite policy class of reactive policies: at each of the n-1 stages with a choice, any one of r rules (Rules[i][s]: does rule i
 /// stop in bin s?). Policy number sum_k i_k r^(n-2-k) uses rule i_k at stage k; there are N = r^(n-1) policies.
-type PolicyClass = { Stages: int; Bins: int; Rules: bool[][] }
+type PolicyClass =
+    { Stages: int
+      Bins: int
+      Rules: bool[][] }
 
-[<RequireQualifiedAccess>]
-module PolicyClass =
-
-    let private largest = 1 <<< 24
+    /// The most policies that a class may have: 2^24.
+    static member Largest: int = 1 <<< 24
 
     /// A policy class of given rules. Throws ArgumentException unless there are rules, all of them over `bins` bins, and at most 2^24
     /// policies in all.
-    let create (stages: int, bins: int, rules: bool[][]) : PolicyClass =
+    static member Create(stages: int, bins: int, rules: bool[][]) : PolicyClass =
         if stages < 1 then raise (ArgumentOutOfRangeException(nameof stages, stages, "expected at least 1"))
         if bins < 1 then raise (ArgumentOutOfRangeException(nameof bins, bins, "expected at least 1"))
         if rules.Length = 0 || rules |> Array.exists (fun rule -> rule.Length <> bins) then
             raise (ArgumentException($"expected at least one rule, each over {bins} bins", nameof rules))
-        if float rules.Length ** float (stages - 1) > float largest then
+        if float rules.Length ** float (stages - 1) > float PolicyClass.Largest then
             raise (
                 ArgumentException(
-                    $"{rules.Length} rules at {stages - 1} stages make more than {largest} policies; \
-                                       use a coarser policyClass",
+                    $"{rules.Length} rules at {stages - 1} stages make more than {PolicyClass.Largest} policies; \
+                                       use a coarser policy class",
                     nameof rules
                 )
             )
         { Stages = stages; Bins = bins; Rules = rules }
 
     /// All threshold policies: N = (m+1)^(n-1).
-    let thresholds (stages: int, bins: int) : PolicyClass = create (stages, bins, Reactive.thresholdRules bins)
+    static member Thresholds(stages: int, bins: int) : PolicyClass = PolicyClass.Create(stages, bins, Reactive.thresholdRules bins)
 
     /// Threshold policies whose thresholds are among `levels` (each in 0 .. m): N = levels^(n-1). The side expert restores
     /// the resolution that a coarse policy class lacks.
-    let thresholdsAt (stages: int, bins: int, levels: int[]) : PolicyClass =
+    static member ThresholdsAt(stages: int, bins: int, levels: int[]) : PolicyClass =
         if levels |> Array.exists (fun theta -> theta < 0 || theta > bins) then
             raise (ArgumentOutOfRangeException(nameof levels, levels, $"expected thresholds in 0 .. {bins}"))
-        create (stages, bins, levels |> Array.map (fun theta -> Array.init bins (fun s -> s >= theta)))
+        PolicyClass.Create(stages, bins, levels |> Array.map (fun theta -> Array.init bins (fun s -> s >= theta)))
 
     /// All interval policies ("go on iff a <= s < b"): N = (m(m+1)/2 + 1)^(n-1).
-    let intervals (stages: int, bins: int) : PolicyClass = create (stages, bins, Reactive.intervalRules bins)
+    static member Intervals(stages: int, bins: int) : PolicyClass = PolicyClass.Create(stages, bins, Reactive.intervalRules bins)
 
     /// N, the number of policies.
-    let size (policyClass: PolicyClass) : int = pown policyClass.Rules.Length (policyClass.Stages - 1)
+    static member Size(policyClass: PolicyClass) : int = pown policyClass.Rules.Length (policyClass.Stages - 1)
 
     /// The stop table of a policy, (n-1) x m; its rows are copies.
-    let policy (policyClass: PolicyClass, index: int) : bool[][] =
+    static member Policy(policyClass: PolicyClass, index: int) : bool[][] =
         let r = policyClass.Rules.Length
         Array.init (policyClass.Stages - 1) (fun k -> Array.copy policyClass.Rules[index / pown r (policyClass.Stages - 2 - k) % r])
 
@@ -74,7 +107,7 @@ type PolicyIndex(policyClass: PolicyClass) =
     let mask = Array.init policyClass.Bins (fun s -> Array.init rules (fun i -> if policyClass.Rules[i][s] then 1.0 else 0.0))
     let additions: float[] = Array.zeroCreate rules
     let factors: float[] = Array.zeroCreate rules
-    let size = PolicyClass.size policyClass
+    let size = PolicyClass.Size policyClass
 
     static let sum (xs: float[]) start length =
         let mutable total, i, stop = Vector<float>.Zero, start, start + length

@@ -67,6 +67,7 @@ module Simulation =
     let Delta = 0.05
 
     /// The driver of a learner for an environment's stages, bins, range and costs. `horizon` is T where the learner is tuned.
+    [<CompiledName "Learner">]
     let learner
         (kind: LearnerKind, environment: IEnvironment, policyClass: PolicyClass, feedback: Feedback, horizon: int, seed: uint64)
         : LearnerRun =
@@ -105,9 +106,10 @@ module Simulation =
         | _ -> raise (ArgumentOutOfRangeException(nameof kind, kind, "not a learner"))
 
     /// The a priori bound that `SimulationResult.Bound` reports after t of `horizon` queries.
+    [<CompiledName "Bound">]
     let bound (kind: LearnerKind, environment: IEnvironment, policyClass: PolicyClass, feedback: Feedback, horizon: int, t: int) : float =
         let n, range = environment.Stages, environment.Range
-        let logN side = NestRates.logComparators (PolicyClass.size policyClass, side)
+        let logN side = NestRates.LogComparators(PolicyClass.Size policyClass, side)
         match kind with
         | LearnerKind.Nest
         | LearnerKind.HedgeWithSide -> (Regret.nestAt (feedback, n, logN true, horizon, t, range)).Value
@@ -121,6 +123,7 @@ module Simulation =
 
     /// Runs `horizon` queries. Checkpoints are numbers of queries in 1 .. horizon, increasing. The queries depend on the seed
     /// and the environment only, so all learners meet the same ones; runs share nothing, so they may go in parallel.
+    [<CompiledName "Run">]
     let run
         (
             environment: IEnvironment,
@@ -154,7 +157,7 @@ module Simulation =
         let value = Func<bool[][], float>(environment.Value)
         let hindsight: float[] = Array.zeroCreate classValues.Length
         let rewardsByStage: float[] = Array.zeroCreate n
-        let outcome = Outcome.empty n
+        let outcome = Outcome.Empty n
         let stopCounts: int[] = Array.zeroCreate n
         let result =
             let empty () = Array.zeroCreate<float> checkpoints.Length
@@ -179,9 +182,9 @@ module Simulation =
             while stop < n - 1 && not (learner.Stops(stop, outcome.Bins[stop], choices)) do
                 stop <- stop + 1
             stopCounts[stop] <- stopCounts[stop] + 1
-            earned <- earned + Outcome.reward (outcome, stop)
+            earned <- earned + Outcome.Reward(outcome, stop)
             for k in 0 .. n - 1 do
-                rewardsByStage[k] <- Outcome.reward (outcome, k)
+                rewardsByStage[k] <- Outcome.Reward(outcome, k)
             index.Add(hindsight, outcome.Bins, rewardsByStage)
             let sidePolicy = learner.SidePolicy
             if sidePolicy.Length > 0 then side <- side + rewardsByStage[Reactive.stopStage (sidePolicy, outcome.Bins)]

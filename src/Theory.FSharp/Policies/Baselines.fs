@@ -3,6 +3,41 @@ namespace OptimalStopping.Theory.Policies
 open System
 open System.Threading.Tasks
 
+/// The classic cascade: run the stages of a sub-chain in order and stop at the first whose confidence reaches its
+/// threshold. A stage that reports no confidence never stops the cascade, except the last. Threshold 0 always stops
+/// (with a confidence), +infinity never.
+[<Sealed>]
+type ThresholdCascade(stages: int, chain: int[], thresholds: float[]) =
+
+    do
+        if chain.Length = 0 then invalidArg (nameof chain) "expected at least one stage, got none"
+        if thresholds.Length <> chain.Length - 1 then
+            invalidArg (nameof thresholds) $"expected {chain.Length - 1} thresholds, got {thresholds.Length}"
+        for i in 0 .. chain.Length - 1 do
+            if chain[i] < 0 || chain[i] >= stages || (i > 0 && chain[i] <= chain[i - 1]) then
+                invalidArg (nameof chain) $"expected increasing stages in 0..{stages - 1}, got {chain[i]} at position {i}"
+
+    member _.Chain = chain
+    member _.Thresholds = thresholds
+
+    /// The single model: always runs the stage, always answers with it.
+    static member Fixed(stages: int, stage: int) = ThresholdCascade(stages, [| stage |], [||])
+
+    interface IStoppingPolicy with
+        member _.Stages = stages
+
+        member _.Decide(observation) =
+            let last = observation.Last
+            // Position of the next stage of the chain. After a fail-over the latest stage need not be of the chain;
+            // it then answers for the chain stage that it stands in for.
+            let mutable next = 0
+            while next < chain.Length && chain[next] <= last do
+                next <- next + 1
+            if last < 0 then Decision.GoTo chain[0]
+            elif next = chain.Length then Decision.StopWith last
+            elif next > 0 && observation.Confidence[last] >= thresholds[next - 1] then Decision.StopWith last
+            else Decision.GoTo chain[next]
+
 /// The policies that others use, each tuned on the same training queries as ours. Operating points are those on the
 /// upper concave hull of the training points, so each family is at its best.
 [<RequireQualifiedAccess>]
@@ -48,10 +83,12 @@ module Baselines =
         Array.init data.Stages (fun k -> ThresholdCascade.Fixed(data.Stages, k) :> IStoppingPolicy)
 
     /// Mixtures of single models: the hull of the fixed choices. Parameter: the stage.
+    [<CompiledName "Mixtures">]
     let mixtures (data: RecordedCascade) (rows: int[]) : FittedFamily =
         onHull "mixture" data rows (Array.init data.Stages float) (singles data)
 
     /// The full chain with one threshold for all stages, on a grid of all confidences. Parameter: the threshold.
+    [<CompiledName "CommonThreshold">]
     let commonThreshold (data: RecordedCascade) (rows: int[]) : FittedFamily =
         let n = data.Stages
         let thresholds = Array.init n (fun k -> grid data rows k 64) |> Array.concat |> Array.distinct |> Array.sort
@@ -63,6 +100,7 @@ module Baselines =
 
     /// The envelope of all two-model cascades: every pair, 64 thresholds each, and the single models. The parameter is the
     /// position on the hull (0 = cheapest).
+    [<CompiledName "PairEnvelope">]
     let pairEnvelope (data: RecordedCascade) (rows: int[]) : FittedFamily =
         let n = data.Stages
         let pairs =
@@ -78,6 +116,7 @@ module Baselines =
     /// of cost, coordinate ascent from the last stage to the first, from two starts (never stop early, always stop at
     /// once). Each step finds the best threshold of one stage given the others exactly, so the training reward never
     /// falls; the better end is kept.
+    [<CompiledName "ChainThresholds">]
     let chainThresholds (data: RecordedCascade) (rows: int[]) (lambdas: float[]) : FittedFamily =
         let n = data.Stages
         let rows = head rows
@@ -150,6 +189,7 @@ module Baselines =
 
     /// The oracle at a price of cost: knows every quality in advance and runs only the stage with the largest
     /// quality - lambda * cost (ties go to the cheaper stage). No policy can do better on any query.
+    [<CompiledName "Oracle">]
     let oracle (data: RecordedCascade) (rows: int[]) (lambda: float) : ReplayOutcome =
         let n = data.Stages
         let stage =
@@ -171,6 +211,7 @@ module Baselines =
     /// Random stopping on the full chain: stops at stage k with probability proportional to exp(tilt * k), whatever
     /// the confidences (tilt 0: uniform). Costs and qualities are expectations over the stopping stage, so there is no
     /// sampling noise; Stage is -1.
+    [<CompiledName "RandomStop">]
     let randomStop (data: RecordedCascade) (rows: int[]) (tilt: float) : ReplayOutcome =
         let n = data.Stages
         let weight = Array.init n (fun k -> exp (tilt * float k - (if tilt > 0.0 then tilt * float (n - 1) else 0.0)))

@@ -21,6 +21,7 @@ module PairedTests =
     /// All differences zero: t = 0, p = 1. Constant and not zero: t is infinite, p = 0.
     /// Exact under normality only; at large M the central limit theorem carries it (theory section 6: the agreeing
     /// check).
+    [<CompiledName "PairedT">]
     let pairedT (differences: float[]) : TestResult =
         check 2 differences
         let m = Samples.mean differences
@@ -48,6 +49,7 @@ module PairedTests =
     /// flips from `seed`, with p = (1 + hits) / (1 + resamples), itself a valid p-value (Phipson and Smyth 2010).
     /// Exact under symmetry about 0, asymptotically valid for the mean without it (Janssen 1999; Romano 1990).
     /// Invariant to the order of the pairs. Requires M >= 2 and resamples >= 1.
+    [<CompiledName "SignFlip">]
     let signFlip (differences: float[], resamples: int, seed: uint64) : TestResult =
         let statistic = (pairedT differences).Statistic
         if resamples < 1 then raise (ArgumentOutOfRangeException(nameof resamples, resamples, "expected at least 1"))
@@ -93,6 +95,7 @@ module PairedTests =
 
     /// Wilcoxon signed-rank test with Pratt's zeros, from the exact distribution of W+ given the (tied) ranks:
     /// p = min(1, 2 min(P(W+ <= w), P(W+ >= w))). O(M^3) time; meant for M up to a hundred or so.
+    [<CompiledName "WilcoxonExact">]
     let wilcoxonExact (differences: float[]) : TestResult =
         check 1 differences
         let ranked = prattRanks differences
@@ -113,6 +116,7 @@ module PairedTests =
 
     /// Wilcoxon signed-rank test with Pratt's zeros by the normal approximation with tie correction, no continuity
     /// correction (Pratt 1959; Conover 1973). All differences zero: p = 1.
+    [<CompiledName "WilcoxonNormal">]
     let wilcoxonNormal (differences: float[]) : TestResult =
         check 1 differences
         let ranked = prattRanks differences
@@ -127,11 +131,13 @@ module PairedTests =
 
     /// Wilcoxon signed-rank test with Pratt's zeros; statistic W+. Exact up to 50 pairs, normal beyond.
     /// It tests symmetry about 0, not the mean, and may contradict it under skew and ties: never the headline.
+    [<CompiledName "Wilcoxon">]
     let wilcoxon (differences: float[]) : TestResult =
         if differences.Length <= 50 then wilcoxonExact differences else wilcoxonNormal differences
 
     /// The discordant counts that McNemar's tests take, from two arrays of right (true) and wrong answers to the same
     /// queries: how many only the first, and how many only the second, got right.
+    [<CompiledName "Discordant">]
     let discordant (first: bool[], second: bool[]) : struct (int * int) =
         if first.Length <> second.Length then
             raise (ArgumentException($"{first.Length} answers against {second.Length}; expected as many"))
@@ -147,12 +153,50 @@ module PairedTests =
 
     /// McNemar's exact test from the two discordant counts: those that only the first, and only the second, got right.
     /// Statistic: their difference. No discordant pair: p = 1.
+    [<CompiledName "McNemarExact">]
     let mcNemarExact (onlyFirst: int, onlySecond: int) : TestResult =
         let struct (twoSided, _) = discordance onlyFirst onlySecond
         { Statistic = float (onlyFirst - onlySecond); PValue = min 1.0 twoSided; Exact = true }
 
     /// McNemar's mid-p test (Fagerland, Lydersen and Laake 2013): the exact p-value less the mass of the observed
     /// table. Less conservative than the exact test; its level is not guaranteed, though rarely exceeded.
+    [<CompiledName "McNemarMidP">]
     let mcNemarMidP (onlyFirst: int, onlySecond: int) : TestResult =
         let struct (twoSided, mass) = discordance onlyFirst onlySecond
         { Statistic = float (onlyFirst - onlySecond); PValue = min 1.0 (twoSided - mass); Exact = false }
+
+/// "No worse than the baseline by more than a margin": what has to hold beside a lower cost.
+[<RequireQualifiedAccess>]
+module NonInferiority =
+
+    /// One-sided paired t-test of "mean difference <= -margin" against "> -margin", for M >= 2 differences (method minus
+    /// baseline) and a margin >= 0: a small p-value says that the method loses less than the margin. Constant differences give
+    /// 0 or 1 (1/2 at the margin itself).
+    [<CompiledName "PairedT">]
+    let pairedT (differences: float[], margin: float) : TestResult =
+        Samples.requireFinite (nameof differences) differences
+        Samples.requireCount (nameof differences) 2 differences
+        if not (margin >= 0.0 && Double.IsFinite margin) then
+            raise (ArgumentOutOfRangeException(nameof margin, margin, "expected a finite number of at least 0"))
+        let above = Samples.mean differences + margin
+        let error = Samples.standardDeviation differences / sqrt (float differences.Length)
+        let t =
+            if error > 0.0 then above / error
+            elif above = 0.0 then 0.0
+            else infinity * float (sign above)
+        let p =
+            if Double.IsInfinity t then
+                (if t > 0.0 then 0.0 else 1.0)
+            else
+                StudentT.CDF(0.0, 1.0, float (differences.Length - 1), -t)
+        { Statistic = t; PValue = p; Exact = false }
+
+    /// The lower end of the one-sided confidence interval for the mean difference at level 1 - alpha: the method is non-inferior
+    /// at level alpha iff it exceeds -margin.
+    [<CompiledName "LowerLimit">]
+    let lowerLimit (differences: float[], alpha: float) : float =
+        Samples.requireFinite (nameof differences) differences
+        Samples.requireCount (nameof differences) 2 differences
+        Samples.requireProbability (nameof alpha) alpha
+        let error = Samples.standardDeviation differences / sqrt (float differences.Length)
+        Samples.mean differences - StudentT.InvCDF(0.0, 1.0, float (differences.Length - 1), 1.0 - alpha) * error

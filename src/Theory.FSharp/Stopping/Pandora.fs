@@ -20,14 +20,17 @@ module Pandora =
             raise (ArgumentOutOfRangeException("cost", cost, "expected a finite number above 0"))
 
     /// E (X - z)^+.
+    [<CompiledName "ExpectedExcess">]
     let expectedExcess (distribution: DiscreteDistribution, z: float) : float =
         check distribution
         Array.fold2 (fun sum x p -> sum + p * max 0.0 (x - z)) 0.0 distribution.Values distribution.Probabilities
 
     /// E max(X, y).
+    [<CompiledName "ExpectedMaximum">]
     let expectedMaximum (distribution: DiscreteDistribution, y: float) : float = y + expectedExcess (distribution, y)
 
     /// Reservation value: the z with E (X - z)^+ = cost, for cost > 0. Exact: the excess is piecewise linear in z.
+    [<CompiledName "Reservation">]
     let reservation (distribution: DiscreteDistribution, cost: float) : float =
         check distribution
         requireCost cost
@@ -44,11 +47,13 @@ module Pandora =
         search 0 0.0 0.0
 
     /// Reservation value of the uniform distribution on [0,1]: 1 - sqrt(2 cost) for cost <= 1/2, else 1/2 - cost.
+    [<CompiledName "ReservationUniform">]
     let reservationUniform (cost: float) : float =
         requireCost cost
         if cost <= 0.5 then 1.0 - sqrt (2.0 * cost) else 0.5 - cost
 
     /// Reservation value of a 0/1 distribution with P(1) = p in (0,1]: 1 - cost/p for cost <= p, else p - cost.
+    [<CompiledName "ReservationBernoulli">]
     let reservationBernoulli (p: float, cost: float) : float =
         requireCost cost
         if not (p > 0.0 && p <= 1.0) then raise (ArgumentOutOfRangeException(nameof p, p, "expected a number in (0,1]"))
@@ -62,6 +67,7 @@ module Pandora =
     /// Exact expected value of Weitzman's index policy: open boxes from the largest reservation value down, stop as
     /// soon as the best prize so far (`outside` to begin with) is at least every remaining reservation value, keep the
     /// best. It attains the best value over all policies, of any opening order (Weitzman 1979).
+    [<CompiledName "IndexPolicyValue">]
     let indexPolicyValue (distributions: DiscreteDistribution[], costs: float[], outside: float) : float =
         requireBoxes distributions costs
         let boxes =
@@ -76,11 +82,12 @@ module Pandora =
                     best
                 else
                     let next = distribution.Values |> Array.map (fun x -> from (i + 1) (max best x))
-                    ChainModel.dot distribution.Probabilities next - cost
+                    Chain.dot distribution.Probabilities next - cost
         from 0 outside
 
     /// E max(outside, max_k min(X_k, z_k)): the Weitzman identity, equal to `indexPolicyValue`. Boxes are independent,
     /// so that the distribution of the maximum is a product of distribution functions.
+    [<CompiledName "WeitzmanIdentity">]
     let weitzmanIdentity (distributions: DiscreteDistribution[], costs: float[], outside: float) : float =
         requireBoxes distributions costs
         let reservations = Array.map2 (fun distribution cost -> reservation (distribution, cost)) distributions costs
@@ -101,6 +108,7 @@ module Pandora =
     /// Q_k(y) = -cost_{k+1} + E V_{k+1}(max(y, X_{k+1})), V_k = max(y, Q_k(y)), V_n(y) = y, where costs are already
     /// scaled by lambda. Returns Q_k(y) of the best answer so far y after k boxes, 0 <= k < n. Exponential in n - k
     /// without the caller's help, so meant for small distributions.
+    [<CompiledName "RecallContinuation">]
     let recallContinuation (distributions: DiscreteDistribution[], costs: float[], opened: int, best: float) : float =
         requireBoxes distributions costs
         if opened < 0 || opened >= distributions.Length then
@@ -108,12 +116,13 @@ module Pandora =
         let rec continuation k y =
             let distribution = distributions[k]
             let next = distribution.Values |> Array.map (fun x -> value (k + 1) (max y x))
-            ChainModel.dot distribution.Probabilities next - costs[k]
+            Chain.dot distribution.Probabilities next - costs[k]
         and value k y = if k = distributions.Length then y else max y (continuation k y)
         continuation opened best
 
     /// The root sigma_k of y = Q_k(y): with recall, stop after k boxes iff the best so far is at least sigma_k
     /// (theory-proofs.md section 1.3: y - Q_k(y) is non-decreasing). Needs costs[opened] > 0; bisection to 1e-12.
+    [<CompiledName "RecallThreshold">]
     let recallThreshold (distributions: DiscreteDistribution[], costs: float[], opened: int) : float =
         requireBoxes distributions costs
         requireCost (costs[opened])
@@ -135,6 +144,7 @@ module Pandora =
     /// offer k is taken iff it is at least w_k: w_{n-1} = -cost_n + E X_n, w_k = -cost_{k+1} + E max(X_{k+1},
     /// w_{k+1}). `excess[k]` maps z to E (X_k - z)^+ (any distribution); `means[k]` = E X_k; costs are scaled by lambda.
     /// Uniform free offers give 1/2, 5/8, 89/128, ... from the end.
+    [<CompiledName "NoRecallThresholds">]
     let noRecallThresholds (means: float[], excess: Func<float, float>[], costs: float[]) : float[] =
         let n = means.Length
         if n < 1 || excess.Length <> n || costs.Length <> n then
@@ -146,6 +156,7 @@ module Pandora =
         w
 
     /// E (X - z)^+ of the uniform distribution on [0,1].
+    [<CompiledName "UniformExcess">]
     let uniformExcess (z: float) : float =
         if z <= 0.0 then 0.5 - z
         elif z >= 1.0 then 0.0

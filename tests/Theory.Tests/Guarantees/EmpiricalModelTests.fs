@@ -34,8 +34,8 @@ let tests =
               let chain = EmpiricalModel.chain (records, 0.1)
               allWithin 1e-15 chain.ContinueCosts [| 0.25 |] "lambda c"
               Expect.equal chain.Kernels[0].[0] [| 0.5; 0.5; 0.0 |] "widened"
-              ChainModel.validate chain
-              JumpModel.validate model
+              Chain.validate chain
+              Jump.validate model
 
           testCase
               "two stages, quality a function of the bin, are Markov: a plan earns what it guarantees on its own records, 300 random ones"
@@ -50,14 +50,14 @@ let tests =
                           Costs = records.Costs |> Array.map (fun _ -> records.Costs[0])
                           Qualities = records.Bins |> Array.map (Array.mapi (fun k s -> quality[k].[s])) }
                   let model = EmpiricalModel.jump records
-                  let jump = JumpModel.plan (model, lambda)
+                  let jump = Jump.plan (model, lambda)
                   within 1e-12 (EmpiricalModel.replayJump (records, jump, lambda)).Value jump.Outcome.Value "jump"
                   let chain = EmpiricalModel.chain (records, lambda)
-                  let plan = ChainModel.plan chain
-                  let guaranteed = ChainModel.optimalValue chain - lambda * records.Costs[0].[0]
+                  let plan = Chain.plan chain
+                  let guaranteed = Chain.optimalValue chain - lambda * records.Costs[0].[0]
                   let recall = Recall.plan (model, lambda)
                   within 1e-12 (EmpiricalModel.replayRecall (records, recall, lambda)).Value recall.Outcome.Value "recall"
-                  within 1e-12 (EmpiricalModel.replayChain (records, ChainModel.policy plan, lambda)).Value guaranteed "chain"
+                  within 1e-12 (EmpiricalModel.replayChain (records, Chain.policy plan, lambda)).Value guaranteed "chain"
 
           testCase "a recall plan answers with its best stage so far, on records where each path is one query"
           <| fun () ->

@@ -25,9 +25,9 @@ let tests =
               let m = 200
               for lambda in [ 0.0; 0.005; 0.02; 0.04; 0.09 ] do
                   for certain, reference in
-                      [ false, ReferenceThresholds.uniform (cascade, lambda); true, ReferenceThresholds.reference (cascade, lambda) ] do
+                      [ false, ReferenceThresholds.Uniform(cascade, lambda); true, ReferenceThresholds.Reference(cascade, lambda) ] do
                       let model = onGrid m cascade certain
-                      let jump = JumpModel.plan (model, lambda)
+                      let jump = Jump.plan (model, lambda)
                       let cell = 1.0 / float m
                       within cell reference.Value jump.Outcome.Value $"value at {lambda}, {certain}"
                       for k in 0..2 do
@@ -49,13 +49,13 @@ let tests =
 
           testCase "the chain's thresholds are Moser's recursion; by hand at lambda 0.02"
           <| fun () ->
-              let t = ReferenceThresholds.uniform (cascade, 0.02)
+              let t = ReferenceThresholds.Uniform(cascade, 0.02)
               let w3 = 0.5 - 0.2
               let w2 = (1.0 + w3 * w3) / 2.0 - 0.09
               let w1 = (1.0 + w2 * w2) / 2.0 - 0.04
               allWithin 1e-15 t.Chain [| w1; w2; w3 |] "uniform"
               allWithin 1e-15 t.Recall [| 1.0 - sqrt 0.08; 1.0 - sqrt 0.18; 1.0 - sqrt 0.4 |] "Weitzman"
-              let r = ReferenceThresholds.reference (cascade, 0.02)
+              let r = ReferenceThresholds.Reference(cascade, 0.02)
               within 1e-15 r.Chain[2] 0.8 "before a model that is always right: 1 - lambda c"
 
           testCase "no threshold above the ceiling; none rises with lambda; jump >= chain; break-even prices"
@@ -65,7 +65,7 @@ let tests =
                   let costs = Array.init (2 + random.Next 5) (fun _ -> 0.1 + random.NextDouble()) |> Array.scan (+) 0.1
                   let low = random.NextDouble()
                   let high = low + random.NextDouble()
-                  let at lambda = ReferenceThresholds.all (costs, lambda)
+                  let at lambda = ReferenceThresholds.All(costs, lambda)
                   let mutable last = at low
                   for t in last do
                       for k in 0 .. costs.Length - 2 do
@@ -80,13 +80,13 @@ let tests =
                                   "falls with lambda")
                       last
                       (at high)
-                  ReferenceThresholds.breakEvenPrices costs
+                  ReferenceThresholds.BreakEvenPrices costs
                   |> Array.iteri (fun k price ->
-                      Expect.isTrue ((ReferenceThresholds.ceiling (costs, 0.999 * price)).Chain[k] > 0.0) "just below it may pay"
-                      Expect.equal (ReferenceThresholds.ceiling (costs, 1.001 * price)).Chain[k] 0.0 "beyond it cannot")
+                      Expect.isTrue ((ReferenceThresholds.Ceiling(costs, 0.999 * price)).Chain[k] > 0.0) "just below it may pay"
+                      Expect.equal (ReferenceThresholds.Ceiling(costs, 1.001 * price)).Chain[k] 0.0 "beyond it cannot")
 
           testCase "bad input is rejected"
           <| fun () ->
-              rejects (fun () -> ReferenceThresholds.uniform (cascade, -1.0) |> ignore) "negative price"
-              rejects (fun () -> ReferenceThresholds.uniform ([||], 1.0) |> ignore) "no stage"
-              rejects (fun () -> ReferenceThresholds.ceiling ([| 1.0; nan |], 1.0) |> ignore) "NaN cost" ]
+              rejects (fun () -> ReferenceThresholds.Uniform(cascade, -1.0) |> ignore) "negative price"
+              rejects (fun () -> ReferenceThresholds.Uniform([||], 1.0) |> ignore) "no stage"
+              rejects (fun () -> ReferenceThresholds.Ceiling([| 1.0; nan |], 1.0) |> ignore) "NaN cost" ]

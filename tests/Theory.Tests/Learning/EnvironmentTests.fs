@@ -32,7 +32,7 @@ let tests =
                   within 1e-12 (environment.Value stop) (value stop) "value"
                   let policyClass = Problems.policyClass random n m 3
                   environment.ClassValues policyClass
-                  |> Array.iteri (fun i v -> within 1e-12 v (value (PolicyClass.policy (policyClass, i))) $"policy {i}")
+                  |> Array.iteri (fun i v -> within 1e-12 v (value (PolicyClass.Policy(policyClass, i))) $"policy {i}")
                   Expect.isTrue
                       (environment.Range >= 1.0 + 0.2 * (costs |> Array.map (fun c -> Array.sum c[1..]) |> Array.max) - 1e-12)
                       "range"
@@ -51,7 +51,7 @@ let tests =
                   within
                       1e-12
                       (pool :> IEnvironment).OptimalValue
-                      ((JointDistribution.solve (distribution, 0.2, ActionSet.Chain)).Value + 0.2 * costs[0])
+                      ((BruteForce.solve (distribution, 0.2, ActionSet.Chain)).Value + 0.2 * costs[0])
                       "optimum"
 
           testCase "a mixture's values: policy class = policy by policy, draws agree with them"
@@ -64,13 +64,13 @@ let tests =
                   let environment = ChainMixture([| 0.3; 0.7 |], [| first; second |]) :> IEnvironment
                   let policyClass = Problems.policyClass random n m 3
                   environment.ClassValues policyClass
-                  |> Array.iteri (fun i v -> within 1e-12 v (environment.Value(PolicyClass.policy (policyClass, i))) $"policy {i}")
+                  |> Array.iteri (fun i v -> within 1e-12 v (environment.Value(PolicyClass.Policy(policyClass, i))) $"policy {i}")
                   Expect.isTrue (environment.OptimalValue >= Array.max (environment.ClassValues policyClass) - 1e-12) "optimum"
-                  let stop, source, outcome, draws = randomPolicy random n m, SplitMix64 8UL, Outcome.empty n, 4000
+                  let stop, source, outcome, draws = randomPolicy random n m, SplitMix64 8UL, Outcome.Empty n, 4000
                   let rewards =
                       Array.init draws (fun _ ->
                           environment.Draw(source, outcome)
-                          Outcome.reward (outcome, Reactive.stopStage (stop, outcome.Bins)))
+                          Outcome.Reward(outcome, Reactive.stopStage (stop, outcome.Bins)))
                   // Rewards lie in an interval of length B: Hoeffding at level 1e-8.
                   within
                       (environment.Range * sqrt (log 2e8 / (2.0 * float draws)))
@@ -101,30 +101,30 @@ let tests =
                         Qualities = atoms |> Array.map (fun (_, _, q) -> q)
                         Costs = Array.append [| 0.0 |] first.ContinueCosts }
                   let environment = ChainMixture([| 0.3; 0.7 |], [| first; second |]) :> IEnvironment
-                  within 1e-12 environment.OptimalValue (JointDistribution.solve (distribution, 1.0, ActionSet.Chain)).Value "optimum"
+                  within 1e-12 environment.OptimalValue (BruteForce.solve (distribution, 1.0, ActionSet.Chain)).Value "optimum"
 
           testCase "section 8.3: aliased, the best threshold earns .597 with the first stage's cost"
           <| fun () ->
               let environment = Instances.aliased 3 :> IEnvironment
               let first = 0.1 / Array.sum (Instances.costs 3)
-              let best = Array.max (environment.ClassValues(PolicyClass.thresholds (3, 2)))
+              let best = Array.max (environment.ClassValues(PolicyClass.Thresholds(3, 2)))
               within 1e-12 (best - first) (0.5 * (0.95 - 0.1) + 0.5 * (0.35 - first)) ".5965"
               within 1e-12 environment.OptimalValue best "no history helps further"
               for n in [ 4; 8 ] do
                   let environment = Instances.aliased n :> IEnvironment
-                  within 1e-12 environment.OptimalValue (Array.max (environment.ClassValues(PolicyClass.thresholds (n, 2)))) $"n = {n}"
+                  within 1e-12 environment.OptimalValue (Array.max (environment.ClassValues(PolicyClass.Thresholds(n, 2)))) $"n = {n}"
               rejects (fun () -> Instances.aliased 2 |> ignore) "nothing to hide the type"
 
           testCase "section 8: structured instances suit thresholds, unstructured ones do not; B = 1.283 at n = 4"
           <| fun () ->
-              let gap (model: ChainModel) = ChainModel.optimalValue model - (ChainPolicyClasses.bestThreshold model).Value
+              let gap (model: ChainModel) = Chain.optimalValue model - (ChainPolicyClasses.bestThreshold model).Value
               for n, m in [ 2, 10; 4, 5 ] do
                   let structured = [| for seed in 1UL .. 5UL -> gap (Instances.structured (n, m, seed)) |]
                   let unstructured = [| for seed in 1UL .. 5UL -> gap (Instances.unstructured (n, m, seed)) |]
                   Expect.isTrue (Array.max structured < 0.005) $"{structured}"
                   Expect.isTrue (Array.average unstructured > 0.01) $"{unstructured}"
-              within 5e-4 (ChainModel.range (Instances.structured (4, 10, 1UL))) 1.283 "range"
-              within 5e-4 (ChainModel.range (Instances.structured (8, 5, 1UL))) 1.291 "range"
+              within 5e-4 (Chain.range (Instances.structured (4, 10, 1UL))) 1.283 "range"
+              within 5e-4 (Chain.range (Instances.structured (8, 5, 1UL))) 1.291 "range"
               Expect.equal (Instances.structured (4, 5, 3UL)) (Instances.structured (4, 5, 3UL)) "seeded"
 
           testCase "bad pools are rejected"

@@ -36,11 +36,11 @@ let private warmStates (random: Random) count = seq {
 
 let internal rates (state: NestState) =
     let s = state.Settings
-    let logN = NestRates.logComparators (PolicyClass.size s.PolicyClass, (s.Side <> SideExpert.None))
+    let logN = NestRates.LogComparators(PolicyClass.Size s.PolicyClass, (s.Side <> SideExpert.None))
     if s.Horizon > 0 then
-        NestRates.tuned (s.Feedback, s.PolicyClass.Stages, logN, s.Horizon)
+        NestRates.Tuned(s.Feedback, s.PolicyClass.Stages, logN, s.Horizon)
     else
-        NestRates.anytime (s.Feedback, s.PolicyClass.Stages, logN, state.Round + 1)
+        NestRates.Anytime(s.Feedback, s.PolicyClass.Stages, logN, state.Round + 1)
 
 /// Losses by the bet of stake j, the side expert's last, as `losses` has the learner's own.
 let internal betLosses (state: NestState) j =
@@ -67,7 +67,7 @@ let tests =
           <| fun () ->
               let random = Random 31
               for state in warmStates random 300 do
-                  let size = PolicyClass.size state.Settings.PolicyClass
+                  let size = PolicyClass.Size state.Settings.PolicyClass
                   let side = state.Settings.Side <> SideExpert.None
                   let prior =
                       Array.init (losses state).Length (fun i ->
@@ -85,7 +85,7 @@ let tests =
               let random = Random 32
               for feedback in feedbacks do
                   let twin = [| true; false; true |]
-                  let policyClass = PolicyClass.create (2, 3, [| [| false; true; true |]; twin; [| false; false; true |]; twin |])
+                  let policyClass = PolicyClass.Create(2, 3, [| [| false; true; true |]; twin; [| false; false; true |]; twin |])
                   let w = Nest.weights (warm random policyClass feedback SideExpert.None 20 10)
                   Expect.equal w[1] w[3] "twins"
                   Expect.isTrue (abs (w[1] - w[0]) > 1e-6) "not all weights are equal"
@@ -106,7 +106,7 @@ let tests =
                       stops
                       |> Array.map (fun k ->
                           let o = gradedProbability feedback w stops k
-                          Outcome.loss (query, k, range) * o / (o + (rates state).Gamma))
+                          Outcome.Loss(query, k, range) * o / (o + (rates state).Gamma))
                   allWithin 1e-9 mean expected $"{feedback}"
 
           testCase "bet losses: what is graded counts loss + ln((1 + a loss/o)/(1 + a loss))/a, 300 random states"
@@ -127,7 +127,7 @@ let tests =
                           let expected =
                               stops
                               |> Array.map (fun k ->
-                                  let o, loss = gradedProbability feedback w stops k, Outcome.loss (query, k, range)
+                                  let o, loss = gradedProbability feedback w stops k, Outcome.Loss(query, k, range)
                                   if isGraded feedback stop k then
                                       loss + log ((1.0 + stake * loss / o) / (1.0 + stake * loss)) / stake
                                   else
@@ -140,11 +140,11 @@ let tests =
               for run in 1..24 do
                   let random = Random run
                   let feedback, limit = feedbacks[1 + run % 2], (run / 2 % 2) * horizon
-                  let start = Nest.init (settings (PolicyClass.thresholds (n, m)) feedback sides[run / 4 % 3] limit)
+                  let start = Nest.init (settings (PolicyClass.Thresholds(n, m)) feedback sides[run / 4 % 3] limit)
                   let explored = Array.init 3 (fun _ -> Array.zeroCreate (weights start).Length)
                   play start horizon (fun _ -> outcome random n m) (SplitMix64(uint64 run)) (fun state o stop next ->
                       let w, stops, gamma = weights state, stopStages state o.Bins, (rates state).Gamma
-                      let stakes = NestRates.stakes gamma
+                      let stakes = NestRates.Stakes gamma
                       let slack =
                           stakes
                           |> Array.map (fun stake ->
@@ -156,7 +156,7 @@ let tests =
                               if isGraded feedback stop k then
                                   explored[j].[i] <-
                                       explored[j].[i]
-                                      + Outcome.loss (o, k, range) / (gradedProbability feedback w stops k + stakes[j] / 2.0))
+                                      + Outcome.Loss(o, k, range) / (gradedProbability feedback w stops k + stakes[j] / 2.0))
                       let least = Array.min (Array.init w.Length (fun i -> Array.max (Array.init 3 (fun j -> explored[j].[i] - slack[j]))))
                       let old, bet = range * (next.Incurred - least), Nest.certificateA (next, delta)
                       Expect.isTrue (bet <= old + 1e-9) $"run {run}, t = {next.Round}: {bet} <= {old}")
@@ -207,9 +207,9 @@ let tests =
                                Qualities = Array.init n (fun k -> if k = good then 1.0 else 0.0)
                                Costs = [| 0.0; 0.15; 0.3 |] } |]
               for side in [ SideExpert.None; SideExpert.Greedy ] do
-                  let start = Nest.init (settings (PolicyClass.thresholds (n, m)) Feedback.Full side horizon)
+                  let start = Nest.init (settings (PolicyClass.Thresholds(n, m)) Feedback.Full side horizon)
                   let expectedLoss state (o: Outcome) =
-                      Array.fold2 (fun sum w k -> sum + w * Outcome.loss (o, k, range)) 0.0 (weights state) (stopStages state o.Bins)
+                      Array.fold2 (fun sum w k -> sum + w * Outcome.Loss(o, k, range)) 0.0 (weights state) (stopStages state o.Bins)
                   let adversaries: (string * (NestState -> int -> Outcome)) list =
                       [ "random", (fun _ _ -> outcomes[random.Next outcomes.Length])
                         "alternating", (fun _ t -> sharp[t % sharp.Length])
@@ -219,7 +219,7 @@ let tests =
                             sharp
                             |> Array.maxBy (fun o ->
                                 let leader = losses state |> Array.indexed |> Array.minBy snd |> fst
-                                expectedLoss state o - Outcome.loss (o, (stopStages state o.Bins)[leader], range))) ]
+                                expectedLoss state o - Outcome.Loss(o, (stopStages state o.Bins)[leader], range))) ]
                   for name, adversary in adversaries do
                       let mutable state, incurred = start, 0.0
                       for t in 0 .. horizon - 1 do
@@ -227,7 +227,7 @@ let tests =
                           incurred <- incurred + expectedLoss state o
                           state <- Nest.observe (state, o, n - 1)
                       let regret = range * (incurred - Array.min (losses state))
-                      let logN = NestRates.logComparators (9, (side <> SideExpert.None))
+                      let logN = NestRates.LogComparators(9, (side <> SideExpert.None))
                       let bound = (Regret.nest (Feedback.Full, n, logN, horizon, range)).Value
                       Expect.isTrue (regret <= bound) $"{name}, {side}: {regret} <= {bound}"
                       if name = "greedy" then Expect.isTrue (regret > 0.05 * bound) $"the adversary bites: {regret} of {bound}"
@@ -255,7 +255,7 @@ let tests =
                                   (losses state)
                                   (losses next))
                   let eta = (rates final).Eta
-                  let logN = NestRates.logComparators (PolicyClass.size policyClass, (side <> SideExpert.None))
+                  let logN = NestRates.LogComparators(PolicyClass.Size policyClass, (side <> SideExpert.None))
                   Expect.isTrue (mixed - Array.min (losses final) <= logN / eta + eta / 2.0 * squared + 1e-9) $"run {run}, {feedback}"
 
           testCase "the driver agrees with the pure functions, and stops with the weights' distribution"
@@ -277,7 +277,7 @@ let tests =
                   within 1e-7 driver.State.SideLoss value.SideLoss "side loss"
                   Expect.equal driver.State.Counts value.Counts "counts"
               // Stage by stage against the whole policy: both frequencies, within 5 standard errors.
-              let state = warm random (PolicyClass.thresholds (4, 3)) Feedback.StagesRun SideExpert.Greedy 20 10
+              let state = warm random (PolicyClass.Thresholds(4, 3)) Feedback.StagesRun SideExpert.Greedy 20 10
               let path, draws, source = [| 1; 2; 0; 1 |], 20000, SplitMix64 6UL
               let distribution = Array.init 4 (gradedProbability Feedback.Returned (weights state) (stopStages state path))
               let driver = Nest.run state
@@ -308,12 +308,12 @@ let tests =
           <| fun () ->
               let n, m, horizon, delta, runs = 3, 3, 300, 0.1, 40
               for feedback, limit in [ Feedback.StagesRun, horizon; Feedback.Returned, horizon; Feedback.StagesRun, 0 ] do
-                  let policyClass = PolicyClass.thresholds (n, m)
+                  let policyClass = PolicyClass.Thresholds(n, m)
                   let mutable missed, above = 0, 0
                   for run in 1..runs do
                       let random, source = Random run, SplitMix64(uint64 run)
                       let driver = Nest.run (Nest.init (settings policyClass feedback SideExpert.Greedy limit))
-                      let truth, index = Array.zeroCreate (PolicyClass.size policyClass), PolicyIndex policyClass
+                      let truth, index = Array.zeroCreate (PolicyClass.Size policyClass), PolicyIndex policyClass
                       let mutable side, incurred, covered = 0.0, 0.0, true
                       for t in 1..horizon do
                           driver.Begin source
@@ -326,14 +326,14 @@ let tests =
                           let mutable stop = 0
                           while stop < n - 1 && not (driver.Stops(stop, o.Bins[stop], source)) do
                               stop <- stop + 1
-                          let loss = Array.init n (fun k -> Outcome.loss (o, k, range))
+                          let loss = Array.init n (fun k -> Outcome.Loss(o, k, range))
                           index.Add(truth, o.Bins, loss)
                           side <- side + loss[Reactive.stopStage (driver.SidePolicy, o.Bins)]
                           incurred <- incurred + loss[stop]
                           driver.Observe(o, stop)
                           if range * (incurred - min side (Array.min truth)) > driver.CertificateA delta then covered <- false
                       if not covered then missed <- missed + 1
-                      let bound = Regret.nestHighProbability (feedback, n, PolicyClass.size policyClass, true, horizon, range, delta)
+                      let bound = Regret.nestHighProbability (feedback, n, PolicyClass.Size policyClass, true, horizon, range, delta)
                       if limit > 0 && driver.CertificateA delta > bound.Value then above <- above + 1
                   // P(Bin(40, .1) > 15) < 1e-5; with 4 delta = .4, P(Bin(40, .4) > 32) < 1e-6.
                   Expect.isTrue (missed <= 15) $"{feedback}: {missed} of {runs} missed"
@@ -345,18 +345,18 @@ let tests =
               let mutable incurred, truth = 0.0, Array.zeroCreate 9
               let final =
                   play
-                      (Nest.init (settings (PolicyClass.thresholds (3, 2)) Feedback.Full SideExpert.None 50))
+                      (Nest.init (settings (PolicyClass.Thresholds(3, 2)) Feedback.Full SideExpert.None 50))
                       50
                       (fun _ -> outcome random 3 2)
                       (SplitMix64 1UL)
                       (fun state o stop _ ->
-                          incurred <- incurred + Outcome.loss (o, stop, range)
-                          stopStages state o.Bins |> Array.iteri (fun i k -> truth[i] <- truth[i] + Outcome.loss (o, k, range)))
+                          incurred <- incurred + Outcome.Loss(o, stop, range)
+                          stopStages state o.Bins |> Array.iteri (fun i k -> truth[i] <- truth[i] + Outcome.Loss(o, k, range)))
               within 1e-9 (Nest.certificateA (final, 0.05)) (range * (incurred - Array.min truth)) "regret"
 
           testCase "bad settings are rejected"
           <| fun () ->
-              let good = settings (PolicyClass.thresholds (3, 2)) Feedback.StagesRun SideExpert.None 10
+              let good = settings (PolicyClass.Thresholds(3, 2)) Feedback.StagesRun SideExpert.None 10
               rejects (fun () -> Nest.init { good with Horizon = -1 } |> ignore) "negative horizon"
               rejects (fun () -> Nest.init { good with Range = 0.5 } |> ignore) "range below 1"
               rejects (fun () -> Nest.init { good with ContinueCosts = [| 0.1 |] } |> ignore) "costs"

@@ -8,11 +8,11 @@ open Theory.Tests.Close
 /// Counts of random queries, each stopped at a random stage.
 let internal someCounts (random: Random) (model: ChainModel) feedback queries =
     let environment = ChainMixture model :> IEnvironment
-    let source, outcome = SplitMix64(uint64 (random.Next())), Outcome.empty model.Means.Length
-    let mutable counts = TabularCounts.create (model.Means.Length, model.Initial.Length)
+    let source, outcome = SplitMix64(uint64 (random.Next())), Outcome.Empty model.Means.Length
+    let mutable counts = TabularCounts.Create(model.Means.Length, model.Initial.Length)
     for _ in 1..queries do
         environment.Draw(source, outcome)
-        counts <- TabularCounts.observe (counts, feedback, outcome, random.Next model.Means.Length)
+        counts <- TabularCounts.Observe(counts, feedback, outcome, random.Next model.Means.Length)
     counts
 
 let private scaled factor (counts: TabularCounts) =
@@ -30,7 +30,7 @@ let tests =
         [ testCase "counts are those of what was seen"
           <| fun () ->
               let o = { Bins = [| 1; 0; 1 |]; Qualities = [| 0.5; 1.0; 0.25 |]; Costs = [| 0.0; 0.1; 0.2 |] }
-              let after feedback = TabularCounts.observe (TabularCounts.create (3, 2), feedback, o, 1)
+              let after feedback = TabularCounts.Observe(TabularCounts.Create(3, 2), feedback, o, 1)
               for feedback, grades in
                   [ Feedback.Returned, [| 0.0; 1.0; 0.0 |]; Feedback.StagesRun, [| 1.0; 1.0; 0.0 |]; Feedback.Full, [| 1.0; 1.0; 1.0 |] ] do
                   let counts = after feedback
@@ -51,7 +51,7 @@ let tests =
                   let model = ChainTests.randomChain random (random.Next(1, 5)) (random.Next(1, 5))
                   let counts = someCounts random model (enum<Feedback>(i % 3)) (random.Next 400)
                   let plan = OptStop.optimisticPlan (counts, model.ContinueCosts, { Horizon = 0; Delta = delta })
-                  let truth = (ChainModel.plan model).W
+                  let truth = (Chain.plan model).W
                   if Array.exists2 (Array.exists2 (fun upper w -> upper < w - 1e-12)) plan.W truth then missed <- missed + 1
               // P(Bin(300, .1) > 60) < 1e-6.
               Expect.isTrue (missed <= 60) $"{missed} of {runs} missed"
@@ -73,7 +73,7 @@ let tests =
                   let model = ChainTests.randomChain random 4 3
                   let environment = ChainMixture model :> IEnvironment
                   let driver = TabularLearner.run (TabularLearner.init (TabularRule.OptStop, feedback, 3, model.ContinueCosts, 0))
-                  let source, outcome = SplitMix64 3UL, Outcome.empty 4
+                  let source, outcome = SplitMix64 3UL, Outcome.Empty 4
                   for _ in 1..200 do
                       driver.Begin source
                       let fresh = OptStop.optimisticPlan (driver.State.Counts, model.ContinueCosts, { Horizon = 0; Delta = 0.05 })
@@ -90,20 +90,20 @@ let tests =
                   let random = Random run
                   let model = ChainTests.randomChain random 3 3
                   let environment = ChainMixture model :> IEnvironment
-                  let range, truth = ChainModel.range model, (ChainModel.plan model).W
+                  let range, truth = Chain.range model, (Chain.plan model).W
                   let rule = [| TabularRule.PosteriorSampling; TabularRule.OptStop; TabularRule.EpsilonGreedy |][run % 3]
                   let feedback = if run % 2 = 0 then Feedback.Returned else Feedback.StagesRun
                   let driver = TabularLearner.run (TabularLearner.init (rule, feedback, 3, model.ContinueCosts, 0))
-                  let source, outcome = SplitMix64(uint64 run), Outcome.empty 3
+                  let source, outcome = SplitMix64(uint64 run), Outcome.Empty 3
                   let mutable regret, rewards, covered = 0.0, 0.0, true
                   for t in 1..horizon do
                       driver.Begin source
                       environment.Draw(source, outcome)
                       let s = outcome.Bins[0]
                       let given = { model with Initial = Array.init 3 (fun i -> if i = s then 1.0 else 0.0) }
-                      regret <- regret + truth[0].[s] - ChainModel.value (given, driver.Policy)
+                      regret <- regret + truth[0].[s] - Chain.value (given, driver.Policy)
                       let stop = Reactive.stopStage (driver.Policy, outcome.Bins)
-                      rewards <- rewards + Outcome.reward (outcome, stop)
+                      rewards <- rewards + Outcome.Reward(outcome, stop)
                       driver.Observe(outcome, stop)
                       if t % 20 = 0 && regret > OptStop.certificateB (driver.State.Counts, model.ContinueCosts, rewards, range, delta) then
                           covered <- false

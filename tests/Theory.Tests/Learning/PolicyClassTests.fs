@@ -10,13 +10,13 @@ let tests =
         "PolicyClass"
         [ testCase "sizes and policies of the threshold and interval policy classes"
           <| fun () ->
-              let policyClass = PolicyClass.thresholds (3, 2)
-              Expect.equal (PolicyClass.size policyClass) 9 "(m+1)^(n-1)"
+              let policyClass = PolicyClass.Thresholds(3, 2)
+              Expect.equal (PolicyClass.Size policyClass) 9 "(m+1)^(n-1)"
               // Number 5 = 1 * 3 + 2: threshold 1 at stage 0, 2 (never stop) at stage 1.
-              Expect.equal (PolicyClass.policy (policyClass, 5)) (Reactive.ofThresholds ([| 1; 2 |], 2)) "policy 5"
-              Expect.equal (PolicyClass.size (PolicyClass.intervals (4, 10))) (56 * 56 * 56) "intervals"
-              Expect.equal (PolicyClass.size (PolicyClass.thresholdsAt (8, 5, [| 0; 2; 4; 5 |]))) 16384 "coarse"
-              Expect.equal (PolicyClass.size (PolicyClass.thresholds (1, 3))) 1 "one stage leaves nothing to choose"
+              Expect.equal (PolicyClass.Policy(policyClass, 5)) (Reactive.fromThresholds ([| 1; 2 |], 2)) "policy 5"
+              Expect.equal (PolicyClass.Size(PolicyClass.Intervals(4, 10))) (56 * 56 * 56) "intervals"
+              Expect.equal (PolicyClass.Size(PolicyClass.ThresholdsAt(8, 5, [| 0; 2; 4; 5 |]))) 16384 "coarse"
+              Expect.equal (PolicyClass.Size(PolicyClass.Thresholds(1, 3))) 1 "one stage leaves nothing to choose"
 
           testCase "masses and updates = policy by policy, 1,000 random policy classes"
           <| fun () ->
@@ -24,10 +24,10 @@ let tests =
               for _ in 1..1000 do
                   let n, m = random.Next(1, 5), random.Next(1, 5)
                   let policyClass =
-                      if random.Next 2 = 0 then Problems.policyClass random n m (random.Next(1, 7)) else PolicyClass.thresholds (n, m)
-                  let index, size = PolicyIndex policyClass, PolicyClass.size policyClass
+                      if random.Next 2 = 0 then Problems.policyClass random n m (random.Next(1, 7)) else PolicyClass.Thresholds(n, m)
+                  let index, size = PolicyIndex policyClass, PolicyClass.Size policyClass
                   let path = Array.init n (fun _ -> random.Next m)
-                  let stops = Array.init size (fun i -> Reactive.stopStage (PolicyClass.policy (policyClass, i), path))
+                  let stops = Array.init size (fun i -> Reactive.stopStage (PolicyClass.Policy(policyClass, i), path))
                   let weights = Array.init size (fun _ -> random.NextDouble())
                   let losses = Array.init size (fun _ -> random.NextDouble())
                   for k in 0 .. n - 2 do
@@ -47,7 +47,7 @@ let tests =
 
           testCase "bad policy classes are rejected"
           <| fun () ->
-              rejects (fun () -> PolicyClass.create (3, 2, [||]) |> ignore) "no rules"
-              rejects (fun () -> PolicyClass.create (3, 2, [| [| true |] |]) |> ignore) "rule of the wrong width"
-              rejects (fun () -> PolicyClass.intervals (8, 10) |> ignore) "56^7 policies"
-              rejects (fun () -> PolicyClass.thresholdsAt (3, 2, [| 3 |]) |> ignore) "threshold above m" ]
+              rejects (fun () -> PolicyClass.Create(3, 2, [||]) |> ignore) "no rules"
+              rejects (fun () -> PolicyClass.Create(3, 2, [| [| true |] |]) |> ignore) "rule of the wrong width"
+              rejects (fun () -> PolicyClass.Intervals(8, 10) |> ignore) "56^7 policies"
+              rejects (fun () -> PolicyClass.ThresholdsAt(3, 2, [| 3 |]) |> ignore) "threshold above m" ]

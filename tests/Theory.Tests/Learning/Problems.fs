@@ -14,8 +14,7 @@ let outcome (random: Random) n m =
 let range = 1.3
 
 /// A policy class of random rules, which has no order that an implementation might lean on.
-let policyClass (random: Random) n m rules =
-    PolicyClass.create (n, m, Array.init rules (fun _ -> Array.init m (fun _ -> random.Next 2 = 0)))
+let policyClass (random: Random) n m rules = PolicyClass.Create(n, m, Array.init rules (fun _ -> Array.init m (fun _ -> random.Next 2 = 0)))
 
 let settings policyClass feedback side horizon =
     { PolicyClass = policyClass
@@ -30,8 +29,8 @@ let settings policyClass feedback side horizon =
 let stopStages (state: NestState) (bins: int[]) =
     let policyClass = state.Settings.PolicyClass
     let side = Nest.sidePolicy state
-    [| for i in 0 .. PolicyClass.size policyClass - 1 do
-           Reactive.stopStage (PolicyClass.policy (policyClass, i), bins)
+    [| for i in 0 .. PolicyClass.Size policyClass - 1 do
+           Reactive.stopStage (PolicyClass.Policy(policyClass, i), bins)
        if state.Settings.Side <> SideExpert.None then Reactive.stopStage (side, bins) |]
 
 /// Estimated losses of the policy class policies, then of the side expert if there is one.

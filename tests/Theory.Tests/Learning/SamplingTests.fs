@@ -13,7 +13,7 @@ let tests =
               let random = Random 61
               for _ in 1..50 do
                   let model = ChainTests.randomChain random 3 3
-                  let plan = ChainModel.plan model
+                  let plan = Chain.plan model
                   // Exact expected counts of 10^9 visits per cell.
                   let size = 1e9
                   let counts =
@@ -27,10 +27,10 @@ let tests =
                   if clear then
                       Expect.equal
                           (TabularPlan.posteriorSample (counts, model.ContinueCosts, SplitMix64(uint64 (random.Next()))))
-                          (ChainModel.policy plan)
+                          (Chain.policy plan)
                           "sample"
-                      Expect.equal (TabularPlan.greedy (counts, model.ContinueCosts)) (ChainModel.policy plan) "mean"
-              let none, source = TabularCounts.create (3, 3), SplitMix64 2UL
+                      Expect.equal (TabularPlan.greedy (counts, model.ContinueCosts)) (Chain.policy plan) "mean"
+              let none, source = TabularCounts.Create(3, 3), SplitMix64 2UL
               let distinct = Array.init 50 (fun _ -> TabularPlan.posteriorSample (none, [| 0.1; 0.1 |], source)) |> Array.distinct
               Expect.isTrue (distinct.Length > 10) $"{distinct.Length} distinct plans"
 
@@ -38,7 +38,7 @@ let tests =
           <| fun () ->
               // One bin, two stages: stop iff Beta(a, b) >= Beta(c, d) - cost. With cost 0 and Beta(1,1) against Beta(3,1):
               // P(X >= Y) = 1 - E Y = 1/4.
-              let counts = TabularCounts.create (2, 1)
+              let counts = TabularCounts.Create(2, 1)
               counts.Grades[1][0] <- 2.0
               counts.Sums[1][0] <- 2.0
               let source, draws = SplitMix64 9UL, 40000
@@ -50,7 +50,7 @@ let tests =
           <| fun () ->
               // Bins 0, 1; qualities known almost surely (mean 0 in bin 0, mean 1 in bin 1 of stage 2); Q = P(bin 1 | s) - cost has distribution
               // Beta(2, 1) after one transition 0 -> 1, so P(Q >= x) = 1 - x^2. The first stage's mean is pinned at x = 1/2.
-              let counts = TabularCounts.create (2, 2)
+              let counts = TabularCounts.Create(2, 2)
               let pin k s mean =
                   counts.Grades[k][s] <- 1e12
                   counts.Sums[k][s] <- 1e12 * mean
@@ -68,7 +68,7 @@ let tests =
 
           testCase "greedy uses posterior means"
           <| fun () ->
-              let counts = TabularCounts.create (2, 1)
+              let counts = TabularCounts.Create(2, 1)
               counts.Grades[0][0] <- 2.0 // mean (1+1)/(2+2) = 1/2
               counts.Sums[0][0] <- 1.0
               counts.Grades[1][0] <- 1.0 // mean (1+1)/(1+2) = 2/3

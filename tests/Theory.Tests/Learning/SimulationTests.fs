@@ -14,7 +14,7 @@ let private feedbackOf kind =
     | _ -> Feedback.StagesRun
 
 let private structured = ChainMixture(Instances.structured (3, 4, 1UL)) :> IEnvironment
-let private policyClass = PolicyClass.thresholds (3, 4)
+let private policyClass = PolicyClass.Thresholds(3, 4)
 
 let tests =
     testList
@@ -52,7 +52,7 @@ let tests =
           <| fun () ->
               let horizon, seeds, delta = 2000, 12, 0.05
               let aliased = Instances.aliased 3 :> IEnvironment
-              for environment, policyClass in [ structured, policyClass; aliased, PolicyClass.thresholds (3, 2) ] do
+              for environment, policyClass in [ structured, policyClass; aliased, PolicyClass.Thresholds(3, 2) ] do
                   for kind, feedback in
                       [ LearnerKind.Nest, Feedback.StagesRun
                         LearnerKind.NestAlone, Feedback.Returned
@@ -66,7 +66,7 @@ let tests =
                           Expect.isTrue (mean <= runs[0].Bound[i]) $"{kind}, {feedback}: {mean} <= {runs[0].Bound[i]}"
                       let side = kind = LearnerKind.Nest
                       let bound =
-                          (Regret.nestHighProbability (feedback, 3, PolicyClass.size policyClass, side, horizon, environment.Range, delta))
+                          (Regret.nestHighProbability (feedback, 3, PolicyClass.Size policyClass, side, horizon, environment.Range, delta))
                               .Value
                       let beyond = runs |> Array.filter (fun r -> r.RealisedRegret[1] > bound) |> Array.length
                       // P(Bin(12, .2) > 10) < 1e-6.
@@ -76,7 +76,7 @@ let tests =
           <| fun () ->
               let horizon = 1500
               let checkpoints = [| 10; 50; 200; 500; 1000; 1500 |]
-              for environment, policyClass in [ structured, policyClass; Instances.aliased 3, PolicyClass.thresholds (3, 2) ] do
+              for environment, policyClass in [ structured, policyClass; Instances.aliased 3, PolicyClass.Thresholds(3, 2) ] do
                   for feedback in [ Feedback.StagesRun; Feedback.Returned ] do
                       let missed =
                           [| 1..12 |]
@@ -88,7 +88,7 @@ let tests =
 
           testCase "section 8.3: on the aliased instance a Markov learner's regret is linear, NEST's is not"
           <| fun () ->
-              let environment, policyClass = Instances.aliased 3 :> IEnvironment, PolicyClass.thresholds (3, 2)
+              let environment, policyClass = Instances.aliased 3 :> IEnvironment, PolicyClass.Thresholds(3, 2)
               let regret kind =
                   (Simulation.run (environment, policyClass, kind, Feedback.StagesRun, 5000, [| 2500; 5000 |], 3)).RegretToClass
               let sampling, nest = regret LearnerKind.PosteriorSampling, regret LearnerKind.Nest
@@ -113,7 +113,7 @@ let tests =
           <| fun () ->
               // One row: every run meets it again and again, so hindsight is known.
               let pool = Pool.Create([| [| 1; 0 |] |], [| [| 0.5; 1.0 |] |], [| [| 1.0; 2.0 |] |], 0.1, 2)
-              let r = Simulation.run (pool, PolicyClass.thresholds (2, 2), LearnerKind.Greedy, Feedback.Full, 50, [| 50 |], 1)
+              let r = Simulation.run (pool, PolicyClass.Thresholds(2, 2), LearnerKind.Greedy, Feedback.Full, 50, [| 50 |], 1)
               within 1e-9 (r.RealisedRegretToClass[0]) (50.0 * 0.8 - r.Rewards[0]) "always going on earns .8 a query"
               within 1e-12 r.BestClassValue 0.8 "value"
 
@@ -126,5 +126,5 @@ let tests =
               rejects (fun () -> run policyClass LearnerKind.Nest Feedback.Full 10 [| 5; 5 |]) "checkpoints that do not increase"
               rejects (fun () -> run policyClass LearnerKind.Hedge Feedback.Returned 10 [| 5 |]) "Hedge without full feedback"
               rejects
-                  (fun () -> run (PolicyClass.thresholds (4, 4)) LearnerKind.Nest Feedback.Full 10 [| 5 |])
+                  (fun () -> run (PolicyClass.Thresholds(4, 4)) LearnerKind.Nest Feedback.Full 10 [| 5 |])
                   "policy class of another shape" ]

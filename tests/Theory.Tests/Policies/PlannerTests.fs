@@ -38,7 +38,7 @@ let tests =
                       let data = SyntheticCascade.draw distribution 3 20_000 (100 + seed)
                       let planner = Planner(data, SyntheticCascade.allRows data, actions, settings)
                       for lambda in [ 0.0; 0.02; 0.08 ] do
-                          let best = (JointDistribution.solve (distribution, lambda, actions)).Value
+                          let best = (BruteForce.solve (distribution, lambda, actions)).Value
                           let plan = planner.Plan lambda
                           let value = SyntheticCascade.exactValue distribution 3 lambda plan.Policy
                           Expect.isTrue (value <= best + 1e-9) $"seed {seed}, lambda {lambda}: {value} above the optimum {best}"

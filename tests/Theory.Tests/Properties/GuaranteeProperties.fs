@@ -163,17 +163,16 @@ let tests =
           property 300 "P32 planning with wrong tables loses at most the bound"
           <| fun (Chain model) (Unit size) (Unit share) (Seed seed) ->
               let wrong = MiscalibrationTests.perturbed (Random seed) (0.4 * size) (0.3 * share) model
-              let loss = ChainModel.optimalValue model - ChainModel.value (model, ChainModel.policy (ChainModel.plan wrong))
+              let loss = Chain.optimalValue model - Chain.value (model, Chain.policy (Chain.plan wrong))
               let errors = Array.map2 (Array.map2 (fun (a: float) b -> abs (a - b))) model.Means wrong.Means
-              let marginals =
-                  ChainModel.occupancy (model, model.ContinueCosts |> Array.map (fun _ -> Array.create model.Initial.Length false))
+              let marginals = Chain.occupancy (model, model.ContinueCosts |> Array.map (fun _ -> Array.create model.Initial.Length false))
               let eces = Array.map2 (fun distribution error -> Array.map2 (*) distribution error |> Array.sum) marginals errors
               let kernelErrors =
                   Array.map2
                       (fun p q -> Array.map2 (fun a b -> SpeculativeSampling.totalVariation (a, b)) p q |> Array.max)
                       model.Kernels
                       wrong.Kernels
-              let bound = Miscalibration.valueLoss (Array.map Array.max errors, eces, kernelErrors, ChainModel.range model)
+              let bound = Miscalibration.valueLoss (Array.map Array.max errors, eces, kernelErrors, Chain.range model)
               atMost 1e-12 -loss 0.0 "no gain"
               atMost 1e-12 loss bound "bound"
 
@@ -269,7 +268,7 @@ let tests =
               let random = Random seed
               let costs = Array.init (2 + random.Next 5) (fun _ -> 0.1 + random.NextDouble()) |> Array.scan (+) 0.1
               let low, high = min a b, max a b
-              let ceiling = (ReferenceThresholds.ceiling (costs, low)).Chain
+              let ceiling = (ReferenceThresholds.Ceiling(costs, low)).Chain
               Array.iter2
                   (fun (x: ReferenceThresholds) (y: ReferenceThresholds) ->
                       for k in 0 .. costs.Length - 2 do
@@ -278,5 +277,5 @@ let tests =
                               atMost 1e-12 at ceiling[k] "ceiling"
                           atMost 1e-12 x.Chain[k] x.Jump[k] "jump"
                           atMost 1e-12 y.Recall[k] x.Recall[k] "falls")
-                  (ReferenceThresholds.all (costs, low))
-                  (ReferenceThresholds.all (costs, high)) ]
+                  (ReferenceThresholds.All(costs, low))
+                  (ReferenceThresholds.All(costs, high)) ]

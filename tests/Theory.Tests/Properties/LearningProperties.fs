@@ -20,7 +20,7 @@ let private state seed =
     let policyClass = Problems.policyClass random n m (random.Next(1, 4))
     random, NestTests.warm random policyClass feedbacks[random.Next 3] sides[random.Next 3] (random.Next(0, 2) * 20) (random.Next 8)
 
-let private logN (s: NestSettings) = NestRates.logComparators (PolicyClass.size s.PolicyClass, (s.Side <> SideExpert.None))
+let private logN (s: NestSettings) = NestRates.LogComparators(PolicyClass.Size s.PolicyClass, (s.Side <> SideExpert.None))
 
 /// Plays NEST on a chain and hands over the driver, the realised regret (against the best of policy class and side expert) and the
 /// expected regret to the policy class after every query.
@@ -30,9 +30,9 @@ let private play (model: ChainModel) (settings: NestSettings) horizon seed (visi
     let driver = Nest.run (Nest.init settings)
     let queries, choices = SplitMix64(uint64 seed), SplitMix64(uint64 seed + 1UL)
     let index, hindsight, values =
-        PolicyIndex policyClass, Array.zeroCreate (PolicyClass.size policyClass), environment.ClassValues policyClass
+        PolicyIndex policyClass, Array.zeroCreate (PolicyClass.Size policyClass), environment.ClassValues policyClass
     let n = environment.Stages
-    let outcome = Outcome.empty n
+    let outcome = Outcome.Empty n
     let rewards = Array.zeroCreate n
     let mutable side, earned, expected = 0.0, 0.0, 0.0
     for t in 1..horizon do
@@ -43,7 +43,7 @@ let private play (model: ChainModel) (settings: NestSettings) horizon seed (visi
         while stop < n - 1 && not (driver.Stops(stop, outcome.Bins[stop], choices)) do
             stop <- stop + 1
         for k in 0 .. n - 1 do
-            rewards[k] <- Outcome.reward (outcome, k)
+            rewards[k] <- Outcome.Reward(outcome, k)
         index.Add(hindsight, outcome.Bins, rewards)
         let best =
             if driver.SidePolicy.Length = 0 then
@@ -56,11 +56,11 @@ let private play (model: ChainModel) (settings: NestSettings) horizon seed (visi
         visit driver (best - earned) (float t * Array.max values - expected) t
 
 let private settingsFor (model: ChainModel) feedback side horizon =
-    { PolicyClass = PolicyClass.thresholds (model.Means.Length, model.Initial.Length)
+    { PolicyClass = PolicyClass.Thresholds(model.Means.Length, model.Initial.Length)
       Feedback = feedback
       Side = side
       Horizon = horizon
-      Range = ChainModel.range model
+      Range = Chain.range model
       ContinueCosts = model.ContinueCosts
       Seed = 3UL }
 
@@ -91,11 +91,11 @@ let tests =
               let rule () = Array.init 3 (fun _ -> random.Next 2 = 0)
               let a, b = rule (), rule ()
               let weights (rules: bool[][]) =
-                  Nest.weights (NestTests.warm (Random seed) (PolicyClass.create (2, 3, rules)) Feedback.StagesRun SideExpert.Greedy 20 0)
+                  Nest.weights (NestTests.warm (Random seed) (PolicyClass.Create(2, 3, rules)) Feedback.StagesRun SideExpert.Greedy 20 0)
               allWithin 1e-12 (weights [| a; b; b |]) [| 1.0 / 6.0; 1.0 / 6.0; 1.0 / 6.0; 0.5 |] "prior"
               let twins =
                   Nest.weights (
-                      NestTests.warm (Random seed) (PolicyClass.create (2, 3, [| a; b; b |])) Feedback.StagesRun SideExpert.Greedy 20 9
+                      NestTests.warm (Random seed) (PolicyClass.Create(2, 3, [| a; b; b |])) Feedback.StagesRun SideExpert.Greedy 20 9
                   )
               Expect.equal twins[1] twins[2] "twins"
 
@@ -116,7 +116,7 @@ let tests =
                   stops
                   |> Array.map (fun k ->
                       let o = NestTests.gradedProbability feedback w stops k
-                      Outcome.loss (query, k, range) * o / (o + (NestTests.rates state).Gamma))
+                      Outcome.Loss(query, k, range) * o / (o + (NestTests.rates state).Gamma))
               allWithin 1e-9 mean expected $"{feedback}"
 
           property 150 "P18 an update touches exactly the policies that feedback lets it, whatever the unseen future"
@@ -149,7 +149,7 @@ let tests =
           <| fun (Seed seed) ->
               let random = Random seed
               let n, m, horizon = random.Next(2, 4), random.Next(1, 4), 60
-              let policyClass = PolicyClass.thresholds (n, m)
+              let policyClass = PolicyClass.Thresholds(n, m)
               let mutable state, incurred = Hedge.init (policyClass, horizon, range), 0.0
               // The adversary knows the weights: of a few sharp outcomes it takes the one that hurts the mixture most against the leader.
               for _ in 1..horizon do
@@ -158,25 +158,25 @@ let tests =
                           let good = random.Next n
                           { outcome random n m with Qualities = Array.init n (fun k -> if k = good then 1.0 else 0.0) })
                   let loss (o: Outcome) =
-                      Array.fold2 (fun sum w k -> sum + w * Outcome.loss (o, k, range)) 0.0 (weights state) (stopStages state o.Bins)
+                      Array.fold2 (fun sum w k -> sum + w * Outcome.Loss(o, k, range)) 0.0 (weights state) (stopStages state o.Bins)
                   let leader = losses state |> Array.indexed |> Array.minBy snd |> fst
-                  let worst = candidates |> Array.maxBy (fun o -> loss o - Outcome.loss (o, (stopStages state o.Bins)[leader], range))
+                  let worst = candidates |> Array.maxBy (fun o -> loss o - Outcome.Loss(o, (stopStages state o.Bins)[leader], range))
                   incurred <- incurred + loss worst
                   state <- Hedge.observe (state, worst, n - 1)
-              let bound = Regret.nest (Feedback.Full, n, log (float (PolicyClass.size policyClass)), horizon, range)
+              let bound = Regret.nest (Feedback.Full, n, log (float (PolicyClass.Size policyClass)), horizon, range)
               atMost 1e-9 (range * (incurred - Array.min (losses state))) bound.Value "regret"
 
           property 60 "P19b anytime Hedge: its bound at every t, T unknown"
           <| fun (Seed seed) ->
               let random = Random seed
               let n, m = 3, 2
-              let mutable state, incurred = Hedge.init (PolicyClass.thresholds (n, m), 0, range), 0.0
+              let mutable state, incurred = Hedge.init (PolicyClass.Thresholds(n, m), 0, range), 0.0
               for t in 1..40 do
                   let good = if random.Next 2 = 0 then t % n else random.Next n
                   let o = { outcome random n m with Qualities = Array.init n (fun k -> if k = good then 1.0 else 0.0) }
                   incurred <-
                       incurred
-                      + Array.fold2 (fun sum w k -> sum + w * Outcome.loss (o, k, range)) 0.0 (weights state) (stopStages state o.Bins)
+                      + Array.fold2 (fun sum w k -> sum + w * Outcome.Loss(o, k, range)) 0.0 (weights state) (stopStages state o.Bins)
                   state <- Hedge.observe (state, o, n - 1)
                   let bound = 3.0 / (2.0 * sqrt 2.0) * range * sqrt (float t * log 9.0)
                   within
@@ -218,7 +218,7 @@ let tests =
                       Regret.nestHighProbability (
                           feedback,
                           model.Means.Length,
-                          float (PolicyClass.size settings.PolicyClass),
+                          float (PolicyClass.Size settings.PolicyClass),
                           false,
                           horizon,
                           settings.Range,
@@ -251,14 +251,14 @@ let tests =
                   let query = outcome random n state.Settings.PolicyClass.Bins
                   let w, stops = weights state, stopStages state query.Bins
                   for j in 0..2 do
-                      let stake = (NestRates.stakes (NestTests.rates state).Gamma)[j]
+                      let stake = (NestRates.Stakes (NestTests.rates state).Gamma)[j]
                       let mean = Array.zeroCreate w.Length
                       for stop in Array.distinct stops do
                           let probability = NestTests.gradedProbability Feedback.Returned w stops stop
                           let before, after = NestTests.betLosses state j, NestTests.betLosses (Nest.observe (state, query, stop)) j
                           stops
                           |> Array.iteri (fun i k ->
-                              let loss = Outcome.loss (query, k, range)
+                              let loss = Outcome.Loss(query, k, range)
                               let factor =
                                   if NestTests.isGraded feedback stop k then
                                       exp (stake * (after[i] - before[i] - loss))
@@ -270,12 +270,12 @@ let tests =
           property 500 "P22c a bet counts between implicit exploration and loss/o, exactly where o = 1, less for more stake or o"
           <| fun (Unit loss) (Unit o) (Unit a) ->
               let graded, stake = 1e-6 + (1.0 - 1e-6) * o, 1e-4 + 4.0 * a
-              let counted = NestRates.betLoss (stake, loss, graded)
+              let counted = NestRates.BetLoss(stake, loss, graded)
               atMost (1e-9 * counted) (loss / (graded + stake / 2.0)) counted "implicit exploration with gamma = a/2"
               atMost (1e-9 * counted) counted (loss / graded) "unbiased estimate"
-              within 1e-12 (NestRates.betLoss (stake, loss, 1.0)) loss "sure to be graded"
-              atMost (1e-9 * counted) (NestRates.betLoss (1.5 * stake, loss, graded)) counted "stake"
-              atMost (1e-9 * counted) (NestRates.betLoss (stake, loss, min 1.0 (1.5 * graded))) counted "graded"
+              within 1e-12 (NestRates.BetLoss(stake, loss, 1.0)) loss "sure to be graded"
+              atMost (1e-9 * counted) (NestRates.BetLoss(1.5 * stake, loss, graded)) counted "stake"
+              atMost (1e-9 * counted) (NestRates.BetLoss(stake, loss, min 1.0 (1.5 * graded))) counted "graded"
               let mean = graded * counted
               atMost 1e-9 mean loss "in the mean no more than the loss"
               atMost 1e-9 (loss - mean) (stake / 2.0 * loss * loss * (1.0 / graded - graded)) "and no less than the shortfall of section 6"
@@ -311,7 +311,7 @@ let tests =
               let random = Random seed
               let counts = OptimisticPlanTests.someCounts random model feedbacks[seed % 3] (random.Next 300)
               let plan = OptStop.optimisticPlan (counts, model.ContinueCosts, { Horizon = 0; Delta = sure })
-              Array.iter2 (Array.iter2 (fun w upper -> atMost 1e-12 w upper "W")) (ChainModel.plan model).W plan.W
+              Array.iter2 (Array.iter2 (fun w upper -> atMost 1e-12 w upper "W")) (Chain.plan model).W plan.W
 
           property 40 "P25 Certificate B covers the regret to the optimum at every t, whatever the learner"
           <| fun (Chain model) (Seed seed) ->
@@ -319,18 +319,18 @@ let tests =
               let rule = [| TabularRule.PosteriorSampling; TabularRule.Greedy; TabularRule.EpsilonGreedy; TabularRule.OptStop |][seed % 4]
               let driver =
                   TabularLearner.run (TabularLearner.init (rule, feedbacks[seed / 4 % 3], environment.Bins, environment.ContinueCosts, 0))
-              let queries, choices, outcome = SplitMix64(uint64 seed), SplitMix64 9UL, Outcome.empty environment.Stages
-              let w = (ChainModel.plan model).W
+              let queries, choices, outcome = SplitMix64(uint64 seed), SplitMix64 9UL, Outcome.Empty environment.Stages
+              let w = (Chain.plan model).W
               let mutable earned, best, expected = 0.0, 0.0, 0.0
               for t in 1..150 do
                   driver.Begin choices
                   environment.Draw(queries, outcome)
                   let stop = Reactive.stopStage (driver.Policy, outcome.Bins)
-                  earned <- earned + Outcome.reward (outcome, stop)
+                  earned <- earned + Outcome.Reward(outcome, stop)
                   best <- best + w[0].[outcome.Bins[0]]
                   // E[reward | S_1, past]: the policy's value from the first signal on.
                   let from = { model with Initial = Array.init environment.Bins (fun s -> if s = outcome.Bins[0] then 1.0 else 0.0) }
-                  expected <- expected + ChainModel.value (from, driver.Policy)
+                  expected <- expected + Chain.value (from, driver.Policy)
                   driver.Observe(outcome, stop)
                   if t % 10 = 0 then
                       let certificate =
@@ -385,7 +385,7 @@ let tests =
               let driver = Ucb1Run(Ucb1.init (n, environment.Range), environment.Bins)
               let depth k = Array.init (n - 1) (fun j -> Array.create environment.Bins (j >= k))
               let values = Array.init n (fun k -> environment.Value(depth k))
-              let queries, outcome = SplitMix64(uint64 seed), Outcome.empty n
+              let queries, outcome = SplitMix64(uint64 seed), Outcome.Empty n
               let mutable regret = 0.0
               for _ in 1..horizon do
                   driver.Begin queries
@@ -403,11 +403,11 @@ let tests =
               let n, m = random.Next(2, 5), random.Next(1, 4)
               let policyClass = Problems.policyClass random n m (random.Next(1, 4))
               let index, path = PolicyIndex policyClass, Array.init n (fun _ -> random.Next m)
-              let weights = Array.init (PolicyClass.size policyClass) (fun _ -> random.NextDouble())
+              let weights = Array.init (PolicyClass.Size policyClass) (fun _ -> random.NextDouble())
               let last =
                   weights
                   |> Array.indexed
-                  |> Array.sumBy (fun (i, w) -> if Reactive.stopStage (PolicyClass.policy (policyClass, i), path) = n - 1 then w else 0.0)
+                  |> Array.sumBy (fun (i, w) -> if Reactive.stopStage (PolicyClass.Policy(policyClass, i), path) = n - 1 then w else 0.0)
               within 1e-9 (last + Seq.sum (seq { for k in 0 .. n - 2 -> index.Mass(weights, path, k) })) (Array.sum weights) "total"
 
           property 60 "P48 learners are values: they survive JSON, and the same state and source choose the same"

@@ -26,20 +26,19 @@ let tests =
         "Stopping"
         [ property 300 "P01 backward induction = brute force over all reactive policies"
           <| fun (SmallChain model) ->
-              let best =
-                  allReactive model.Means.Length model.Initial.Length |> Seq.map (fun stop -> ChainModel.value (model, stop)) |> Seq.max
-              within 1e-12 (ChainModel.optimalValue model) best "V*"
+              let best = allReactive model.Means.Length model.Initial.Length |> Seq.map (fun stop -> Chain.value (model, stop)) |> Seq.max
+              within 1e-12 (Chain.optimalValue model) best "V*"
 
           property 300 "P02 0 <= W <= 1 and W >= mu"
           <| fun (Chain model) ->
               Array.iter2
                   (Array.iter2 (fun w mu -> Expect.isTrue (w >= mu && w >= 0.0 && w <= 1.0) $"W = {w}, mu = {mu}"))
-                  (ChainModel.plan model).W
+                  (Chain.plan model).W
                   model.Means
 
           property 300 "P03 identity (*): D_k = kappa - Delta_k + E min(D_{k+1}, 0)"
           <| fun (Chain model) ->
-              let plan, gains = ChainModel.plan model, ThresholdForm.oneStepGains model
+              let plan, gains = Chain.plan model, ThresholdForm.oneStepGains model
               plan.D
               |> Array.iteri (fun k row ->
                   row
@@ -54,7 +53,7 @@ let tests =
           property 300 "P04 T1 and T2 make every D nondecreasing"
           <| fun (RegularChain model) ->
               Expect.isTrue (ThresholdForm.isStochasticallyMonotone model && ThresholdForm.hasNonincreasingGains model) "T1, T2"
-              for d in (ChainModel.plan model).D do
+              for d in (Chain.plan model).D do
                   Expect.isTrue (nondecreasing d) "D"
 
           property 200 "P05 hopeless queries: no threshold policy is optimal, an interval policy is"
@@ -65,7 +64,7 @@ let tests =
                     Kernels = [| Array.init 3 (fun s -> Array.init 3 (fun t -> if s = t then 1.0 else 0.0)) |]
                     Means = [| [| 0.05; 0.5; 0.95 |]; [| 0.06; 0.9; 0.97 |] |]
                     ContinueCosts = [| 0.03 + 0.36 * x |] }
-              let best = ChainModel.optimalValue model
+              let best = Chain.optimalValue model
               Expect.isFalse (ThresholdForm.isThresholdOptimal model) "two-sided"
               Expect.isTrue ((ChainPolicyClasses.bestThreshold model).Value < best - 1e-4) "threshold loses"
               within 1e-12 (ChainPolicyClasses.bestInterval model).Value best "interval does not"
@@ -74,27 +73,27 @@ let tests =
           <| fun (Chain model) ->
               let threshold, interval = (ChainPolicyClasses.bestThreshold model).Value, (ChainPolicyClasses.bestInterval model).Value
               atMost 1e-12 threshold interval "threshold, interval"
-              atMost 1e-12 interval (ChainModel.optimalValue model) "interval, V*"
+              atMost 1e-12 interval (Chain.optimalValue model) "interval, V*"
 
           property 300 "P06b under T1 and T2 the best threshold policy attains V*"
           <| fun (RegularChain model) ->
-              within 1e-12 (ChainPolicyClasses.bestThreshold model).Value (ChainModel.optimalValue model) "V*"
+              within 1e-12 (ChainPolicyClasses.bestThreshold model).Value (Chain.optimalValue model) "V*"
               within
                   1e-12
-                  (ChainModel.value (model, Reactive.ofThresholds ((ChainModel.plan model).Thresholds, model.Initial.Length)))
-                  (ChainModel.optimalValue model)
+                  (Chain.value (model, Reactive.fromThresholds ((Chain.plan model).Thresholds, model.Initial.Length)))
+                  (Chain.optimalValue model)
                   "the plan's thresholds"
 
           property 300 "P07 stop sets are nested and thresholds nonincreasing in lambda"
           <| fun (Chain model) (Unit low) (Unit more) ->
-              let a, b = ChainModel.plan (priced (3.0 * low) model), ChainModel.plan (priced (3.0 * (low + more)) model)
+              let a, b = Chain.plan (priced (3.0 * low) model), Chain.plan (priced (3.0 * (low + more)) model)
               Array.iter2 (Array.iter2 (fun x y -> atMost 1e-12 x y "D rises")) a.D b.D
               Array.iter2 (fun x y -> Expect.isTrue (y <= x) $"threshold {x} then {y}") a.Thresholds b.Thresholds
 
           property 300 "P08 V*(lambda) is convex and nonincreasing, with slope -E C"
           <| fun (Chain model) (Unit at) ->
-              let value lambda = ChainModel.optimalValue (priced lambda model)
-              let cost lambda = ChainModel.expectedCost (model, ChainModel.policy (ChainModel.plan (priced lambda model)))
+              let value lambda = Chain.optimalValue (priced lambda model)
+              let cost lambda = Chain.expectedCost (model, Chain.policy (Chain.plan (priced lambda model)))
               let h = 1e-3
               let left, middle, right = value (2.0 * at), value (2.0 * at + h), value (2.0 * at + 2.0 * h)
               atMost 1e-12 middle left "nonincreasing"
@@ -110,22 +109,22 @@ let tests =
               for k in means.Length - 2 .. -1 .. 0 do
                   means[k] <- model.Kernels[k] |> Array.map (fun row -> Array.map2 (*) row means[k + 1] |> Array.sum)
               let last =
-                  (ChainModel.occupancy (model, model.ContinueCosts |> Array.map (fun _ -> Array.create model.Initial.Length false)))
+                  (Chain.occupancy (model, model.ContinueCosts |> Array.map (fun _ -> Array.create model.Initial.Length false)))
                   |> Array.last
               within
                   1e-12
-                  (ChainModel.optimalValue (priced 0.0 { model with Means = means }))
+                  (Chain.optimalValue (priced 0.0 { model with Means = means }))
                   (Array.map2 (*) last (Array.last means) |> Array.sum)
                   "E mu_n"
               let huge = { model with ContinueCosts = model.ContinueCosts |> Array.map (fun _ -> 10.0) }
-              within 1e-12 (ChainModel.optimalValue huge) (Array.map2 (*) model.Initial model.Means[0] |> Array.sum) "stop at 1"
+              within 1e-12 (Chain.optimalValue huge) (Array.map2 (*) model.Initial model.Means[0] |> Array.sum) "stop at 1"
 
           property 300 "P10 V* - V^pi = sum of the advantages of the wrong decisions taken"
           <| fun (Chain model) (Seed seed) ->
-              let plan, stop = ChainModel.plan model, reactive (Random seed) model
-              let loss = ChainModel.performanceDifference (model, plan, stop)
-              within 1e-12 loss (ChainModel.optimalValue model - ChainModel.value (model, stop)) "loss"
-              let reached = ChainModel.occupancy (model, stop)
+              let plan, stop = Chain.plan model, reactive (Random seed) model
+              let loss = Chain.performanceDifference (model, plan, stop)
+              within 1e-12 loss (Chain.optimalValue model - Chain.value (model, stop)) "loss"
+              let reached = Chain.occupancy (model, stop)
               let byAdvantage =
                   Seq.sum (
                       seq {
@@ -195,21 +194,21 @@ let tests =
                       Initial = split model.Initial
                       Kernels = model.Kernels |> Array.map (Array.map split >> twice)
                       Means = model.Means |> Array.map twice }
-              within 1e-12 (ChainModel.optimalValue wider) (ChainModel.optimalValue model) "V*"
+              within 1e-12 (Chain.optimalValue wider) (Chain.optimalValue model) "V*"
 
           property 300 "P37 chain <= jump <= recall <= oracle, and value = quality - lambda cost"
           <| fun (AnyDistribution(distribution, lambda)) ->
-              let solve actions = JointDistribution.solve (distribution, lambda, actions)
+              let solve actions = BruteForce.solve (distribution, lambda, actions)
               let values = [ for a in [ ActionSet.Chain; ActionSet.Jump; ActionSet.Recall ] -> solve a ]
               for v in values do
                   within 1e-12 v.Value (v.Quality - lambda * v.Cost) "parts"
-              for a, b in List.pairwise ([ for v in values -> v.Value ] @ [ JointDistribution.oracle (distribution, lambda) ]) do
+              for a, b in List.pairwise ([ for v in values -> v.Value ] @ [ BruteForce.oracle (distribution, lambda) ]) do
                   atMost 1e-12 a b "nested"
 
           property 200 "P38 every action set: value convex and nonincreasing, cost and quality nonincreasing in lambda"
           <| fun (AnyDistribution(distribution, lambda)) ->
               for actions in [ ActionSet.Chain; ActionSet.Jump; ActionSet.Recall ] do
-                  let at = [| for i in 0..2 -> JointDistribution.solve (distribution, lambda + 0.1 * float i, actions) |]
+                  let at = [| for i in 0..2 -> BruteForce.solve (distribution, lambda + 0.1 * float i, actions) |]
                   for a, b in Array.pairwise at do
                       atMost 1e-12 b.Value a.Value "value"
                       atMost 1e-9 b.Cost a.Cost "cost"
@@ -218,27 +217,27 @@ let tests =
 
           property 200 "P39 the jump planner = the exact solver on Markov distributions"
           <| fun (MarkovCascade(parts, lambda)) ->
-              let exact = JointDistribution.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Jump)
-              let planned = (JumpModel.plan (JumpModel.ofChain parts, lambda)).Outcome
+              let exact = BruteForce.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Jump)
+              let planned = (Jump.plan (Jump.fromChain parts, lambda)).Outcome
               within 1e-12 planned.Value exact.Value "value"
               within 1e-12 planned.Value (planned.Quality - lambda * planned.Cost) "parts"
 
           property 200 "P40 the recall planner = the exact solver on Markov distributions"
           <| fun (MarkovCascade(parts, lambda)) ->
-              let exact = JointDistribution.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Recall)
-              within 1e-12 (Recall.plan (JumpModel.ofChain parts, lambda)).Outcome.Value exact.Value "value"
+              let exact = BruteForce.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Recall)
+              within 1e-12 (Recall.plan (Jump.fromChain parts, lambda)).Outcome.Value exact.Value "value"
 
           property 200 "P41 the chain planner = the exact solver on Markov distributions"
           <| fun (MarkovCascade((costs, _, _, _) as parts, lambda)) ->
-              let exact = JointDistribution.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Chain)
-              within 1e-12 (ChainModel.optimalValue (ofCascade parts lambda) - lambda * costs[0]) exact.Value "value"
+              let exact = BruteForce.solve (JumpTests.asJointDistribution parts, lambda, ActionSet.Chain)
+              within 1e-12 (Chain.optimalValue (ofCascade parts lambda) - lambda * costs[0]) exact.Value "value"
 
           property 300 "P42 where D crosses once at every stage, the thresholds are the plan"
           <| fun (Chain model) ->
-              let plan = ChainModel.plan model
-              let thresholds = ChainModel.value (model, Reactive.ofThresholds (plan.Thresholds, model.Initial.Length))
-              if ThresholdForm.isThresholdOptimal model then within 1e-12 thresholds (ChainModel.optimalValue model) "V*"
-              atMost 1e-12 thresholds (ChainModel.optimalValue model) "never above"
+              let plan = Chain.plan model
+              let thresholds = Chain.value (model, Reactive.fromThresholds (plan.Thresholds, model.Initial.Length))
+              if ThresholdForm.isThresholdOptimal model then within 1e-12 thresholds (Chain.optimalValue model) "V*"
+              atMost 1e-12 thresholds (Chain.optimalValue model) "never above"
 
           property 200 "P43 Weitzman's index = backward induction over every order of opening"
           <| fun (Boxes(distributions, costs)) (Unit outside) ->
@@ -259,19 +258,19 @@ let tests =
           property 300 "P44 looking one stage ahead: optimal in the monotone case, never better than V*"
           <| fun (Chain model) (Unit scale) ->
               let model = priced (3.0 * scale) model
-              let value = ChainModel.value (model, ThresholdForm.oneStepLookAhead model)
-              atMost 1e-12 value (ChainModel.optimalValue model) "V*"
-              if ThresholdForm.isMonotoneCase model then within 1e-12 value (ChainModel.optimalValue model) "monotone case"
+              let value = Chain.value (model, ThresholdForm.oneStepLookAhead model)
+              atMost 1e-12 value (Chain.optimalValue model) "V*"
+              if ThresholdForm.isMonotoneCase model then within 1e-12 value (Chain.optimalValue model) "monotone case"
 
           property 200 "P45 the run-time rule stops where the plan's thresholds stop"
           <| fun (Chain model) (Seed seed) ->
               let random, m = Random seed, model.Initial.Length
-              let plan = ChainModel.plan model
+              let plan = Chain.plan model
               let edges = Array.init model.Means.Length (fun _ -> Array.init (m - 1) (fun i -> float (i + 1) / float m))
-              let rule = ThresholdRule.OfPlan(plan, edges)
+              let rule = ThresholdRule.FromPlan(plan, edges)
               let bins = Array.init model.Means.Length (fun _ -> random.Next m)
               let confidences = bins |> Array.map (fun s -> (float s + random.NextDouble()) / float m)
-              let expected = Reactive.stopStage (Reactive.ofThresholds (plan.Thresholds, m), bins)
+              let expected = Reactive.stopStage (Reactive.fromThresholds (plan.Thresholds, m), bins)
               Expect.equal (rule.StopStage(ReadOnlySpan confidences)) expected "stage"
               Expect.equal (rule.Stops(expected, confidences[expected])) true "stops there"
               if expected > 0 then Expect.equal (rule.Stops(expected - 1, confidences[expected - 1])) false "not before" ]

@@ -68,10 +68,10 @@ let tests =
                   let policies = allReactive n m
                   for _ in 1..200 do
                       let model = randomChain random n m
-                      let best = policies |> Array.map (fun p -> ChainModel.value (model, p)) |> Array.max
-                      let plan = ChainModel.plan model
-                      within 1e-12 (ChainModel.optimalValue model) best $"V*, n={n}, m={m}"
-                      within 1e-12 (valueByPaths model (ChainModel.policy plan)) best "the plan's own policy attains it"
+                      let best = policies |> Array.map (fun p -> Chain.value (model, p)) |> Array.max
+                      let plan = Chain.plan model
+                      within 1e-12 (Chain.optimalValue model) best $"V*, n={n}, m={m}"
+                      within 1e-12 (valueByPaths model (Chain.policy plan)) best "the plan's own policy attains it"
 
           testCase "a policy's value, path by path, 1,000 random policies"
           <| fun () ->
@@ -80,8 +80,8 @@ let tests =
                   let n, m = random.Next(1, 5), random.Next(1, 4)
                   let model = randomChain random n m
                   let stop = Array.init (n - 1) (fun _ -> Array.init m (fun _ -> random.Next 2 = 0))
-                  within 1e-12 (ChainModel.value (model, stop)) (valueByPaths model stop) "value"
-                  let qualities = Array.map2 (fun reached k -> reached, k) (ChainModel.occupancy (model, stop)) [| 0 .. n - 1 |]
+                  within 1e-12 (Chain.value (model, stop)) (valueByPaths model stop) "value"
+                  let qualities = Array.map2 (fun reached k -> reached, k) (Chain.occupancy (model, stop)) [| 0 .. n - 1 |]
                   let quality =
                       qualities
                       |> Array.sumBy (fun (reached, k) ->
@@ -91,14 +91,14 @@ let tests =
                                       if k = n - 1 || stop[k][s] then reached[s] * model.Means[k][s]
                               }
                           ))
-                  within 1e-12 (quality - ChainModel.expectedCost (model, stop)) (ChainModel.value (model, stop)) "quality - cost"
+                  within 1e-12 (quality - Chain.expectedCost (model, stop)) (Chain.value (model, stop)) "quality - cost"
 
           testCase "property 2: 0 <= W <= 1 and W >= mu, 1,000 random instances"
           <| fun () ->
               let random = Random 3
               for _ in 1..1000 do
                   let model = randomChain random (random.Next(1, 6)) (random.Next(1, 6))
-                  let plan = ChainModel.plan model
+                  let plan = Chain.plan model
                   Array.iter2 (Array.iter2 (fun w mu -> Expect.isTrue (w >= 0.0 && w <= 1.0 && w >= mu) $"{w}, {mu}")) plan.W model.Means
 
           testCase "property 3: identity (*) of Theorem 1, 1,000 random instances"
@@ -107,7 +107,7 @@ let tests =
               for _ in 1..1000 do
                   let n, m = random.Next(2, 6), random.Next(1, 6)
                   let model = randomChain random n m
-                  let plan, gains = ChainModel.plan model, ThresholdForm.oneStepGains model
+                  let plan, gains = Chain.plan model, ThresholdForm.oneStepGains model
                   for k in 0 .. n - 2 do
                       for s in 0 .. m - 1 do
                           let later =
@@ -123,17 +123,17 @@ let tests =
               for _ in 1..2000 do
                   let model = regularChain random (random.Next(2, 6)) (random.Next(2, 6))
                   Expect.isTrue (ThresholdForm.isStochasticallyMonotone model && ThresholdForm.hasNonincreasingGains model) "T1 and T2 hold"
-                  for row in (ChainModel.plan model).D do
+                  for row in (Chain.plan model).D do
                       for a, b in Array.pairwise row do
                           Expect.isTrue (a <= b + 1e-12) $"{a} then {b}"
                   Expect.isTrue (ThresholdForm.isThresholdOptimal model) "hence thresholds"
 
           testCase "property 5: hopeless queries have value .600, the best threshold .570, the best interval .600"
           <| fun () ->
-              within 1e-12 (ChainModel.optimalValue hopeless) 0.6 "V*"
+              within 1e-12 (Chain.optimalValue hopeless) 0.6 "V*"
               within 1e-12 (ChainPolicyClasses.bestThreshold hopeless).Value 0.57 "threshold"
               within 1e-12 (ChainPolicyClasses.bestInterval hopeless).Value 0.6 "interval"
-              Expect.equal (ChainModel.policy (ChainModel.plan hopeless)) [| [| true; false; true |] |] "stop, continue, stop"
+              Expect.equal (Chain.policy (Chain.plan hopeless)) [| [| true; false; true |] |] "stop, continue, stop"
               Expect.isFalse (ThresholdForm.isThresholdOptimal hopeless) "not a threshold"
 
           testCase "property 5: without T1 a constant gain and a rising D_2 still give a falling D_1"
@@ -144,7 +144,7 @@ let tests =
                     Kernels = [| [| [| 0.0; 1.0 |]; [| 1.0; 0.0 |] |]; [| [| 1.0; 0.0 |]; [| 0.0; 1.0 |] |] |]
                     Means = [| [| 0.5; 0.2 |]; [| 0.2; 0.5 |]; [| 0.7; 0.5 |] |]
                     ContinueCosts = [| 0.1; 0.0 |] }
-              let plan = ChainModel.plan model
+              let plan = Chain.plan model
               Expect.isFalse (ThresholdForm.isStochasticallyMonotone model) "T1 fails"
               Expect.isTrue (ThresholdForm.hasNonincreasingGains model) "T2 holds"
               allWithin 1e-12 (plan.D[1]) [| -0.5; 0.0 |] "D_2"
@@ -157,24 +157,20 @@ let tests =
                   let n, m = random.Next(1, 4), random.Next(2, 5)
                   let model = if i % 2 = 0 then randomChain random n m else regularChain random n m
                   let threshold, interval = ChainPolicyClasses.bestThreshold model, ChainPolicyClasses.bestInterval model
-                  let optimum = ChainModel.optimalValue model
+                  let optimum = Chain.optimalValue model
                   Expect.isTrue (threshold.Value <= interval.Value + 1e-12 && interval.Value <= optimum + 1e-12) "nested"
                   within 1e-12 (valueByPaths model threshold.Stop) threshold.Value "the policy returned attains its value"
                   within 1e-12 (valueByPaths model interval.Stop) interval.Value "the interval policy too"
                   if i % 2 = 1 then
                       within 1e-12 threshold.Value optimum "Theorem 1"
-                      within
-                          1e-12
-                          (ChainModel.value (model, Reactive.ofThresholds ((ChainModel.plan model).Thresholds, m)))
-                          optimum
-                          "thresholds"
+                      within 1e-12 (Chain.value (model, Reactive.fromThresholds ((Chain.plan model).Thresholds, m))) optimum "thresholds"
 
           testCase "property 7: stop sets are nested and thresholds nonincreasing in lambda, 1,000 random instances"
           <| fun () ->
               let random = Random 7
               for _ in 1..1000 do
                   let model = randomChain random (random.Next(2, 6)) (random.Next(1, 6))
-                  let plans = [| for lambda in [ 0.0; 0.1; 0.3; 1.0; 3.0; 10.0 ] -> ChainModel.plan (priced lambda model) |]
+                  let plans = [| for lambda in [ 0.0; 0.1; 0.3; 1.0; 3.0; 10.0 ] -> Chain.plan (priced lambda model) |]
                   for a, b in Array.pairwise plans do
                       Array.iter2 (Array.iter2 (fun x y -> Expect.isTrue (y >= x - 1e-12) "D rises")) a.D b.D
                       Array.iter2 (fun x y -> Expect.isTrue (y <= x) "thresholds fall") a.Thresholds b.Thresholds
@@ -186,8 +182,8 @@ let tests =
                   let model = randomChain random (random.Next(2, 5)) (random.Next(1, 5))
                   let at lambda =
                       let m = priced lambda model
-                      let stop = ChainModel.policy (ChainModel.plan m)
-                      ChainModel.value (m, stop), ChainModel.expectedCost ({ m with ContinueCosts = model.ContinueCosts }, stop)
+                      let stop = Chain.policy (Chain.plan m)
+                      Chain.value (m, stop), Chain.expectedCost ({ m with ContinueCosts = model.ContinueCosts }, stop)
                   for (v, c), (v', c') in Array.pairwise [| for i in 0..10 -> at (0.3 * float i) |] do
                       let slope = (v' - v) / 0.3
                       Expect.isTrue (slope <= 1e-12 && -c <= slope + 1e-9 && slope <= -c' + 1e-9) $"{-c} <= {slope} <= {-c'}"
@@ -202,10 +198,10 @@ let tests =
                   for k in n - 2 .. -1 .. 0 do
                       means[k] <- model.Kernels[k] |> Array.map (fun row -> Array.fold2 (fun sum p x -> sum + p * x) 0.0 row means[k + 1])
                   let model = { model with Means = means; ContinueCosts = Array.zeroCreate (n - 1) }
-                  let toTheEnd = Reactive.ofThresholds (Array.create (n - 1) m, m)
-                  within 1e-12 (ChainModel.optimalValue model) (valueByPaths model toTheEnd) "E mu_n"
+                  let toTheEnd = Reactive.fromThresholds (Array.create (n - 1) m, m)
+                  within 1e-12 (Chain.optimalValue model) (valueByPaths model toTheEnd) "E mu_n"
                   let dear = { model with ContinueCosts = Array.create (n - 1) 1.5 }
-                  Expect.isTrue (ChainModel.policy (ChainModel.plan dear) |> Array.forall (Array.forall id)) "stops at stage 1"
+                  Expect.isTrue (Chain.policy (Chain.plan dear) |> Array.forall (Array.forall id)) "stops at stage 1"
 
           testCase "property 10: performance difference = V* - V^pi, 1,000 random policies"
           <| fun () ->
@@ -216,8 +212,8 @@ let tests =
                   let stop = Array.init (n - 1) (fun _ -> Array.init m (fun _ -> random.Next 2 = 0))
                   within
                       1e-12
-                      (ChainModel.performanceDifference (model, ChainModel.plan model, stop))
-                      (ChainModel.optimalValue model - valueByPaths model stop)
+                      (Chain.performanceDifference (model, Chain.plan model, stop))
+                      (Chain.optimalValue model - valueByPaths model stop)
                       "difference"
 
           testCase "property 14: splitting a bin into two with its mean and row leaves V* unchanged, 1,000 random instances"
@@ -237,23 +233,23 @@ let tests =
                         Kernels = model.Kernels |> Array.map (Array.map split >> doubled)
                         Means = model.Means |> Array.map doubled
                         ContinueCosts = model.ContinueCosts }
-                  within 1e-12 (ChainModel.optimalValue larger) (ChainModel.optimalValue model) "V*"
+                  within 1e-12 (Chain.optimalValue larger) (Chain.optimalValue model) "V*"
 
           testCase "intervals, thresholds and paths"
           <| fun () ->
-              Expect.equal (Reactive.ofIntervals ([| 1 |], [| 3 |], 4)) [| [| true; false; false; true |] |] "go on in 1 and 2"
-              let stop = Reactive.ofThresholds ([| 2; 1 |], 3)
+              Expect.equal (Reactive.fromIntervals ([| 1 |], [| 3 |], 4)) [| [| true; false; false; true |] |] "go on in 1 and 2"
+              let stop = Reactive.fromThresholds ([| 2; 1 |], 3)
               Expect.equal (Reactive.stopStage (stop, [| 2; 0; 0 |])) 0 "at once"
               Expect.equal (Reactive.stopStage (stop, [| 1; 1; 0 |])) 1 "second"
               Expect.equal (Reactive.stopStage (stop, [| 1; 0; 0 |])) 2 "last"
 
           testCase "bad models are rejected"
           <| fun () ->
-              let bad model message = rejects (fun () -> ChainModel.plan model |> ignore) message
+              let bad model message = rejects (fun () -> Chain.plan model |> ignore) message
               bad { hopeless with Initial = [| 0.5; 0.5; 0.5 |] } "mass 1.5"
               bad { hopeless with Initial = [| 1.5; -0.5; 0.0 |] } "negative probability"
               bad { hopeless with Means = [| hopeless.Means[0]; [| 0.0; 0.0; 1.1 |] |] } "mean above 1"
               bad { hopeless with Means = [| hopeless.Means[0]; [| 0.0; 0.0; nan |] |] } "NaN"
               bad { hopeless with ContinueCosts = [| -0.1 |] } "negative cost"
               bad { hopeless with ContinueCosts = [||] } "no cost"
-              rejects (fun () -> ChainModel.value (hopeless, [||]) |> ignore) "policy of wrong shape" ]
+              rejects (fun () -> Chain.value (hopeless, [||]) |> ignore) "policy of wrong shape" ]

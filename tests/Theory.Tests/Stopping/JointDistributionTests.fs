@@ -60,11 +60,7 @@ let private agrees (actions: ActionSet) sizes instances =
             let trees = allTrees actions n m
             for _ in 1..instances do
                 let distribution, lambda = randomDistribution random n m, 0.5 * random.NextDouble()
-                within
-                    1e-12
-                    (JointDistribution.solve (distribution, lambda, actions)).Value
-                    (bruteForce distribution lambda trees)
-                    $"n={n}, m={m}"
+                within 1e-12 (BruteForce.solve (distribution, lambda, actions)).Value (bruteForce distribution lambda trees) $"n={n}, m={m}"
 
 let private counterExample (costs: float[]) =
     { Probabilities = Array.create 3 (1.0 / 3.0)
@@ -88,7 +84,7 @@ let tests =
                   let distribution, lambda = randomDistribution random 3 2, 0.5 * random.NextDouble()
                   within
                       1e-12
-                      (JointDistribution.solve (distribution, lambda, ActionSet.Recall)).Value
+                      (BruteForce.solve (distribution, lambda, ActionSet.Recall)).Value
                       (bruteForce distribution lambda trees)
                       "value"
 
@@ -97,10 +93,10 @@ let tests =
               let random = Random 14
               for _ in 1..500 do
                   let distribution, lambda = randomDistribution random 3 3, random.NextDouble()
-                  let of' actions = JointDistribution.solve (distribution, lambda, actions)
+                  let of' actions = BruteForce.solve (distribution, lambda, actions)
                   let chain, jump, recall = of' ActionSet.Chain, of' ActionSet.Jump, of' ActionSet.Recall
                   Expect.isTrue (chain.Value <= jump.Value + 1e-12 && jump.Value <= recall.Value + 1e-12) "nested"
-                  Expect.isTrue (recall.Value <= JointDistribution.oracle (distribution, lambda) + 1e-12) "oracle"
+                  Expect.isTrue (recall.Value <= BruteForce.oracle (distribution, lambda) + 1e-12) "oracle"
                   for v in [ chain; jump; recall ] do
                       within 1e-12 v.Value (v.Quality - lambda * v.Cost) "parts"
 
@@ -110,7 +106,7 @@ let tests =
               for _ in 1..100 do
                   let distribution = randomDistribution random 3 2
                   for actions in [ ActionSet.Chain; ActionSet.Jump; ActionSet.Recall ] do
-                      let at = [| for i in 0..20 -> JointDistribution.solve (distribution, 0.05 * float i, actions) |]
+                      let at = [| for i in 0..20 -> BruteForce.solve (distribution, 0.05 * float i, actions) |]
                       for a, b in Array.pairwise at do
                           Expect.isTrue (b.Value <= a.Value + 1e-12) "non-increasing"
                           Expect.isTrue (b.Cost <= a.Cost + 1e-12 && b.Quality <= a.Quality + 1e-12) "cost and quality"
@@ -121,7 +117,7 @@ let tests =
           testCase "property 5: hopeless queries, optimum .600 against .570 for the best threshold"
           <| fun () ->
               let distribution = counterExample [| 0.0; 0.1 |]
-              within 1e-12 (JointDistribution.solve (distribution, 1.0, ActionSet.Chain)).Value (1.8 / 3.0) "optimum"
+              within 1e-12 (BruteForce.solve (distribution, 1.0, ActionSet.Chain)).Value (1.8 / 3.0) "optimum"
               let best =
                   [ 0..3 ]
                   |> List.map (fun theta ->
@@ -136,7 +132,7 @@ let tests =
           <| fun () ->
               let distribution = counterExample [| 0.0; 0.1 |]
               let bad distribution lambda message =
-                  rejects (fun () -> JointDistribution.solve (distribution, lambda, ActionSet.Jump) |> ignore) message
+                  rejects (fun () -> BruteForce.solve (distribution, lambda, ActionSet.Jump) |> ignore) message
               bad { distribution with Probabilities = [| 0.5; 0.5; 0.5 |] } 1.0 "mass 1.5"
               bad distribution -1.0 "negative price"
               bad { distribution with Costs = [| 1.0 |] } 1.0 "shapes" ]

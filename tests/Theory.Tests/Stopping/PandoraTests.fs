@@ -56,7 +56,7 @@ let tests =
                       distributions |> Array.map (fun distribution -> distribution.Values),
                       distributions[0].Probabilities,
                       Array.init 2 (fun k -> Array.create 2 distributions[k + 1].Probabilities)
-                  let exact = (JointDistribution.solve (JumpTests.asJointDistribution chain, 1.0, ActionSet.Chain)).Value
+                  let exact = (BruteForce.solve (JumpTests.asJointDistribution chain, 1.0, ActionSet.Chain)).Value
                   within 1e-12 (Pandora.expectedMaximum (distributions[0], w[0]) - costs[0]) exact "value"
 
           testCase "Weitzman 1979: index policy = identity = backward induction over all opening orders"
@@ -94,8 +94,8 @@ let tests =
                       distributions |> Array.map (fun distribution -> distribution.Values),
                       distributions[0].Probabilities,
                       Array.init 2 (fun k -> Array.create 3 distributions[k + 1].Probabilities)
-                  let value actions = (JointDistribution.solve (JumpTests.asJointDistribution chain, 1.0, actions)).Value
-                  within 1e-12 (Recall.plan (JumpModel.ofChain chain, 1.0)).Outcome.Value (value ActionSet.Recall) "planner"
+                  let value actions = (BruteForce.solve (JumpTests.asJointDistribution chain, 1.0, actions)).Value
+                  within 1e-12 (Recall.plan (Jump.fromChain chain, 1.0)).Outcome.Value (value ActionSet.Recall) "planner"
                   Expect.isTrue (value ActionSet.Recall >= value ActionSet.Chain - 1e-12) "recall helps"
 
           testCase "property 13: sigma_k >= z_{k+1}, equal when sigma_{k+1} <= z_{k+1}; y - Q_k(y) non-decreasing"

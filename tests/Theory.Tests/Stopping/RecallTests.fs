@@ -15,8 +15,8 @@ let tests =
               for i in 1..1000 do
                   let chain = randomChain random (2 + i % 3) (2 + i % 2)
                   let lambda = 0.5 * random.NextDouble()
-                  let planned = (Recall.plan (JumpModel.ofChain chain, lambda)).Outcome
-                  let exact = JointDistribution.solve (asJointDistribution chain, lambda, ActionSet.Recall)
+                  let planned = (Recall.plan (Jump.fromChain chain, lambda)).Outcome
+                  let exact = BruteForce.solve (asJointDistribution chain, lambda, ActionSet.Recall)
                   within 1e-12 planned.Value exact.Value "value"
                   within 1e-9 planned.Cost exact.Cost "cost"
 
@@ -25,9 +25,9 @@ let tests =
               let random = Random 32
               for _ in 1..200 do
                   let costs, means, initial, steps = randomChain random 4 3
-                  let model = JumpModel.ofChain (costs, means, initial, steps)
+                  let model = Jump.fromChain (costs, means, initial, steps)
                   let recall model = (Recall.plan (model, 0.2)).Outcome.Value
-                  let jump model = (JumpModel.plan (model, 0.2)).Outcome.Value
+                  let jump model = (Jump.plan (model, 0.2)).Outcome.Value
                   Expect.isTrue (recall model >= jump model - 1e-12) "recall"
                   let rising = { model with Means = means |> Array.mapi (fun k -> Array.map (fun q -> float k + q)) }
                   within 1e-12 (recall rising) (jump rising) "no use for recall"
@@ -36,7 +36,7 @@ let tests =
           <| fun () ->
               let random = Random 33
               for _ in 1..200 do
-                  let model = JumpModel.ofChain (randomChain random 3 3)
+                  let model = Jump.fromChain (randomChain random 3 3)
                   let plan = Recall.plan (model, 0.15)
                   let count = plan.Levels.Length
                   for k in 0..2 do

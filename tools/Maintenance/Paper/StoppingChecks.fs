@@ -9,7 +9,7 @@ module internal StoppingChecks =
     let private structure =
         [| same "Theorem 1" @"$D_k=\kappa_{k+1}-\Delta_k+\mathbb{E}[G_{k+1}\mid s]$ (identity)" 2000 101UL (fun random _ ->
                let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 4)
-               let plan, gains = ChainModel.plan model, ThresholdForm.oneStepGains model
+               let plan, gains = Chain.plan model, ThresholdForm.oneStepGains model
                let k, s = random.NextIndex gains.Length, random.NextIndex model.Initial.Length
                let next = if k + 1 < plan.D.Length then plan.D[k + 1] |> Array.map (min 0.0) else Array.zeroCreate model.Initial.Length
                struct (plan.D[k][s], model.ContinueCosts[k] - gains[k][s] + mean (model.Kernels[k].[s]) next))
@@ -18,14 +18,14 @@ module internal StoppingChecks =
                // Costs small enough that stopping is not always best.
                let model = { model with ContinueCosts = model.ContinueCosts |> Array.map (fun c -> c * float (i % 5) / 4.0) }
                if ThresholdForm.isStochasticallyMonotone model && ThresholdForm.hasNonincreasingGains model then
-                   struct (ChainModel.optimalValue model, (ChainPolicyClasses.bestThreshold model).Value)
+                   struct (Chain.optimalValue model, (ChainPolicyClasses.bestThreshold model).Value)
                else
                    struct (0.0, 1.0))
            run "Theorem 2" @"$D_k(s;\lambda)\le D_k(s;\lambda')$ for $\lambda<\lambda'$" 2000 103UL (fun random _ ->
                let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 4)
                let factor = uniform random 1.0 3.0
                let dearer: ChainModel = { model with ContinueCosts = model.ContinueCosts |> Array.map (fun c -> c * factor) }
-               let a, b = (ChainModel.plan model).D, (ChainModel.plan dearer).D
+               let a, b = (Chain.plan model).D, (Chain.plan dearer).D
                let worst = Array.map2 (Array.map2 (-)) a b |> Array.concat |> Array.max
                struct (worst, 1e-9))
            same
@@ -36,8 +36,8 @@ module internal StoppingChecks =
                (fun random _ ->
                    let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 4)
                    let stop = model.Kernels |> Array.map (fun rows -> rows |> Array.map (fun _ -> random.NextIndex 2 = 0))
-                   struct (ChainModel.optimalValue model - ChainModel.value (model, stop),
-                           ChainModel.performanceDifference (model, ChainModel.plan model, stop))) |]
+                   struct (Chain.optimalValue model - Chain.value (model, stop),
+                           Chain.performanceDifference (model, Chain.plan model, stop))) |]
 
     /// The pathwise identity in the proof of Proposition 3(c).
     let private weitzman =
@@ -75,7 +75,7 @@ module internal StoppingChecks =
                (fun random _ ->
                    let model = chain random (2 + random.NextIndex 3) (2 + random.NextIndex 3)
                    let wrong = perturbed random model
-                   let truth = ChainModel.plan model
+                   let truth = Chain.plan model
                    // The least beta for which the theorem's event holds.
                    let beta =
                        model.Means
@@ -90,9 +90,9 @@ module internal StoppingChecks =
                                    (wrong.Kernels[k])
                                |> Array.max
                                |> max stops)
-                   let policy = ChainModel.policy (ChainModel.plan wrong)
+                   let policy = Chain.policy (Chain.plan wrong)
                    let bound = Seq.sum (seq { for k in 0 .. beta.Length - 2 -> 2.0 * beta[k] + Array.sum beta[k + 1 ..] })
-                   struct (ChainModel.optimalValue model - ChainModel.value (model, policy), bound))
+                   struct (Chain.optimalValue model - Chain.value (model, policy), bound))
            run
                "Proposition 6"
                @"$V^*-V^{\hat\pi}\le2\min\{\max_k\|\cdot\|_\infty,\sum_k\mathrm{ECE}_k\}+2B\sum_k\mathrm{TV}_k$"
@@ -112,8 +112,8 @@ module internal StoppingChecks =
                                        Seq.sum (seq { for s in 0 .. reach.Length - 1 -> reach[s] * model.Kernels[k - 1].[s].[t] }))
                            mean reach row)
                    let kernels = Array.map2 (fun a b -> Array.map2 distance a b |> Array.max) model.Kernels wrong.Kernels
-                   let policy = ChainModel.policy (ChainModel.plan wrong)
-                   struct (ChainModel.optimalValue model - ChainModel.value (model, policy),
-                           Miscalibration.valueLoss (errors |> Array.map Array.max, eces, kernels, ChainModel.range model))) |]
+                   let policy = Chain.policy (Chain.plan wrong)
+                   struct (Chain.optimalValue model - Chain.value (model, policy),
+                           Miscalibration.valueLoss (errors |> Array.map Array.max, eces, kernels, Chain.range model))) |]
 
     let all () : Check[] = [| yield! structure; weitzman; yield! wrongPlans |]

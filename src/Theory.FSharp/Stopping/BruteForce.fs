@@ -30,7 +30,7 @@ type JointDistribution =
 type PolicyValue = { Value: float; Quality: float; Cost: float }
 
 [<RequireQualifiedAccess>]
-module JointDistribution =
+module BruteForce =
 
     let private check (distribution: JointDistribution) (lambda: float) =
         let atoms, stages = distribution.Probabilities.Length, distribution.Costs.Length
@@ -56,6 +56,7 @@ module JointDistribution =
     /// and among the rest go to the earliest stage. Backward induction over histories: exponential in n (at most 2^n
     /// sets of stages per atom), so an oracle for small distributions. Recall answers with the stage of best conditional mean
     /// quality.
+    [<CompiledName "Solve">]
     let solve (distribution: JointDistribution, lambda: float, actions: ActionSet) : PolicyValue =
         check distribution lambda
         let stages = distribution.Costs.Length
@@ -84,6 +85,7 @@ module JointDistribution =
 
     /// E max_k (q_k - lambda c_k): the value of one who sees all qualities beforehand and runs one stage. No policy of
     /// any action set does better.
+    [<CompiledName "Oracle">]
     let oracle (distribution: JointDistribution, lambda: float) : float =
         check distribution lambda
         let best (qualities: float[]) = Array.map2 (fun q c -> q - lambda * c) qualities distribution.Costs |> Array.max

@@ -3,6 +3,58 @@ namespace OptimalStopping.Theory
 open System
 open MathNet.Numerics.Distributions
 
+/// How large a paired difference is, next to how certain.
+type EffectSize =
+    {
+        /// Mean of d_i, in the units of utility.
+        MeanDifference: float
+        /// Standard deviation of d_i, divisor M - 1.
+        StandardDeviation: float
+        /// Cohen's d_z = mean / standard deviation; 0 when all d are 0, infinite when they are equal and not 0.
+        Dz: float
+        /// Hedges' g_z = J d_z, J = 1 - 3 / (4 nu - 1), nu = M - 1: d_z less its small-sample bias.
+        HedgesGz: float
+        /// P(d > 0) - P(d < 0), zeros kept in the denominator. Paired: it is not the unpaired Cliff's delta.
+        PairedDelta: float
+        /// Pairs with d > 0, d < 0 and d = 0.
+        Wins: int
+        Losses: int
+        Ties: int
+    }
+
+[<RequireQualifiedAccess>]
+module EffectSizes =
+
+    /// Hedges' small-sample factor J = 1 - 3 / (4 nu - 1) for nu >= 1 degrees of freedom (Hedges 1981).
+    [<CompiledName "HedgesCorrection">]
+    let hedgesCorrection (degreesOfFreedom: int) : float =
+        if degreesOfFreedom < 1 then
+            raise (System.ArgumentOutOfRangeException(nameof degreesOfFreedom, degreesOfFreedom, "expected at least 1"))
+        1.0 - 3.0 / (4.0 * float degreesOfFreedom - 1.0)
+
+    /// Effect sizes of paired differences d_i = a_i - b_i, M >= 2, all finite.
+    [<CompiledName "Paired">]
+    let paired (differences: float[]) : EffectSize =
+        Samples.requireFinite (nameof differences) differences
+        Samples.requireCount (nameof differences) 2 differences
+        let count = differences.Length
+        let mean = Samples.mean differences
+        let deviation = Samples.standardDeviation differences
+        let dz =
+            if deviation > 0.0 then mean / deviation
+            elif differences[0] = 0.0 then 0.0
+            else infinity * float (sign differences[0])
+        let wins = differences |> Array.sumBy (fun d -> if d > 0.0 then 1 else 0)
+        let losses = differences |> Array.sumBy (fun d -> if d < 0.0 then 1 else 0)
+        { MeanDifference = mean
+          StandardDeviation = deviation
+          Dz = dz
+          HedgesGz = hedgesCorrection (count - 1) * dz
+          PairedDelta = float (wins - losses) / float count
+          Wins = wins
+          Losses = losses
+          Ties = count - wins - losses }
+
 /// An estimate with its confidence interval at the given level (0.95, say).
 [<Struct>]
 type Interval = { Estimate: float; Low: float; High: float; Level: float }
@@ -82,12 +134,14 @@ module Bootstrap =
     /// BCa interval (bias-corrected and accelerated, Efron 1987) of any statistic, which must not depend on the order
     /// of its argument nor keep or change that array (it is reused). Costs resamples + M calls. M >= 2, resamples >=
     /// 100, level in (0,1).
+    [<CompiledName "Bca">]
     let bca (sample: float[], statistic: Func<float[], float>, resamples: int, level: float, seed: uint64) : Interval =
         check sample resamples level
         let estimate = statistic.Invoke(Array.copy sample)
         corrected estimate (resampled sample statistic resamples seed) (jackknifed sample statistic) level
 
     /// BCa interval of the mean: `bca` with the mean (same draws, same interval), in O(M) memory and without calls.
+    [<CompiledName "BcaMean">]
     let bcaMean (sample: float[], resamples: int, level: float, seed: uint64) : Interval =
         check sample resamples level
         let sum, count = Array.sum sample, float sample.Length
@@ -97,6 +151,7 @@ module Bootstrap =
     /// BCa interval of the mean when observations are dependent within clusters (queries of one data set or template) and
     /// independent between them: clusters are resampled whole, and left out whole in the jackknife. `clusters[i]` names
     /// the cluster of sample[i]; at least 2 clusters, and some tens of them for an interval worth its level.
+    [<CompiledName "BcaClusteredMean">]
     let bcaClusteredMean (sample: float[], clusters: int[], resamples: int, level: float, seed: uint64) : Interval =
         check sample resamples level
         if clusters.Length <> sample.Length then
@@ -119,6 +174,7 @@ module Bootstrap =
 
     /// Percentile interval of the mean of paired differences a_i - b_i (same length): simpler than BCa, first-order
     /// accurate only.
+    [<CompiledName "PairedPercentile">]
     let pairedPercentile (a: float[], b: float[], resamples: int, level: float, seed: uint64) : Interval =
         if a.Length <> b.Length then
             raise (ArgumentException($"a has {a.Length} values and b has {b.Length}; expected as many", nameof b))
@@ -129,3 +185,40 @@ module Bootstrap =
           Low = quantile means ((1.0 - level) / 2.0)
           High = quantile means ((1.0 + level) / 2.0)
           Level = level }
+
+/// Sample sizes of paired comparisons by the normal approximation, two-sided level alpha, both in (0,1).
+/// A fixed-alpha t-test needs about two pairs more at small M.
+[<RequireQualifiedAccess>]
+module Power =
+
+    let private z p = Normal.InvCDF(0.0, 1.0, p)
+
+    let private quantiles (alpha: float) (power: float) =
+        Samples.requireProbability "alpha" alpha
+        Samples.requireProbability "power" power
+        if power <= alpha / 2.0 then raise (ArgumentOutOfRangeException("power", power, "expected more than alpha / 2"))
+        z (1.0 - alpha / 2.0) + z power
+
+    /// Pairs needed to detect an effect d_z (not 0): ceil(((z_(1-alpha/2) + z_power) / d_z)^2).
+    [<CompiledName "RequiredPairs">]
+    let requiredPairs (dz: float, alpha: float, power: float) : int64 =
+        if not (Double.IsFinite dz) || dz = 0.0 then
+            raise (ArgumentOutOfRangeException(nameof dz, dz, "expected a finite effect other than 0"))
+        int64 (ceil ((quantiles alpha power / dz) ** 2.0))
+
+    /// Smallest mean difference that `pairs` pairs of standard deviation s detect: (z_(1-alpha/2) + z_power) s / sqrt
+    /// M.
+    [<CompiledName "MinimalDetectableEffect">]
+    let minimalDetectableEffect (standardDeviation: float, pairs: int, alpha: float, power: float) : float =
+        if not (standardDeviation >= 0.0) then
+            raise (ArgumentOutOfRangeException(nameof standardDeviation, standardDeviation, "expected at least 0"))
+        if pairs < 1 then raise (ArgumentOutOfRangeException(nameof pairs, pairs, "expected at least 1"))
+        quantiles alpha power * standardDeviation / sqrt (float pairs)
+
+    /// Chance that a two-sided test at level alpha rejects, in either direction, at effect d_z with `pairs` pairs.
+    [<CompiledName "Achieved">]
+    let achieved (dz: float, pairs: int, alpha: float) : float =
+        Samples.requireProbability (nameof alpha) alpha
+        if pairs < 1 then raise (ArgumentOutOfRangeException(nameof pairs, pairs, "expected at least 1"))
+        let shift, critical = dz * sqrt (float pairs), z (1.0 - alpha / 2.0)
+        Normal.CDF(0.0, 1.0, shift - critical) + Normal.CDF(0.0, 1.0, -shift - critical)

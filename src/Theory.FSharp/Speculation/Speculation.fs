@@ -2,6 +2,52 @@ namespace OptimalStopping.Theory
 
 open System
 
+/// Why speculation keeps the target's distribution exactly: a token x drawn from the draft q is accepted with
+/// probability min(1, p(x)/q(x)), and otherwise replaced by one drawn from the residual (p - q)^+ normalised. p and q
+/// are distributions on the same vocabulary.
+[<RequireQualifiedAccess>]
+module SpeculativeSampling =
+
+    let private check (p: float[]) (q: float[]) =
+        if p.Length = 0 || p.Length <> q.Length then
+            raise (ArgumentException($"distributions on {p.Length} and {q.Length} tokens; expected as many, at least 1"))
+
+    /// Chance that a drafted token is accepted: sum_x min(p, q) = 1 - TV(p, q).
+    [<CompiledName "AcceptanceRate">]
+    let acceptanceRate (p: float[], q: float[]) : float =
+        check p q
+        Array.fold2 (fun sum a b -> sum + min a b) 0.0 p q
+
+    /// Total variation distance, half the L1 distance.
+    [<CompiledName "TotalVariation">]
+    let totalVariation (p: float[], q: float[]) : float =
+        check p q
+        0.5 * Array.fold2 (fun sum a b -> sum + abs (a - b)) 0.0 p q
+
+    /// The residual distribution (p - q)^+ / sum (p - q)^+; p itself where p = q (a rejection then has probability 0).
+    [<CompiledName "Residual">]
+    let residual (p: float[], q: float[]) : float[] =
+        check p q
+        let excess = Array.map2 (fun a b -> max 0.0 (a - b)) p q
+        let mass = Array.sum excess
+        if mass > 0.0 then excess |> Array.map (fun x -> x / mass) else Array.copy p
+
+    /// Distribution of the token that comes out of one accept-or-replace step; equal to p (the identity that tests check).
+    [<CompiledName "OutputDistribution">]
+    let outputDistribution (p: float[], q: float[]) : float[] =
+        let rejected = 1.0 - acceptanceRate (p, q)
+        Array.map3 (fun a b r -> min a b + rejected * r) p q (residual (p, q))
+
+    /// Radius of a test that N draws come from a distribution on V tokens: with probability 1 - delta the total variation
+    /// between their frequencies and the distribution is at most sqrt((V-1)/N)/2 + sqrt(ln(1/delta) / (2N)) (Cauchy-Schwarz,
+    /// McDiarmid).
+    [<CompiledName "TotalVariationRadius">]
+    let totalVariationRadius (vocabulary: int, draws: int64, delta: float) : float =
+        Samples.requireProbability "delta" delta
+        if vocabulary < 1 then raise (ArgumentOutOfRangeException(nameof vocabulary, vocabulary, "expected at least 1"))
+        if draws < 1L then raise (ArgumentOutOfRangeException(nameof draws, draws, "expected at least 1"))
+        0.5 * sqrt (float (vocabulary - 1) / float draws) + sqrt (log (1.0 / delta) / (2.0 * float draws))
+
 /// A chain of drafters for the last level: which levels to use, how many tokens each drafts for the next, and the
 /// expected cost of one token of the last.
 type HierarchyPlan =
@@ -31,6 +77,7 @@ module SpeculationHierarchy =
 
     /// u(r): expected verifications until at least r tokens exist, when each yields j with probability p_j
     /// (DraftLength.tokenDistribution): u(r) = 1 + sum_j p_j u((r - j)^+), u(0) = 0. O(r g).
+    [<CompiledName "RenewalRounds">]
     let renewalRounds (tokens: int, acceptance: float, length: int) : float =
         if tokens < 0 then raise (ArgumentOutOfRangeException(nameof tokens, tokens, "expected at least 0"))
         let distribution = DraftLength.tokenDistribution (acceptance, length)
@@ -44,6 +91,7 @@ module SpeculationHierarchy =
 
     /// Cost per token as if a level's tokens came one by one: T_1 = c_1, T_{j+1} = (c_{j+1} + g_j T_j) / E(alpha_j,
     /// g_j). Optimistic for three levels and more: it forgets that the last round of a draft overshoots.
+    [<CompiledName "ApproximateCost">]
     let approximateCost (costs: float[], acceptances: float[], drafts: int[]) : float =
         check costs acceptances drafts
         let mutable cost = costs[0]
@@ -54,6 +102,7 @@ module SpeculationHierarchy =
     /// Exact cost per token of the last level when overshoot is discarded: producing r tokens at level j costs
     /// U_j(r) = u_j(r) (c_j + U_{j-1}(g_{j-1})), U_1(r) = c_1 r, and a verification of the last level yields E(alpha,
     /// g).
+    [<CompiledName "ExactCost">]
     let exactCost (costs: float[], acceptances: float[], drafts: int[]) : float =
         check costs acceptances drafts
         // Cost of one round of level j: drafting for it, then its own pass.
@@ -67,6 +116,7 @@ module SpeculationHierarchy =
     /// lengths 1 .. maxDraft, by exact cost: a middle level enters only if it pays. acceptance[i][j], i < j, is the
     /// chance that j accepts a token of i. (maxDraft + 1)^(L-1) candidates: meant for L up to 4. Ties go to fewer
     /// levels.
+    [<CompiledName "Best">]
     let best (costs: float[], acceptance: float[][], maxDraft: int) : HierarchyPlan =
         if costs.Length < 1 || acceptance.Length < costs.Length - 1 then
             raise (ArgumentException($"{costs.Length} costs and {acceptance.Length} rows; expected a row for every drafter"))

@@ -22,25 +22,30 @@ module SampleComplexity =
 
     /// ln N of all threshold policies on m bins for n stages: (n-1) ln(m+1). This, and not ln n, is the price of n-1
     /// free thresholds.
+    [<CompiledName "LogThresholdPolicies">]
     let logThresholdPolicies (stages: int, bins: int) : float = float (stages - 1) * log (float (bins + 1))
 
     /// ln N of all interval policies (continue iff a_k <= s < b_k): (n-1) ln(m(m+1)/2 + 1).
+    [<CompiledName "LogIntervalPolicies">]
     let logIntervalPolicies (stages: int, bins: int) : float = float (stages - 1) * log (float bins * float (bins + 1) / 2.0 + 1.0)
 
     /// Theorem 9: the fewest traces for which P(best of the policy class - empirically best > epsilon) <= delta is proved:
     /// ceil(2 B^2 (ln N + ln(1/delta)) / epsilon^2). With N = n fixed depths this is O(epsilon^-2 log(n/delta)).
+    [<CompiledName "SamplesFor">]
     let samplesFor (range: float, logPolicies: float, epsilon: float, delta: float) : int64 =
         check range logPolicies delta
         checkEpsilon epsilon
         max 1L (int64 (ceil (2.0 * range * range * (logPolicies - log delta) / (epsilon * epsilon))))
 
     /// Theorem 9 the other way: min(B, B sqrt(2 (ln N + ln(1/delta)) / M)) from M traces.
+    [<CompiledName "EpsilonFor">]
     let epsilonFor (range: float, logPolicies: float, traces: int64, delta: float) : float =
         check range logPolicies delta
         checkTraces traces
         min range (range * sqrt (2.0 * (logPolicies - log delta) / float traces))
 
     /// Theorem 9 for delta: min(1, N exp(-M epsilon^2 / (2 B^2))).
+    [<CompiledName "DeltaFor">]
     let deltaFor (range: float, logPolicies: float, traces: int64, epsilon: float) : float =
         check range logPolicies 0.5
         checkTraces traces
@@ -54,12 +59,14 @@ module SampleComplexity =
 
     /// Theorem 10: nested policies with one real parameter (the lambda path of Theorem 2, one shared threshold;
     /// continuous signals allowed): B sqrt(2 ln(M(n-1)+1)/M) + B sqrt(2 ln(2/delta)/M), at most B.
+    [<CompiledName "EpsilonForOneParameter">]
     let epsilonForOneParameter (range: float, stages: int, traces: int64, delta: float) : float =
         check range 0.0 delta
         checkTraces traces
         uniformEpsilon range (log (float traces * float (stages - 1) + 1.0)) traces delta
 
     /// Theorem 10 for n-1 free real thresholds: the number of payoff vectors is (M+1)^(n-1).
+    [<CompiledName "EpsilonForRealThresholds">]
     let epsilonForRealThresholds (range: float, stages: int, traces: int64, delta: float) : float =
         check range 0.0 delta
         checkTraces traces
@@ -78,11 +85,13 @@ module SampleComplexity =
         if f 1L <= epsilon then 1L else bisect 1L (bracket 2L)
 
     /// The fewest traces for which `epsilonForOneParameter` is at most epsilon (below B), by bisection.
+    [<CompiledName "SamplesForOneParameter">]
     let samplesForOneParameter (range: float, stages: int, epsilon: float, delta: float) : int64 =
         checkEpsilon epsilon
         leastTraces (fun traces -> epsilonForOneParameter (range, stages, traces, delta)) epsilon
 
     /// The fewest traces for which `epsilonForRealThresholds` is at most epsilon (below B), by bisection.
+    [<CompiledName "SamplesForRealThresholds">]
     let samplesForRealThresholds (range: float, stages: int, epsilon: float, delta: float) : int64 =
         checkEpsilon epsilon
         leastTraces (fun traces -> epsilonForRealThresholds (range, stages, traces, delta)) epsilon
@@ -91,6 +100,7 @@ module SampleComplexity =
     /// exploration traces, where counts[k][s] >= 1 graded samples and transitions were seen at stage k, bin s:
     /// sum_{k<n} (2 beta_k + sum_{j>k} beta_j), beta_k = max_s sqrt(ln(4 n m M / delta) / (2 counts[k][s])), at most 1.
     /// A count of 0 gives 1. Of order n^2 times a single estimate: this route does not reach log(n/delta)/epsilon^2.
+    [<CompiledName "EpsilonForPlugIn">]
     let epsilonForPlugIn (counts: int64[][], traces: int64, delta: float) : float =
         Samples.requireProbability "delta" delta
         checkTraces traces
@@ -102,6 +112,7 @@ module SampleComplexity =
 
     /// The fewest samples per (stage, bin) for which Theorem 11 gives epsilon (below 1), when every bin is seen equally
     /// often (M = bins times the result): the ideal case of the theorem.
+    [<CompiledName "SamplesPerBinForPlugIn">]
     let samplesPerBinForPlugIn (stages: int, bins: int, epsilon: float, delta: float) : int64 =
         checkEpsilon epsilon
         let evenly count = Array.init stages (fun _ -> Array.create bins count)
@@ -110,6 +121,7 @@ module SampleComplexity =
     /// Maurer and Pontil's (2009, Theorem 4) one-sided radius: with probability 1 - delta a mean of M >= 2 values in an
     /// interval of length B with sample variance v (divisor M-1) is within
     /// sqrt(2 v ln(2/delta) / M) + 7 B ln(2/delta) / (3 (M-1)) of its expectation, on the given side.
+    [<CompiledName "EmpiricalBernsteinRadius">]
     let empiricalBernsteinRadius (range: float, variance: float, count: int, delta: float) : float =
         check range 0.0 delta
         if count < 2 then raise (ArgumentOutOfRangeException(nameof count, count, "expected at least 2"))
@@ -119,6 +131,7 @@ module SampleComplexity =
 
     /// The inverse of `empiricalBernsteinRadius`: the fewest values, at least 2, for which the radius is at most epsilon, when
     /// their sample variance will be `variance`.
+    [<CompiledName "SamplesForBernstein">]
     let samplesForBernstein (range: float, variance: float, epsilon: float, delta: float) : int64 =
         checkEpsilon epsilon
         let radius (count: int64) = empiricalBernsteinRadius (range, variance, int (min count (int64 Int32.MaxValue)), delta)
@@ -129,6 +142,7 @@ module SampleComplexity =
     /// Empirical-Bernstein form of Theorem 9, computed from the data: with probability 1 - delta the empirically best
     /// policy of a policy class of N loses at most max over the others of (mean + radius) - (best mean - its radius), at least
     /// 0 and at most B, with every radius at level delta / (2N). Tighter than Theorem 9 when variances are small.
+    [<CompiledName "PolicyClassCertificate">]
     let policyClassCertificate (range: float, means: float[], variances: float[], count: int, delta: float) : float =
         if means.Length = 0 || means.Length <> variances.Length then
             raise (ArgumentException($"{means.Length} means and {variances.Length} variances; expected as many"))
@@ -138,3 +152,36 @@ module SampleComplexity =
         let floor = means[best] - radius[best]
         let loss i = if i = best then 0.0 else max 0.0 (means[i] + radius[i] - floor)
         min range (Seq.max (Seq.init means.Length loss))
+
+/// What planning with wrong tables costs (theory-proofs.md section 4c; theory.md Thm 4). Chain, Markov assumption.
+[<RequireQualifiedAccess>]
+module Miscalibration =
+
+    let private check (name: string) (xs: float[]) =
+        Samples.requireFinite name xs
+        xs |> Array.iteri (fun i x -> if x < 0.0 then raise (ArgumentException($"{name}[{i}] is {x}; expected at least 0")))
+
+    /// Bound of V* - V^pi for the plan pi made from estimated means and kernels:
+    /// 2 min(max_k supErrors[k], sum_k eces[k]) + 2 B sum_k kernelErrors[k], at most B.
+    /// supErrors[k] = max_s |mu^_k - mu_k|; eces[k] = E |mu^_k(S_k) - mu_k(S_k)| over all traces, reached or not;
+    /// kernelErrors[k] = max_s TV(P^_k(s), P_k(s)) for the n-1 kernels (empty where the true ones are used); B =
+    /// `range`. Errors of several stages add: no stage's calibration can be traded for another's.
+    [<CompiledName "ValueLoss">]
+    let valueLoss (supErrors: float[], eces: float[], kernelErrors: float[], range: float) : float =
+        check (nameof supErrors) supErrors
+        check (nameof eces) eces
+        check (nameof kernelErrors) kernelErrors
+        if supErrors.Length = 0 || eces.Length <> supErrors.Length then
+            raise (ArgumentException($"{supErrors.Length} sup errors and {eces.Length} ECEs; expected one per stage"))
+        if not (range > 0.0) then raise (ArgumentOutOfRangeException(nameof range, range, "expected more than 0"))
+        let stopping = min (Array.max supErrors) (Array.sum eces)
+        min range (2.0 * stopping + 2.0 * range * Array.sum kernelErrors)
+
+    /// The certificate of Thm 4: stop values within `stopError` and continuation values within `continueError` of the
+    /// truth at every state lose at most (stopError + continueError) per wrong decision taken; `wrongDecisions` is
+    /// their expected number per query, at most n-1 (performance-difference lemma: a wrong decision costs |D| at its
+    /// state).
+    [<CompiledName "DecisionLoss">]
+    let decisionLoss (stopError: float, continueError: float, wrongDecisions: float) : float =
+        check "errors" [| stopError; continueError; wrongDecisions |]
+        (stopError + continueError) * wrongDecisions

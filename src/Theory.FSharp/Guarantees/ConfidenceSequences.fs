@@ -45,6 +45,7 @@ module ConfidenceSequences =
         if not (x >= 0.0 && x <= 1.0) then raise (ArgumentOutOfRangeException("x", x, "expected a number in [0,1]"))
 
     /// Before any observation: [0,1]. Alpha in (0,1) is the chance that the sequence ever misses the mean.
+    [<CompiledName "Start">]
     let start (alpha: float) : ConfidenceSequence =
         Samples.requireProbability "alpha" alpha
         { Alpha = alpha
@@ -59,6 +60,7 @@ module ConfidenceSequences =
 
     /// Takes one observation in [0,1]: Waudby-Smith and Ramdas's (2023, Theorem 2) predictable plug-in
     /// empirical-Bernstein sequence. O(1). Should the intersection become empty (chance at most alpha), Low > High.
+    [<CompiledName "Observe">]
     let observe (state: ConfidenceSequence, x: float) : ConfidenceSequence =
         checkValue x
         let t = float (state.Count + 1L)
@@ -83,6 +85,7 @@ module ConfidenceSequences =
 
     /// Half-width at time t of Robbins's normal-mixture sequence for values in [0,1] (1/2-sub-Gaussian), around the
     /// plain mean: sqrt((t/4 + rho) ln((t/4 + rho) / (rho alpha^2))) / t. rho > 0 decides where it is tightest.
+    [<CompiledName "RobbinsHalfWidth">]
     let robbinsHalfWidth (count: int64, alpha: float, rho: float) : float =
         Samples.requireProbability "alpha" alpha
         if count < 1L then raise (ArgumentOutOfRangeException(nameof count, count, "expected at least 1"))
@@ -92,6 +95,7 @@ module ConfidenceSequences =
 
     /// An alarm for "conditional mean quality below `floor`", both numbers in (0,1): while the mean is at least the
     /// floor, P(ever raised) <= delta.
+    [<CompiledName "StartAlarm">]
     let startAlarm (floor: float, delta: float) : QualityAlarm =
         Samples.requireProbability "floor" floor
         Samples.requireProbability "delta" delta
@@ -99,6 +103,7 @@ module ConfidenceSequences =
 
     /// Takes one quality in [0,1]: capital times 1 + b (floor - x), where the bet b in [0,1] is the approximately
     /// growth-optimal one for the mean and variance of EARLIER observations. A test martingale under the null; Ville.
+    [<CompiledName "ObserveQuality">]
     let observeQuality (state: QualityAlarm, x: float) : QualityAlarm =
         checkValue x
         let t = float (state.Count + 1L)

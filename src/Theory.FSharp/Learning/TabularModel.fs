@@ -18,11 +18,8 @@ type TabularCounts =
         Squares: float[][]
     }
 
-[<RequireQualifiedAccess>]
-module TabularCounts =
-
     /// Nothing seen yet.
-    let create (stages: int, bins: int) : TabularCounts =
+    static member Create(stages: int, bins: int) : TabularCounts =
         let table rows = Array.init rows (fun _ -> Array.zeroCreate bins)
         { First = Array.zeroCreate bins
           Transitions = Array.init (stages - 1) (fun _ -> table bins)
@@ -32,7 +29,7 @@ module TabularCounts =
           Squares = table stages }
 
     /// An independent copy.
-    let copy (counts: TabularCounts) : TabularCounts =
+    static member Copy(counts: TabularCounts) : TabularCounts =
         let table = Array.map Array.copy
         { First = Array.copy counts.First
           Transitions = counts.Transitions |> Array.map table
@@ -42,7 +39,7 @@ module TabularCounts =
           Squares = table counts.Squares }
 
     /// Adds one query in place (for drivers that own the counts).
-    let internal record (counts: TabularCounts, feedback: Feedback, outcome: Outcome, stop: int) : unit =
+    static member internal Record(counts: TabularCounts, feedback: Feedback, outcome: Outcome, stop: int) : unit =
         let bins = outcome.Bins
         let seen = if feedback = Feedback.Full then counts.Grades.Length - 1 else stop
         counts.First[bins[0]] <- counts.First[bins[0]] + 1.0
@@ -59,9 +56,9 @@ module TabularCounts =
                 counts.Squares[k][s] <- counts.Squares[k][s] + q * q
 
     /// The counts after one more query that stopped at `stop`; reads only what the feedback shows.
-    let observe (counts: TabularCounts, feedback: Feedback, outcome: Outcome, stop: int) : TabularCounts =
-        let next = copy counts
-        record (next, feedback, outcome, stop)
+    static member Observe(counts: TabularCounts, feedback: Feedback, outcome: Outcome, stop: int) : TabularCounts =
+        let next = TabularCounts.Copy counts
+        TabularCounts.Record(next, feedback, outcome, stop)
         next
 
 /// Plans from tabular counts: fill a stop table by backward induction on an estimated model. Uniform Dirichlet(1, ..., 1)
@@ -118,6 +115,7 @@ module TabularPlan =
             raise (ArgumentException($"expected {counts.Grades.Length - 1} costs of going on, got {costs.Length}"))
 
     /// The greedy plan as a stop table, (n-1) x m. `costs` are the lambda-costs of going on from each stage.
+    [<CompiledName "Greedy">]
     let greedy (counts: TabularCounts, costs: float[]) : bool[][] =
         check counts costs
         let stop = emptyPlan counts
@@ -125,8 +123,35 @@ module TabularPlan =
         stop
 
     /// The optimal plan of a model drawn from the posterior (PSRL; Osband, Russo and Van Roy 2013).
+    [<CompiledName "PosteriorSample">]
     let posteriorSample (counts: TabularCounts, costs: float[], random: SplitMix64) : bool[][] =
         check counts costs
         let stop = emptyPlan counts
         fillPosteriorSample (counts, costs, Sampling random, stop)
         stop
+
+/// What a learner does for one query after another, with buffers that it reuses: the fast, mutable driver. Each learner's
+/// module offers the same steps as values (`init`, `choose`, `observe`: a new state each time, plain records that serialise);
+/// a driver is made from a state and gives one back. Per query call Begin, then Stops for stages 0, 1, ... (n-2 at most) until
+/// it answers true, then Observe. Not safe for use by several threads at once; different runs are independent.
+[<AbstractClass>]
+type LearnerRun() =
+    /// Draws whatever the policy for the next query needs before its first signal.
+    abstract Begin: random: SplitMix64 -> unit
+    /// Stop at this stage, having seen this bin there?
+    abstract Stops: stage: int * bin: int * random: SplitMix64 -> bool
+    /// Learns from the query that stopped at `stop`, reading only what the feedback shows.
+    abstract Observe: outcome: Outcome * stop: int -> unit
+    /// Expected value of the policy that Begin has fixed, before any signal: `value` gives the value of a stop table and
+    /// `classValues` those of the policy class's policies, in order. Given the past, this is what the next query is worth.
+    abstract ExpectedValue: value: Func<bool[][], float> * classValues: float[] -> float
+    /// The side expert's stop table for this query, or an empty array.
+    abstract SidePolicy: bool[][]
+    /// What the learner has seen, as counts of the Markov model; null where it keeps none.
+    abstract Counts: TabularCounts | null
+    /// Certificate A at confidence 1 - delta (theory 2.2), in units of reward: an upper bound on the realised regret so far
+    /// against the best of the policy class and the side expert. NaN where the learner has none.
+    abstract CertificateA: delta: float -> float
+    default _.SidePolicy = [||]
+    default _.Counts = null
+    default _.CertificateA _ = nan

@@ -14,7 +14,7 @@ type RegretBound =
 
 /// A priori bounds on regret and lower bounds (theory 2), all total functions of n stages, m bins, T >= 0 queries and the
 /// range B = 1 + lambda (C_n - C_1) >= 1. What to plug in for logComparators: ln N for a
-/// policy class of N policies, ln 2N with a side expert (`NestRates.logComparators`); (n-1) ln(m+1) for all thresholds.
+/// policy class of N policies, ln 2N with a side expert (`NestRates.LogComparators`); (n-1) ln(m+1) for all thresholds.
 [<RequireQualifiedAccess>]
 module Regret =
 
@@ -34,6 +34,7 @@ module Regret =
 
     /// Theorem 4: E regret of NEST tuned for T against any one comparator. 2B sqrt(D T lnN) under S and B, B sqrt(T lnN / 2)
     /// under F. No stochastic assumption.
+    [<CompiledName "Nest">]
     let nest (feedback: Feedback, stages: int, logComparators: float, horizon: int, range: float) : RegretBound =
         check stages horizon range
         let t = float horizon
@@ -41,21 +42,23 @@ module Regret =
             if feedback = Feedback.Full then
                 range * sqrt (t * logComparators / 2.0)
             else
-                2.0 * range * sqrt (NestRates.depth (feedback, stages, t) * t * logComparators)
+                2.0 * range * sqrt (NestRates.Depth(feedback, stages, t) * t * logComparators)
         cut bound horizon range
 
     /// Theorem 4 before the horizon: after t <= T queries of a run tuned for T, B (lnN/eta + eta D t), or under F
     /// B (lnN/eta + eta t/8).
+    [<CompiledName "NestAt">]
     let nestAt (feedback: Feedback, stages: int, logComparators: float, horizon: int, t: int, range: float) : RegretBound =
         check stages t range
         if horizon < 1 || t > horizon then
             raise (ArgumentOutOfRangeException(nameof t, t, $"expected at most the horizon {horizon}, at least 1"))
-        let eta = (NestRates.tuned (feedback, stages, logComparators, horizon)).Eta
-        let perQuery = if feedback = Feedback.Full then 1.0 / 8.0 else NestRates.depth (feedback, stages, float horizon)
+        let eta = (NestRates.Tuned(feedback, stages, logComparators, horizon)).Eta
+        let perQuery = if feedback = Feedback.Full then 1.0 / 8.0 else NestRates.Depth(feedback, stages, float horizon)
         cut (range * (logComparators / eta + eta * perQuery * float t)) t range
 
     /// The anytime schedule: 2 sqrt 2 B sqrt(n T lnN) under S and B (remark after Theorem 4), 3/(2 sqrt 2) B sqrt(T lnN) under F,
     /// for any prior (the paper's corollary to Theorem 4).
+    [<CompiledName "NestAnytime">]
     let nestAnytime (feedback: Feedback, stages: int, logComparators: float, horizon: int, range: float) : RegretBound =
         check stages horizon range
         let t = float horizon
@@ -68,6 +71,7 @@ module Regret =
 
     /// Theorem 5: with probability at least 1 - 4 delta, for all comparators at once, of NEST tuned for T over `policies` policy class
     /// policies. Under F: Theorem 4 plus Azuma's term (probability 1 - delta).
+    [<CompiledName "NestHighProbability">]
     let nestHighProbability
         (feedback: Feedback, stages: int, policies: float, side: bool, horizon: int, range: float, delta: float)
         : RegretBound =
@@ -81,8 +85,8 @@ module Regret =
             if feedback = Feedback.Full then
                 cut (range * (sqrt (t * logN / 2.0) + deviation)) horizon range
             else
-                let d = NestRates.depth (feedback, stages, t)
-                let eta = (NestRates.tuned (feedback, stages, logN, horizon)).Eta
+                let d = NestRates.Depth(feedback, stages, t)
+                let eta = (NestRates.Tuned(feedback, stages, logN, horizon)).Eta
                 let bound =
                     (logN + log ((policies + 1.0) / delta)) / eta + 1.36 * eta * d * t + d * log (1.0 / delta) + (1.0 + d) * deviation
                 cut (range * bound) horizon range
@@ -99,6 +103,7 @@ module Regret =
 
     /// Theorem 7's branches for T >= 1 queries, n >= 2. `continues` is E sum (tau - 1), the expected number of stages run after
     /// the first; at most (n-1) T.
+    [<CompiledName "OptStopBranches">]
     let optStopBranches (stages: int, bins: int, horizon: int, range: float, continues: float) : OptStopBranches =
         check stages horizon range
         let n, m, t = float stages, float bins, float horizon
@@ -127,6 +132,7 @@ module Regret =
     /// Theorem 7: E regret of OptStop tuned for T against the best policy of all, under the Markov assumption, where the qualities
     /// graded at a stage and bin are independent and of one distribution; the smaller
     /// branch, with (n-1) T for the stages run. Vacuous until T is about 10^6 at n = 4, m = 10. 0 for one stage.
+    [<CompiledName "OptStop">]
     let optStop (stages: int, bins: int, horizon: int, range: float) : RegretBound =
         check stages horizon range
         if bins < 1 then raise (ArgumentOutOfRangeException(nameof bins, bins, "expected at least 1"))
@@ -138,6 +144,7 @@ module Regret =
 
     /// UCB1 against the best fixed depth, for every i.i.d. distribution: B (4 sqrt(2 n T ln T) + (1 + pi^2/3) n). From Auer et al. 2002,
     /// Theorem 1 (8 ln T / gap + (1 + pi^2/3) gap per arm), with gaps below sqrt(8 n ln T / T) charged to T.
+    [<CompiledName "Ucb1">]
     let ucb1 (stages: int, horizon: int, range: float) : RegretBound =
         check stages horizon range
         let n, t = float stages, float horizon
@@ -148,18 +155,21 @@ module Regret =
 
     /// Theorem 8(a): whatever the feedback, some Markov instance (m >= 4 bins, lambda = 0, an optimal threshold policy) forces
     /// E regret >= sqrt((n-1) T)/64, for n >= 2 and T >= n-1; 0 elsewhere.
+    [<CompiledName "LowerBound">]
     let lowerBound (stages: int, horizon: int) : float =
         check stages horizon 1.0
         if stages < 2 || horizon < stages - 1 then 0.0 else sqrt (float (stages - 1) * float horizon) / 64.0
 
     /// Theorem 8(b): when only the returned answer is graded, some instance (even m = 1, lambda = 0) forces
     /// E regret >= min(sqrt(n T), T)/20, for n >= 2; 0 for one stage.
+    [<CompiledName "LowerBoundReturned">]
     let lowerBoundReturned (stages: int, horizon: int) : float =
         check stages horizon 1.0
         if stages < 2 then 0.0 else min (sqrt (float stages * float horizon)) (float horizon) / 20.0
 
     /// Theorem 8(c): when only the returned answer is graded, some Markov instance of m signals (lambda = 0, m dividing T,
     /// T >= nm) forces E regret >= sqrt(n m T)/35, for n >= 2; 0 elsewhere.
+    [<CompiledName "LowerBoundContexts">]
     let lowerBoundContexts (stages: int, bins: int, horizon: int) : float =
         check stages horizon 1.0
         if bins < 1 then raise (ArgumentOutOfRangeException(nameof bins, bins, "expected at least 1"))
@@ -168,7 +178,44 @@ module Regret =
 
     /// What binning costs: thresholds on m cells of a continuous i.i.d. signal, each of probability at most 1/m, lose at most
     /// B (n-1) T/m to real thresholds (remark after Theorem 4); added to `nest` it bounds the regret to all real thresholds.
+    [<CompiledName "GridLoss">]
     let gridLoss (stages: int, bins: int, horizon: int, range: float) : RegretBound =
         check stages horizon range
         if bins < 1 then raise (ArgumentOutOfRangeException(nameof bins, bins, "expected at least 1"))
         cut (range * float (stages - 1) * float horizon / float bins) horizon range
+
+/// How fast measured regret grows.
+[<RequireQualifiedAccess>]
+module RegretSlope =
+
+    let private leastSquares (xs: float[]) (ys: float[]) =
+        let mx, my = Array.average xs, Array.average ys
+        let mutable xy, xx = 0.0, 0.0
+        for i in 0 .. xs.Length - 1 do
+            xy <- xy + (xs[i] - mx) * (ys[i] - my)
+            xx <- xx + (xs[i] - mx) * (xs[i] - mx)
+        xy / xx
+
+    /// Least-squares slope of ln(mean regret over seeds) on ln T, with a percentile bootstrap interval over seeds.
+    /// regrets[seed][i] is the regret at horizons[i]; at least two distinct horizons of at least 1 and one seed. The estimate or
+    /// an end is NaN where a mean (of a resample) is not positive. A slope of 1/2 is not a validation: see theory 8.2.
+    [<CompiledName "LogLog">]
+    let logLog (horizons: int[], regrets: float[][], level: float, resamples: int, seed: uint64) : Interval =
+        Samples.requireProbability "level" level
+        if Array.length (Array.distinct horizons) < 2 || Array.exists (fun t -> t < 1) horizons then
+            raise (ArgumentException("expected at least two distinct horizons of at least 1", nameof horizons))
+        if regrets.Length = 0 || regrets |> Array.exists (fun row -> row.Length <> horizons.Length) then
+            raise (ArgumentException($"expected at least one seed with {horizons.Length} regrets each", nameof regrets))
+        if resamples < 1 then raise (ArgumentOutOfRangeException(nameof resamples, resamples, "expected at least 1"))
+        let xs = horizons |> Array.map (fun t -> log (float t))
+        let slopeOf (rows: float[][]) = leastSquares xs (Array.init xs.Length (fun i -> rows |> Array.averageBy (fun row -> row[i]) |> log))
+        let random = SplitMix64 seed
+        let slopes = Array.init resamples (fun _ -> slopeOf (Array.init regrets.Length (fun _ -> regrets[random.NextIndex regrets.Length])))
+        Array.sortInPlace slopes
+        let quantile p = slopes[min (resamples - 1) (int (p * float resamples))]
+        let tail = (1.0 - level) / 2.0
+        let unusable = slopes |> Array.exists (fun x -> not (Double.IsFinite x))
+        { Estimate = slopeOf regrets
+          Low = if unusable then nan else quantile tail
+          High = if unusable then nan else quantile (1.0 - tail)
+          Level = level }

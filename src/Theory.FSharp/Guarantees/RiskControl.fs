@@ -27,6 +27,7 @@ module RiskControl =
 
     /// Hoeffding-Bentkus p-value of M losses of mean R: min(exp(-M kl(min(R, alpha), alpha)), e P(Bin(M, alpha) <=
     /// ceil(M R))), at most 1. Valid for any distribution on [0,1]; non-decreasing in R.
+    [<CompiledName "HoeffdingBentkus">]
     let hoeffdingBentkus (meanLoss: float, count: int, alpha: float) : float =
         check count alpha
         if not (meanLoss >= 0.0 && meanLoss <= 1.0) then
@@ -37,6 +38,7 @@ module RiskControl =
         min 1.0 (min hoeffding bentkus)
 
     /// Exact binomial p-value of 0/1 losses: P(Bin(M, alpha) <= failures).
+    [<CompiledName "Binomial">]
     let binomial (failures: int, count: int, alpha: float) : float =
         check count alpha
         if failures < 0 || failures > count then
@@ -45,6 +47,7 @@ module RiskControl =
 
     /// Clopper and Pearson's (1934) upper bound of a failure rate, one-sided at level 1 - delta: the alpha at which
     /// `binomial` is delta; 1 when all fail.
+    [<CompiledName "ClopperPearsonUpper">]
     let clopperPearsonUpper (failures: int, count: int, delta: float) : float =
         check count delta
         if failures < 0 || failures > count then
@@ -52,12 +55,14 @@ module RiskControl =
         if failures = count then 1.0 else Beta.InvCDF(float failures + 1.0, float (count - failures), 1.0 - delta)
 
     /// The lower bound, one-sided at level 1 - delta; 0 when none fails. Both at delta / 2 give the two-sided interval.
+    [<CompiledName "ClopperPearsonLower">]
     let clopperPearsonLower (failures: int, count: int, delta: float) : float = 1.0 - clopperPearsonUpper (count - failures, count, delta)
 
     /// Betting p-value: capital K_t = prod (1 + b_i (alpha - X_i)) is a supermartingale while E[X_i | past] >= alpha,
     /// so that p = min(1, 1 / max_t K_t) is valid (Ville; Waudby-Smith and Ramdas 2023). The bets b_i in [0,
     /// 1/(2(1-alpha))] aim at the level delta and look only at earlier losses. Losses in [0,1], in the order of
     /// observation. Adapts to a small variance, unlike Hoeffding's bound.
+    [<CompiledName "Betting">]
     let betting (losses: float[], alpha: float, delta: float) : float =
         check losses.Length alpha
         checkLosses losses
@@ -77,12 +82,14 @@ module RiskControl =
         exp -best
 
     /// Betting p-value for a net loss q_n - q_tau in [-1,1], which may be negative: (1 + loss)/2 against (1 + alpha)/2.
+    [<CompiledName "BettingNet">]
     let bettingNet (netLosses: float[], alpha: float, delta: float) : float =
         betting (netLosses |> Array.map (fun x -> (1.0 + x) / 2.0), (1.0 + alpha) / 2.0, delta)
 
     /// Fixed-sequence rule: goes through the p-values in their given order while p <= delta and returns the index of
     /// the last one passed; -1 if the first fails. P(the hypothesis returned is a true null) <= delta, without
     /// monotonicity: an error must reject the first true null of the order.
+    [<CompiledName "FixedSequence">]
     let fixedSequence (pValues: float[], delta: float) : int =
         Samples.requireProbability "delta" delta
         match pValues |> Array.tryFindIndex (fun p -> not (p <= delta)) with
@@ -93,6 +100,7 @@ module RiskControl =
     /// losses[policy][trace] in [0,1]. Returns the index of the last policy passed by the fixed-sequence rule, so that
     /// P(its expected loss > alpha) <= delta; -1: keep the largest model. Uses the exact binomial p-value where all of
     /// a policy's losses are 0 or 1, Hoeffding-Bentkus otherwise.
+    [<CompiledName "Choose">]
     let choose (losses: float[][], alpha: float, delta: float) : int =
         let pValue (row: float[]) =
             checkLosses row
@@ -107,6 +115,7 @@ module RiskControl =
     /// passed by the fixed-sequence rule with betting p-values: with probability at least 1 - delta every one of them has
     /// an expected net loss of at most alpha, so any of them may be used. The traces must not have been used to make the
     /// policies or their order, and stand in random order.
+    [<CompiledName "PassedNet">]
     let passedNet (netLosses: float[][], alpha: float, delta: float) : int =
         1 + fixedSequence (netLosses |> Array.map (fun row -> bettingNet (row, alpha, delta)), delta)
 
@@ -114,6 +123,7 @@ module RiskControl =
     /// which (M R + 1)/(M + 1) <= alpha, so that its EXPECTED loss is at most alpha; -1: keep the largest model. It needs losses
     /// that never fall along the order, which a cascade's do not obey, so each loss is replaced by its running maximum.
     /// losses[policy][trace] in [0,1].
+    [<CompiledName "Conformal">]
     let conformal (losses: float[][], alpha: float) : int =
         losses |> Array.iter checkLosses
         let mutable worst = if losses.Length = 0 then [||] else Array.zeroCreate<float> losses[0].Length
