@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 using System.Threading.Channels;
 using OptimalStopping.Runtime.Cascades;
 
@@ -24,17 +25,24 @@ internal sealed class AnswerStream
     private readonly long _created = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
     private readonly bool _alone;
     private bool _opened;
-    private int _live,
-        _offset; // tokens and characters that are out
+    private readonly Action _onBroken;
+    private readonly StringBuilder _out = new(); // the text that is out
+    private int _live, // tokens that are out
+        _liveStage = -1;
 
-    public AnswerStream(OpenAiRequest request, CascadeService service, int stage, string id)
+    /// <param name="onBroken">Called when text is out that can no longer become an answer: what is computed is of no use.</param>
+    public AnswerStream(OpenAiRequest request, CascadeService service, int stage, string id, Action onBroken)
     {
-        (_request, _service, Id) = (request, service, id);
+        (_request, _service, Id, _onBroken) = (request, service, id, onBroken);
         _response = new OpenAiResponse(request, service.File);
         _alone = stage >= 0;
-        Events = new CascadeEvents { TokenWritten = Token, StageAnswered = Answered };
-        if (request.Events)
-            Events = Events with { StageStarted = Started, StageFailed = Failed };
+        Events = new CascadeEvents
+        {
+            TokenWritten = Token,
+            StageAnswered = Answered,
+            StageFailed = Failed,
+            StageStarted = request.Events ? Started : null,
+        };
     }
 
     public string Id { get; }
@@ -48,14 +56,26 @@ internal sealed class AnswerStream
 
     public void End(ServedAnswer answer)
     {
+        string text = answer.Reply.Text;
+        if (_live > 0 && (answer.Answer.Chosen.Stage != _liveStage || !text.StartsWith(_out.ToString(), StringComparison.Ordinal)))
+        {
+            Fail(
+                new StageException(
+                    _service.File.Stages[_liveStage].Name,
+                    StageFailures.ConnectionLost,
+                    "expected the rest of the answer, got another"
+                )
+            );
+            return;
+        }
         Open();
         IReadOnlyList<StageToken> tokens = answer.Reply.Tokens;
-        string rest = _offset <= answer.Reply.Text.Length ? answer.Reply.Text[_offset..] : "";
+        string rest = text[_out.Length..];
         if (string.Concat(tokens.Skip(_live).Select(token => token.Text)) == rest)
             for (int i = _live; i < tokens.Count; i++)
                 Write(tokens[i]);
         else if (rest.Length > 0) // cut inside a token by a stop text
-            Put(output => _response.Chunk(output, Id, _created, rest, [.. tokens.Skip(_live)], _offset));
+            Put(output => _response.Chunk(output, Id, _created, rest, [.. tokens.Skip(_live)], _out.Length));
         Put(output => _response.Last(output, answer));
         if (_request.IncludeUsage)
             Put(output => _response.UsageChunk(output, answer));
@@ -78,6 +98,7 @@ internal sealed class AnswerStream
         if (!final || _request.Stage.Stop.Count > 0)
             return;
         Open();
+        _liveStage = stage;
         Write(token);
         _live++;
     }
@@ -96,12 +117,20 @@ internal sealed class AnswerStream
             }));
     }
 
-    private void Failed(int stage, StageException failure) =>
-        Put(output => _response.Event(output, Id, _created, "stage_failed", stage, json =>
-            {
-                json.WriteString("failure", failure.Kind);
-                json.WriteString("message", failure.Message);
-            }));
+    private void Failed(int stage, StageException failure)
+    {
+        if (_request.Events)
+            Put(output => _response.Event(output, Id, _created, "stage_failed", stage, json =>
+                {
+                    json.WriteString("failure", failure.Kind);
+                    json.WriteString("message", failure.Message);
+                }));
+        if (stage != _liveStage)
+            return;
+        // No other stage's answer can follow what the client has read.
+        Fail(failure);
+        _onBroken();
+    }
 
     private void Open()
     {
@@ -114,8 +143,8 @@ internal sealed class AnswerStream
 
     private void Write(StageToken token)
     {
-        Put(output => _response.Chunk(output, Id, _created, token.Text, [token], _offset));
-        _offset += token.Text.Length;
+        Put(output => _response.Chunk(output, Id, _created, token.Text, [token], _out.Length));
+        _out.Append(token.Text);
     }
 
     private void Put(Action<IBufferWriter<byte>> write)

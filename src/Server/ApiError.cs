@@ -49,6 +49,7 @@ internal sealed class ApiError(int status, string type, string message, string? 
             ApiError error => error,
             ToolkitException => BadRequest(fault.Message),
             StageException { Kind: StageFailures.Rejected } => BadRequest(fault.Message),
+            StageException { Kind: StageFailures.Filtered } => BadRequest(fault.Message, code: "content_filter"),
             StageException { Kind: StageFailures.Timeout } failure => new ApiError(
                 504,
                 "server_error",

@@ -138,7 +138,7 @@ public sealed class CascadeServer : IAsyncDisposable
             .Services.AddOpenTelemetry()
             .WithMetrics(metrics =>
                 metrics
-                    .AddMeter(ServerMetrics.MeterName, "System.Runtime", "Polly")
+                    .AddMeter(ServerMetrics.MeterName, "System.Runtime")
                     .AddView(instrument =>
                         instrument.Name == "toolkit_confidence"
                             ? new ExplicitBucketHistogramConfiguration { Boundaries = ServerMetrics.ConfidenceBounds }

@@ -96,13 +96,14 @@ internal sealed class CompletionEndpoint(
     private async Task<int> StreamAsync(HttpContext context, OpenAiRequest request, int stage, RequestTimer timer)
     {
         CancellationToken cancel = context.RequestAborted;
-        var stream = new AnswerStream(request, service, stage, NewId(request));
+        using var broken = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        var stream = new AnswerStream(request, service, stage, NewId(request), broken.Cancel);
         Task compute = Task.Run(async () =>
         {
             try
             {
                 stream.End(
-                    await ComputeAsync(stream.Id, request, stage, timer, stream.Events, cancel, policy => stream.Policy = policy)
+                    await ComputeAsync(stream.Id, request, stage, timer, stream.Events, broken.Token, policy => stream.Policy = policy)
                         .ConfigureAwait(false)
                 );
             }

@@ -37,7 +37,7 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
                 request.Echo ? string.Concat(answer.Prompt.Select(token => token.Text)) + answer.Reply.Text : answer.Reply.Text
             );
         Logprobs(json, request.Echo ? [.. answer.Prompt, .. answer.Reply.Tokens] : answer.Reply.Tokens, 0);
-        json.WriteString("finish_reason", Finish(answer.Reply));
+        Finish(json, answer.Reply);
         if (request.PromptLogprobs is { } top)
             PromptLogprobs(json, answer.Prompt, top);
         json.WriteEndObject();
@@ -83,7 +83,7 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         else
             json.WriteString("text", "");
         json.WriteNull("logprobs");
-        json.WriteString("finish_reason", Finish(answer.Reply));
+        Finish(json, answer.Reply);
         CloseChunk(json);
         if (request.IncludeUsage)
             json.WriteNull("usage");
@@ -135,7 +135,12 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         json.WriteEndObject();
     }
 
-    private static string Finish(StageReply reply) => reply.Ended ? "stop" : "length";
+    // As vLLM does, stop_reason says whether a stop text ended the answer (a text) or the model (null).
+    private static void Finish(Utf8JsonWriter json, StageReply reply)
+    {
+        json.WriteString("finish_reason", reply.Ended ? "stop" : "length");
+        json.WriteString("stop_reason", reply is { Ended: true, IsWhole: false } ? "stop" : null);
+    }
 
     private void Head(Utf8JsonWriter json, string id, long created, string kind)
     {

@@ -8,6 +8,7 @@ let tests =
         [ ProtocolTests.tests
           PromptTests.tests
           RemoteStageTests.tests
+          ProviderTests.tests
           ClientTests.tests
           FeedbackTests.tests
           CascadeChatClientTests.tests ]

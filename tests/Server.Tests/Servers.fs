@@ -11,6 +11,7 @@ open System.Text.Json
 open System.Threading
 open System.Threading.Tasks
 open OptimalStopping.Runtime.Cascades
+open OptimalStopping.Runtime.Tokenization
 open OptimalStopping.Server
 
 /// A file of this repository.
@@ -40,7 +41,10 @@ let remote (url: Uri) (change: int -> OpenAiSettings -> Uri -> CascadeStage -> C
             file.CalibrationQueries,
             file.TestQueries
         )
-    new Cascade(file, [| for stage in stages -> OpenAiStage(stage, null, file.MaxTokens) :> IStage |])
+    new Cascade(
+        file,
+        [| for stage in stages -> OpenAiStage(StageContext(file.File, stage, file.MaxTokens, ChatMode.None), null) :> IStage |]
+    )
 
 let withRemote (settings: OpenAiSettings) (stage: CascadeStage) =
     CascadeStage(stage.Name, "", stage.Cost, Backend = "openai", Settings = settings)

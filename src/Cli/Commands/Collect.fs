@@ -16,6 +16,7 @@ type CollectArguments =
     | Split of split: string
     | Count of int
     | Seed of int
+    | Max_Cost of number: float
     | [<Mandatory>] Out of file: string
 
     interface IArgParserTemplate with
@@ -25,6 +26,7 @@ type CollectArguments =
             | Split _ -> "calibration, test or both (default: both)."
             | Count _ -> "only the first so many queries."
             | Seed _ -> "seed of the queries (default: 1)."
+            | Max_Cost _ -> "most that this call spends, in the cascade's units (default: no limit)."
             | Out _ -> "the trace file to write; one that an interrupted run left is gone on with."
 
 let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationToken) =
@@ -39,13 +41,21 @@ let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
             .Where(fun (struct (_, s)) -> split = "both" || s = split)
             .Take(count)
             .ToArray()
+    let maxCost = arguments.GetResult(Max_Cost, defaultValue = infinity)
+    if not (maxCost > 0.0) then raise (UsageException $"--max-cost: expected a number above 0, got {maxCost}")
     use cascade = Cascade.Load file
+    let records = ref 0
     try
         Progress.show (fun report ->
             let relay =
                 { new IProgress<int> with
                     member _.Report done' = report.Invoke("asking the models", float done' / float queries.Length) }
-            Collector.Run(cascade, queries, out, relay, cancel))
+            records.Value <- Collector.CollectAsync(cascade, queries, out, maxCost, relay, cancel).GetAwaiter().GetResult())
     with :? OperationCanceledException ->
         raise (ToolkitException $"interrupted; {out} is kept: the same command goes on")
-    printfn "%s: %d records" out queries.Length
+    if records.Value < queries.Length then
+        raise (
+            ToolkitException
+                $"--max-cost: {maxCost} are used up; {out} holds {records.Value} of {queries.Length} records: the same command goes on"
+        )
+    printfn "%s: %d records" out records.Value

@@ -10,7 +10,8 @@ namespace OptimalStopping.Runtime.Cascades;
 /// <remarks>
 /// A stage that fails is passed over as <see cref="Replay.Query"/> passes over one without a record: the next later stage
 /// that works is asked instead. When none is left, the most confident answer so far is returned; when there is none
-/// either, earlier stages that were not asked yet are, the largest first.
+/// either, earlier stages that were not asked yet are, the largest first. An answer that the limit of tokens or a stop text
+/// cut short has confidence 0.
 /// </remarks>
 /// <param name="confidence">From a stage and the signals of its answer to the probability that the answer is right, as the policy expects it.</param>
 public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeatures, double> confidence, IStoppingPolicy policy)
@@ -112,9 +113,19 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
                 events?.StageFailed?.Invoke(stage, failure);
                 continue;
             }
-            confidences[stage] = confidence(stage, reply.Features);
             string answer = cascade.File.Tasks.ExtractAnswer(reply.Text) ?? "";
             StageAnswer? same = turns.FirstOrDefault(turn => (cascade.File.Tasks.ExtractAnswer(turn.Text) ?? "") == answer);
+            if (cascade.Stages[stage].Confidence == ConfidenceSource.Agreement)
+                reply = reply with
+                {
+                    Features = OtherConfidence.FromAgreement(
+                        turns.Count(turn => same is not null && turn.Label == same.Label),
+                        turns.Count,
+                        reply.Features.Length
+                    ),
+                };
+            // What was cut short is not known to be right, whatever its beginning is worth.
+            confidences[stage] = reply.IsWhole ? confidence(stage, reply.Features) : 0;
             labels[stage] = same is null ? stage : labels[same.Stage];
             var turn = new StageAnswer(stage, reply, confidences[stage]) { Label = labels[stage] };
             turns.Add(turn);
@@ -134,7 +145,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
 }
 
 /// <summary>One stage's turn at a prompt.</summary>
-/// <param name="Confidence">Calibrated probability that the answer is right.</param>
+/// <param name="Confidence">Calibrated probability that the answer is right; 0 for one that was cut short.</param>
 public sealed record StageAnswer(int Stage, StageReply Reply, double Confidence)
 {
     /// <summary>The first stage that gave the same answer.</summary>

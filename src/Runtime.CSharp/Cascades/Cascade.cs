@@ -57,7 +57,11 @@ public sealed class Cascade : IAsyncDisposable, IDisposable
                     ?? throw new ToolkitException(
                         $"{file.File}: stage '{stage.Name}': expected the backend {string.Join(" or ", StageBackends.Names)}, got '{stage.Backend}'"
                     );
-                stages.Add(backend.Open(new StageContext(file.File, stage, file.MaxTokens, file.Chat, file.Reuse)));
+                stages.Add(
+                    backend.Open(
+                        new StageContext(file.File, stage, file.MaxTokens, file.Chat, file.Reuse) { ExtractAnswer = file.Tasks.ExtractAnswer }
+                    )
+                );
                 if (stages[^1] is not LocalStage local)
                     continue;
                 first ??= local;

@@ -14,13 +14,19 @@ public sealed record CascadeRecord(
     double[] Quality,
     string[] Answer,
     ConfidenceFeatures[] Features
-);
+)
+{
+    /// <summary>Stages whose answer the limit of tokens cut short: they have confidence 0, as they have live.</summary>
+    public IReadOnlySet<int> Cut { get; init; } = new HashSet<int>();
+}
 
 /// <summary>The records that <see cref="Collector"/> wrote, in memory, and their form for the stopping policies.</summary>
 public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<CascadeRecord> Records)
 {
     public const string Calibration = "calibration",
         Test = "test";
+
+    internal const string CutField = "cut";
 
     /// <summary>Lines whose id an earlier line has; see <see cref="TraceTable.RepeatedIds"/>.</summary>
     public int RepeatedIds { get; init; }
@@ -58,6 +64,13 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
                     [.. trace.Stages.Select(stage => Text(stage.Extra, "answer"))],
                     [.. trace.Stages.Select(stage => Features(stage.Extra))]
                 )
+                {
+                    Cut = trace
+                        .Stages.Index()
+                        .Where(stage => stage.Item.Extra.Any(field => field.Key == CutField && field.Value.ValueKind == JsonValueKind.True))
+                        .Select(stage => stage.Index)
+                        .ToHashSet(),
+                }
             );
         }
         if (records.Count == 0)
@@ -114,7 +127,7 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
         {
             int i = q * stages + k;
             cost[i] = Records[q].Cost[k];
-            confidence[i] = confidenceOf(k, Records[q].Features[k]);
+            confidence[i] = Records[q].Cut.Contains(k) ? 0 : confidenceOf(k, Records[q].Features[k]);
             quality[i] = Records[q].Quality[k];
             // The label of an answer is the first stage that gave it.
             answer[i] = Array.IndexOf(Records[q].Answer, Records[q].Answer[k]);

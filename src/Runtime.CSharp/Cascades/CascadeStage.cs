@@ -51,7 +51,11 @@ public sealed record StageContext(
     int MaxTokens,
     ChatMode Chat,
     AnswerReuseMode Reuse = AnswerReuseMode.Auto
-);
+)
+{
+    /// <summary>From a text to the answer in it, as the cascade's tasks define it; null for none.</summary>
+    public Func<string, string?> ExtractAnswer { get; init; } = text => text.Trim();
+}
 
 /// <summary>
 /// What runs models: an engine in this process, or a kind of server. It reads its own keys of a stage in the cascade file

@@ -16,19 +16,32 @@ public static class Collector
 {
     private const int ChunkSize = 256;
 
-    /// <summary>
-    /// Collects until the file holds every query. The file is held from the first look at it to the last record, so two
-    /// processes never add to it at once; each chunk of records reaches the disk before the next is asked for.
-    /// </summary>
-    /// <param name="progress">Told how many queries are done.</param>
-    /// <exception cref="ToolkitException">
-    /// The file holds something else than these queries' records (it is left as it is), is held by another process, or
-    /// cannot be written to (what it holds is kept, and the same call goes on with it).
-    /// </exception>
+    /// <summary>As <see cref="CollectAsync"/>, on the caller's thread and without a budget.</summary>
     public static void Run(
         Cascade cascade,
         IReadOnlyList<(Query Query, string Split)> queries,
         string path,
+        IProgress<int>? progress = null,
+        CancellationToken cancel = default
+    ) => CollectAsync(cascade, queries, path, double.PositiveInfinity, progress, cancel).GetAwaiter().GetResult();
+
+    /// <summary>
+    /// Collects until the file holds every query. The file is held from the first look at it to the last record, so two
+    /// processes never add to it at once; records reach the disk before more queries are asked: a chunk of them where all
+    /// models run in this process, each one where a server is asked and paid.
+    /// </summary>
+    /// <param name="maxCost">Most that this call spends, in the cascade's units; no query is begun that may exceed it.</param>
+    /// <param name="progress">Told how many queries are done.</param>
+    /// <returns>Records in the file: fewer than the queries where the budget is used up.</returns>
+    /// <exception cref="ToolkitException">
+    /// The file holds something else than these queries' records (it is left as it is), is held by another process, or
+    /// cannot be written to, or a stage keeps failing (what the file holds is kept, and the same call goes on with it).
+    /// </exception>
+    public static async Task<int> CollectAsync(
+        Cascade cascade,
+        IReadOnlyList<(Query Query, string Split)> queries,
+        string path,
+        double maxCost,
         IProgress<int>? progress = null,
         CancellationToken cancel = default
     )
@@ -39,6 +52,8 @@ public static class Collector
             int done = Resume(file, path, queries, cascade);
             progress?.Report(done);
             using var writer = new TraceWriter(file);
+            if (!cascade.File.Stages.All(stage => stage.IsLocal) || double.IsFinite(maxCost))
+                return await AskEachAsync(cascade, queries, done, maxCost, Keep, cancel).ConfigureAwait(false);
             while (done < queries.Count)
             {
                 int count = Math.Min(ChunkSize, queries.Count - done);
@@ -48,11 +63,121 @@ public static class Collector
                 done += count;
                 progress?.Report(done);
             }
+            return done;
+
+            void Keep(TraceRecord record)
+            {
+                writer.Write(record);
+                file.Flush(flushToDisk: true);
+                progress?.Report(++done);
+            }
+        }
+        catch (StageException failure)
+        {
+            throw new ToolkitException($"{failure.Message}; {path} is kept: the same command goes on", failure);
         }
         catch (Exception fault) when (AtomicFile.IsWriteError(fault))
         {
             throw AtomicFile.Error(path, fault);
         }
+    }
+
+    // One query after another, as many under way as the busiest stage takes; kept in the order of the queries.
+    private static async Task<int> AskEachAsync(
+        Cascade cascade,
+        IReadOnlyList<(Query Query, string Split)> queries,
+        int from,
+        double maxCost,
+        Action<TraceRecord> keep,
+        CancellationToken cancel
+    )
+    {
+        int window = cascade.Stages.Max(stage => stage.Concurrency),
+            next = from,
+            done = from;
+        double spent = 0,
+            dearest = cascade.Stages.Sum(stage => stage.CostOf(0, cascade.File.MaxTokens));
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        var underWay = new Queue<Task<(TraceRecord Record, double Cost)>>();
+        try
+        {
+            while (true)
+            {
+                while (next < queries.Count && underWay.Count < window && spent + (underWay.Count + 1) * dearest <= maxCost)
+                {
+                    int query = next++;
+                    underWay.Enqueue(Task.Run(() => AskOneAsync(cascade, queries[query], stop.Token), stop.Token));
+                }
+                if (underWay.Count == 0)
+                    return done;
+                var (record, cost) = await underWay.Dequeue().ConfigureAwait(false);
+                keep(record);
+                done++;
+                spent += cost;
+                dearest = Math.Max(dearest, cost);
+            }
+        }
+        finally
+        {
+            // What is still under way is asked again by the next call; nothing of it may outlive this one.
+            await stop.CancelAsync().ConfigureAwait(false);
+            foreach (Task task in underWay)
+                await task.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default)
+                    .ConfigureAwait(false);
+        }
+    }
+
+    private static async Task<(TraceRecord, double)> AskOneAsync(
+        Cascade cascade,
+        (Query Query, string Split) asked,
+        CancellationToken cancel
+    )
+    {
+        var request = new StageRequest(StagePrompt.FromQuestion(asked.Query.Prompt));
+        StageReply[] replies = await Task.WhenAll(cascade.Stages.Select(stage => AskStageAsync(stage, request, cancel)))
+            .ConfigureAwait(false);
+        string[] answers = [.. replies.Select(reply => cascade.File.Tasks.ExtractAnswer(reply.Text) ?? "")];
+        for (int k = 0; k < replies.Length; k++)
+            if (cascade.Stages[k].Confidence == ConfidenceSource.Agreement)
+                replies[k] = replies[k] with
+                {
+                    Features = OtherConfidence.FromAgreement(
+                        answers[..k].Count(answer => answer == answers[k]),
+                        k,
+                        replies[k].Features.Length
+                    ),
+                };
+        return (Record(cascade, asked, replies.Max(reply => reply.PromptTokens), [.. replies.Select(StageRecord.From)]), replies.Sum(reply => reply.Cost));
+    }
+
+    // A recording that takes hours outlives a server's bad minutes. A query that a server will not answer is recorded as wrong.
+    private static async Task<StageReply> AskStageAsync(IStage stage, StageRequest request, CancellationToken cancel)
+    {
+        const int patience = 6;
+        for (int tried = 0; ; tried++)
+            try
+            {
+                return await stage.AnswerAsync(request, null, cancel).ConfigureAwait(false);
+            }
+            catch (StageException failure) when (failure.Kind is StageFailures.Rejected or StageFailures.Filtered)
+            {
+                return new StageReply("", [], new ConfidenceFeatures(-1, -1, -1, 0, 0, 1), false, 0, 0, stage.CostOf(0, 0), 0);
+            }
+            catch (StageException failure)
+                when (tried < patience
+                    && (failure.MayPass || failure.Kind is StageFailures.OpenCircuit or StageFailures.Overloaded or StageFailures.Timeout)
+                )
+            {
+                TimeSpan pause =
+                    failure.RetryAfter is { } asked && asked < TimeSpan.FromMinutes(5) ? asked : TimeSpan.FromSeconds(1 << tried);
+                await Task.Delay(pause, cancel).ConfigureAwait(false);
+            }
+    }
+
+    // What a record keeps of an answer.
+    private readonly record struct StageRecord(string Text, ConfidenceFeatures Features, bool Ended, int Tokens, double Cost)
+    {
+        public static StageRecord From(StageReply reply) => new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost);
     }
 
     private static IEnumerable<TraceRecord> Ask(
@@ -73,23 +198,43 @@ public static class Collector
         });
         return Enumerable
             .Range(0, count)
-            .Select(i => Record(cascade, queries[from + i], prompts[i].Length, [.. answers.Select(stage => stage[i])]));
+            .Select(i =>
+                Record(
+                    cascade,
+                    queries[from + i],
+                    prompts[i].Length,
+                    [
+                        .. answers.Select(
+                            (stage, k) =>
+                                new StageRecord(
+                                    cascade.Tokenizer.Decode(stage[i].Tokens),
+                                    stage[i].Features,
+                                    stage[i].Ended,
+                                    stage[i].Features.Length,
+                                    cascade.File.Stages[k].CostOf(prompts[i].Length, stage[i].Features.Length)
+                                )
+                        ),
+                    ]
+                )
+            );
     }
 
-    private static TraceRecord Record(Cascade cascade, (Query Query, string Split) asked, int promptTokens, Generation[] answers)
+    private static TraceRecord Record(Cascade cascade, (Query Query, string Split) asked, int promptTokens, StageRecord[] answers)
     {
         var (query, split) = asked;
         var stages = answers.Select(
             (answer, k) =>
             {
-                string text = cascade.Tokenizer.Decode(answer.Tokens);
+                string text = answer.Text;
                 var signals = ConfidenceFeatures
                     .Names.Zip(answer.Features.ToVector(), (name, value) => KeyValuePair.Create(name, (float)value))
                     .ToDictionary();
                 return new TraceStage(
                     cascade.File.Stages[k].Name,
-                    cascade.File.Stages[k].CostOf(promptTokens, answer.Features.Length),
-                    Math.Round(Math.Clamp(answer.Features.RawConfidence, 0, 1), 6),
+                    answer.Cost,
+                    cascade.Stages[k].Confidence == ConfidenceSource.None
+                        ? null
+                        : Math.Round(Math.Clamp(answer.Features.RawConfidence, 0, 1), 6),
                     answer.Ended ? Grader.Grade(query, text) : 0
                 )
                 {
@@ -97,8 +242,9 @@ public static class Collector
                     [
                         Field("answer", cascade.File.Tasks.ExtractAnswer(text) ?? ""),
                         Field("text", text),
-                        Field("tokens", answer.Features.Length),
+                        Field("tokens", answer.Tokens),
                         Field("signals", signals),
+                        .. answer.Ended ? (KeyValuePair<string, JsonElement>[])[] : [Field(CascadeRecords.CutField, true)],
                     ],
                 };
             }

@@ -14,6 +14,12 @@ public interface IStage : IAsyncDisposable
     /// <summary>Whether <see cref="VerifyAsync"/> works here: a remote server need not return log-probabilities of a prompt.</summary>
     bool CanVerify { get; }
 
+    /// <summary>What the confidence in its answers comes from.</summary>
+    ConfidenceSource Confidence => ConfidenceSource.LogProbabilities;
+
+    /// <summary>Requests that it may be asked at once with profit; more wait.</summary>
+    int Concurrency => 1;
+
     /// <summary>What an answer costs, in the cascade's units, where nothing is saved by a draft.</summary>
     double CostOf(int promptTokens, int completionTokens);
 
@@ -32,6 +38,28 @@ public interface IStage : IAsyncDisposable
     /// </summary>
     /// <exception cref="StageException">As above; also where <see cref="CanVerify"/> is false.</exception>
     ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default);
+}
+
+/// <summary>What the confidence in a stage's answers comes from.</summary>
+public enum ConfidenceSource
+{
+    /// <summary>The log-probabilities of its tokens.</summary>
+    LogProbabilities,
+
+    /// <summary>How many of several sampled answers agree with the greedy one.</summary>
+    Samples,
+
+    /// <summary>The stage is asked whether its answer is right: the probability of "yes".</summary>
+    Judge,
+
+    /// <summary>How many of the stages asked before gave the same answer.</summary>
+    Agreement,
+
+    /// <summary>The text alone: its length, and the words by which a model says that it is not sure.</summary>
+    Text,
+
+    /// <summary>Nothing: every answer of the stage is as likely to be right as its answers are on the whole.</summary>
+    None,
 }
 
 /// <summary>One message of a conversation.</summary>
@@ -111,6 +139,15 @@ public sealed record StageReply(
     /// <summary>What became of the request's draft; null where there was none or the stage did not look at it.</summary>
     public DraftVerdict? Draft { get; init; }
 
+    /// <summary>
+    /// False where something cut the answer short of the end that the model would have given it: the limit of tokens, or a
+    /// text that the request names. What is cut cannot be held to be right.
+    /// </summary>
+    public bool IsWhole { get; init; } = Ended;
+
+    /// <summary>What the server says of itself; null where it says nothing.</summary>
+    public string? Fingerprint { get; init; }
+
     /// <summary>Forwards of the model that the answer took, the prompt's among them; 0 where the stage does not tell.</summary>
     public int Forwards { get; init; }
 }
@@ -137,6 +174,12 @@ public sealed class StageException(string stage, string kind, string message, Ex
 
     /// <summary>The failure's name in metrics.</summary>
     public string Kind { get; } = kind;
+
+    /// <summary>Whether the same request may succeed a moment later.</summary>
+    public bool MayPass { get; init; }
+
+    /// <summary>The pause that the server asks for before the next attempt; null for none.</summary>
+    public TimeSpan? RetryAfter { get; init; }
 }
 
 /// <summary>Names of the ways in which a stage fails, as metrics show them.</summary>
@@ -148,13 +191,16 @@ public static class StageFailures
     /// <summary>No whole answer in time.</summary>
     public const string Timeout = "timeout";
 
-    /// <summary>The server answers with an error of its own (5xx, 401, 404, 429).</summary>
+    /// <summary>The server answers with an error of its own (5xx, 401, 404, 429), or does not know a parameter that the stage is set up with.</summary>
     public const string Refused = "refused";
 
-    /// <summary>The server finds the request at fault (400, 413, 422).</summary>
+    /// <summary>The server finds the user's request at fault (400, 413, 422).</summary>
     public const string Rejected = "rejected";
 
-    /// <summary>An answer that is not what the protocol says.</summary>
+    /// <summary>The server's filter, or the model itself, declines to answer.</summary>
+    public const string Filtered = "filtered";
+
+    /// <summary>An answer that is not what the protocol says, or whose log-probabilities cannot be.</summary>
     public const string InvalidResponse = "invalid_response";
 
     /// <summary>The connection broke inside an answer.</summary>
@@ -163,6 +209,6 @@ public static class StageFailures
     /// <summary>Not asked, because it failed too often just before.</summary>
     public const string OpenCircuit = "open_circuit";
 
-    /// <summary>Not asked, because too many requests wait already.</summary>
+    /// <summary>Not asked, because no place among its requests was free in time.</summary>
     public const string Overloaded = "overloaded";
 }

@@ -89,6 +89,7 @@ public sealed class LocalStage(
             )
             {
                 Forwards = generation.Features.Length,
+                IsWhole = generation.Ended,
             }
         );
     }

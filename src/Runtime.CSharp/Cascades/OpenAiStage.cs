@@ -1,279 +1,416 @@
-using System.ClientModel;
-using System.ClientModel.Primitives;
 using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.ServerSentEvents;
 using System.Text;
 using System.Text.Json;
-using OpenAI;
-using OpenAI.Chat;
-using OptimalStopping.Runtime.Decoding;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using OptimalStopping.Runtime.Files;
+using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Tokenization;
 
 namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>
-/// A stage behind an OpenAI-compatible server (vLLM, SGLang, TensorRT-LLM, llama.cpp, this toolkit), asked through the
-/// official client. Answers are greedy and streamed, with log-probabilities, from which the signals of confidence come.
+/// A stage behind an OpenAI-compatible server (vLLM, SGLang, TensorRT-LLM, llama.cpp, this toolkit, OpenAI). Answers are
+/// greedy and streamed. Confidence comes from the log-probabilities of the answer's tokens, or from what
+/// <see cref="OpenAiSettings.Confidence"/> names where a server reports none.
 /// </summary>
 /// <remarks>The chat and completions endpoints of one server may tokenize differently; a cascade should use one of them.</remarks>
 public sealed partial class OpenAiStage : IStage
 {
+    private const int LongestError = 1 << 16;
+
     private readonly CascadeStage _stage;
     private readonly OpenAiSettings _remote;
-    private readonly int _maxTokens;
+    private readonly StageContext _context;
+    private readonly string? _key;
     private readonly StageResilience _resilience;
     private readonly HttpClient _http;
-    private readonly ChatClient _client;
 
-    /// <param name="stage">A stage with <see cref="OpenAiSettings"/>.</param>
+    /// <param name="context">A stage with <see cref="OpenAiSettings"/>.</param>
     /// <param name="key">The API key; null for a server without one.</param>
-    /// <param name="maxTokens">The cascade's limit of tokens per answer.</param>
-    public OpenAiStage(CascadeStage stage, string? key, int maxTokens)
+    public OpenAiStage(StageContext context, string? key)
     {
-        _stage = stage;
-        _remote = stage.Settings as OpenAiSettings ?? throw new ArgumentException("expected a stage behind a server", nameof(stage));
-        _maxTokens = maxTokens;
-        _resilience = new StageResilience(stage.Name, _remote);
-        _http = _resilience.NewClient();
-        _client = new ChatClient(
-            _remote.Model,
-            new ApiKeyCredential(key ?? "none"),
-            new OpenAIClientOptions
-            {
-                Endpoint = _remote.Url,
-                Transport = new HttpClientPipelineTransport(_http),
-                RetryPolicy = new ClientRetryPolicy(0), // the handler below it retries
-                NetworkTimeout = Timeout.InfiniteTimeSpan,
-            }
-        );
+        _stage = context.Stage;
+        _context = context;
+        _key = key;
+        _remote = _stage.Settings as OpenAiSettings ?? throw new ArgumentException("expected a stage behind a server", nameof(context));
+        _resilience = new StageResilience(_stage.Name, _remote);
+        var sockets = new SocketsHttpHandler
+        {
+            PooledConnectionLifetime = TimeSpan.FromMinutes(5),
+            ConnectTimeout = TimeSpan.FromSeconds(Math.Min(10, _remote.TimeoutSeconds)),
+            AllowAutoRedirect = false, // the key goes to the address that the file names, and nowhere else
+            MaxResponseHeadersLength = 64,
+        };
+        // The stage's timeout bounds everything, so HttpClient's own (100 seconds) must not.
+        _http = new HttpClient(sockets) { Timeout = Timeout.InfiniteTimeSpan };
+        if (key is not null)
+            _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", key);
     }
 
     /// <inheritdoc/>
     public string Name => _stage.Name;
 
     /// <inheritdoc/>
+    public ConfidenceSource Confidence => _remote.Confidence;
+
+    /// <inheritdoc/>
+    public int Concurrency => _remote.Concurrency;
+
+    /// <inheritdoc/>
     public double CostOf(int promptTokens, int completionTokens) => _stage.CostOf(promptTokens, completionTokens);
 
+    /// <inheritdoc/>
     public async ValueTask<StageReply> AnswerAsync(
         StageRequest request,
         Action<StageToken>? onToken = null,
         CancellationToken cancel = default
     )
     {
-        var told = new Told(onToken);
+        var told = new ToldTokens(onToken);
         return await _resilience
-            .Run(
-                token => _remote.Api == OpenAiApi.Chat ? Guarded(told, request, Chat, token) : Guarded(told, request, Complete, token),
+            .RunAsync(
+                async token =>
+                {
+                    long start = Stopwatch.GetTimestamp();
+                    OpenAiAnswer answer = await AskAsync(request, told, 0, token).ConfigureAwait(false);
+                    (ConfidenceFeatures features, int prompt, int completion) = await FeaturesAsync(request, answer, token)
+                        .ConfigureAwait(false);
+                    return Reply(request, answer, features, prompt, completion, Stopwatch.GetElapsedTime(start).TotalSeconds);
+                },
                 cancel
             )
             .ConfigureAwait(false);
     }
 
+    /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {
         _http.Dispose();
+        _resilience.Dispose();
         return default;
     }
 
-    private int Limit(StageRequest request) => Math.Min(request.MaxTokens ?? _maxTokens, _maxTokens);
+    private int Limit(StageRequest request) => Math.Min(request.MaxTokens ?? _context.MaxTokens, _context.MaxTokens);
 
-    // One attempt, with everything that a server or a network can do turned into a StageException.
-    private async ValueTask<StageReply> Guarded(
-        Told told,
-        StageRequest request,
-        Func<StageRequest, Partial, CancellationToken, Task> ask,
-        CancellationToken cancel
-    )
+    // Whether log-probabilities are asked for: where confidence comes from them, or the request wants to see them.
+    private bool WantsLogprobs(StageRequest request) => Confidence == ConfidenceSource.LogProbabilities || request.Alternatives > 0;
+
+    // One answer: greedy at temperature 0, sampled otherwise.
+    private async Task<OpenAiAnswer> AskAsync(StageRequest request, ToldTokens told, double temperature, CancellationToken cancel)
     {
-        long start = Stopwatch.GetTimestamp();
         told.Restart();
-        var partial = new Partial(this, told, 4 * Limit(request) + 16);
+        int limit = Limit(request),
+            most = 4 * limit + 64;
+        JsonObject body = OpenAiProtocol.Body(_remote, _context.Chat, request, limit, temperature == 0 && WantsLogprobs(request));
+        body["temperature"] = temperature;
+        var answer = new OpenAiAnswer(Name, told, most, request.Alternatives);
         try
         {
-            await ask(request, partial, cancel).ConfigureAwait(false);
+            using HttpResponseMessage response = await PostAsync(
+                    _remote.Api == OpenAiApi.Chat ? "chat/completions" : "completions",
+                    body,
+                    cancel
+                )
+                .ConfigureAwait(false);
+            // Log-probabilities take about 100 bytes for each token listed.
+            long bound = (1L << 20) + (long)most * (512 + 128L * Math.Max(_remote.TopLogprobs, request.Alternatives));
+            await using Stream content = new BoundedStream(await response.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false), bound);
+            if (response.Content.Headers.ContentType?.MediaType is "text/event-stream" or null)
+                await ReadEventsAsync(content, answer, cancel).ConfigureAwait(false);
+            else // a server that does not stream
+                answer.Add(OpenAiProtocol.Read(await new StreamReader(content).ReadToEndAsync(cancel).ConfigureAwait(false)));
+            answer.End();
         }
         catch (Exception fault) when (fault is not (StageException or ToolkitException or OperationCanceledException))
         {
-            throw Failure(fault, partial.Tokens.Count > 0);
+            throw Failure(fault, answer.Begun);
         }
-        return partial.ToReply(Stopwatch.GetElapsedTime(start).TotalSeconds);
+        Check(answer);
+        return answer;
     }
 
-    private async Task Chat(StageRequest request, Partial partial, CancellationToken cancel)
+    private static async Task ReadEventsAsync(Stream content, OpenAiAnswer answer, CancellationToken cancel)
     {
-        ChatMessage[] messages = request.Prompt.Text is { } text
-            ? [new UserChatMessage(text)]
-            : [.. request.Prompt.Messages.Select(Message)];
-        var options = new ChatCompletionOptions
+        string? first = null;
+        await foreach (SseItem<string> item in SseParser.Create(content).EnumerateAsync(cancel).ConfigureAwait(false))
         {
-            Temperature = 0,
-            MaxOutputTokenCount = Limit(request),
-            IncludeLogProbabilities = true,
-            TopLogProbabilityCount = Math.Max(_remote.TopLogprobs, request.Alternatives),
+            first ??= item.Data;
+            if (item.Data == "[DONE]")
+                break;
+            if (item.Data != "")
+                answer.Add(OpenAiProtocol.Read(item.Data));
+        }
+        if (first is null)
+            throw new FormatException("expected a stream of events, got none");
+    }
+
+    private void Check(OpenAiAnswer answer)
+    {
+        switch (answer.FinishReason)
+        {
+            case null when answer.Begun:
+                throw new StageException(Name, StageFailures.ConnectionLost, "expected the end of the answer, got the end of the stream")
+                {
+                    MayPass = true,
+                };
+            case null:
+                throw Invalid("expected an answer, got none of its events");
+            case "content_filter":
+                throw new StageException(Name, StageFailures.Filtered, "expected an answer, got finish_reason content_filter");
+            case "stop" or "length" or "eos" or "eos_token" or "stop_sequence" or "end_turn" or "max_tokens":
+                break;
+            default:
+                throw Invalid($"expected finish_reason stop or length, got '{OpenAiProtocol.Short(answer.FinishReason)}'");
+        }
+        if (Confidence == ConfidenceSource.LogProbabilities && answer.Counted.Count == 0 && answer.Features is null)
+            throw Invalid(
+                answer.Text == ""
+                    ? "expected an answer, got an empty one"
+                    : $"expected log-probabilities of each token, got none; start the server of '{_remote.Model}' so that it returns logprobs, or set the stage's key confidence to samples, judge, agreement, text or none"
+            );
+    }
+
+    private StageReply Reply(
+        StageRequest request,
+        OpenAiAnswer answer,
+        ConfidenceFeatures features,
+        int prompt,
+        int completion,
+        double seconds
+    )
+    {
+        bool ended = answer.FinishReason is not ("length" or "max_tokens");
+        return new StageReply(answer.Text, answer.Tokens, features, ended, prompt, completion, CostOf(prompt, completion), seconds)
+        {
+            // Where a server does not say what ended the answer, a text that the request names may have.
+            IsWhole = ended && (request.Stop.Count == 0 || answer.Stopped == false),
+            Fingerprint = answer.Fingerprint,
         };
-        foreach (string stop in request.Stop)
-            options.StopSequences.Add(stop);
-        // Servers of the open models know the older name of this limit; the newer one is what the client writes.
-        options.Patch.Set("$.max_tokens"u8, Limit(request));
-        await foreach (
-            StreamingChatCompletionUpdate update in _client.CompleteChatStreamingAsync(messages, options, cancel).ConfigureAwait(false)
+    }
+
+    // What the confidence in an answer is computed from, and all the tokens that were read and written for it.
+    private async Task<(ConfidenceFeatures, int Prompt, int Completion)> FeaturesAsync(
+        StageRequest request,
+        OpenAiAnswer answer,
+        CancellationToken cancel
+    )
+    {
+        var (prompt, completion) = Usage(request, answer);
+        switch (Confidence)
+        {
+            case ConfidenceSource.LogProbabilities:
+                return (answer.Features ?? ReportedFeatures.From(answer.Counted), prompt, completion);
+            case ConfidenceSource.Samples:
+                OpenAiAnswer[] samples = await Task.WhenAll(
+                        Enumerable
+                            .Range(0, _remote.Samples)
+                            .Select(_ => AskAsync(request with { Alternatives = 0 }, new ToldTokens(null), 0.7, cancel))
+                    )
+                    .ConfigureAwait(false);
+                foreach (OpenAiAnswer sample in samples)
+                {
+                    var (p, c) = Usage(request, sample);
+                    (prompt, completion) = (prompt + p, completion + c);
+                }
+                return (OtherConfidence.FromSamples(Key(answer), [.. samples.Select(Key)], Length(answer)), prompt, completion);
+            case ConfidenceSource.Judge:
+                var (probability, read, written) = await JudgeAsync(request, answer.Text, cancel).ConfigureAwait(false);
+                return (
+                    ReportedFeatures.FromProbability(probability, 1 - probability, 0, Length(answer)),
+                    prompt + read,
+                    completion + written
+                );
+            case ConfidenceSource.Text:
+                return (OtherConfidence.FromText(answer.Text, Length(answer)), prompt, completion);
+            default: // agreement is for the cascade to see
+                return (ReportedFeatures.FromProbability(0.5, 0.5, 0, Length(answer)), prompt, completion);
+        }
+    }
+
+    private string Key(OpenAiAnswer answer) => _context.ExtractAnswer(answer.Text) ?? answer.Text.Trim();
+
+    private static int Length(OpenAiAnswer answer) => answer.Tokens.Count;
+
+    // The server's own count; where it sends none, four characters a token, so that no answer is free.
+    private static (int Prompt, int Completion) Usage(StageRequest request, OpenAiAnswer answer)
+    {
+        if (answer.Usage is { Prompt: > 0 } usage)
+            return (usage.Prompt, usage.Completion);
+        int characters = request.Prompt.Text?.Length ?? request.Prompt.Messages.Sum(message => message.Content.Length + 16);
+        return (Math.Max(1, (characters + 3) / 4), Math.Max(answer.Tokens.Count, (answer.Text.Length + 3) / 4));
+    }
+
+    // P(yes) of the stage's own verdict on its answer.
+    private async Task<(double Probability, int Read, int Written)> JudgeAsync(StageRequest request, string text, CancellationToken cancel)
+    {
+        string question = request.Prompt.Text ?? request.Prompt.Messages.LastOrDefault(message => message.Role == "user")?.Content ?? "";
+        StageRequest asked = new(
+            StagePrompt.FromQuestion(
+                $"Question:\n{question}\n\nProposed answer:\n{text}\n\nIs the proposed answer correct? Answer with one word, Yes or No."
+            )
         )
         {
-            foreach (ChatTokenLogProbabilityDetails token in update.ContentTokenLogProbabilities)
-                partial.Add(
-                    new StageToken(-1, token.Token, token.LogProbability)
-                    {
-                        Alternatives =
-                        [
-                            .. token.TopLogProbabilities.Select(other => new StageToken(-1, other.Token, other.LogProbability)),
-                        ],
-                    }
-                );
-            foreach (ChatMessageContentPart part in update.ContentUpdate)
-                partial.Append(part.Text ?? "");
-            if (update.FinishReason is { } reason)
-                partial.Finish(
-                    reason == ChatFinishReason.Length ? "length"
-                    : reason == ChatFinishReason.Stop ? "stop"
-                    : reason.ToString()
-                );
-            if (update.Usage is { } usage)
-                partial.Count(usage.InputTokenCount, usage.OutputTokenCount);
-            if (update.Patch.TryGetJson("$.signals"u8, out ReadOnlyMemory<byte> signals))
-                partial.Take(signals);
+            MaxTokens = 4,
+            Alternatives = 20,
+        };
+        OpenAiAnswer verdict = await AskAsync(asked, new ToldTokens(null), 0, cancel).ConfigureAwait(false);
+        var (read, written) = Usage(asked, verdict);
+        return (OtherConfidence.Yes(verdict.Text, verdict.Counted), read, written);
+    }
+
+    private async Task<HttpResponseMessage> PostAsync(string path, JsonObject body, CancellationToken cancel)
+    {
+        using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(_remote.Url, path))
+        {
+            Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json"),
+        };
+        HttpResponseMessage response = await _http
+            .SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancel)
+            .ConfigureAwait(false);
+        if (response.IsSuccessStatusCode)
+            return response;
+        using (response)
+            throw Refusal(response, await BodyAsync(response, cancel).ConfigureAwait(false));
+    }
+
+    private static async Task<string> BodyAsync(HttpResponseMessage response, CancellationToken cancel)
+    {
+        var bytes = new byte[LongestError];
+        try
+        {
+            await using Stream stream = await response.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
+            return Encoding.UTF8.GetString(
+                bytes,
+                0,
+                await stream.ReadAtLeastAsync(bytes, bytes.Length, false, cancel).ConfigureAwait(false)
+            );
+        }
+        catch (Exception fault) when (fault is IOException or HttpRequestException)
+        {
+            return "";
         }
     }
 
-    private static ChatMessage Message(StageMessage message) =>
-        message.Role switch
+    // Whose doing a refusal is: the user's where it is about what the user sent, the stage's otherwise.
+    private StageException Refusal(HttpResponseMessage response, string body)
+    {
+        var (text, parameter) = OpenAiProtocol.Error(body);
+        int status = (int)response.StatusCode;
+        string said = text == "" ? response.ReasonPhrase ?? "" : Hidden(text);
+        bool users =
+            status is 400 or 413 or 422
+            && parameter is null or "messages" or "prompt" or "input" or "stop"
+            && !OwnParameters.Any(own => text.Contains(own, StringComparison.Ordinal));
+        if (users)
+            return new StageException(Name, StageFailures.Rejected, $"rejected the request: {said}");
+        TimeSpan? pause = response.Headers.RetryAfter switch
         {
-            "system" or "developer" => new SystemChatMessage(message.Content),
-            "assistant" => new AssistantChatMessage(message.Content),
-            _ => new UserChatMessage(message.Content),
+            { Delta: { } delta } => delta,
+            { Date: { } date } => date - DateTimeOffset.UtcNow,
+            _ => null,
         };
+        return new StageException(Name, StageFailures.Refused, $"expected an answer of {_remote.Url}, got status {status}: {said}")
+        {
+            MayPass = status is 408 or 429 or >= 500,
+            RetryAfter = pause < TimeSpan.Zero ? TimeSpan.Zero : pause,
+        };
+    }
+
+    // What a request holds that no user asked for; a server that does not know one of them wants another cascade file.
+    private static readonly string[] OwnParameters =
+    [
+        "max_tokens",
+        "max_completion_tokens",
+        "logprobs",
+        "temperature",
+        "stream_options",
+        "chat_template_kwargs",
+        "grammar",
+    ];
 
     private StageException Failure(Exception fault, bool begun)
     {
-        string text = fault.Message.ReplaceLineEndings(" ");
-        if (text.Length > 300)
-            text = text[..300] + "...";
+        string text = Hidden(
+            OpenAiProtocol.Short((fault.InnerException is { } inner && fault is HttpRequestException ? inner : fault).Message)
+        );
         return fault switch
         {
-            ClientResultException { Status: 400 or 413 or 422 } => Fail(StageFailures.Rejected, $"rejected the request: {text}"),
-            ClientResultException { Status: > 0 } refused => Fail(
-                StageFailures.Refused,
-                $"expected an answer of {_remote.Url}, got status {refused.Status}: {text}"
+            HttpIOException { HttpRequestError: HttpRequestError.InvalidResponse or HttpRequestError.ConfigurationLimitExceeded } => Fail(
+                StageFailures.InvalidResponse,
+                $"expected an answer of the OpenAI protocol, got: {text}"
             ),
             HttpIOException or IOException => Fail(
                 StageFailures.ConnectionLost,
-                $"expected the end of the answer, got a broken connection: {text}"
+                $"expected the end of the answer, got a broken connection: {text}",
+                true
             ),
             HttpRequestException when begun => Fail(
                 StageFailures.ConnectionLost,
-                $"expected the end of the answer, got a broken connection: {text}"
+                $"expected the end of the answer, got a broken connection: {text}",
+                true
             ),
-            HttpRequestException or ClientResultException => Fail(
-                StageFailures.Unreachable,
-                $"expected a server at {_remote.Url}, got none: {text}"
+            HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse or HttpRequestError.ResponseEnded } => Fail(
+                StageFailures.ConnectionLost,
+                $"expected an answer of {_remote.Url}, got a broken connection: {text}",
+                true
             ),
+            HttpRequestException => Fail(StageFailures.Unreachable, $"expected a server at {_remote.Url}, got none: {text}", true),
+            FormatException => Fail(StageFailures.InvalidResponse, text),
             _ => Fail(StageFailures.InvalidResponse, $"expected an answer of the OpenAI protocol, got something else: {text}"),
         };
 
-        StageException Fail(string kind, string message) => new(Name, kind, message, fault);
+        StageException Fail(string kind, string message, bool mayPass = false) => new(Name, kind, message, fault) { MayPass = mayPass };
     }
 
-    // Tokens are told once even when an attempt is repeated: greedy decoding writes the same again.
-    private sealed class Told(Action<StageToken>? onToken)
+    private StageException Invalid(string message) => new(Name, StageFailures.InvalidResponse, message);
+
+    // Servers like to repeat the key that they refuse.
+    private string Hidden(string text) =>
+        KeyLike().Replace(string.IsNullOrEmpty(_key) ? text : text.Replace(_key, "***", StringComparison.Ordinal), "***");
+
+    [GeneratedRegex(@"\b(sk|pk|key|api)[-_][A-Za-z0-9_\-\*]{6,}|(?<=Bearer )\S+")]
+    private static partial Regex KeyLike();
+
+    // Ends the reading of what is longer than any answer.
+    private sealed class BoundedStream(Stream inner, long bound) : Stream
     {
-        private readonly List<string> _texts = [];
-        private int _at;
+        private long _read;
 
-        public void Restart() => _at = 0;
-
-        /// <summary>False when a repeated attempt writes something else than was told.</summary>
-        public bool Tell(StageToken token)
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancel = default)
         {
-            if (onToken is null)
-                return true;
-            if (_at++ < _texts.Count)
-                return _texts[_at - 1] == token.Text;
-            _texts.Add(token.Text);
-            onToken(token);
-            return true;
-        }
-    }
-
-    // An answer as it comes in.
-    private sealed class Partial(OpenAiStage stage, Told told, int mostTokens)
-    {
-        private readonly StringBuilder _text = new();
-        private string? _finish;
-        private ConfidenceFeatures? _features;
-        private int? _prompt,
-            _completion;
-
-        public List<StageToken> Tokens { get; } = [];
-
-        public void Add(StageToken token)
-        {
-            if (!(token.LogProbability <= 1e-3) || token.Alternatives.Any(other => double.IsNaN(other.LogProbability)))
-                throw InvalidResponse($"expected log-probabilities of at most 0, got {token.LogProbability}");
-            if (Tokens.Count >= mostTokens)
-                throw InvalidResponse($"expected at most {mostTokens} tokens, got more");
-            Tokens.Add(token with { LogProbability = Math.Min(0, token.LogProbability) });
-            if (!told.Tell(token))
-                throw InvalidResponse("expected the same answer on the second attempt, got another");
+            int read = await inner.ReadAsync(buffer, cancel).ConfigureAwait(false);
+            return (_read += read) <= bound ? read : throw new FormatException($"expected an answer of at most {bound} bytes, got more");
         }
 
-        public void Append(string text)
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override bool CanRead => true;
+        public override bool CanSeek => false;
+        public override bool CanWrite => false;
+        public override long Length => throw new NotSupportedException();
+        public override long Position
         {
-            _text.Append(text);
-            if (_text.Length > 256 * mostTokens)
-                throw InvalidResponse($"expected at most {mostTokens} tokens, got {_text.Length} characters");
+            get => _read;
+            set => throw new NotSupportedException();
         }
 
-        public void Finish(string reason) => _finish = reason;
+        public override void Flush() { }
 
-        public void Count(int prompt, int completion) => (_prompt, _completion) = (prompt, completion);
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
 
-        // This toolkit's server sends its signals as they are, in full precision.
-        public void Take(ReadOnlyMemory<byte> json)
+        public override void SetLength(long value) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        protected override void Dispose(bool disposing)
         {
-            using JsonDocument document = JsonDocument.Parse(json);
-            JsonElement root = document.RootElement;
-            _features = ConfidenceFeatures.FromVector([.. ConfidenceFeatures.Names.Select(name => root.GetProperty(name).GetDouble())]);
+            inner.Dispose();
+            base.Dispose(disposing);
         }
-
-        public StageReply ToReply(double seconds)
-        {
-            if (_finish is null && Tokens.Count == 0 && _text.Length == 0)
-                throw InvalidResponse("expected a stream of the OpenAI protocol, got none of its events");
-            if (_finish is null)
-                throw new StageException(
-                    stage.Name,
-                    StageFailures.ConnectionLost,
-                    "expected the end of the answer, got the end of the stream"
-                );
-            if (_finish is not ("stop" or "length"))
-                throw InvalidResponse($"expected finish_reason stop or length, got '{_finish}'");
-            if (Tokens.Count == 0 && _features is null)
-                throw InvalidResponse(
-                    $"expected log-probabilities of each token, got none; start the server of '{stage._remote.Model}' so that it returns logprobs"
-                );
-            int prompt = _prompt ?? 0,
-                completion = _completion ?? Tokens.Count;
-            return new StageReply(
-                _text.ToString(),
-                Tokens,
-                _features ?? RemoteFeatures.Of(Tokens),
-                _finish == "stop",
-                prompt,
-                completion,
-                stage.CostOf(prompt, completion),
-                seconds
-            );
-        }
-
-        private StageException InvalidResponse(string message) => new(stage.Name, StageFailures.InvalidResponse, message);
     }
 }
 
@@ -297,6 +434,6 @@ public sealed class OpenAiBackend() : StageBackend("openai")
             throw new ToolkitException(
                 $"{context.File}: stage '{context.Stage.Name}': expected an API key in the environment variable {variable}, got none"
             );
-        return new OpenAiStage(context.Stage, key, context.MaxTokens);
+        return new OpenAiStage(context, key);
     }
 }

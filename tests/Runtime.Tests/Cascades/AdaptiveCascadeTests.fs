@@ -87,14 +87,20 @@ let tests =
                           for turn in answer.Turns do
                               let g = cascade.Decoder(turn.Stage).Decode(ReadOnlySpan(cascade.Tokenizer.Encode prompt))
                               Expect.equal turn.Text (cascade.Tokenizer.Decode g.Tokens) "text"
-                              Expect.equal turn.Confidence (calibration.Confidence(turn.Stage, g.Features)) "confidence"
+                              Expect.equal
+                                  turn.Confidence
+                                  (if g.Ended then calibration.Confidence(turn.Stage, g.Features) else 0.0)
+                                  "confidence; 0 where the limit cut the answer short"
                           if lambda = 100.0 then Expect.equal ran [ 0 ] "too dear to go on")
           }
           test "only the calibration split decides" {
               RandomCascade.using 2 6 100 (fun cascade _ ->
                   let records = make 2 CascadeRecords.Calibration 200 1 lawful
                   let contrary = make 2 CascadeRecords.Test 500 2 (fun k s u -> 1.0 - lawful k s u)
-                  let confidence data = AdaptiveCascade.Fit(cascade, data, 0.01).Answer("add 1+1=").Chosen.Confidence
+                  let features = (make 2 CascadeRecords.Calibration 1 3 lawful).Records[0].Features
+                  let confidence data =
+                      let calibration = CascadePlans(cascade.File, data).Calibration
+                      [ for k in 0..1 -> calibration.Confidence(k, features[k]) ]
                   Expect.equal (confidence (both records contrary)) (confidence records) "confidence"
                   Expect.stringContains
                       (fault (fun () -> AdaptiveCascade.Fit(cascade, contrary, 0.01) |> ignore))
