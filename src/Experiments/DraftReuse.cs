@@ -63,7 +63,7 @@ public static class DraftReuse
             verdicts[i, j] = Verify(cascade, j, prompts, answers[i], cancel);
         }
         var plans = new CascadePlans(file, records);
-        RecordedCascade test = records.Of(CascadeRecords.Test).ToRecordedCascade(plans.Calibration);
+        RecordedCascade test = records.Of(CascadeRecords.Test).ToRecordedCascade(plans.Calibration.Confidence);
         CsvFile.Write(Path.Combine(folder, "speculative_reuse.csv"), "lambda,reuse,cost,quality", Front(file, plans, test, verdicts, half));
         CsvFile.Write(
             Path.Combine(folder, "speculative_signals.csv"),

@@ -50,7 +50,7 @@ public static class PolicyCalibration
             }
         );
         return Run(
-            new TraceTable(records.Models, records.ToRecordedCascade(signals)),
+            new TraceTable(records.Models, records.ToRecordedCascade(signals.Confidence)),
             signals,
             Path.GetFileName(traces),
             hash,

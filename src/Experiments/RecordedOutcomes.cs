@@ -17,8 +17,8 @@ public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedCasc
     public static RecordedOutcomes Of(CascadeRecords records, ConfidenceCalibration calibration) =>
         new(
             records.Models,
-            records.Of(CascadeRecords.Calibration).ToRecordedCascade(calibration),
-            records.Of(CascadeRecords.Test).ToRecordedCascade(calibration)
+            records.Of(CascadeRecords.Calibration).ToRecordedCascade(calibration.Confidence),
+            records.Of(CascadeRecords.Test).ToRecordedCascade(calibration.Confidence)
         );
 
     /// <summary>From a trace file: half of its lines, drawn with the seed, calibrate and the other half test.</summary>

@@ -27,7 +27,7 @@ public sealed class CascadePlans
                 $"calibration records: expected at least 100 of split '{CascadeRecords.Calibration}', got {records.Records.Count}"
             );
         Calibration = ConfidenceCalibration.Fit(records);
-        Records = records.ToRecordedCascade(Calibration);
+        Records = records.ToRecordedCascade(Calibration.Confidence);
         // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.
         EstimatorSettings settings = PlannedFamily.Candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0);
         _planner = new Planner(

@@ -111,10 +111,8 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
     /// <summary>The records of one split, in their order.</summary>
     public CascadeRecords Of(string split) => this with { Records = [.. Records.Where(record => record.Split == split)] };
 
-    /// <summary>The arrays that policies are fitted on and replayed on, with calibrated confidences and answer labels.</summary>
-    public RecordedCascade ToRecordedCascade(ConfidenceCalibration calibration) => ToRecordedCascade(calibration.Confidence);
-
-    /// <summary>The same with any rule that turns a stage's signals into a confidence in [0,1].</summary>
+    /// <summary>The arrays that policies are fitted on and replayed on, with confidences and answer labels.</summary>
+    /// <param name="confidenceOf">From a stage and the features of its answer to a confidence in [0,1]: calibrated, or as recorded.</param>
     public RecordedCascade ToRecordedCascade(Func<int, ConfidenceFeatures, double> confidenceOf)
     {
         int stages = Models.Count;
