@@ -44,7 +44,7 @@ let tests =
           test "the arrays for the policies: calibrated confidences, and labels that tell equal answers" {
               let records = make 3 CascadeRecords.Calibration 150 7 lawful
               let calibration = ConfidenceCalibration.Fit records
-              let data = records.ToRecordedCascade calibration
+              let data = records.ToRecordedCascade(fun k features -> calibration.Confidence(k, features))
               Expect.equal (data.Queries, data.Stages) (150, 3) "size"
               for q in 0..149 do
                   let r = records.Records[q]
