@@ -46,8 +46,10 @@ let private packages (root: string) : (string * string * string) list =
 
 let private row (name: string, version: string, licence: string) = $"| {name} | {version} | {licence} |"
 
-let tests (root: string) =
-    testCase "every package of the shipped projects is on the page of licences" (fun () ->
+[<Tests>]
+let tests =
+    testCase "Every package of the shipped projects is on the page of licences" (fun () ->
+        let root = Support.Repository.root
         let rows = packages root |> List.map row
         Expect.isGreaterThan rows.Length 5 "packages in the restore graph"
         if Environment.GetEnvironmentVariable "TOOLKIT_WRITE_LICENCES" = "1" then
@@ -58,7 +60,7 @@ let tests (root: string) =
                   "Written from the restore graph by"
                   ""
                   "```"
-                  "TOOLKIT_WRITE_LICENCES=1 dotnet run --project tests/All -c Release -- --filter Toolkit.Licences"
+                  "TOOLKIT_WRITE_LICENCES=1 dotnet run --project tests/All -c Release -- --filter Toolkit.All"
                   "```"
                   ""
                   "| Package | Version | Licence |"

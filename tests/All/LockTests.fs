@@ -21,8 +21,10 @@ let private resolved (file: string) : (string * string) list =
               | true, version -> package.Name, nonNull (version.GetString())
               | _ -> () ]
 
-let tests (root: string) =
-    testCase "the lock files hold the central versions" (fun () ->
+[<Tests>]
+let tests =
+    testCase "The lock files hold the central versions" (fun () ->
+        let root = Support.Repository.root
         let versions = central root
         let files = Directory.GetFiles(Path.Combine(root, "packaging", "locks"), "*.json")
         Expect.isGreaterThan files.Length 10 "a lock file for each project"

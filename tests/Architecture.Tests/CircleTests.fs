@@ -87,6 +87,7 @@ let private known: Set<string> =
 
 let private lines (texts: seq<string>) = String.Join("\n", texts)
 
+[<Tests>]
 let tests =
     testList
         "Circles"

@@ -1,9 +1,5 @@
 module Architecture.Tests.Program
 
-open Expecto
-
-let tests = testList "Architecture" [ ProjectTests.tests; CircleTests.tests ]
-
 /// With --circles it shows every circle, known or not, and those of other assemblies that are named.
 [<EntryPoint>]
 let main argv =
@@ -15,4 +11,4 @@ let main argv =
             for KeyValue(arrow, circle) in circles do
                 printfn $"  {arrow}\n{circle}"
         0
-    | _ -> Support.Runner.run argv tests
+    | _ -> Support.Runner.runAll argv (System.Reflection.Assembly.GetExecutingAssembly())

@@ -39,6 +39,7 @@ let private plan =
 /// Packages that only the server may bring to those who use a library.
 let private serverOnly (name: string) = name.StartsWith "Microsoft.AspNetCore" || name.StartsWith "OpenTelemetry"
 
+[<Tests>]
 let tests =
     testList
         "Projects"

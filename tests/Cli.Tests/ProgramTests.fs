@@ -427,4 +427,5 @@ let private asProcess =
                   Expect.equal (document.RootElement.GetProperty("stages").GetArrayLength()) 2 "stages")
           } ]
 
+[<Tests>]
 let tests = testList "Program" [ asProcess; inProcess ]

@@ -28,6 +28,7 @@ let private withCascade (action: string -> string -> unit) =
     )
     action folder.Path (folder.File "cascade.yaml")
 
+[<Tests>]
 let tests =
     testList
         "RealModels"

@@ -84,6 +84,7 @@ let private script (name: string) (arguments: string list) =
     if output.Result.StartsWith "SKIP" then skiptest (output.Result.Trim())
     Expect.equal node.ExitCode 0 $"{output.Result}{error.Result}"
 
+[<Tests>]
 let tests =
     testSequenced (
         testList

@@ -37,6 +37,7 @@ let private head = [| "model"; "what it does with a query"; "cost" |]
 let private rows = [| [| "small"; "answers what it is sure of and hands on the rest"; "1.00" |]; [| "large"; "answers"; "10.00" |] |]
 let private plain width : Table.Screen = { Width = width; Colour = false }
 
+[<Tests>]
 let tests =
     testList
         "Shell"

@@ -22,6 +22,7 @@ let private config = Shared.repositoryFile (Path.Combine("configs", "qwen3_model
 let private at (path: string list) (root: JsonElement) = path |> List.fold (fun (e: JsonElement) (key: string) -> e.GetProperty key) root
 let private numbers (e: JsonElement) = [ for x in e.EnumerateArray() -> x.GetDouble() ]
 
+[<Tests>]
 let tests =
     testSequenced (
         testList

@@ -11,6 +11,7 @@ open Support.TraceFiles
 
 let private number (text: string) = System.Double.Parse(text, CultureInfo.InvariantCulture)
 
+[<Tests>]
 let tests =
     testList
         "CascadeReport"

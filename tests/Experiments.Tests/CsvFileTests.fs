@@ -6,6 +6,7 @@ open Expecto
 open OptimalStopping.Experiments
 open Support.TraceFiles
 
+[<Tests>]
 let tests =
     testList
         "CsvFile"

@@ -12,6 +12,7 @@ let private options traces out = EvaluationOptions(traces, out, Seed = 3, Resamp
 
 let private evaluate lines = withLines lines (fun path -> Evaluation.Run(TraceReader.ReadTable path, options path "", null))
 
+[<Tests>]
 let tests =
     testList
         "Evaluation"

@@ -32,6 +32,7 @@ let private contents (folder: string) =
           if name <> ".lock" then name, Convert.ToHexString(SHA256.HashData(File.ReadAllBytes f)) ]
     |> List.sort
 
+[<Tests>]
 let tests =
     testList
         "ExperimentRun"

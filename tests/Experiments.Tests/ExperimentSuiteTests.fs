@@ -54,6 +54,7 @@ let private policies =
 
 let private headline metric = rows "headline.csv" |> Array.find (fun r -> r[0] = metric)
 
+[<Tests>]
 let tests =
     testList
         "ExperimentSuite"

@@ -24,6 +24,7 @@ let private best (points: (float * float)[]) at =
     }
     |> Seq.max
 
+[<Tests>]
 let tests =
     testList
         "Headline"

@@ -28,6 +28,7 @@ let private means (policy: IStoppingPolicy) (data: RecordedCascade) =
     let outcome = Replay.run (policy, data, [| 0 .. data.Queries - 1 |])
     Array.average outcome.Cost, Array.average outcome.Quality
 
+[<Tests>]
 let tests =
     testList
         "PolicyCalibration"

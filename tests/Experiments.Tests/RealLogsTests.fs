@@ -87,6 +87,7 @@ let private sound name slack (report: EvaluationReport) =
             for a, b in Seq.pairwise rule.Bands do
                 Expect.isTrue (a.To <= b.To && a.Next <> b.Next) $"{name}: bands in order"
 
+[<Tests>]
 let tests =
     testList
         "RealLogs"

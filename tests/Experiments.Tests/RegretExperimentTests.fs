@@ -24,6 +24,7 @@ let private without stage (missing: int -> bool) (data: RecordedCascade) =
     let gap (values: float[]) = values |> Array.mapi (fun i v -> if i % n = stage && missing (i / n) then nan else v)
     RecordedCascade.Create(data.Queries, n, gap data.Cost, gap data.Confidence, gap data.Quality)
 
+[<Tests>]
 let tests =
     testList
         "RegretExperiment"

@@ -17,6 +17,7 @@ let private rows folder name =
 
 let private quiet = Action<string, float>(fun _ _ -> ())
 
+[<Tests>]
 let tests =
     testList
         "SpeculativeExperiment"

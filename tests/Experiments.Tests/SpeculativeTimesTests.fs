@@ -10,6 +10,7 @@ let private table ways prompts rounds (time: int -> int -> int -> float) =
 
 let private times seconds = SpeculativeTimes(seconds, 1000, 1UL)
 
+[<Tests>]
 let tests =
     testList
         "SpeculativeTimes"

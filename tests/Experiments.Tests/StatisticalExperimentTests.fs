@@ -11,6 +11,7 @@ let private table () =
         StatisticalExperiment.Run(bench.Value, options, folder)
         rows folder "table1.csv")
 
+[<Tests>]
 let tests =
     testList
         "StatisticalExperiment"

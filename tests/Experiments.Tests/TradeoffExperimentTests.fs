@@ -15,6 +15,7 @@ let private written read =
 
 let private name (row: IReadOnlyDictionary<string, string>) = row["policy"]
 
+[<Tests>]
 let tests =
     testList
         "TradeoffExperiment"

@@ -29,9 +29,9 @@ let private judgeFile (target: Target) (file: string) : Verdict =
     finally
         Directory.Delete(folder, true)
 
+[<Tests>]
 let tests =
-    testList
-        "Fuzz"
+    TestList(
         [ for target in all do
               testList
                   target.Name
@@ -50,4 +50,6 @@ let tests =
                             failtest $"seed {seed}, input {number}: {what}"
                         // A generator that only makes garbage, or never any, tests nothing.
                         Expect.isGreaterThan tally.Accepted (count / 100L) "accepted inputs"
-                        Expect.isGreaterThan tally.Refused (count / 10L) "refused inputs") ] ]
+                        Expect.isGreaterThan tally.Refused (count / 10L) "refused inputs") ] ],
+        Normal
+    )

@@ -119,4 +119,4 @@ let main argv =
             | Some name -> [ find name ]
             | None -> all
         targets |> List.map (fun target -> search target seed count out) |> List.max
-    | None -> Support.Runner.run argv FuzzTests.tests
+    | None -> Support.Runner.runAll argv (System.Reflection.Assembly.GetExecutingAssembly())

@@ -32,6 +32,7 @@ let private inequalities =
             Expect.isTrue check.Holds $"largest left side over right side in {check.Trials} trials: {check.Worst}"))
     |> Array.toList
 
+[<Tests>]
 let tests =
     testList
         "Paper"

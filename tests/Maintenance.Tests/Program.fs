@@ -1,8 +1,4 @@
 module Maintenance.Tests.Program
 
-open Expecto
-
-let tests = testList "Maintenance" [ PaperTests.tests; ReferenceTests.tests ]
-
 [<EntryPoint>]
-let main argv = Support.Runner.run argv tests
+let main argv = Support.Runner.runAll argv (System.Reflection.Assembly.GetExecutingAssembly())

@@ -15,6 +15,7 @@ let private parser = ArgumentParser.Create<ToolkitArguments>(programName = "tool
 let private page =
     lazy (ApiReference.pages typeof<RegretBound>.Assembly |> Array.map (fun (struct (name, text)) -> name, text) |> Map.ofArray)
 
+[<Tests>]
 let tests =
     testList
         "Reference"

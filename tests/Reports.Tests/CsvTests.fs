@@ -23,6 +23,7 @@ let private fault (text: string) (columns: string) (convert: CsvRow -> unit) =
 
 let private quote (cell: string) = "\"" + cell.Replace("\"", "\"\"") + "\""
 
+[<Tests>]
 let tests =
     testList
         "Csv"

@@ -18,6 +18,7 @@ let private data (page: string) =
     let start = page.IndexOf("id=\"data\">", StringComparison.Ordinal) + 10
     JsonDocument.Parse(page[start .. page.IndexOf("</script>", start, StringComparison.Ordinal) - 1]).RootElement
 
+[<Tests>]
 let tests =
     testList
         "EvaluationPage"

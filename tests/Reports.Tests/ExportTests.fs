@@ -37,6 +37,7 @@ let private drawing =
                 LineJoin.Miter
             ) }
 
+[<Tests>]
 let tests =
     testList
         "Export"

@@ -25,6 +25,7 @@ let private everything =
 let private read (paths: string[]) =
     paths |> Array.map (fun path -> Path.GetFileName path, Convert.ToHexString(SHA256.HashData(File.ReadAllBytes path)))
 
+[<Tests>]
 let tests =
     testList
         "Figures"

@@ -10,6 +10,7 @@ let private load (files: (string * string list) list) =
             SampleRun.write dir name lines
         RunData.load dir)
 
+[<Tests>]
 let tests =
     testList
         "Headlines"

@@ -7,6 +7,7 @@ open OptimalStopping.Reports
 let private area = OxyRect(0.0, 0.0, 100.0, 100.0)
 let private size = OxySize(20.0, 8.0)
 
+[<Tests>]
 let tests =
     testList
         "Labels"

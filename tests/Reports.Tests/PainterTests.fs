@@ -20,6 +20,7 @@ let private inked (bitmap: SKBitmap) =
 let private draw (rc: IRenderContext) text rotation horizontal vertical =
     rc.DrawText(ScreenPoint(100.0, 50.0), text, OxyColors.Black, "any", 12.0, 400.0, rotation, horizontal, vertical, System.Nullable())
 
+[<Tests>]
 let tests =
     testList
         "Painter"

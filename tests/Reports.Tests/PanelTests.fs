@@ -5,6 +5,7 @@ open Expecto
 open FsCheck
 open OptimalStopping.Reports
 
+[<Tests>]
 let tests =
     testList
         "Panel"

@@ -61,6 +61,7 @@ let private rendered (html: string) (width: int) (dark: bool) =
 
 let private full = lazy (page SampleRun.writeAll)
 
+[<Tests>]
 let tests =
     testList
         "Report"

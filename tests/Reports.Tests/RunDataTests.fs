@@ -14,6 +14,7 @@ let private messageOf (action: unit -> unit) =
     with :? ToolkitException as e ->
         e.Message
 
+[<Tests>]
 let tests =
     testList
         "RunData"

@@ -13,6 +13,7 @@ let private load (lines: string seq) =
 
 let private latex (lines: string seq) = (Table1.latex (load lines)).Value
 
+[<Tests>]
 let tests =
     testList
         "Table1"

@@ -19,6 +19,7 @@ let private fault action =
     | :? ToolkitException as e -> e.Message
     | :? AggregateException as e when (e.InnerException :? ToolkitException) -> (nonNull e.InnerException).Message
 
+[<Tests>]
 let tests =
     testList
         "CascadeChatClient"

@@ -47,6 +47,7 @@ let private fails (status: int) (says: string) action =
         Expect.equal inner.Status status "status"
         Expect.stringContains inner.Message says "message"
 
+[<Tests>]
 let tests =
     testSequenced (
         testList

@@ -31,6 +31,7 @@ let private ids (client: Net.Http.HttpClient) (count: int) =
 let private grade (client: Net.Http.HttpClient) (id: string) (quality: float) =
     post client "v1/toolkit/feedback" $"""{{"id":"{id}","quality":{quality}}}"""
 
+[<Tests>]
 let tests =
     testSequenced (
         testList

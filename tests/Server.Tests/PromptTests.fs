@@ -76,6 +76,7 @@ let private serving (cascade: Cascade) (action: Net.Http.HttpClient -> unit) =
     finally
         server.DisposeAsync().AsTask().Wait()
 
+[<Tests>]
 let tests =
     testSequenced (
         testList

@@ -44,6 +44,7 @@ let private refused (client: HttpClient) (code: int) (parameter: string | null) 
     Expect.stringContains (str (p "message" fault)) says body
     Expect.equal ((p "param" fault).GetString()) parameter $"param of {body}"
 
+[<Tests>]
 let tests =
     testSequenced (
         testList

@@ -60,6 +60,7 @@ let private withFault (url: Uri) (change: OpenAiSettings -> OpenAiSettings) (kin
             Expect.isGreaterThanOrEqual (int alone.StatusCode) 500 "status"
             Expect.stringContains (text alone) "stage 'nano-2':" "message"))
 
+[<Tests>]
 let tests =
     testSequenced (
         testList

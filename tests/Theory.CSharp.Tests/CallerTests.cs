@@ -5,8 +5,9 @@ using Expecto.CSharp;
 namespace OptimalStopping.Theory.CSharp.Tests;
 
 /// <summary>The library as a C# program would use it: each test is a page of documentation that compiles.</summary>
-internal static class CallerTests
+public static class CallerTests
 {
+    [Tests]
     public static Test Tests { get; } =
         Runner.TestList(
             "caller",

@@ -9,12 +9,13 @@ namespace OptimalStopping.Theory.CSharp.Tests;
 /// The public surface of the theory library as C# sees it: no type that only F# can write with ease, and nothing of
 /// PublicSurface.txt missing.
 /// </summary>
-internal static class SurfaceTests
+public static class SurfaceTests
 {
     private static readonly Assembly Theory = typeof(ChainModel).Assembly;
 
     private const BindingFlags Public = BindingFlags.Public | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
 
+    [Tests]
     public static Test Tests { get; } =
         Runner.TestList(
             "surface",

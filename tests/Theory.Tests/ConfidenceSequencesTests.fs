@@ -7,9 +7,10 @@ open Theory.Tests.Close
 
 let private bernoulli (random: Random) p = if random.NextDouble() < p then 1.0 else 0.0
 
+[<Tests>]
 let tests =
     testList
-        "ConfidenceSequences"
+        "Examples.ConfidenceSequences"
         [ testCase "property 31: ever-miss frequency <= alpha, empirical-Bernstein and Robbins"
           <| fun () ->
               let random = Random 81

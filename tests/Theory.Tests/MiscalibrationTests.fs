@@ -11,9 +11,10 @@ let internal perturbed (random: Random) size kernelShare (model: ChainModel) =
     let mix row = Array.map2 (fun a b -> (1.0 - kernelShare) * a + kernelShare * b) row (ChainTests.randomSimplex random row.Length)
     { model with Means = model.Means |> Array.map (Array.map mean); Kernels = model.Kernels |> Array.map (Array.map mix) }
 
+[<Tests>]
 let tests =
     testList
-        "Miscalibration"
+        "Examples.Miscalibration"
         [ testCase "property 32: planning with perturbed means and kernels never loses more than the bound"
           <| fun () ->
               let random = Random 91

@@ -13,9 +13,10 @@ let private sleep = [| -1.2; -2.4; -1.3; -1.3; 0.0; -1.0; -1.8; -0.8; -4.6; -1.4
 let private n, m, horizon, range, delta = 4, 10, 100_000, 1.3, 0.05
 let private logN = SampleComplexity.logThresholdPolicies (n, m) + log 2.0
 
+[<Tests>]
 let tests =
     testList
-        "Reference"
+        "Examples.Reference"
         [ testCase "non-inferiority on the sleep data: scipy, ttest_1samp(alternative='greater')"
           <| fun () ->
               let at margin = NonInferiority.pairedT (sleep, margin)

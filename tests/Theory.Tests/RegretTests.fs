@@ -17,9 +17,10 @@ let private upperBounds: (string * (int -> int -> int -> RegretBound)) list =
       "OptStop", (fun n m t -> Regret.optStop (n, m, t, 1.0))
       "UCB1", (fun n _ t -> Regret.ucb1 (n, t, 1.0)) ]
 
+[<Tests>]
 let tests =
     testList
-        "Regret"
+        "Examples.Regret"
         [ testCase "property 15: chain lemma, 10,000 random weights"
           <| fun () ->
               let random = Random 81

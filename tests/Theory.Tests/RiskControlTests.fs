@@ -6,9 +6,10 @@ open MathNet.Numerics.Distributions
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "RiskControl"
+        "Examples.RiskControl"
         [ testCase "exact binomial and Clopper-Pearson: R 4.2.2, pbinom and binom.test"
           <| fun () ->
               within 1e-12 (RiskControl.binomial (3, 100, 0.1)) 0.00783648712118439 "pbinom(3, 100, .1)"

@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "SampleComplexity"
+        "Examples.SampleComplexity"
         [ testCase "Thm 9: n = 4, m = 10, B = 1.3, eps = delta = .05 needs 13,800 traces; a policy class of 100 10,300"
           <| fun () ->
               let thresholds = SampleComplexity.samplesFor (1.3, SampleComplexity.logThresholdPolicies (4, 10), 0.05, 0.05)

@@ -3,9 +3,10 @@ module Theory.Tests.SplitMix64Tests
 open Expecto
 open OptimalStopping.Theory
 
+[<Tests>]
 let tests =
     testList
-        "SplitMix64"
+        "Examples.SplitMix64"
         [ testCase "first outputs for seed 1234567 (Vigna's splitmix64.c, as listed on Rosetta Code)"
           <| fun () ->
               let random = SplitMix64 1234567UL

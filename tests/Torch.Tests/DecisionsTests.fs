@@ -31,6 +31,7 @@ let private answers (backend: string) (prompts: string[]) =
     finally
         File.Delete file
 
+[<Tests>]
 let tests =
     testList
         "Decisions"

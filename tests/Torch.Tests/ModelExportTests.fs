@@ -68,6 +68,7 @@ let private reference (folder: string) =
     let weights = readWeights folder config
     fun tokens -> ReferenceQwen3.logits config weights ReferenceQwen3.Exact tokens |> Array.map (Array.map float32)
 
+[<Tests>]
 let tests =
     testList
         "ModelExport"

@@ -1,22 +1,11 @@
 module Torch.Tests.Program
 
+open System.Reflection
 open Expecto
-
-/// In sequence: torch's thread count and random generator are global.
-let tests =
-    testSequenced (
-        testList
-            "Torch"
-            [ ModelExportTests.tests
-              TrainerTests.tests
-              TrainingPlanTests.tests
-              TorchModelTests.tests
-              TorchDoctorTests.tests
-              DecisionsTests.tests ]
-    )
 
 [<EntryPoint>]
 let main argv =
     NativeLibrary.prepare ()
     TorchSharp.torch.set_num_threads 1 // small products gain nothing from more, and other work shares the cores
-    Support.Runner.run argv tests
+    // In sequence: torch's thread count and random generator are global.
+    Support.Runner.run argv (testSequenced (Support.Runner.discover (Assembly.GetExecutingAssembly())))

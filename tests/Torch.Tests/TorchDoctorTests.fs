@@ -5,6 +5,7 @@ open Expecto
 open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Torch.Inference
 
+[<Tests>]
 let tests =
     testList
         "TorchDoctor"

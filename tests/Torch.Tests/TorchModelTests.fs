@@ -243,4 +243,5 @@ let private boundary =
                   forwardAll s c.VocabularySize (randomTokens c 1 40) |> Array.map bits
               Expect.equal (run two) (run one) "logits") ]
 
+[<Tests>]
 let tests = testList "TorchModel" [ against; formats; sameBits; boundary ]

@@ -8,6 +8,7 @@ open OptimalStopping.Runtime.Torch
 
 let private fresh recipe = Recipes.inFolder (Recipes.train recipe)
 
+[<Tests>]
 let tests =
     testList
         "Trainer"

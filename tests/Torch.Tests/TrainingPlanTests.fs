@@ -16,6 +16,7 @@ let private plan (change: string -> string) (run: string -> string -> unit) =
         File.WriteAllText(path, change (File.ReadAllText(Path.Combine(root, "configs", "tiny_training.yaml"))))
         run folder path)
 
+[<Tests>]
 let tests =
     testList
         "TrainingPlan"

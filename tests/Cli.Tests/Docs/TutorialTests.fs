@@ -62,6 +62,7 @@ let private run (page: string) =
 let private links (text: string) =
     Regex.Matches(text, @"\]\(([^)#:\s]+)(#[^)]*)?\)") |> Seq.map (fun m -> m.Groups[1].Value) |> Seq.distinct |> Seq.toList
 
+[<Tests>]
 let tests =
     testSequenced
     <| testList

@@ -51,9 +51,10 @@ let private killAgainAndAgain (command: Command) =
             ends <- ends + 1)
     printfn "%s: %d kills, %d runs brought to their end, each with the undisturbed bytes" command.Name hits ends
 
+[<Tests>]
 let tests =
     testList
-        "Kill"
+        "Faults.Kill"
         [ test "collect, killed at random moments, ends with the bytes of an undisturbed run" { killAgainAndAgain collect }
           test "run, killed at random moments, ends with the bytes of an undisturbed run" {
               // The suite kills the shortest run that has models, calibration, tables and report; the long run, all of it.

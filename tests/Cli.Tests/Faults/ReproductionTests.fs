@@ -44,9 +44,10 @@ let private expectSame (name: string) (environment: (string * string) list) (com
         for file in nest do
             expectClose expected out file)
 
+[<Tests>]
 let tests =
     testList
-        "Reproduction"
+        "Faults.Reproduction"
         [ for name, environment in lesser do
               testCase $"every experiment gives the same bytes with {name}, NEST's regret the same within 1e-6" (fun () ->
                   expectSame name environment (run "all"))

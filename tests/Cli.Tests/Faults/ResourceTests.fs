@@ -184,4 +184,5 @@ let private interrupt =
                           expectGoesOn command expected out)
                   } ]
 
-let tests = testList "Resources" [ full; readOnly; second; interrupt ]
+[<Tests>]
+let tests = testList "Faults.Resources" [ full; readOnly; second; interrupt ]

@@ -54,6 +54,7 @@ let private asking (n: int) (order: int list) =
             | Some k -> Decision.GoTo k
             | None -> Decision.StopWith last }
 
+[<Tests>]
 let tests =
     testList
         "AdaptiveCascade"

@@ -33,6 +33,7 @@ let private run (reuse: AnswerReuse) (draft: int[]) requests =
             forwards.Add target.Forwards
     forwards
 
+[<Tests>]
 let tests =
     testList
         "AnswerReuse"

@@ -130,6 +130,7 @@ let private published =
 let private weightsRead (hidden, layers, heads, keyHeads, width, inner) =
     layers * (2L * hidden * heads * width + 2L * hidden * keyHeads * width + 3L * hidden * inner) + 151936L * hidden
 
+[<Tests>]
 let tests =
     testList
         "CascadeFile"

@@ -20,6 +20,7 @@ let private fault lines =
         with :? ToolkitException as e ->
             e.Message.Substring path.Length)
 
+[<Tests>]
 let tests =
     testList
         "CascadeRecords"

@@ -19,6 +19,7 @@ let private faultAfter (damage: string -> unit) =
     with :? ToolkitException as e ->
         e.Message
 
+[<Tests>]
 let tests =
     testList
         "Cascade"

@@ -30,6 +30,7 @@ let private fault action =
     with :? ToolkitException as e ->
         e.Message
 
+[<Tests>]
 let tests =
     testList
         "Collector"

@@ -14,6 +14,7 @@ let private logLoss (confidence: ConfidenceFeatures -> float) (stage: int) (reco
 
 let private fitted = lazy (ConfidenceCalibration.Fit(make 2 CascadeRecords.Calibration 2000 1 lawful))
 
+[<Tests>]
 let tests =
     testList
         "ConfidenceCalibration"

@@ -26,6 +26,7 @@ let private fault action =
     with :? ToolkitException as e ->
         e.Message
 
+[<Tests>]
 let tests =
     testList
         "LocalStage"

@@ -50,6 +50,7 @@ let rec private places (node: JsonNode | null) (path: string) : (string * (JsonN
               yield p, (fun root -> reach (nonNull root[0])), k ]
     | _ -> []
 
+[<Tests>]
 let tests =
     testList
         "PolicyFile"

@@ -13,6 +13,7 @@ let private fault (yaml: string) (read: YamlMap -> unit) (expected: string) =
     with :? ToolkitException as error ->
         Expect.stringStarts error.Message expected "message"
 
+[<Tests>]
 let tests =
     testList
         "YamlReader"

@@ -45,6 +45,7 @@ let private agree (actual: ConfidenceFeatures) (expected: float[]) =
         (actual.ToVector())
         expected
 
+[<Tests>]
 let tests =
     testList
         "ConfidenceFeatures"

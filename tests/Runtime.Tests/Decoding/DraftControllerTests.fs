@@ -46,6 +46,7 @@ let private earns (acceptance: float[]) draftCost (verify: float[]) (controller:
     let last = requests / 2
     Array.sum tokens[last..] / Array.sum cost[last..]
 
+[<Tests>]
 let tests =
     testList
         "DraftController"

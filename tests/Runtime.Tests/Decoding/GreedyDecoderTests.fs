@@ -22,6 +22,7 @@ let private message action =
     with :? ToolkitException as e ->
         e.Message
 
+[<Tests>]
 let tests =
     testList
         "GreedyDecoder"

@@ -61,6 +61,7 @@ let private randomChain (random: Random) =
             lowest
         ))
 
+[<Tests>]
 let tests =
     testList
         "SpeculativeDecoder"

@@ -93,6 +93,7 @@ let private pValue make (sampling: uint64 -> SamplingOptions) (expected: (int li
         counts[answer] <- counts.GetValueOrDefault(answer, 0) + 1
     pearson expected counts draws
 
+[<Tests>]
 let tests =
     testList
         "SpeculativeSampling"

@@ -16,6 +16,7 @@ let private logs (p: float[]) = Array.map log p
 let private near (expected: float[]) (actual: float[]) =
     Array.iter2 (fun e a -> Expect.isLessThan (abs (e - a)) 1e-6 $"expected {expected}, got {actual}") expected actual
 
+[<Tests>]
 let tests =
     testList
         "TokenDistribution"

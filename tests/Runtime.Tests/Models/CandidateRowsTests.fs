@@ -44,6 +44,7 @@ let private searched (head: Int8Matrix) (halved: SplitHead) (search: CandidateRo
 
 let private normal (random: Random) = sqrt (-2.0 * log (1.0 - random.NextDouble())) * cos (2.0 * Math.PI * random.NextDouble())
 
+[<Tests>]
 let tests =
     testList
         "CandidateRows"

@@ -246,4 +246,5 @@ let private tokenizer =
         Expect.equal own.Fingerprint other.Fingerprint "fingerprint"
         Expect.sequenceEqual own.StopTokens [ 151645; 151643 ] "stops")
 
+[<Tests>]
 let tests = testList "CheckpointFormats" [ formats; malformed; tokenizer ]

@@ -192,4 +192,5 @@ let private boundary =
               s.Dispose()
               Expect.throwsT<ObjectDisposedException> (fun () -> feed [| 1 |]) "disposed") ]
 
+[<Tests>]
 let tests = testList "CpuModel" [ reference; sameBits; boundary ]

@@ -15,6 +15,7 @@ let private forwardAll (sequence: ITokenSequence) (vocabulary: int) (tokens: int
 
 let private bits (row: float32[]) = Array.map BitConverter.SingleToInt32Bits row
 
+[<Tests>]
 let tests =
     testList
         "CpuWeights"

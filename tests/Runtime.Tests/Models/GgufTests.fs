@@ -41,6 +41,7 @@ let private read (file: string) =
         content[name] <- (shape, kind, reader.ReadBytes(int (last - offset)))
     values, content
 
+[<Tests>]
 let tests =
     testList
         "GGUF"

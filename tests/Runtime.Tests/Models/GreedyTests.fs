@@ -5,6 +5,7 @@ open System
 open Expecto
 open OptimalStopping.Runtime.Models
 
+[<Tests>]
 let tests =
     testCase "Greedy chooses the first of the greatest logits, at every length" (fun () ->
         let random = Random 8

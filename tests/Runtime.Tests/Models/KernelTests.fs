@@ -78,6 +78,7 @@ let private available =
       let windows = Avx512VnniKernels(saveVectors = true) // as Windows calls it
       if windows.Supported then yield windows.Name + ", registers kept", windows :> KernelSet ]
 
+[<Tests>]
 let tests =
     testList
         "KernelSet"

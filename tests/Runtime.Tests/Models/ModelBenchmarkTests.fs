@@ -5,6 +5,7 @@ open Expecto
 open OptimalStopping.Runtime.Models
 open Support.RandomCheckpoint
 
+[<Tests>]
 let tests =
     testCase "ModelBenchmark times every model and finds the larger one dearer" (fun () ->
         use small = load (config 32 1 2 1 16 32 16 true) 1 KernelSet.Best

@@ -85,6 +85,7 @@ let private gguf (keys: (string * byte[]) list) (action: string -> unit) =
     File.WriteAllBytes(file, CheckpointFormats.ggufBytes header (CheckpointFormats.ggufTensors shape (weights shape 5) false))
     action file
 
+[<Tests>]
 let tests =
     testList
         "PositionScaling"

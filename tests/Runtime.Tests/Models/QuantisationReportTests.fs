@@ -7,6 +7,7 @@ open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Models.Accuracy
 open Support.RandomCheckpoint
 
+[<Tests>]
 let tests =
     testList
         "QuantisationReport"

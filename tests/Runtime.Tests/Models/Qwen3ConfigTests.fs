@@ -27,6 +27,7 @@ let private expectFault (key: string) (result: Result<Qwen3Config, string>) =
     | Ok _ -> failtest $"{key}: expected a fault"
     | Error message -> Expect.stringContains message $"{key}: expected" "names the key"
 
+[<Tests>]
 let tests =
     testList
         "Qwen3Config"

@@ -53,6 +53,7 @@ let private malformed =
       4,
       "b: expected a tensor from offset" ]
 
+[<Tests>]
 let tests =
     testList
         "SafeTensors"

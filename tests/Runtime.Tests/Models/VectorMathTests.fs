@@ -21,6 +21,7 @@ let private quantise (values: float32[]) : (float32 * int * sbyte[])[] =
     |> Array.chunkBySize 72
     |> Array.map (fun s -> BitConverter.ToSingle(s, 64), BitConverter.ToInt32(s, 68), s[..63] |> Array.map sbyte)
 
+[<Tests>]
 let tests =
     testList
         "VectorMath"

@@ -24,6 +24,7 @@ type private Counting(parts: int, size: int) =
 
 let private bits (row: float32[]) = Array.map BitConverter.SingleToInt32Bits row
 
+[<Tests>]
 let tests =
     testList
         "WorkerPool"

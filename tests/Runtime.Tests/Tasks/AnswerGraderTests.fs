@@ -7,6 +7,7 @@ let private extracts (grading: Grading) (pattern: string | null) (cases: (string
     let grader = AnswerGrader(grading, pattern)
     [ for text, expected in cases -> test $"'{text}'" { Expect.equal (grader.Extract text) expected "answer" } ]
 
+[<Tests>]
 let tests =
     testList
         "AnswerGrader"

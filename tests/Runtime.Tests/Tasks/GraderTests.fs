@@ -5,6 +5,7 @@ open OptimalStopping.Runtime.Tasks
 
 let private query = Query("sum-1-0", "sum", 1, "sum 3+4+9=", "3,7,16#16")
 
+[<Tests>]
 let tests =
     testList
         "Grader"

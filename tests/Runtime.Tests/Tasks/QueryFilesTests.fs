@@ -32,6 +32,7 @@ let private fault (text: string) (source: string -> TaskSource) (part: string) =
             Expect.stringContains e.Message part "message"
             Expect.isFalse (e.Message.Contains '\n') "one line")
 
+[<Tests>]
 let tests =
     testList
         "QueryFiles"

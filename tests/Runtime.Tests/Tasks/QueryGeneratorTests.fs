@@ -61,6 +61,7 @@ let private solve (prompt: string) : string =
         string (value (Seq.last body))
     | other -> failwith $"no solver for family {other}"
 
+[<Tests>]
 let tests =
     testList
         "QueryGenerator"

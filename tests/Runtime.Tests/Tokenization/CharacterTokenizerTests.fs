@@ -20,6 +20,7 @@ let private withFile (text: string) (run: string -> unit) =
     finally
         File.Delete path
 
+[<Tests>]
 let tests =
     testList
         "CharacterTokenizer"

@@ -214,4 +214,5 @@ let private parts = test "vocab.json, merges.txt and tokenizer_config.json give 
         Expect.equal other.Fingerprint tokenizer.Value.Fingerprint "fingerprint")
 }
 
+[<Tests>]
 let tests = testList "QwenTokenizer" [ against; behaviour; malformed; parts ]

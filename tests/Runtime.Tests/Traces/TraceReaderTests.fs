@@ -45,6 +45,7 @@ let private malformed =
       "quality true", line "x" [ a.Replace("\"quality\":1", "\"quality\":true") ], "stages[0].quality: expected a number in [0,1], got true"
       "quality above 1", line "x" [ stage "a" 1.0 None 2.0 ], "stages[0].quality: expected a number in [0,1], got 2" ]
 
+[<Tests>]
 let tests =
     testList
         "TraceReader"

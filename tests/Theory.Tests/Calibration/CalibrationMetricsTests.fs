@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "CalibrationMetrics"
+        "Examples.CalibrationMetrics"
         [ testCase "AUROC with ties is U / (n+ n-): scipy 1.10.1, mannwhitneyu"
           <| fun () ->
               let s, y = [| 0.1; 0.4; 0.35; 0.8; 0.4; 0.4; 0.9; 0.35 |], [| 0.; 0.; 1.; 1.; 1.; 0.; 1.; 0. |]

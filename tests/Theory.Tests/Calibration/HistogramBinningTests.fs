@@ -4,9 +4,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "HistogramBinning"
+        "Examples.HistogramBinning"
         [ testCase "a worked example: four signals, two bins"
           <| fun () ->
               let fitted = HistogramBinning.fit ([| 0.1; 0.2; 0.7; 0.9 |], [| 0.0; 1.0; 1.0; 1.0 |], 2)

@@ -11,9 +11,10 @@ let internal sample (seed: int) count =
     let labels = signals |> Array.map (fun s -> if random.NextDouble() < s * s then 1.0 else 0.0)
     signals, labels
 
+[<Tests>]
 let tests =
     testList
-        "Isotonic"
+        "Examples.Isotonic"
         [ testCase "pool adjacent violators: R 4.2.2, example of isoreg"
           <| fun () ->
               let y = [| 1.; 0.; 4.; 3.; 3.; 5.; 4.; 2.; 0. |]

@@ -107,9 +107,10 @@ let private manual =
        1. |]
 let private cars = Array.map2 (fun w h -> [| w; h |]) weight power
 
+[<Tests>]
 let tests =
     testList
-        "Logistic"
+        "Examples.Logistic"
         [ testCase "am ~ wt + hp on mtcars: R 4.2.2, glm(family = binomial), as the ridge vanishes"
           <| fun () ->
               let fitted = Logistic.fit (cars, manual, 1e-9)

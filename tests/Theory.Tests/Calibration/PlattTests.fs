@@ -4,9 +4,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "Platt"
+        "Examples.Platt"
         [ testCase "the two score equations hold at the fit, against the smoothed targets"
           <| fun () ->
               let signals, labels = IsotonicTests.sample 5 400

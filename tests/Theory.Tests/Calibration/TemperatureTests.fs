@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "Temperature"
+        "Examples.Temperature"
         [ testCase "the least log loss: scipy 1.10.1, minimize_scalar on the same loss"
           <| fun () ->
               let p, y = [| 0.9; 0.8; 0.99; 0.6; 0.7; 0.95; 0.3; 0.85 |], [| 1.0; 0.0; 1.0; 1.0; 0.0; 1.0; 0.0; 1.0 |]

@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "CascadeGuarantees"
+        "Examples.CascadeGuarantees"
         [ testCase "section 8.2's bound: NEST at n = 4, m = 10, T = 10^5, B = 1.283"
           <| fun () ->
               let rows = CascadeGuarantees.regret (4, 10, 100_000, 1.0 + 0.3 * 16.5 / 17.5, 0.05)

@@ -13,9 +13,10 @@ let private randomRecords (random: Random) n queries =
       Costs = Array.init queries (fun _ -> Array.init n (fun _ -> random.NextDouble()))
       BinCounts = binCounts }
 
+[<Tests>]
 let tests =
     testList
-        "EmpiricalModel"
+        "Examples.EmpiricalModel"
         [ testCase "plug-in tables by hand"
           <| fun () ->
               let records =

@@ -17,9 +17,10 @@ let private onGrid m (costs: float[]) certain : JumpModel =
       Entry = Array.create n distribution
       Kernels = Array.init n (fun _ -> Array.create n (Array.create m distribution)) }
 
+[<Tests>]
 let tests =
     testList
-        "ReferenceThresholds"
+        "Examples.ReferenceThresholds"
         [ testCase "jump and recall thresholds = planning on a fine grid, both assumptions, five prices"
           <| fun () ->
               let m = 200

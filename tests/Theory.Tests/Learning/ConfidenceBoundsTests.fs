@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "ConfidenceBounds"
+        "Examples.ConfidenceBounds"
         [ testCase "klUCB is the largest x with kl(p, x) <= e, by bisection, 2,000 random points"
           <| fun () ->
               let random = Random 41

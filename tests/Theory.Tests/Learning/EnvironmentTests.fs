@@ -12,9 +12,10 @@ let private randomPool (random: Random) rows n m =
 
 let private randomPolicy (random: Random) n m = Array.init (n - 1) (fun _ -> Array.init m (fun _ -> random.Next 2 = 0))
 
+[<Tests>]
 let tests =
     testList
-        "Environment"
+        "Examples.Environment"
         [ testCase "a pool's values = averages over its rows, 200 random pools"
           <| fun () ->
               let random = Random 71

@@ -60,9 +60,10 @@ let internal gradedProbability (feedback: Feedback) (w: float[]) (stops: int[]) 
     | Feedback.StagesRun -> mass (fun stop -> stop >= k)
     | _ -> mass (fun stop -> stop = k)
 
+[<Tests>]
 let tests =
     testList
-        "Nest"
+        "Examples.Nest"
         [ testCase "property 16: weights are prior * exp(-eta L) normalised, whatever constant is added to every L"
           <| fun () ->
               let random = Random 31

@@ -24,9 +24,10 @@ let private scaled factor (counts: TabularCounts) =
       Sums = table counts.Sums
       Squares = table counts.Squares }
 
+[<Tests>]
 let tests =
     testList
-        "OptimisticPlan"
+        "Examples.OptimisticPlan"
         [ testCase "counts are those of what was seen"
           <| fun () ->
               let o = { Bins = [| 1; 0; 1 |]; Qualities = [| 0.5; 1.0; 0.25 |]; Costs = [| 0.0; 0.1; 0.2 |] }

@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "PolicyClass"
+        "Examples.PolicyClass"
         [ testCase "sizes and policies of the threshold and interval policy classes"
           <| fun () ->
               let policyClass = PolicyClass.Thresholds(3, 2)

@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "Posterior sampling"
+        "Examples.Posterior sampling"
         [ testCase "with much data a posterior sample's plan is the true plan; with none it varies"
           <| fun () ->
               let random = Random 61

@@ -16,9 +16,10 @@ let private feedbackOf kind =
 let private structured = ChainMixture(Instances.structured (3, 4, 1UL)) :> IEnvironment
 let private policyClass = PolicyClass.Thresholds(3, 4)
 
+[<Tests>]
 let tests =
     testList
-        "Simulation"
+        "Examples.Simulation"
         [ testCase "the same seed gives the same result, on every learner; regret to the optimum never falls"
           <| fun () ->
               for kind in kinds do

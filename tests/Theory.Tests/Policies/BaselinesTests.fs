@@ -13,9 +13,10 @@ let private value lambda (o: ReplayOutcome) = Array.average o.Quality - lambda *
 let private best lambda (family: FittedFamily) =
     family.Policies |> Array.map (fun p -> value lambda (Replay.run (p, data, rows))) |> Array.max
 
+[<Tests>]
 let tests =
     testList
-        "Baselines"
+        "Examples.Baselines"
         [ test "the oracle is above every family, the pair envelope above the mixtures, on the training part" {
               for lambda in [ 0.0; 0.02; 0.05; 0.1; 0.5 ] do
                   let oracle = value lambda (Baselines.oracle data rows lambda)

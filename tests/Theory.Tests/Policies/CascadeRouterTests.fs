@@ -27,9 +27,10 @@ let private known (estimates: RouterEstimates) (data: RecordedCascade) ran q =
     estimates.Fill(ran, ReadOnlySpan(data.Confidence, q * n, n), answer, ReadOnlySpan<float>.Empty, Span<float> quality, Span<float> worth)
     quality, worth
 
+[<Tests>]
 let tests =
     testList
-        "CascadeRouter"
+        "Examples.CascadeRouter"
         [ test "the decision is the best supermodel by brute force" {
               let data = untidy 4 400 3
               let estimates = RouterEstimates.Fit(data, allRows data)

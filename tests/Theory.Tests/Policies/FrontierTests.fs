@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory.Policies
 open Theory.Tests
 
+[<Tests>]
 let tests =
     testList
-        "Frontier"
+        "Examples.Frontier"
         [ test "area of a worked example: flat, rising, flat" {
               // Quality 0.2 up to cost 2, then linear to 0.8 at cost 4, flat to 6: (0.2 + 0.5 * 2 + 0.8 * 2) / 5.
               Close.within 1e-12 (Frontier.area [| 2.0; 4.0 |] [| 0.2; 0.8 |] 1.0 6.0) 0.56 "area"

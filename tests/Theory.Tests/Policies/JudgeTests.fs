@@ -65,9 +65,10 @@ let private exact (d: JointDistribution) judges m lambda (policy: IStoppingPolic
     let outcome = Replay.run (policy, atoms, [| 0 .. atoms.Queries - 1 |])
     Array.fold2 (fun sum p (q, c) -> sum + p * (q - lambda * c)) 0.0 d.Probabilities (Array.zip outcome.Quality outcome.Cost)
 
+[<Tests>]
 let tests =
     testList
-        "Judge"
+        "Examples.Judge"
         [ test "the plan is close to the best that enumeration finds, and never above it" {
               for seed in 1..4 do
                   let random = Random seed

@@ -23,9 +23,10 @@ let private split (data: RecordedCascade) train =
     let rows = SyntheticCascade.allRows data
     rows[.. train - 1], rows[train..]
 
+[<Tests>]
 let tests =
     testList
-        "PlannedFamily"
+        "Examples.PlannedFamily"
         [ test "recall is better than every baseline on fresh queries" {
               let data = SyntheticCascade.continuous 4 8000 21
               let train, test = split data 4000

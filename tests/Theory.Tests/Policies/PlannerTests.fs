@@ -28,9 +28,10 @@ let private decisionsAreLegal (actions: ActionSet) (policy: IStoppingPolicy) sta
                     Expect.isTrue (d.Stage > last && d.Stage < stages) "goes to a later stage"
                     if actions = ActionSet.Chain then Expect.equal d.Stage (last + 1) "goes to the next stage"
 
+[<Tests>]
 let tests =
     testList
-        "Planner"
+        "Examples.Planner"
         [ for actions in allActions do
               test $"{actions}: close to the exact optimum of small distributions" {
                   for seed in 1..3 do

@@ -8,9 +8,10 @@ open Theory.Tests
 
 let private design (random: Random) rows = Array.init (rows * 3) (fun e -> if e % 3 = 0 then 1.0 else 4.0 * random.NextDouble() - 1.0)
 
+[<Tests>]
 let tests =
     testList
-        "Regression"
+        "Examples.Regression"
         [ test "recovers a linear function, held out too" {
               let random = Random 1
               let x = design random 60

@@ -18,9 +18,10 @@ let private cascade =
 
 let private rows = [| 0; 1; 2 |]
 
+[<Tests>]
 let tests =
     testList
-        "Replay"
+        "Examples.Replay"
         [ test "a missing stage fails over to the next later one, else to the latest recorded" {
               let outcome = Replay.run (ThresholdCascade.Fixed(3, 1), cascade, rows)
               Expect.equal outcome.Stage [| 1; 2; 0 |] "stages"

@@ -10,9 +10,10 @@ open Theory.Tests.Cases
 let private within01 low high x = low + (high - low) * x
 let private sure = 1e-9
 
+[<Tests>]
 let tests =
     testList
-        "Guarantees"
+        "Properties.Guarantees"
         [ property 300 "P28 sample sizes fall in eps and delta and rise in N"
           <| fun (Unit e) (Unit d) (Unit l) ->
               let epsilon, delta, logN = within01 0.01 0.5 e, within01 0.001 0.5 d, 10.0 * l

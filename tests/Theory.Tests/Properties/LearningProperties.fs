@@ -64,9 +64,10 @@ let private settingsFor (model: ChainModel) feedback side horizon =
       ContinueCosts = model.ContinueCosts
       Seed = 3UL }
 
+[<Tests>]
 let tests =
     testList
-        "Learning"
+        "Properties.Learning"
         [ property 500 "P15 chain lemma: sum W_k/(W_>=k + gamma) <= min(n, ln(1 + 1/gamma))"
           <| fun (Distributions(w, _)) (Unit g) ->
               let n, gamma = float w.Length, 1e-5 + g

@@ -11,9 +11,10 @@ let private allFlips (xs: float[]) = seq {
     for code in 0 .. (1 <<< xs.Length) - 1 -> xs |> Array.mapi (fun i x -> if (code >>> i) &&& 1 = 1 then -x else x)
 }
 
+[<Tests>]
 let tests =
     testList
-        "Statistics and speculation"
+        "Properties.Statistics and speculation"
         [ property 300 "P33 the optimal draft length = argmax by scan"
           <| fun (Unit a) (Unit c) ->
               let alpha, cost = 0.98 * a, 0.01 + c

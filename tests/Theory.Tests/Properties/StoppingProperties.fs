@@ -21,9 +21,10 @@ let private nondecreasing (xs: float[]) = xs |> Array.pairwise |> Array.forall (
 let private ofCascade (costs: float[], means: float[][], initial: float[], steps: float[][][]) lambda : ChainModel =
     { Initial = initial; Kernels = steps; Means = means; ContinueCosts = costs[1..] |> Array.map (fun c -> lambda * c) }
 
+[<Tests>]
 let tests =
     testList
-        "Stopping"
+        "Properties.Stopping"
         [ property 300 "P01 backward induction = brute force over all reactive policies"
           <| fun (SmallChain model) ->
               let best = allReactive model.Means.Length model.Initial.Length |> Seq.map (fun stop -> Chain.value (model, stop)) |> Seq.max

@@ -5,9 +5,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "DraftLength"
+        "Examples.DraftLength"
         [ testCase "expected tokens: closed form, mean of their distribution, and the end alpha = 1"
           <| fun () ->
               for alpha in [ 0.0; 0.3; 0.8; 0.999 ] do

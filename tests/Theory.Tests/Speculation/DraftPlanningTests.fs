@@ -29,9 +29,10 @@ let private randomDistribution (random: Random) size =
 let private randomVerify (random: Random) longest =
     Array.init longest (fun _ -> 0.6 * random.NextDouble() * random.NextDouble()) |> Array.scan (+) 1.0
 
+[<Tests>]
 let tests =
     testList
-        "DraftPlanning"
+        "Examples.DraftPlanning"
         [ testCase "the rate is the root of the dynamic programme over all rules"
           <| fun () ->
               let random = Random 121

@@ -20,9 +20,10 @@ let private randomDistribution (random: Random) size =
     { Values = Array.init size (fun _ -> 0.2 + 0.79 * random.NextDouble())
       Probabilities = ChainTests.randomSimplex random size }
 
+[<Tests>]
 let tests =
     testList
-        "DraftStopping"
+        "Examples.DraftStopping"
         [ testCase "property 35: the rate is the Dinkelbach root of the dynamic programme over all stopping rules"
           <| fun () ->
               let random = Random 111

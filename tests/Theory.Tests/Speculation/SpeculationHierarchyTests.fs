@@ -21,9 +21,10 @@ let private simulated (costs: float[]) (alphas: float[]) (drafts: int[]) rounds 
         tokens <- tokens + accepted alphas[1] drafts[1] + 1
     cost / float tokens
 
+[<Tests>]
 let tests =
     testList
-        "SpeculationHierarchy"
+        "Examples.SpeculationHierarchy"
         [ testCase "the worked example: approximation 9.71, exact 10.47, simulation 10.47"
           <| fun () ->
               let costs, alphas, drafts = [| 1.0; 5.0; 20.0 |], [| 0.7; 0.8 |], [| 3; 4 |]

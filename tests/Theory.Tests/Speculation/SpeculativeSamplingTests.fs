@@ -20,9 +20,10 @@ let private verify (random: Random) (p: float[]) (q: float[]) x =
 
 let private step random p q = verify random p q (draw random q)
 
+[<Tests>]
 let tests =
     testList
-        "SpeculativeSampling"
+        "Examples.SpeculativeSampling"
         [ testCase "property 34 (i): the output distribution is p to 1e-12, acceptance = 1 - TV"
           <| fun () ->
               let random = Random 131

@@ -11,9 +11,10 @@ let private variance (xs: float[]) =
     let m = Array.average xs
     xs |> Array.averageBy (fun x -> (x - m) * (x - m))
 
+[<Tests>]
 let tests =
     testList
-        "Bootstrap"
+        "Examples.Bootstrap"
         [ testCase "BCa and percentile of the mean and BCa of the variance: scipy 1.10.1, bootstrap, 400,000 resamples"
           <| fun () ->
               // The reference's own simulation error is about .1; ours at 100,000 about .2 (means), 20 (variances).

@@ -16,9 +16,10 @@ let private column pick (pairs: struct (float * float)[]) = Array.map pick pairs
 let private first (struct (a, _)) = a
 let private second (struct (_, b)) = b
 
+[<Tests>]
 let tests =
     testList
-        "Comparison"
+        "Examples.Comparison"
         [ testCase "its parts are the single routines, and every part agrees on a clear difference"
           <| fun () ->
               let pairs = utilities 1 2000

@@ -4,9 +4,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "EffectSizes"
+        "Examples.EffectSizes"
         [ testCase "d_z is t / sqrt M, on the sleep data (t from R 4.2.2)"
           <| fun () ->
               let effect = EffectSizes.paired [| 1.2; 2.4; 1.3; 1.3; 0.0; 1.0; 1.8; 0.8; 4.6; 1.4 |]

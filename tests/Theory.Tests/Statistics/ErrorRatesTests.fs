@@ -16,9 +16,10 @@ let private normal (random: Random) = sqrt (-2.0 * log (1.0 - random.NextDouble(
 
 let private binomial (n: int) (k: int) = MathNet.Numerics.Distributions.Binomial.PMF(0.5, n, k)
 
+[<Tests>]
 let tests =
     testList
-        "ErrorRates"
+        "Examples.ErrorRates"
         [
           // Nominal 90 %. The bootstrap undercovers somewhat at these sizes; the bars say by how much at most.
           testCase "coverage: bca of a median, bcaClusteredMean with dependence in clusters, pairedPercentile"

@@ -7,9 +7,10 @@ open Theory.Tests.Close
 
 let private p = [| 0.0021; 0.041; 0.013; 0.0004; 0.6; 0.041; 0.029 |]
 
+[<Tests>]
 let tests =
     testList
-        "MultipleTesting"
+        "Examples.MultipleTesting"
         [ testCase "adjusted p-values: R 4.2.2, p.adjust"
           <| fun () ->
               allWithin 1e-15 (MultipleTesting.holm p) [| 0.0126; 0.123; 0.065; 0.0028; 0.6; 0.123; 0.116 |] "holm"

@@ -21,9 +21,10 @@ let private enumerated (d: float[]) =
 
 let private random (seed: int) count = let r = Random seed in Array.init count (fun _ -> r.NextDouble() - 0.4)
 
+[<Tests>]
 let tests =
     testList
-        "PairedTests"
+        "Examples.PairedTests"
         [ testCase "paired t on the sleep data: R 4.2.2, t.test"
           <| fun () ->
               let result = PairedTests.pairedT sleep

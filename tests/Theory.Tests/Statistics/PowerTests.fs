@@ -4,9 +4,10 @@ open Expecto
 open OptimalStopping.Theory
 open Theory.Tests.Close
 
+[<Tests>]
 let tests =
     testList
-        "Power"
+        "Examples.Power"
         [ testCase "d_z = 0.5 at level .05 and power .8 needs 32 pairs (R 4.2.2, power.t.test: 33.4 with the t distribution)"
           <| fun () ->
               Expect.equal (Power.requiredPairs (0.5, 0.05, 0.8)) 32L "pairs"

@@ -58,9 +58,10 @@ let private hopeless =
       Means = [| [| 0.05; 0.5; 0.95 |]; [| 0.06; 0.9; 0.97 |] |]
       ContinueCosts = [| 0.1 |] }
 
+[<Tests>]
 let tests =
     testList
-        "Chain"
+        "Examples.Chain"
         [ testCase "property 1: plan = brute force over all 2^(m(n-1)) reactive policies, 1,400 random instances"
           <| fun () ->
               let random = Random 1

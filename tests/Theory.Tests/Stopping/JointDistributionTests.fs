@@ -68,9 +68,10 @@ let private counterExample (costs: float[]) =
       Qualities = [| [| 0.05; 0.06 |]; [| 0.5; 0.9 |]; [| 0.95; 0.97 |] |]
       Costs = costs }
 
+[<Tests>]
 let tests =
     testList
-        "JointDistribution"
+        "Examples.JointDistribution"
         [ agrees ActionSet.Chain [ 1, 3; 2, 3; 3, 2; 3, 3 ] 1000
           agrees ActionSet.Jump [ 2, 3; 3, 2; 3, 3; 4, 2 ] 1000
           agrees ActionSet.Recall [ 2, 2; 2, 3 ] 1000

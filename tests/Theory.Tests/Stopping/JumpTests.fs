@@ -22,9 +22,10 @@ let internal asJointDistribution (costs: float[], means: float[][], initial: flo
       Qualities = paths |> Array.map (Array.mapi (fun k s -> means[k].[s]))
       Costs = costs }
 
+[<Tests>]
 let tests =
     testList
-        "Jump"
+        "Examples.Jump"
         [ testCase "the planner equals the exact solver on 1,000 Markov distributions"
           <| fun () ->
               let random = Random 21

@@ -18,9 +18,10 @@ let private freeOrder (distributions: DiscreteDistribution[]) (costs: float[]) o
         |> List.fold max best
     value [ 0 .. distributions.Length - 1 ] outside
 
+[<Tests>]
 let tests =
     testList
-        "Pandora"
+        "Examples.Pandora"
         [ testCase "property 11: reservation values solve their equation; uniform and Bernoulli closed forms"
           <| fun () ->
               let random = Random 41

@@ -6,9 +6,10 @@ open OptimalStopping.Theory
 open Theory.Tests.Close
 open Theory.Tests.JumpTests
 
+[<Tests>]
 let tests =
     testList
-        "Recall"
+        "Examples.Recall"
         [ testCase "the planner equals the exact solver with all signals in its state, on 1,000 Markov distributions"
           <| fun () ->
               let random = Random 31

@@ -4,9 +4,10 @@ open System
 open Expecto
 open OptimalStopping.Theory
 
+[<Tests>]
 let tests =
     testList
-        "SingleCrossing"
+        "Examples.SingleCrossing"
         [ testCase "holds iff some threshold loses nothing against stopping exactly where D >= 0"
           <| fun () ->
               let random = Random 3
