@@ -77,27 +77,6 @@ let tests =
                             run page) ]
           )
 
-          test "The program of tutorial-dotnet.md is the one in docs/examples, and runs" {
-              let page = File.ReadAllText(Path.Combine(Support.Repository.root, "docs", "tutorial-dotnet.md"))
-              let program = Path.Combine(Support.Repository.root, "docs", "examples", "dotnet", "Program.cs")
-              let lines = File.ReadAllLines program |> Array.map _.Trim() |> Set.ofArray
-              for m in Regex.Matches(page, @"(?ms)^```csharp\r?\n(.*?)^```") do
-                  for line in m.Groups[1].Value.Split('\n') do
-                      Expect.isTrue (lines.Contains(line.Trim())) $"{program} has the line: {line}"
-              let before, folder = Console.Out, Directory.GetCurrentDirectory()
-              use output = new StringWriter()
-              try
-                  Console.SetOut output
-                  Directory.SetCurrentDirectory Support.Repository.root
-                  Tutorial.Program.Main().Wait()
-              finally
-                  Console.SetOut before
-                  Directory.SetCurrentDirectory folder
-              Expect.stringContains (output.ToString()) "10277 queries, drafts of" "the sample size"
-              Expect.stringContains (output.ToString()) "#1410 (stage" "the answer"
-              Expect.stringContains (output.ToString()) "from nano-" "the chat client's"
-          }
-
           test "Links of the documentation lead somewhere" {
               let folder = Path.Combine(Support.Repository.root, "docs")
               for file in Directory.GetFiles(folder, "*.md") do

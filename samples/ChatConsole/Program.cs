@@ -1,12 +1,12 @@
 // The program of docs/tutorial-dotnet.md; a test compares the two and runs it.
 using Microsoft.Extensions.AI;
-using OptimalStopping.Runtime.Chat;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Chat;
 using OptimalStopping.Theory;
 
-namespace Tutorial;
+namespace OptimalStopping.Samples.ChatConsole;
 
-/// <summary>Run from the root of a clone: <c>dotnet run --project docs/examples/dotnet</c>.</summary>
+/// <summary>Run from the root of a clone: <c>dotnet run --project samples/ChatConsole</c>.</summary>
 public static class Program
 {
     /// <summary>Prints a sample size, a draft length and one answer.</summary>
@@ -25,7 +25,9 @@ public static class Program
         AdaptiveCascade adaptive = AdaptiveCascade.Fit(cascade, records, lambda: 0.02);
 
         AdaptiveAnswer answer = adaptive.Answer("add 963+447=");
-        Console.WriteLine($"{answer.Chosen.Text} (stage {answer.Chosen.Stage + 1}, confidence {answer.Chosen.Confidence:F3}, cost {answer.Cost})");
+        Console.WriteLine(
+            $"{answer.Chosen.Text} (stage {answer.Chosen.Stage + 1}, confidence {answer.Chosen.Confidence:F3}, cost {answer.Cost})"
+        );
 
         using IChatClient client = CascadeChatClient.Load("configs/nano.yaml", lambda: 0.02);
         ChatResponse response = await client.GetResponseAsync("add 963+447=");

@@ -1,0 +1,4 @@
+module Samples.Tests.Program
+
+[<EntryPoint>]
+let main argv = Support.Runner.runAll argv (System.Reflection.Assembly.GetExecutingAssembly())
