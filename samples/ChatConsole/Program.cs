@@ -25,9 +25,8 @@ public static class Program
         AdaptiveCascade adaptive = AdaptiveCascade.Fit(cascade, records, lambda: 0.02);
 
         AdaptiveAnswer answer = adaptive.Answer("add 963+447=");
-        Console.WriteLine(
-            $"{answer.Chosen.Text} (stage {answer.Chosen.Stage + 1}, confidence {answer.Chosen.Confidence:F3}, cost {answer.Cost})"
-        );
+        StageAnswer chosen = answer.Chosen;
+        Console.WriteLine($"{chosen.Text} (stage {chosen.Stage + 1}, confidence {chosen.Confidence:F3}, cost {answer.Cost})");
 
         using IChatClient client = CascadeChatClient.Load("configs/nano.yaml", lambda: 0.02);
         ChatResponse response = await client.GetResponseAsync("add 963+447=");

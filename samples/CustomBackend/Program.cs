@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using OptimalStopping.Runtime.Cascades;
-using OptimalStopping.Runtime.Configuration;
 using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Samples.CustomBackend;

@@ -5,7 +5,7 @@ using OptimalStopping.Theory;
 namespace OptimalStopping.Experiments;
 
 /// <summary>
-/// What the models of a cascade did on the test split: accuracy by family and level, and how far each signal and the
+/// What the models of a cascade did on the test split: accuracy by family and level, and how far each confidence feature and the
 /// calibrated confidence can be trusted.
 /// </summary>
 public static class CascadeReport

@@ -8,7 +8,7 @@ namespace OptimalStopping.Experiments;
 
 /// <summary>
 /// The cascade whose later stage verifies the answer that is there instead of writing from nothing: what it costs, and
-/// what the verifier's opinion of the draft is worth as a signal of confidence.
+/// what the verifier's opinion of the draft is worth as a confidence feature.
 /// </summary>
 public static class DraftReuse
 {

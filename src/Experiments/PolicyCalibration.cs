@@ -26,7 +26,7 @@ public sealed record CalibrationOptions(double MaxLoss, double Delta)
 /// </summary>
 public static class PolicyCalibration
 {
-    /// <summary>Calibrates on a trace file. Where it holds models' signals (`toolkit collect`), they make the confidences.</summary>
+    /// <summary>Calibrates on a trace file. Where it holds models' features (`toolkit collect`), they make the confidences.</summary>
     /// <exception cref="ToolkitException">A fault in the file or the options.</exception>
     public static PolicyFile Run(string traces, CalibrationOptions options, IProgress<string>? progress = null)
     {

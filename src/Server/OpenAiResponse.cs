@@ -9,7 +9,7 @@ namespace OptimalStopping.Server;
 /// <summary>
 /// Writes answers in the protocol's shapes, whole or in chunks. What the protocol has no place for stands in three more
 /// keys, which its clients pass over: <c>toolkit</c> (stage, confidence, cost, every turn), <c>usage.stages</c>, and, where
-/// the request named one stage, <c>signals</c> (its signals of confidence in full precision, for a cascade on this server's stages).
+/// the request named one stage, <c>signals</c> (its confidence features in full precision, for a cascade on this server's stages).
 /// </summary>
 internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
 {

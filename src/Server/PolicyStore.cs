@@ -8,7 +8,7 @@ namespace OptimalStopping.Server;
 /// <summary>A stopping policy as the server uses it.</summary>
 /// <param name="Kind"><c>file</c>, <c>lambda</c>, <c>quality_target</c> or <c>learner</c>.</param>
 /// <param name="Lambda">Price of cost; NaN for a policy without one.</param>
-/// <param name="Confidence">From a stage and its signals to the confidence that the policy expects.</param>
+/// <param name="Confidence">From a stage and its features to the confidence that the policy expects.</param>
 /// <param name="ExpectedCost">Mean cost of a query, estimated on queries that did not fit the policy; NaN where unknown.</param>
 /// <param name="ExpectedQuality">Mean quality, likewise.</param>
 internal sealed record ServedPolicy(

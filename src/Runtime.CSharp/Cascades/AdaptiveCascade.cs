@@ -13,7 +13,7 @@ namespace OptimalStopping.Runtime.Cascades;
 /// either, earlier stages that were not asked yet are, the largest first. An answer that the limit of tokens or a stop text
 /// cut short has confidence 0.
 /// </remarks>
-/// <param name="confidence">From a stage and the signals of its answer to the probability that the answer is right, as the policy expects it.</param>
+/// <param name="confidence">From a stage and the confidence features of its answer to the probability that the answer is right, as the policy expects it.</param>
 public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeatures, double> confidence, IStoppingPolicy policy)
 {
     public Cascade Cascade => cascade;

@@ -38,7 +38,7 @@ public sealed class CascadePlans
         );
     }
 
-    /// <summary>From the signals of a stage's answer to the probability that it is right.</summary>
+    /// <summary>From the confidence features of a stage's answer to the probability that it is right.</summary>
     public ConfidenceCalibration Calibration { get; }
 
     /// <summary>The calibration queries with calibrated confidences.</summary>

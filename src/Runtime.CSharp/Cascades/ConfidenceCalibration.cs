@@ -4,8 +4,8 @@ using OptimalStopping.Theory;
 namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>
-/// Turns the signals of a stage's answer into the probability that the answer is right: one regularised logistic
-/// regression on all signals per stage, fitted on the calibration split.
+/// Turns the confidence features of a stage's answer into the probability that the answer is right: one regularised logistic
+/// regression on all of them per stage, fitted on the calibration split.
 /// </summary>
 public sealed class ConfidenceCalibration
 {
@@ -16,7 +16,7 @@ public sealed class ConfidenceCalibration
 
     private ConfidenceCalibration(LogisticCalibrator[] stages) => _stages = stages;
 
-    /// <summary>Numbers that a stage's signals are turned into before the regression.</summary>
+    /// <summary>Numbers that a stage's features are turned into before the regression.</summary>
     internal const int Inputs = 7;
 
     /// <summary>The regression of each stage.</summary>
@@ -39,7 +39,7 @@ public sealed class ConfidenceCalibration
     }
 
     /// <summary>Calibrated probability in [0,1] that the stage's answer is right.</summary>
-    public double Confidence(int stage, ConfidenceFeatures signals) => Math.Clamp(_stages[stage].Apply(Features(signals)), 0, 1);
+    public double Confidence(int stage, ConfidenceFeatures features) => Math.Clamp(_stages[stage].Apply(Features(features)), 0, 1);
 
     // Log-odds of the least probable token spread out what crowds near certainty; the log of a margin likewise.
     private static double[] Features(ConfidenceFeatures s)

@@ -67,9 +67,9 @@ public sealed record PolicyFile(
     /// <summary>Numbers known before any model runs that the policy wants with each query; 0 for none.</summary>
     public int QueryFeatures => Policy is PlannedPolicy planned ? planned.Inputs.ContextWidth : 0;
 
-    /// <summary>The confidence in [0,1] that the policy expects after a stage wrote an answer with these signals.</summary>
-    public double Confidence(int stage, ConfidenceFeatures signals) =>
-        Calibration?.Confidence(stage, signals) ?? Math.Clamp(signals.RawConfidence, 0, 1);
+    /// <summary>The confidence in [0,1] that the policy expects after a stage wrote an answer with these features.</summary>
+    public double Confidence(int stage, ConfidenceFeatures features) =>
+        Calibration?.Confidence(stage, features) ?? Math.Clamp(features.RawConfidence, 0, 1);
 
     /// <summary>Checks that a cascade has the models that the policy was made for, in the same order.</summary>
     /// <param name="place">File that names the cascade's models, for the message.</param>

@@ -87,6 +87,6 @@ public struct FeatureAccumulator
         _count++;
     }
 
-    /// <summary>The signals of the tokens observed so far; at least one.</summary>
+    /// <summary>The features of the tokens observed so far; at least one.</summary>
     public readonly ConfidenceFeatures ToFeatures() => new(_sum, _sum / _count, _min, _margin, _entropy / _count, _count);
 }

@@ -60,12 +60,12 @@ internal sealed class SpeculativeLevel : IDraftSource
     public IDraftSource? Source => _source;
     public StageSpeculation Metrics { get; private set; }
 
-    /// <summary>Whether the confidence signals of what is put out are gathered: for the level whose answer it is.</summary>
+    /// <summary>Whether the confidence features of what is put out are gathered: for the level whose answer it is.</summary>
     public bool GathersFeatures { get; init; }
 
     public ConfidenceFeatures Features => _features.ToFeatures();
 
-    /// <summary>Log-probabilities of the tokens that the last round put out, where signals are gathered.</summary>
+    /// <summary>Log-probabilities of the tokens that the last round put out, where features are gathered.</summary>
     public ReadOnlySpan<double> LogProbabilities => _logProbabilities;
 
     /// <summary>What this level says of the first draft that it was given.</summary>
