@@ -16,13 +16,13 @@ let model =
         ContinueCosts = [| 0.1 |]
     }
 
-ChainModel.validate model
-let plan = ChainModel.plan model
-printfn "value of the best policy: %.3f" (ChainModel.optimalValue model)
+Chain.validate model
+let plan = Chain.plan model
+printfn "value of the best policy: %.3f" (Chain.optimalValue model)
 printfn "stop after the first model from bin %d on" plan.Thresholds[0]
 
 // How many graded queries until the best of all threshold policies is known to within 0.05 with confidence 95 %?
-let range = ChainModel.range model
+let range = Chain.range model
 let policies = SampleComplexity.logThresholdPolicies (2, 3)
 printfn "graded queries: %d" (SampleComplexity.samplesFor (range, policies, 0.05, 0.05))
 

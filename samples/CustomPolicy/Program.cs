@@ -47,7 +47,7 @@ public static class Program
         var own = new SecondOpinion(file.Stages.Count, sure: 0.97);
         foreach (var (name, policy) in new (string, IStoppingPolicy)[] { ("second opinion", own), ("planned", plans.Plan(0.02).Policy) })
         {
-            ReplayOutcome outcome = Replay.run(policy, recorded, queries);
+            ReplayOutcome outcome = Replay.Run(policy, recorded, queries);
             Console.WriteLine($"{name}: quality {outcome.Quality.Average():F3}, cost {outcome.Cost.Average():F2}");
         }
 
