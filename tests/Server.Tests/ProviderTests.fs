@@ -330,6 +330,7 @@ let private failure (action: unit -> unit) : StageException =
 
 let private question = StageRequest(StagePrompt.FromQuestion "2+2?")
 
+[<Tests>]
 let tests =
     testSequenced (
         testList
