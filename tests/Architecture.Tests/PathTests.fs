@@ -20,8 +20,7 @@ let private pages =
 /// What a build or a run makes.
 let private made = [ "results"; "packaging/packages"; "paper/main.pdf"; "configs/qwen3_public_calibration.jsonl" ]
 
-let private named =
-    Regex @"(?<![\w./-])(?:src|tests|docs|configs|models|paper|packaging|tools|samples|benchmarks)/[\w./+-]*[\w+]"
+let private named = Regex @"(?<![\w./-])(?:src|tests|docs|configs|models|paper|packaging|tools|samples|benchmarks)/[\w./+-]*[\w+]"
 
 let private missing (text: string) : string list =
     [ for found in named.Matches text do
@@ -37,8 +36,7 @@ let private missing (text: string) : string list =
 let private broken (page: string) (text: string) : string list =
     [ for found in Regex.Matches(text, @"\]\(([^)#:\s]+)(#[^)]*)?\)") do
           let target = Path.Combine(nonNull (Path.GetDirectoryName page), found.Groups[1].Value)
-          if not (File.Exists target || Directory.Exists target) then
-              found.Groups[1].Value ]
+          if not (File.Exists target || Directory.Exists target) then found.Groups[1].Value ]
 
 let private short (page: string) = Path.GetRelativePath(root, page)
 
@@ -52,7 +50,10 @@ let tests =
                         for path in missing (File.ReadAllText page) -> $"{short page}: {path}" ]
               let shown = String.Join("\n", hits)
               Expect.isEmpty hits $"paths that are not there:\n{shown}"
-              Expect.equal (missing "see `src/Nowhere/File.cs`, `src/Cli` and `models/nano/**`") [ "src/Nowhere/File.cs" ] "a wrong path is found"
+              Expect.equal
+                  (missing "see `src/Nowhere/File.cs`, `src/Cli` and `models/nano/**`")
+                  [ "src/Nowhere/File.cs" ]
+                  "a wrong path is found"
           }
 
           test "Every link of README and the documents leads somewhere" {
@@ -68,8 +69,7 @@ let tests =
               let hits =
                   [ for page in pages do
                         for found in Regex.Matches(File.ReadAllText page, @"(?:`|^|\s--\s)toolkit ([a-z]+)", RegexOptions.Multiline) do
-                            if not (commands.Contains found.Groups[1].Value) then
-                                $"{short page}: toolkit {found.Groups[1].Value}" ]
+                            if not (commands.Contains found.Groups[1].Value) then $"{short page}: toolkit {found.Groups[1].Value}" ]
               Expect.isGreaterThan commands.Count 10 "commands found"
               Expect.isEmpty hits "commands that are not there"
           } ]

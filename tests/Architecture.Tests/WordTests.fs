@@ -104,6 +104,24 @@ let tests =
                         yield! inText (Path.GetRelativePath(Support.Repository.root, file)) (File.ReadAllText file) ]
           }
 
+          test "Public methods that give a task end in Async" {
+              let isTask (t: Type) =
+                  let name = if t.IsGenericType then t.GetGenericTypeDefinition().FullName else t.FullName
+                  not (isNull name)
+                  && Regex.IsMatch(
+                      nonNull name,
+                      @"^System\.Threading\.Tasks\.(Value)?Task(`1)?$|^System\.Collections\.Generic\.IAsyncEnumerable`1$"
+                  )
+              let hits =
+                  [ for name in CircleTests.assemblies do
+                        for t in Reflection.Assembly.Load(name).GetExportedTypes() do
+                            for m in t.GetMethods() do
+                                if m.DeclaringType = t && not m.IsSpecialName && isTask m.ReturnType && not (m.Name.EndsWith "Async") then
+                                    $"{t.FullName}.{m.Name}" ]
+              Expect.isEmpty hits "methods"
+              Expect.isTrue (isTask typeof<Threading.Tasks.ValueTask<int>>) "a task is seen"
+          }
+
           test "Old words are found, and what only looks like one is not" {
               Expect.equal (inName "Runtime.X" "LadderFile").Length 1 "at the start of a name"
               Expect.equal (inName "Runtime.X" "modelRungs").Length 1 "at its end, in the plural"

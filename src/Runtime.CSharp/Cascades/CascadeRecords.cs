@@ -5,7 +5,7 @@ using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Cascades;
 
-/// <summary>One recorded query with the signals of every stage.</summary>
+/// <summary>One recorded query with the confidence features of every stage.</summary>
 public sealed record CascadeRecord(
     string Split,
     string Family,
@@ -31,7 +31,7 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
     /// <summary>Lines whose id an earlier line has; see <see cref="TraceTable.RepeatedIds"/>.</summary>
     public int RepeatedIds { get; init; }
 
-    /// <summary>Reads a file of records with signals.</summary>
+    /// <summary>Reads a file of records with confidence features.</summary>
     /// <exception cref="ToolkitException">A line is malformed, or lacks the fields that a collected record has.</exception>
     public static CascadeRecords Load(string path)
     {
@@ -102,7 +102,7 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
         }
     }
 
-    /// <summary>Whether the first line of a trace file holds what `toolkit collect` writes: signals of every stage.</summary>
+    /// <summary>Whether the first line of a trace file holds what `toolkit collect` writes: confidence features of every stage.</summary>
     public static bool AreIn(string path) =>
         TraceReader.ReadRecords(path).FirstOrDefault() is { } first
         && first.Extra.Any(field => field.Key == "family")
