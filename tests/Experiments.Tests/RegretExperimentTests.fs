@@ -137,7 +137,7 @@ let tests =
           }
 
           test "long cascades take a coarser policy class that still holds every fixed depth" {
-              Expect.equal (PolicyClass.Size (RecordedPool.PolicyClassFor(4, 10))) 1331 "four stages: all thresholds"
+              Expect.equal (PolicyClass.Size(RecordedPool.PolicyClassFor(4, 10))) 1331 "four stages: all thresholds"
               for stages in 1..13 do
                   let policyClass = RecordedPool.PolicyClassFor(stages, 10)
                   Expect.isTrue

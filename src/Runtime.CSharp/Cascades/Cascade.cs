@@ -59,7 +59,10 @@ public sealed class Cascade : IAsyncDisposable, IDisposable
                     );
                 stages.Add(
                     backend.Open(
-                        new StageContext(file.File, stage, file.MaxTokens, file.Chat, file.Reuse) { ExtractAnswer = file.Tasks.ExtractAnswer }
+                        new StageContext(file.File, stage, file.MaxTokens, file.Chat, file.Reuse)
+                        {
+                            ExtractAnswer = file.Tasks.ExtractAnswer,
+                        }
                     )
                 );
                 if (stages[^1] is not LocalStage local)

@@ -147,7 +147,10 @@ public static class Collector
                         replies[k].Features.Length
                     ),
                 };
-        return (Record(cascade, asked, replies.Max(reply => reply.PromptTokens), [.. replies.Select(StageRecord.From)]), replies.Sum(reply => reply.Cost));
+        return (
+            Record(cascade, asked, replies.Max(reply => reply.PromptTokens), [.. replies.Select(StageRecord.From)]),
+            replies.Sum(reply => reply.Cost)
+        );
     }
 
     // A recording that takes hours outlives a server's bad minutes. A query that a server will not answer is recorded as wrong.
@@ -177,7 +180,8 @@ public static class Collector
     // What a record keeps of an answer.
     private readonly record struct StageRecord(string Text, ConfidenceFeatures Features, bool Ended, int Tokens, double Cost)
     {
-        public static StageRecord From(StageReply reply) => new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost);
+        public static StageRecord From(StageReply reply) =>
+            new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost);
     }
 
     private static IEnumerable<TraceRecord> Ask(

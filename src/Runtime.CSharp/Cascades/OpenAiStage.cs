@@ -6,8 +6,8 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
-using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Tokenization;
 
 namespace OptimalStopping.Runtime.Cascades;

@@ -139,7 +139,9 @@ public sealed class DraftController
     internal DraftRule NextRule()
     {
         DraftRule rule = _rule;
-        return rule is { Continue: [< 1, ..] } || !_adaptive || _frozen || Interlocked.Increment(ref _requests) % LookAgain != 0 ? rule : _first;
+        return rule is { Continue: [< 1, ..] } || !_adaptive || _frozen || Interlocked.Increment(ref _requests) % LookAgain != 0
+            ? rule
+            : _first;
     }
 
     /// <summary>Takes in what a request saw: tokens offered, tested (up to the first rejection) and accepted, by bin.</summary>
