@@ -3,6 +3,7 @@ module Architecture.Tests.ProjectTests
 
 open System
 open System.IO
+open System.Text.RegularExpressions
 open System.Xml.Linq
 open Expecto
 
@@ -61,6 +62,14 @@ let tests =
                   Expect.isEmpty brought name
               let server = Reflection.Assembly.Load("OptimalStopping.Server").GetReferencedAssemblies()
               Expect.exists server (fun r -> serverOnly (nonNull r.Name)) "the server does, so the names are right"
+          }
+
+          test "Every list of tests is marked, so that it runs" {
+              let unmarked (text: string) = Regex.IsMatch(text, @"(?m)^let tests\b") && not (text.Contains "[<Tests>]")
+              let files = Directory.GetFiles(Path.Combine(root, "tests"), "*.fs", SearchOption.AllDirectories)
+              let hits = files |> Array.filter (File.ReadAllText >> unmarked) |> Array.map (fun f -> Path.GetRelativePath(root, f))
+              Expect.isEmpty hits "lists without [<Tests>]"
+              Expect.isTrue (unmarked "open Expecto\nlet tests = testList") "such a list is found"
           }
 
           test "No source file is longer than 600 lines" {
