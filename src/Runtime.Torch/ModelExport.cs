@@ -25,16 +25,19 @@ public enum ExportPrecision
 /// </summary>
 public static class ModelExport
 {
-    /// <summary>The most tokens that a sequence of an exported model may hold.</summary>
-    public const int MaxPositions = 256;
-
     /// <summary>Writes the folder; the same model gives the same bytes.</summary>
-    public static void Write(TrainableQwen3 model, TrainingRecipe recipe, string folder, ExportPrecision precision = ExportPrecision.Int8)
+    public static void Write(
+        TrainableQwen3 model,
+        TrainingRecipe recipe,
+        TrainingTexts texts,
+        string folder,
+        ExportPrecision precision = ExportPrecision.Int8
+    )
     {
         Directory.CreateDirectory(folder);
-        CharacterTokenizer tokenizer = CharacterTokenizer.Nano;
+        ITokenizer tokenizer = texts.Tokenizer;
         SafeTensorsWriter.Write(Path.Combine(folder, "model.safetensors"), Tensors(model, recipe, precision));
-        File.WriteAllText(Path.Combine(folder, "config.json"), Config(recipe, tokenizer, precision));
+        File.WriteAllText(Path.Combine(folder, "config.json"), Config(recipe, texts, precision));
         File.WriteAllText(
             Path.Combine(folder, "generation_config.json"),
             Text(
@@ -46,7 +49,7 @@ public static class ModelExport
                 }
             )
         );
-        File.WriteAllText(Path.Combine(folder, "tokenizer.json"), tokenizer.ToJson());
+        texts.WriteTokenizer(folder); // a chat's own generation_config.json takes the place of the plain one
     }
 
     /// <summary>
@@ -143,8 +146,9 @@ public static class ModelExport
         return plain.data<float>().ToArray();
     }
 
-    private static string Config(TrainingRecipe recipe, CharacterTokenizer tokenizer, ExportPrecision precision)
+    private static string Config(TrainingRecipe recipe, TrainingTexts texts, ExportPrecision precision)
     {
+        ITokenizer tokenizer = texts.Tokenizer;
         var config = new Qwen3Config
         {
             HiddenSize = recipe.Hidden,
@@ -157,7 +161,7 @@ public static class ModelExport
             RmsNormEpsilon = (float)TrainingRecipe.NormEpsilon,
             RopeTheta = TrainingRecipe.RopeTheta,
             TieWordEmbeddings = true,
-            MaxPositions = MaxPositions,
+            MaxPositions = texts.MaxPositions,
             EndTokens = [tokenizer.EndOfText],
         };
         JsonObject json = JsonNode.Parse(config.ToJson())!.AsObject();

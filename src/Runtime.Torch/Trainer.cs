@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using OptimalStopping.Runtime.Tasks;
-using OptimalStopping.Runtime.Tokenization;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -24,20 +23,22 @@ public sealed record TrainingReport(
 /// </summary>
 public sealed class Trainer : IDisposable
 {
-    private const int CheckpointEvery = 500;
+    private const int ReportEvery = 500;
+    private static readonly TimeSpan CheckpointEvery = TimeSpan.FromMinutes(4);
     private const int StepsBetweenCollections = 8;
     private readonly TrainingRecipe _recipe;
-    private readonly ITokenizer _tokenizer = CharacterTokenizer.Nano;
+    private readonly TrainingTexts _texts;
     private readonly Muon _muon;
     private readonly Adam _adam;
 
     public TrainableQwen3 Model { get; }
 
-    public Trainer(TrainingRecipe recipe, int threads)
+    public Trainer(TrainingRecipe recipe, TrainingTexts texts, int threads)
     {
         set_num_threads(threads);
         _recipe = recipe;
-        Model = new TrainableQwen3(recipe, _tokenizer.VocabularySize);
+        _texts = texts;
+        Model = new TrainableQwen3(recipe, texts.Tokenizer.VocabularySize);
         _muon = new Muon(Model.Matrices);
         _adam = new Adam(Model.Others);
     }
@@ -51,6 +52,7 @@ public sealed class Trainer : IDisposable
         int step = TrainingCheckpoint.TryRead(checkpoint, _recipe, Tensors) ?? 0;
         var watch = Stopwatch.StartNew();
         int startedAt = step;
+        TimeSpan saved = TimeSpan.Zero;
         double loss = 0;
         if (step == _recipe.Steps)
             return;
@@ -65,10 +67,14 @@ public sealed class Trainer : IDisposable
                 CollectNow();
             double now = TrainStep(step);
             loss = step == startedAt ? now : 0.98 * loss + 0.02 * now;
-            bool last = step + 1 == _recipe.Steps;
-            if ((step + 1) % CheckpointEvery == 0 || last)
+            bool last = step + 1 == _recipe.Steps,
+                flatEnds = step + 1 == _recipe.DecayStart && !last;
+            if ((step + 1) % ReportEvery == 0 || last || flatEnds || watch.Elapsed - saved > CheckpointEvery)
             {
                 TrainingCheckpoint.Write(checkpoint, _recipe, step + 1, Tensors);
+                if (flatEnds) // a longer plan may go on from here
+                    File.Copy(checkpoint, Path.Combine(folder, "checkpoint-flat.bin"), overwrite: true);
+                saved = watch.Elapsed;
                 double rate = (step + 1 - startedAt) * (double)_recipe.Rows * _recipe.RowLength / watch.Elapsed.TotalSeconds;
                 var exact = Evaluate(last ? 60 : 12);
                 report(new TrainingReport(_recipe.Name, step + 1, _recipe.Steps, loss, exact.Overall, rate, exact.ByFamily));
@@ -93,8 +99,8 @@ public sealed class Trainer : IDisposable
     private double TrainStep(int step)
     {
         using var scope = NewDisposeScope();
-        var queries = new QueryGenerator(unchecked(_recipe.Seed * 1_000_003 + step), QuerySplit.Train, _recipe.Families);
-        PackedBatch batch = PackedBatch.Pack(queries.Next, _tokenizer, _recipe.Rows, _recipe.RowLength);
+        Func<TrainingText> next = _texts.Open(QuerySplit.Train, unchecked(_recipe.Seed * 1_000_003 + step));
+        PackedBatch batch = Pack(next, _recipe.PromptWeight);
         Tensor logits = Logits(batch);
         Tensor losses = nn.functional.cross_entropy(logits, tensor(batch.Targets), reduction: nn.Reduction.None);
         Tensor loss = (losses * tensor(batch.Weights)).sum();
@@ -117,12 +123,12 @@ public sealed class Trainer : IDisposable
     public (double Overall, IReadOnlyDictionary<string, double> ByFamily) Evaluate(int batches)
     {
         using var inference = no_grad();
-        var queries = new QueryGenerator(1, QuerySplit.Calibration, _recipe.Families);
+        Func<TrainingText> next = _texts.Open(QuerySplit.Calibration, 1);
         var results = new List<(string Family, bool Exact)>();
         for (int i = 0; i < batches; i++)
         {
             using var scope = NewDisposeScope();
-            PackedBatch batch = PackedBatch.Pack(queries.Next, _tokenizer, _recipe.Rows, _recipe.RowLength);
+            PackedBatch batch = Pack(next, promptWeight: 0);
             long[] chosen = Logits(batch).argmax(-1).data<long>().ToArray();
             foreach (var (query, first, count) in batch.Spans)
                 results.Add((query.Family, chosen.AsSpan(first, count).SequenceEqual(batch.Targets.AsSpan(first, count))));
@@ -132,6 +138,9 @@ public sealed class Trainer : IDisposable
             results.GroupBy(r => r.Family).ToDictionary(g => g.Key, g => g.Average(r => r.Exact ? 1.0 : 0.0))
         );
     }
+
+    private PackedBatch Pack(Func<TrainingText> next, double promptWeight) =>
+        PackedBatch.Pack(next, _texts.Tokenizer.EndOfText, _recipe.Rows, _recipe.RowLength, promptWeight);
 
     private Tensor Logits(PackedBatch batch) =>
         Model.Forward(

@@ -14,6 +14,8 @@ internal static class TrainingCheckpoint
         {
             using var writer = new BinaryWriter(stream, System.Text.Encoding.UTF8, leaveOpen: true);
             writer.Write(Describe(recipe));
+            writer.Write(recipe.Steps);
+            writer.Write(recipe.DecayStart);
             writer.Write(step);
             foreach (Tensor tensor in tensors)
             foreach (float value in tensor.detach().data<float>().ToArray())
@@ -29,12 +31,19 @@ internal static class TrainingCheckpoint
             return null;
         try
         {
-            using var reader = new BinaryReader(File.OpenRead(path));
+            using var reader = new BinaryReader(new BufferedStream(File.OpenRead(path), 1 << 20));
             if (reader.ReadString() is var written && written != Describe(recipe))
                 throw new ToolkitException(
                     $"{path}: expected the checkpoint of {Describe(recipe)}, got that of {written}; remove it to start again"
                 );
-            int step = reader.ReadInt32();
+            int steps = reader.ReadInt32(),
+                decayStart = reader.ReadInt32(),
+                step = reader.ReadInt32();
+            // Up to the decay two plans of different length have the same rates.
+            if ((steps, decayStart) != (recipe.Steps, recipe.DecayStart) && step > Math.Min(decayStart, recipe.DecayStart))
+                throw new ToolkitException(
+                    $"{path}: expected the checkpoint of a plan of {recipe.Steps} steps, or one taken at a flat rate, got step {step} of {steps}, whose rate fell from step {decayStart}; put checkpoint-flat.bin in its place"
+                );
             using var quiet = no_grad();
             foreach (Tensor target in tensors)
             {
@@ -53,5 +62,5 @@ internal static class TrainingCheckpoint
     }
 
     private static string Describe(TrainingRecipe recipe) =>
-        $"{recipe with { Families = null }} families {string.Join(',', recipe.Families ?? ["all"])}";
+        $"{recipe with { Families = null, Steps = 1, DecayShare = 0 }} families {string.Join(',', recipe.Families ?? ["all"])}";
 }

@@ -18,6 +18,7 @@ namespace OptimalStopping.Runtime.Torch;
 /// <param name="Steps">Optimiser steps; each sees <paramref name="Rows"/> x <paramref name="RowLength"/> tokens.</param>
 /// <param name="LearningRate">Muon's rate; Adam's is 0.7 of it.</param>
 /// <param name="Seed">Of the initial weights and of the queries.</param>
+/// <param name="PromptWeight">Weight of a question's own tokens in the loss, beside its answer's; 0: answers only.</param>
 public sealed record TrainingRecipe(
     string Name,
     int Hidden,
@@ -33,11 +34,15 @@ public sealed record TrainingRecipe(
     int RowLength = 96,
     int WarmUpSteps = 80,
     double DecayShare = 0.4,
-    IReadOnlyList<string>? Families = null
+    IReadOnlyList<string>? Families = null,
+    double PromptWeight = 0
 )
 {
     public const double RopeTheta = 10_000;
     public const double NormEpsilon = 1e-6;
+
+    /// <summary>The first step at a falling rate.</summary>
+    public int DecayStart => (int)Math.Ceiling(Steps * (1 - DecayShare));
 
     /// <summary>Linear warm-up, flat, then linear to 1 % over the last <see cref="DecayShare"/> of the steps.</summary>
     public double RateAt(int step)
@@ -52,8 +57,30 @@ public sealed record TrainingRecipe(
 }
 
 /// <summary>The recipes of a cascade, in the order in which they are trained.</summary>
-public sealed record TrainingPlan(IReadOnlyList<TrainingRecipe> Recipes)
+/// <param name="Knowledge">Folder of what the models are taught; null for the nano families, which are generated.</param>
+/// <param name="ChatTemplate">File of the chat template, with a knowledge.</param>
+/// <param name="Vocabulary">Size of the vocabulary, with a knowledge.</param>
+public sealed record TrainingPlan(
+    IReadOnlyList<TrainingRecipe> Recipes,
+    string? Knowledge = null,
+    string ChatTemplate = "",
+    int Vocabulary = 0
+)
 {
+    /// <summary>The texts of a recipe. A tokenizer that is trained for them is kept in <c>outFolder/tokenizer</c>.</summary>
+    /// <exception cref="ToolkitException">A file of the knowledge is missing or malformed.</exception>
+    public TrainingTexts Texts(TrainingRecipe recipe, string outFolder) =>
+        Knowledge is null
+            ? new NanoTexts(recipe.Families)
+            : new ChatTexts(
+                Tasks.Miniature.Knowledge.Load(Knowledge),
+                Path.Combine(outFolder, "tokenizer"),
+                Vocabulary,
+                File.Exists(ChatTemplate)
+                    ? File.ReadAllText(ChatTemplate)
+                    : throw new ToolkitException($"{ChatTemplate}: expected the chat template, got no such file")
+            );
+
     /// <summary>Reads a training file such as <c>configs/nano_training.yaml</c>.</summary>
     /// <exception cref="ToolkitException">A key is missing, unknown or out of range, or two models share a name.</exception>
     public static TrainingPlan Load(string path)
@@ -67,8 +94,19 @@ public sealed record TrainingPlan(IReadOnlyList<TrainingRecipe> Recipes)
                 throw map.Error("name", "a name of its own", $"'{recipe.Name}' again");
             recipes.Add(recipe);
         }
+        TrainingPlan plan = new(recipes);
+        if (file.Has("knowledge"))
+        {
+            string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+            plan = plan with
+            {
+                Knowledge = Path.GetFullPath(file.Text("knowledge"), folder),
+                ChatTemplate = Path.GetFullPath(file.Text("chat_template"), folder),
+                Vocabulary = file.Integer("vocabulary", 300, 65536),
+            };
+        }
         file.RejectUnknown();
-        return new TrainingPlan(recipes);
+        return plan;
     }
 
     private static TrainingRecipe Read(YamlMap map)
@@ -92,10 +130,11 @@ public sealed record TrainingPlan(IReadOnlyList<TrainingRecipe> Recipes)
             map.Number("learning_rate", 1e-6, 1),
             map.Integer("seed", 0, int.MaxValue),
             map.IntegerOr("rows", 1, 4096, 21),
-            map.IntegerOr("row_length", 96, ModelExport.MaxPositions, 96),
+            map.IntegerOr("row_length", 96, 1024, 96),
             map.IntegerOr("warm_up_steps", 1, 1_000_000, 80),
             map.NumberOr("decay_share", 0, 1, 0.4),
-            families
+            families,
+            map.NumberOr("prompt_weight", 0, 1, 0)
         );
         if (recipe.Heads % recipe.KeyValueHeads != 0)
             throw map.Error("key_value_heads", $"a divisor of heads ({recipe.Heads})", $"{recipe.KeyValueHeads}");
@@ -117,16 +156,28 @@ public static class TrainingCommand
     /// <param name="log">Takes one line of progress at a time.</param>
     /// <exception cref="ToolkitException">The plan is faulty, or a checkpoint belongs to another recipe.</exception>
     /// <exception cref="OperationCanceledException">Cancelled, after the checkpoint was written.</exception>
-    public static void Run(string configPath, string outFolder, int threads, Action<string> log, CancellationToken cancel = default)
+    /// <param name="only">The one model of the plan to train; null for all.</param>
+    public static void Run(
+        string configPath,
+        string outFolder,
+        int threads,
+        Action<string> log,
+        string? only = null,
+        CancellationToken cancel = default
+    )
     {
         if (threads < 1)
             throw new ToolkitException($"--threads: expected at least 1, got {threads}");
-        foreach (TrainingRecipe recipe in TrainingPlan.Load(configPath).Recipes)
+        TrainingPlan plan = TrainingPlan.Load(configPath);
+        if (only is not null && plan.Recipes.All(recipe => recipe.Name != only))
+            throw new ToolkitException($"--model: expected one of {string.Join(", ", plan.Recipes.Select(r => r.Name))}, got '{only}'");
+        foreach (TrainingRecipe recipe in plan.Recipes.Where(recipe => only is null || recipe.Name == only))
         {
             string folder = Path.Combine(outFolder, recipe.Name);
-            using var trainer = new Trainer(recipe, threads);
+            TrainingTexts texts = plan.Texts(recipe, outFolder);
+            using var trainer = new Trainer(recipe, texts, threads);
             trainer.Run(folder, report => log(Line(report)), cancel);
-            ModelExport.Write(trainer.Model, recipe, folder);
+            ModelExport.Write(trainer.Model, recipe, texts, folder);
             log($"{recipe.Name}: exported to {folder}");
         }
     }

@@ -13,8 +13,8 @@ open OptimalStopping.Runtime.Torch
 
 /// The trainable model's logits at every position of one packed row, for each text of the row by itself.
 let private torchLogits (recipe: TrainingRecipe) (model: TrainableQwen3) : (int[] * float32[][])[] =
-    let queries = QueryGenerator(9, QuerySplit.Calibration)
-    let batch = PackedBatch.Pack((fun () -> queries.Next()), CharacterTokenizer.Nano, recipe.Rows, recipe.RowLength)
+    let next = (NanoTexts null).Open(QuerySplit.Calibration, 9)
+    let batch = PackedBatch.Pack(next, CharacterTokenizer.Nano.EndOfText, recipe.Rows, recipe.RowLength)
     use _ = torch.no_grad ()
     let rows, length = int64 recipe.Rows, int64 recipe.RowLength
     let positions = [| 0L .. rows * length - 1L |]
@@ -46,7 +46,7 @@ let private readWeights (folder: string) (config: Qwen3Config) =
 let private trained =
     lazy
         (let recipe = Recipes.small 150 1
-         let trainer = new Trainer(recipe, 1)
+         let trainer = new Trainer(recipe, Recipes.texts recipe, 1)
          Recipes.inFolder (fun folder -> trainer.Run(folder, ignore))
          recipe, trainer.Model)
 
@@ -77,8 +77,8 @@ let tests =
               Recipes.inFolder (fun root ->
                   let recipe, model = trained.Value
                   let int8, float = Path.Combine(root, "int8"), Path.Combine(root, "float")
-                  ModelExport.Write(model, recipe, int8)
-                  ModelExport.Write(model, recipe, float, ExportPrecision.Float32)
+                  ModelExport.Write(model, recipe, Recipes.texts recipe, int8)
+                  ModelExport.Write(model, recipe, Recipes.texts recipe, float, ExportPrecision.Float32)
                   let expected = torchLogits recipe model |> Array.truncate 8
                   let exact = meanError (reference float) expected
                   let rounded = meanError (reference int8) expected
@@ -95,7 +95,7 @@ let tests =
                   let recipe, model = trained.Value
                   let write name =
                       let folder = Path.Combine(root, name)
-                      ModelExport.Write(model, recipe, folder)
+                      ModelExport.Write(model, recipe, Recipes.texts recipe, folder)
                       Directory.GetFiles folder
                       |> Array.sort
                       |> Array.map (fun f -> Path.GetFileName f, Convert.ToHexString(File.ReadAllBytes f))
@@ -115,4 +115,26 @@ let tests =
                   Expect.isLessThanOrEqual (error row values scale) (error row plainValues plain) "squared error"
               let values = Array.create 3 1y
               Expect.isGreaterThan (ModelExport.QuantiseRow(ReadOnlySpan [| 0f; 0f; 0f |], Span values)) 0f "scale"
-              Expect.sequenceEqual values [ 0y; 0y; 0y ] "values" ]
+              Expect.sequenceEqual values [ 0y; 0y; 0y ] "values"
+
+          testCase "a text that does not fit begins the next row; questions weigh as asked for"
+          <| fun _ ->
+              let lengths = [| 5; 6; 7; 30; 4; 12; 3; 8; 2; 9 |]
+              let mutable at = 0
+              let next () =
+                  let length = lengths.[at % lengths.Length]
+                  at <- at + 1
+                  TrainingText(Query(string at, "f", 1, "p", "s"), Array.replicate length at, 1 + length / 3)
+              let batch = PackedBatch.Pack(next, 0, 3, 20, 0.5)
+              let ids = [ for struct (query, _, _) in batch.Spans -> query.Id ]
+              Expect.equal ids [ "1"; "2"; "3"; "5"; "6"; "7"; "8"; "9"; "10" ] "all but the one longer than a row, in order"
+              Expect.equal
+                  batch.Tokens.[0..19]
+                  (Array.concat [ Array.replicate 5 1L; Array.replicate 6 2L; Array.replicate 7 3L; [| 0L; 0L |] ])
+                  "row"
+              Expect.floatClose Accuracy.medium (Seq.sumBy float batch.Weights) 1.0 "weights"
+              let struct (_, first, count) = batch.Spans.[1]
+              Expect.equal count 3 "tokens of the second solution"
+              Expect.equal batch.Positions.[first .. first + count - 1] [| 7L; 8L; 9L |] "each is predicted from the one before"
+              // Beside its solution, at weight 1/sqrt(3) a token, its question's two later tokens weigh 0.5/sqrt(3) each.
+              Expect.floatClose Accuracy.medium (float batch.Weights.[first + count] / float batch.Weights.[first]) 0.5 "question" ]

@@ -1,6 +1,7 @@
 module Torch.Tests.TrainerTests
 
 open System
+open System.IO
 open System.Threading
 open Expecto
 open OptimalStopping.Runtime
@@ -34,7 +35,7 @@ let tests =
               Recipes.inFolder (fun folder ->
                   // Each slice is longer than the last, so that the run ends on any machine.
                   let rec slices milliseconds interruptions =
-                      use trainer = new Trainer(recipe, 1)
+                      use trainer = new Trainer(recipe, Recipes.texts recipe, 1)
                       use timer = new CancellationTokenSource(milliseconds: int)
                       let finished =
                           try
@@ -46,6 +47,18 @@ let tests =
                   Expect.isGreaterThan (slices 40 0) 0 "interruptions"
                   let _, resumed = Recipes.train recipe folder
                   Expect.isTrue (whole.AsSpan().SequenceEqual(ReadOnlySpan resumed)) "weights")
+
+          testCase "a longer plan goes on from where the rate was flat, and not from where it fell"
+          <| fun _ ->
+              Recipes.inFolder (fun folder ->
+                  let short, long = Recipes.small 20 1, Recipes.small 40 1
+                  let _, whole = fresh long
+                  Recipes.train short folder |> ignore
+                  Expect.throwsT<ToolkitException> (fun () -> Recipes.train long folder |> ignore) "the rate has fallen"
+                  File.Move(Path.Combine(folder, "checkpoint-flat.bin"), Path.Combine(folder, "checkpoint.bin"), true)
+                  let report, continued = Recipes.train long folder
+                  Expect.equal report.Step 40 "steps"
+                  Expect.isTrue (whole.AsSpan().SequenceEqual(ReadOnlySpan continued)) "the weights of the long plan")
 
           testCase "the checkpoint of another recipe is refused"
           <| fun _ ->

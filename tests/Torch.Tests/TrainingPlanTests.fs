@@ -5,6 +5,7 @@ open System.IO
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Models
+open OptimalStopping.Runtime.Tokenization
 open OptimalStopping.Runtime.Torch
 
 let private root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, "..", ".."))
@@ -60,4 +61,31 @@ let tests =
                   for name in [ "tiny-1"; "tiny-2" ] do
                       use model = CpuModel.Load(Path.Combine(out, name))
                       Expect.equal model.VocabularySize 64 name
-                  Expect.equal (run ()) 0 "none is trained again") ]
+                  Expect.equal (run ()) 0 "none is trained again")
+
+          testCase "a model of the miniature plan is a Qwen3 folder: tokenizer, template, stops, INT8"
+          <| fun _ ->
+              Recipes.inFolder (fun folder ->
+                  let path = Path.Combine(folder, "plan.yaml")
+                  let models = Path.Combine(root, "models", "miniature")
+                  let knowledge, template = Path.Combine(models, "knowledge"), Path.Combine(models, "chat_template.jinja")
+                  File.WriteAllText(
+                      path,
+                      $"knowledge: {knowledge}\nchat_template: {template}\nvocabulary: 500\nmodels:\n"
+                      + "  - { name: m, hidden: 32, layers: 1, heads: 2, key_value_heads: 1, head_dimension: 16, intermediate: 48, "
+                      + "steps: 2, learning_rate: 0.006, seed: 1, rows: 4, row_length: 160, prompt_weight: 0.1 }\n"
+                  )
+                  TrainingCommand.Run(path, folder, 1, ignore, "m")
+                  Expect.throwsT<ToolkitException> (fun () -> TrainingCommand.Run(path, folder, 1, ignore, "n")) "no such model"
+                  use model = CpuModel.Load(Path.Combine(folder, "m"))
+                  let tokenizer = TokenizerFiles.Load(Path.Combine(folder, "m")) :?> QwenTokenizer
+                  Expect.equal (model.VocabularySize, tokenizer.VocabularySize) (500, 500) "vocabulary"
+                  Expect.equal
+                      (List.ofSeq tokenizer.StopTokens)
+                      [ for t in [ "<|im_end|>"; "<|endoftext|>" ] -> (tokenizer.TokenOf t).Value ]
+                      "stops"
+                  let config = File.ReadAllText(Path.Combine(folder, "m", "tokenizer_config.json"))
+                  use json = System.Text.Json.JsonDocument.Parse config
+                  Expect.equal (json.RootElement.GetProperty("chat_template").GetString()) (File.ReadAllText template) "template"
+                  let prompt = tokenizer.Encode(Qwen3Chat.Render("What is 2+2?", ChatMode.Direct))
+                  Expect.equal prompt.[0] (tokenizer.TokenOf "<|im_start|>").Value "the template's marks are tokens") ]

@@ -11,6 +11,7 @@ open OptimalStopping.Cli.Commands.Shared
 type TrainArguments =
     | Config of file: string
     | [<Mandatory>] Out of dir: string
+    | Model of name: string
     | Threads of int
 
     interface IArgParserTemplate with
@@ -18,6 +19,7 @@ type TrainArguments =
             match this with
             | Config _ -> "the training plan (default: configs/nano_training.yaml)."
             | Out _ -> "the folder for the models."
+            | Model _ -> "train only this model of the plan (default: all, one after the other)."
             | Threads _ -> "threads for libtorch (default: 1)."
 
 let execute (arguments: ParseResults<TrainArguments>) (cancel: CancellationToken) =
@@ -27,7 +29,14 @@ let execute (arguments: ParseResults<TrainArguments>) (cancel: CancellationToken
     if threads < 1 then raise (UsageException $"--threads: expected at least 1, got {threads}")
 #if TORCH
     try
-        Torch.TrainingCommand.Run(config, out, threads, Action<string>(printfn "%s"), cancel)
+        Torch.TrainingCommand.Run(
+            config,
+            out,
+            threads,
+            Action<string>(printfn "%s"),
+            Option.toObj (arguments.TryGetResult TrainArguments.Model),
+            cancel
+        )
     with :? OperationCanceledException ->
         raise (ToolkitException $"interrupted; the checkpoints in {out} are kept: the same command goes on")
 #else

@@ -12,6 +12,9 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     internal const RegexOptions PatternOptions = RegexOptions.CultureInvariant | RegexOptions.NonBacktracking;
     internal static readonly TimeSpan PatternTimeout = TimeSpan.FromSeconds(1);
 
+    /// <summary>The F1 score over words from which on two explanations agree.</summary>
+    public const double LeastAgreement = 0.8;
+
     private const string ThinkStart = "<think>",
         ThinkEnd = "</think>";
 
@@ -22,7 +25,8 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     /// exact: the whole text, trimmed. numeric: the number after the last <c>####</c>, else in the last
     /// <c>\boxed{}</c>, else the last number, without thousands separators and trailing zeros. choice: the letter A to J
     /// in the last <c>\boxed{}</c>, else after the last "answer is" or "answer:", else one that stands alone at the start
-    /// or the end. regex: the first group of the pattern's last match.
+    /// or the end. regex: the first group of the pattern's last match. key: the same in normal form, which is lower case,
+    /// words and numbers only, no leading article. agreement: the whole text in normal form.
     /// </summary>
     public string? Extract(string text)
     {
@@ -35,7 +39,9 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
         {
             Grading.Numeric => Number(text),
             Grading.Choice => Choice(text),
-            Grading.Regex => _pattern!.Matches(text) is { Count: > 0 } found ? Group(found[^1]).Trim() : null,
+            Grading.Regex => LastMatch(text)?.Trim(),
+            Grading.Key => LastMatch(text.Trim()) is { } key ? Normalised(key) : null,
+            Grading.Agreement => Normalised(text) is { Length: > 0 } words ? words : null,
             _ => text.Trim() is { Length: > 0 } answer ? answer : null,
         };
     }
@@ -46,11 +52,45 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
         {
             Grading.Numeric => Number(reference) ?? reference.Trim(),
             Grading.Choice => reference.Trim().ToUpperInvariant(),
+            Grading.Key or Grading.Agreement => Extract(reference) ?? Normalised(reference),
             _ => reference.Trim(),
         };
 
-    /// <summary>1 where the text's answer is the reference's, otherwise 0.</summary>
-    public double Grade(string text, string reference) => Extract(text) is { } answer && answer == Reference(reference) ? 1 : 0;
+    /// <summary>
+    /// 1 where the text's answer is the reference's, otherwise 0. agreement: 1 where the two share at least
+    /// <see cref="LeastAgreement"/> of their words, by the F1 score over words with their counts.
+    /// </summary>
+    public double Grade(string text, string reference) =>
+        Extract(text) is not { } answer ? 0
+        : grading == Grading.Agreement
+            ? Agreement(answer, Reference(reference)) >= LeastAgreement ? 1
+                : 0
+        : answer == Reference(reference) ? 1
+        : 0;
+
+    // Twice the words in common, over the words of both (the F1 score of SQuAD; Rajpurkar et al. 2016).
+    private static double Agreement(string answer, string reference)
+    {
+        string[] given = answer.Split(' '),
+            expected = reference.Split(' ');
+        var left = expected.CountBy(word => word).ToDictionary();
+        int common = 0;
+        foreach (string word in given)
+            if (left.TryGetValue(word, out int count) && count > 0)
+            {
+                left[word] = count - 1;
+                common++;
+            }
+        return 2.0 * common / (given.Length + expected.Length);
+    }
+
+    private string? LastMatch(string text) => _pattern!.Matches(text) is { Count: > 0 } found ? Group(found[^1]) : null;
+
+    private static string Normalised(string text)
+    {
+        string words = OtherPattern().Replace(text.ToLowerInvariant(), " ").Trim();
+        return ArticlePattern().Replace(words, "");
+    }
 
     private static string? Number(string text)
     {
@@ -116,6 +156,12 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
 
     [GeneratedRegex(@"(?i:answer(?:\s+is)?\s*:?)\s*[\*\s\(\[""'{\\text]*?\b([A-J])\b", RegexOptions.CultureInvariant)]
     private static partial Regex SaidPattern();
+
+    [GeneratedRegex(@"[^\p{L}\p{N}+#]+", RegexOptions.CultureInvariant)]
+    private static partial Regex OtherPattern();
+
+    [GeneratedRegex(@"^(the|an|a) (?=.)", RegexOptions.CultureInvariant)]
+    private static partial Regex ArticlePattern();
 
     [GeneratedRegex(@"\b([A-J])\b", RegexOptions.CultureInvariant)]
     private static partial Regex LonePattern();

@@ -10,14 +10,18 @@ public enum Grading
     Numeric,
     Choice,
     Regex,
+    Key,
+    Agreement,
 }
 
 /// <summary>
 /// Where a cascade's queries come from, as its file says under <c>tasks</c> and <c>data</c>: the nano families, which are
 /// generated, or files of the user's.
 /// </summary>
-/// <param name="Kind">nano, gsm8k, mmlu or jsonl.</param>
-/// <param name="Path">The file (for mmlu also a folder of csv files), as a full path; null for nano.</param>
+/// <param name="Kind">nano, miniature, gsm8k, mmlu or jsonl.</param>
+/// <param name="Path">
+/// The file, as a full path (mmlu: also a folder of csv files; miniature: the folder of the knowledge); null for nano.
+/// </param>
 /// <param name="CalibrationPath">Where calibration queries come from, when not from <paramref name="Path"/>.</param>
 /// <param name="PromptField">jsonl: the field with the question.</param>
 /// <param name="ReferenceField">jsonl: the field with the right answer.</param>
@@ -44,7 +48,7 @@ public sealed record TaskSource(
     public string? ExtractAnswer(string text) =>
         Kind == "nano" ? Grader.ExtractAnswer(text) : (_grader ??= new AnswerGrader(Grading, Pattern)).Extract(text);
 
-    private static readonly string[] Kinds = ["nano", "gsm8k", "mmlu", "jsonl"];
+    private static readonly string[] Kinds = ["nano", "miniature", "gsm8k", "mmlu", "jsonl"];
 
     /// <summary>Reads <c>tasks</c> and <c>data</c> of a cascade file.</summary>
     /// <exception cref="ToolkitException">With file, line, key, what was expected and what was got.</exception>
@@ -71,7 +75,12 @@ public sealed record TaskSource(
             calibration == "" ? null : System.IO.Path.GetFullPath(calibration, folder),
             "question",
             "answer",
-            kind == "mmlu" ? Grading.Choice : Grading.Numeric,
+            kind switch
+            {
+                "mmlu" => Grading.Choice,
+                "miniature" => Grading.Exact, // each question brings its own grader; answers are compared as texts
+                _ => Grading.Numeric,
+            },
             null,
             instruction
         );
@@ -87,6 +96,7 @@ public sealed record TaskSource(
         if (
             !Enum.TryParse(name, ignoreCase: true, out Grading grading)
             || !Enum.IsDefined(grading)
+            || grading is Grading.Key or Grading.Agreement // of the miniature's own questions
             || name != name.ToLowerInvariant()
             || char.IsDigit(name[0])
         )

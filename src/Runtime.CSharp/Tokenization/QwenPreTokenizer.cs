@@ -140,6 +140,7 @@ internal sealed class QwenPreTokenizer : PreTokenizer
 internal static class ByteAlphabet
 {
     private static readonly Dictionary<char, byte> Bytes = Build();
+    private static readonly char[] Visible = [.. Bytes.OrderBy(pair => pair.Value).Select(pair => pair.Key)];
 
     /// <summary>The 256 characters.</summary>
     public static IReadOnlyCollection<char> Characters => Bytes.Keys;
@@ -154,6 +155,14 @@ internal static class ByteAlphabet
             else
                 bytes.AddRange(System.Text.Encoding.UTF8.GetBytes(c.ToString()));
         return [.. bytes];
+    }
+
+    /// <summary>The UTF-8 bytes of a text, each as its visible character.</summary>
+    public static string FromText(ReadOnlySpan<char> text)
+    {
+        var bytes = new byte[Encoding.UTF8.GetByteCount(text)];
+        Encoding.UTF8.GetBytes(text, bytes);
+        return string.Concat(bytes.Select(b => Visible[b]));
     }
 
     private static Dictionary<char, byte> Build()
