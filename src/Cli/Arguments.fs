@@ -24,6 +24,7 @@ type HelpArguments =
 
 type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Run of ParseResults<Run.RunArguments>
+    | [<CliPrefix(CliPrefix.None)>] Import of ParseResults<Import.ImportArguments>
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<Evaluate.EvaluateArguments>
     | [<CliPrefix(CliPrefix.None)>] Calibrate of ParseResults<Calibrate.CalibrateArguments>
     | [<CliPrefix(CliPrefix.None)>] Figure of ParseResults<Figure.FigureArguments>
@@ -44,6 +45,7 @@ type ToolkitArguments =
             match this with
             | Version -> "print name, version and commit of the program."
             | Run _ -> "run the experiments: records, figures, table and report."
+            | Import _ -> "read the logs of other tools into a trace file."
             | Evaluate _ -> "fit and compare stopping policies on a trace file."
             | Calibrate _ -> "choose a policy that keeps a guarantee about its quality, and write it to a file."
             | Figure _ -> "draw the figures, table and report of a run folder again."

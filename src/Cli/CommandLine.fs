@@ -77,8 +77,8 @@ let private checkCommand (program: Program) (command: Command) (words: string li
     let isFlag (word: string) = word.StartsWith("--", StringComparison.Ordinal)
     // Flags of other tools (-o, -x); a text may begin with a dash, as in "-3+5=".
     let isLetters (word: string) = word.Length > 1 && word[0] = '-' && Seq.forall Char.IsAsciiLetter word[1..]
-    let mutable given = Set.empty
-    let rec check texts =
+    let mutable given, texts = Set.empty, 0
+    let rec check =
         function
         | [] -> ()
         | word :: rest when flags.ContainsKey word ->
@@ -89,29 +89,30 @@ let private checkCommand (program: Program) (command: Command) (words: string li
                 let values = rest |> List.takeWhile (isFlag >> not)
                 for value in values do
                     checkValue program word kind value
-                check texts (List.skip values.Length rest)
+                check (List.skip values.Length rest)
             | Some kind when not rest.IsEmpty && not (flags.ContainsKey rest.Head) ->
                 checkValue program word kind rest.Head
-                check texts rest.Tail
+                check rest.Tail
             | Some kind -> raise (UsageException $"{word}: expected {inWords kind}, got none")
-            | None -> check texts rest
+            | None -> check rest
         | word :: _ when isFlag word ->
             match word.Split('=', 2) with
             | [| name; value |] when flags.ContainsKey name -> unrecognized word $"; did you mean {name} {value}?"
             | parts -> didYouMean parts[0] names
         | word :: _ when isLetters word -> didYouMean word names
         | word :: rest when command.Alone.IsSome ->
-            if texts > 0 then unrecognized word "; text with spaces goes in quotes"
+            if texts > 0 && not command.Alone.Value.Many then unrecognized word "; text with spaces goes in quotes"
             checkValue program command.Name command.Alone.Value.Value.Value word
-            check (texts + 1) rest
+            texts <- texts + 1
+            check rest
         | word :: _ when flags.ContainsKey("--" + word) -> unrecognized word $"; did you mean --{word}?"
         | word :: _ -> unrecognized word ""
-    check 0 words
+    check words
     let missing (argument: Argument) =
         let names = argument.Names |> List.truncate 1
         raise (UsageException $"""{command.Name}: expected {String.Join(" ", names @ [ inWords argument.Value.Value ])}, got none""")
     match command.Alone with
-    | Some argument when argument.Required && (words.IsEmpty || words |> List.forall isFlag) -> missing argument
+    | Some argument when argument.Required && texts = 0 -> missing argument
     | _ -> ()
     for flag in command.Flags do
         if flag.Required && not (given.Contains(List.head flag.Names)) then missing flag

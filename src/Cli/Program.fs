@@ -19,7 +19,8 @@ let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitA
         match arguments.GetSubCommand() with
         | Version -> () // no command
         | Run a -> Run.execute a cancel
-        | Evaluate a -> abandonable (fun () -> Evaluate.execute a)
+        | Import a -> Import.execute a cancel
+        | Evaluate a -> abandonable (fun () -> Evaluate.execute a cancel)
         | Calibrate a -> abandonable (fun () -> Calibrate.execute a cancel)
         | Figure a -> abandonable (fun () -> Figure.execute a)
         | Decode a -> Decode.execute a cancel

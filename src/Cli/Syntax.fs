@@ -50,6 +50,7 @@ let private choices =
           "shape", lazy (List.ofSeq ModelShapes.Names)
           "split", lazy [ "calibration"; "test"; "both" ]
           "unit", lazy [ "file"; "largest"; "all" ]
+          "format", lazy (List.ofSeq OptimalStopping.Runtime.Traces.Import.TraceImport.Formats)
           "shell", lazy [ "bash"; "zsh" ] ]
 
 /// Fields of the commands' types are named after what they hold: `Out of dir: string`.
@@ -67,6 +68,9 @@ let private value (field: Reflection.PropertyInfo) : Value * bool =
              | "dir" -> Folder
              | "command" -> CommandName
              | name when choices.ContainsKey name -> Choice(choices[name].Force())
+             | "model_number" -> Text "MODEL=NUMBER"
+             | "model_in_out" -> Text "MODEL=IN/OUT"
+             | "what_name" -> Text "WHAT=NAME"
              | name -> Text(name.ToUpperInvariant())),
             false
     read field.PropertyType

@@ -26,6 +26,7 @@ let private commands =
       "doctor"
       "bench"
       "theory"
+      "import"
       "completions"
       "help" ]
 

@@ -49,6 +49,11 @@ let tests =
                   text
                   "static RegretBound nest(Feedback feedback, int stages, double logComparators, int horizon, double range)"
                   "a signature in C#"
+              Expect.stringContains
+                  text
+                  "F#: `RegretBound.nest: feedback: Feedback * stages: int * logComparators: float * horizon: int * range: float -> RegretBound`"
+                  "and in F#"
+              Expect.stringContains text "F#: `type RegretBound = { Value: float; Vacuous: bool }`" "a record in F#"
               Expect.stringContains text "Theorem 4: E regret of NEST tuned for T against any one comparator." "its comment"
               Expect.isFalse (Regex.IsMatch(text, @"`\d")) "no name with the compiler's count of type parameters"
           }

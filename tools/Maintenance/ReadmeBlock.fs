@@ -59,12 +59,12 @@ let text (dir: string) : string =
               $"""- The adaptive policy keeps **{percent "chosen share of the largest model's accuracy"} %%** of the largest model's accuracy at **{percent "chosen share of the largest model's cost"} %%** of its cost."""
           let auc = value 2 100.0
           yield
-              $"""- Area under quality against cost, x 100: ours {auc "auc jump-recall"}, threshold per stage {auc "auc threshold-per-stage"}, best pairs of models {auc "auc pair-envelope"}, full chain {auc "auc chain"}, one threshold {auc "auc threshold"}, random {auc "auc random"}; oracle (not attainable) {auc "auc oracle"}."""
+              $"""- Area under quality against cost, x 100: the adaptive policy {auc "auc jump-recall"}, threshold per stage {auc "auc threshold-per-stage"}, best pairs of models {auc "auc pair-envelope"}, full chain {auc "auc chain"}, one threshold {auc "auc threshold"}, random {auc "auc random"}; oracle (not attainable) {auc "auc oracle"}."""
           let lead name =
               let points, cost = value 2 100.0 $"least lead over {name}", value 2 1.0 $"least lead over {name} at cost"
               $"{points} points (at cost {cost})"
           yield
-              $"""- Least lead of our front over the whole range of costs: over random {lead "random"}, over one threshold {lead "threshold"}. Where the fronts meet, near the largest model's accuracy, a lead is a few queries in 4,000, and its sign changes with `--seed`."""
+              $"""- Least lead of its front over the whole range of costs: over random {lead "random"}, over one threshold {lead "threshold"}. Where the fronts meet, near the largest model's accuracy, a lead is a few queries in 4,000, and its sign changes with `--seed`."""
           yield
               $"""- Regret after {number 0 (nest.Number "t_final")} queries drawn from the recorded outcomes: NEST {number 0 (nest.Number "regret_final")} (its bound, Theorem 4: {number 0 (nest.Number "bound_final")}; log-log slope {number 2 (nest.Number "slope")}), UCB1 over fixed depths {number 0 (ucb.Number "regret_final")} (slope {number 2 (ucb.Number "slope")})."""
           yield

@@ -3,7 +3,7 @@ module OptimalStopping.Cli.Commands.Evaluate
 
 open System
 open System.Collections.Generic
-open System.Text.Json
+open System.Threading
 open Argu
 open OptimalStopping.Experiments
 open OptimalStopping.Cli
@@ -23,7 +23,7 @@ type EvaluateArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Traces _ -> "the trace file."
+            | Traces _ -> "the trace file, or a log that 'toolkit import' reads."
             | Train_Fraction _ -> "share of the queries to fit on (default: 0.5)."
             | Train_Queries _ -> "fit on at most this many of them; several numbers with --seeds."
             | Seed _ -> "seed of the split and of the bootstrap (default: 1)."
@@ -124,9 +124,9 @@ let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<s
             [| "policy"; "queries"; "auc"; "least"; "most"; "least lead over mixture"; "cost at 98 %" |]
             [| for row in rows -> cells row |]
 
-let execute (arguments: ParseResults<EvaluateArguments>) =
+let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationToken) =
     let folder = arguments.GetResult EvaluateArguments.Out
-    let traces = arguments.GetResult EvaluateArguments.Traces
+    let given = arguments.GetResult EvaluateArguments.Traces
     let fraction = arguments.GetResult(Train_Fraction, defaultValue = 0.5)
     if not (fraction > 0.0 && fraction < 1.0) then
         raise (UsageException $"--train-fraction: expected a number between 0 and 1, got {fraction}")
@@ -137,6 +137,7 @@ let execute (arguments: ParseResults<EvaluateArguments>) =
     let seeds = arguments.TryGetResult Seeds |> Option.map (atLeast 1 "--seeds")
     if seeds.IsNone && sizes.Length > 1 then
         raise (UsageException $"--train-queries: expected one number without --seeds, got {sizes.Length}")
+    let traces = Import.tracesOf given folder cancel
     let options =
         EvaluationOptions(
             traces,

@@ -72,6 +72,7 @@ let private kind (t: Type) =
 let private isDelegate (t: Type) = typeof<Delegate>.IsAssignableFrom t
 
 let private typeSection (comments: DocComments) (t: Type) : string list =
+    let fsharp = FSharpSignature.isFSharp t.Assembly
     let flags = BindingFlags.Public ||| BindingFlags.Instance ||| BindingFlags.Static ||| BindingFlags.DeclaredOnly
     let members =
         t.GetMembers flags
@@ -87,7 +88,7 @@ let private typeSection (comments: DocComments) (t: Type) : string list =
             | _ -> 1)
     [ yield $"## {typeName t}"
       yield ""
-      yield $"`{kind t}`"
+      if fsharp then yield $"`{kind t}`; F#: `{FSharpSignature.ofType t}`" else yield $"`{kind t}`"
       yield ""
       match comments.Of t with
       | "" -> ()
@@ -98,6 +99,11 @@ let private typeSection (comments: DocComments) (t: Type) : string list =
           for m in members do
               yield $"### `{signature m}`"
               yield ""
+              match (if fsharp then FSharpSignature.ofMember m else "") with
+              | "" -> ()
+              | text ->
+                  yield $"F#: `{text}`"
+                  yield ""
               match comments.Of m with
               | "" -> ()
               | text ->
@@ -118,7 +124,7 @@ let pages (assembly: Assembly) : struct (string * string)[] =
         let text =
             [ yield $"# {name}"
               yield ""
-              yield "Written by `dotnet run --project tools/Maintenance -- docs` from the doc comments; do not edit. Signatures are C#."
+              yield "Written by `dotnet run --project tools/Maintenance -- docs` from the doc comments; do not edit."
               yield ""
               for t in types |> Array.sortBy _.Name do
                   yield! typeSection comments t ]

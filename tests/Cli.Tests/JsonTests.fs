@@ -1,0 +1,81 @@
+/// docs/json.md holds a schema for what each command prints with --json; here each prints it.
+module Cli.Tests.JsonTests
+
+open System
+open System.IO
+open System.Text.Json.Nodes
+open System.Text.RegularExpressions
+open System.Threading
+open Expecto
+open Json.Schema
+open OptimalStopping.Cli
+open OptimalStopping.Cli.Commands
+
+/// The schemas of the page by the command line in the title above each.
+let private schemas =
+    lazy
+        (Regex.Matches(
+            File.ReadAllText(Path.Combine(Support.Repository.root, "docs", "json.md")),
+            @"## `toolkit (?<title>[^`]+)`\n\n```json\n(?<schema>.*?)\n```",
+            RegexOptions.Singleline
+         )
+         |> Seq.map (fun found -> found.Groups["title"].Value, JsonSchema.FromText(found.Groups["schema"].Value))
+         |> Map.ofSeq)
+
+let private printed (arguments: string list) : string =
+    let before = Console.Out
+    use out = new StringWriter()
+    try
+        Console.SetOut out
+        Expect.equal (Program.execute (List.toArray arguments) CancellationToken.None) 0 (String.Join(" ", arguments))
+    finally
+        Console.SetOut before
+    out.ToString()
+
+let private faults (schema: JsonSchema) (json: JsonNode) : string list =
+    let result = schema.Evaluate(json, EvaluationOptions(OutputFormat = OutputFormat.List))
+    if result.IsValid then
+        []
+    else
+        [ for detail in result.Details do
+              if detail.HasErrors then
+                  for error in nonNull detail.Errors do
+                      $"{detail.InstanceLocation}: {error.Value}" ]
+
+[<Tests>]
+let tests =
+    testSequenced (
+        testList
+            "Json"
+            [ test "what every command prints with --json is what docs/json.md says" {
+                  Support.SampleRun.inFolder (fun folder ->
+                      let traces = Path.Combine(folder, "traces.jsonl")
+                      let calibration = Shared.repositoryFile (Path.Combine("models", "nano", "calibration.jsonl"))
+                      File.WriteAllLines(traces, Seq.truncate 300 (File.ReadLines calibration))
+                      let out = Path.Combine(folder, "out")
+                      let evaluate = [ "evaluate"; "--traces"; traces; "--out"; out; "--resamples"; "20"; "--json" ]
+                      let commands =
+                          [ "decode PROMPT --json", [ "decode"; "add 963+447="; "--json" ]
+                            "info --json", [ "info"; "--json" ]
+                            "evaluate --json", evaluate
+                            "evaluate --seeds N --json", evaluate @ [ "--seeds"; "2" ]
+                            "calibrate --json", [ "calibrate"; "--traces"; traces; "--out"; Path.Combine(folder, "p.json"); "--json" ]
+                            "calibrate --check N --json", [ "calibrate"; "--traces"; traces; "--check"; "2"; "--sample"; "60"; "--json" ]
+                            "theory --json", [ "theory"; "--traces"; traces; "--json" ]
+                            "theory --json", [ "theory"; "--json" ]
+                            "bench --json", [ "bench"; "--rounds"; "1"; "--prefill"; "8"; "--context"; "0"; "--batch"; "1"; "--json" ]
+                            "bench --accuracy N --json", [ "bench"; "--accuracy"; "2"; "--json" ] ]
+                      Expect.equal (commands |> List.map fst |> Set) (schemas.Value |> Map.keys |> Set) "a schema for each, and no other"
+                      for title, arguments in commands do
+                          let json = nonNull (JsonNode.Parse(printed arguments))
+                          Expect.equal (faults schemas.Value[title] json) [] title
+                          // The schema has teeth: a key that it does not know, and one that is missing, are faults.
+                          let whole = json.AsObject()
+                          let first = Seq.head whole
+                          whole["unknown_key"] <- JsonValue.Create 1
+                          Expect.isNonEmpty (faults schemas.Value[title] json) $"{title}: an unknown key"
+                          whole.Remove "unknown_key" |> ignore
+                          whole.Remove first.Key |> ignore
+                          Expect.isNonEmpty (faults schemas.Value[title] json) $"{title}: a missing key")
+              } ]
+    )
