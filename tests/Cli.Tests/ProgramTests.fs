@@ -188,6 +188,42 @@ let private inProcess =
                   Expect.equal (Commands.Evaluate.costAt [| infinity |]) "never" "one split"
                   Expect.equal (Commands.Evaluate.costAt [| 2.0; infinity; infinity |]) "never in 2" "some splits"
                   Expect.equal (Commands.Evaluate.costAt [| 2.0; 3.0 |]) "2.50" "mean"
+                  Expect.equal (Commands.Evaluate.costAt [| 0.0002 |]) "0.000200" "small costs are not nothing"
+                  Expect.equal (Commands.Shared.amount 4712.3, Commands.Shared.amount 0.0) ("4712", "0") "large and none"
+              }
+              test "evaluate: what a log cannot tell is said, and ten lines are refused" {
+                  SampleRun.inFolder (fun folder ->
+                      let at name = Path.Combine(folder, name)
+                      File.WriteAllLines(at "few.jsonl", traceLines 10)
+                      fault "few.jsonl: expected at least 20 queries" [ "evaluate"; "--traces"; at "few.jsonl"; "--out"; at "out" ]
+                      let table lines =
+                          File.WriteAllLines(at "log.jsonl", (lines: string list))
+                          List.ofSeq (LogNotes.Of(TraceReader.ReadTable(at "log.jsonl")))
+                      Expect.isEmpty (table (traceLines 100)) "a full log needs no notes"
+                      // The large model was asked only where the small one was unsure, and those queries are harder.
+                      let stage model confidence quality =
+                          $"""{{"model":"{model}","cost":1,"confidence":{confidence},"quality":{quality}}}"""
+                      let line q =
+                          let unsure = q % 4 = 0
+                          let small = stage "small" (if unsure then "0.3" else "0.9") (if unsure then 0 else 1)
+                          let large = if unsure then "," + stage "large" "0.8" (q / 4 % 2) else ""
+                          $"""{{"id":"{q}","stages":[{small}{large}]}}"""
+                      match table [ for q in 1..400 -> line q ] with
+                      | [ note ] ->
+                          Expect.stringContains
+                              note
+                              "large is recorded on 25.0 % of the 400 queries; its quality there is 0.500"
+                              "the share"
+                          Expect.stringContains note "between 0.125 and 0.875" "the bounds: 0.25 x 0.5, and 0.75 more"
+                          Expect.stringContains note "Where it is, small is" "missing not at random"
+                      | notes -> failtest $"expected one note, got {notes}"
+                      match
+                          table
+                              [ for line in traceLines 30 ->
+                                    Text.RegularExpressions.Regex.Replace(line, "\"confidence\":0.\\d", "\"confidence\":null") ]
+                      with
+                      | [ note ] -> Expect.stringStarts note "no answer has a confidence" "mixtures only"
+                      | notes -> failtest $"expected one note, got {notes}")
               }
               test "no subcommand: exit code 2 and the usage on standard error" {
                   let code, error = execute []

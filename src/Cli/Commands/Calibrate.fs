@@ -145,8 +145,8 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
                 (number measured.ReferenceQuality 4)
             printfn
                 "cost        %s; %s alone: %s (%s %% saved)"
-                (number measured.Cost 3)
+                (amount measured.Cost)
                 guarantee.Reference
-                (number measured.ReferenceCost 3)
+                (amount measured.ReferenceCost)
                 (number (100.0 * measured.Saved) 1)
             printfn "written     %s" file

@@ -36,7 +36,7 @@ type EvaluateArguments =
 /// The mean of a cost over splits, or in how many of them a policy never reached the quality.
 let costAt (costs: float[]) =
     match costs |> Array.filter Double.IsFinite |> Array.length with
-    | reached when reached = costs.Length -> number (Array.average costs) 2
+    | reached when reached = costs.Length -> amount (Array.average costs)
     | 0 -> "never"
     | reached -> $"never in {costs.Length - reached}"
 
@@ -54,7 +54,18 @@ let private metricsJson (policy: PolicyEvaluation) =
         ))
     |> Dictionary
 
+/// What the file cannot tell; a file of a few lines is refused.
+let private notes (traces: string) : string list =
+    let table = OptimalStopping.Runtime.Traces.TraceReader.ReadTable traces
+    if table.Cascade.Queries < LogNotes.LeastQueries then
+        raise (
+            OptimalStopping.Runtime.ToolkitException
+                $"{traces}: expected at least {LogNotes.LeastQueries} queries, since fewer give no intervals that mean anything, got {table.Cascade.Queries}"
+        )
+    List.ofSeq (LogNotes.Of table)
+
 let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
+    let notes = notes options.Traces
     let report = Evaluation.Run(options, steps)
     OptimalStopping.Reports.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, options.Out)
     if json then
@@ -67,6 +78,7 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
                     report.Models
                     report.ModelCost
                     report.ModelQuality
+               notes = notes
                reference = Evaluation.Reference
                policies = report.Policies |> Seq.map (fun p -> {| policy = p.Policy; estimator = p.Estimator; metrics = metricsJson p |}) |}
     else
@@ -75,6 +87,8 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
             printfn
                 "note: %d lines have the id of an earlier line; a query in both parts makes figures and intervals too good"
                 report.RepeatedIds
+        for note in notes do
+            printfn "%s" (Table.wrap (Table.screen ()) 0 $"note: {note}")
         let row (policy: PolicyEvaluation) =
             let metric name = policy[name]
             let auc = metric "auc"

@@ -32,6 +32,13 @@ let cascadeFile =
 /// A number with so many digits after the point, the same in every culture.
 let number (x: float) digits = x.ToString("F" + string digits, CultureInfo.InvariantCulture)
 
+/// A cost with three significant digits, so that small ones do not read as nothing: 0.000200, 2.50, 4700.
+let amount (x: float) =
+    if x = 0.0 || not (Double.IsFinite x) then
+        number x 0
+    else
+        number x (Math.Clamp(2 - int (Math.Floor(Math.Log10(abs x))), 0, 15))
+
 /// A number for JSON, which knows neither infinity nor NaN.
 let finite (x: float) = if Double.IsFinite x then Nullable x else Nullable()
 

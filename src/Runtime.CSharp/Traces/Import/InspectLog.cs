@@ -19,7 +19,9 @@ internal sealed class InspectLog : ITraceImporter
 
     public IEnumerable<LoggedAnswer> Read(string path, ImportOptions options, ImportNotes notes)
     {
-        foreach (string file in Directory.Exists(path) ? [.. Directory.GetFiles(path, "*.eval").Order(StringComparer.Ordinal)] : new[] { path })
+        foreach (
+            string file in Directory.Exists(path) ? [.. Directory.GetFiles(path, "*.eval").Order(StringComparer.Ordinal)] : new[] { path }
+        )
         foreach (LoggedAnswer answer in IsZip(file) ? ReadZip(file, options, notes) : ReadJson(file, options, notes))
             yield return answer;
     }

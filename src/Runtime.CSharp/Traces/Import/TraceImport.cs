@@ -1,4 +1,5 @@
 using System.Globalization;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Traces.Import;
