@@ -116,7 +116,7 @@ let tests =
                       let out = at "traces.jsonl"
                       File.WriteAllText(at "cut.jsonl", """{"custom_id":"a","response":{"status_code":200,"body":{"choi""" + "\n")
                       refused
-                          "cut.jsonl:1: expected JSON, got something else at byte 60 of line 1 (it is cut off there)"
+                          "cut.jsonl:1: expected JSON, got something else at byte "
                           [ at "cut.jsonl"; "--format"; "batch"; "--out"; out ]
                       refused "missing.jsonl: expected a file or folder of logs, got none" [ at "missing.jsonl"; "--out"; out ]
                       File.WriteAllText(at "unknown.txt", "hello\n")

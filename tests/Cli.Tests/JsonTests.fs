@@ -72,10 +72,10 @@ let tests =
                           // The schema has teeth: a key that it does not know, and one that is missing, are faults.
                           let whole = json.AsObject()
                           let first = Seq.head whole
-                          whole["unknown_key"] <- JsonValue.Create 1
+                          whole["unknown_key"] <- JsonValue.Create(1)
                           Expect.isNonEmpty (faults schemas.Value[title] json) $"{title}: an unknown key"
-                          whole.Remove "unknown_key" |> ignore
-                          whole.Remove first.Key |> ignore
+                          whole.Remove("unknown_key") |> ignore
+                          whole.Remove(first.Key) |> ignore
                           Expect.isNonEmpty (faults schemas.Value[title] json) $"{title}: a missing key")
               } ]
     )

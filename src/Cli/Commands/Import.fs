@@ -52,7 +52,11 @@ let private positive (flag: string) (text: string) =
     | true, x when x >= 0.0 && Double.IsFinite x -> x
     | _ -> raise (UsageException $"{flag}: expected a number of at least 0, got '{text}'")
 
-let private table (pairs: ('k * 'v) list) = Dictionary(pairs |> Seq.map KeyValuePair)
+let private table (pairs: (string * 'v) list) =
+    let all = Dictionary<string, 'v>()
+    for name, value in pairs do
+        all[name] <- value
+    all
 
 let private price (text: string) =
     let model, both = pair "--price" text
@@ -86,7 +90,7 @@ let execute (arguments: ParseResults<ImportArguments>) (cancel: CancellationToke
             Models =
                 (match list (arguments.TryGetResult Models) with
                  | [] -> null
-                 | some -> HashSet some),
+                 | some -> HashSet<string>(some) :> IReadOnlyCollection<string>),
             References = Option.toObj (arguments.TryGetResult References),
             Metric = Option.toObj (arguments.TryGetResult Metric),
             Filter = Option.toObj (arguments.TryGetResult Filter),
@@ -114,9 +118,10 @@ let tracesOf (path: string) (folder: string) (cancel: CancellationToken) : strin
             file.ReadByte() = 0x1F && file.ReadByte() = 0x8B)
     // Whoever reads a file that is missing or that looks like nothing known says so.
     let format = if File.Exists path || Directory.Exists path then TraceImport.Sniff path else null
-    if isNull format || (format = TraceImport.Own && not packed) then
-        path
-    else
+    match format with
+    | null -> path
+    | name when name = TraceImport.Own && not packed -> path
+    | _ ->
         Directory.CreateDirectory folder |> ignore
         let imported = Path.Combine(folder, "imported.jsonl")
         for line in describe (TraceImport.Run([| path |], imported, ImportOptions(), cancel)) imported do
