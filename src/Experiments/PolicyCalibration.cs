@@ -17,11 +17,11 @@ public sealed record CalibrationOptions(double MaxLoss, double Delta)
     public int Seed { get; init; } = 1;
 
     /// <summary>The family to fit, by its name in the registry: one that a live cascade can run.</summary>
-    public string Family { get; init; } = PolicyRegistry.Default;
+    public string Family { get; init; } = PolicyRegistry.Recall;
 }
 
 /// <summary>
-/// `toolkit calibrate`: fits a policy family (the default one, if no other is named) for a whole range of prices on one part of the traces, then tests on the
+/// `toolkit calibrate`: fits a policy family (jump with recall, if no other is named) for a whole range of prices on one part of the traces, then tests on the
 /// other part, in a fixed order from the most careful price to the cheapest, which operating points keep the guarantee
 /// (Learn then Test, with betting p-values of the difference in quality to the reference model on the same queries).
 /// The cheapest point that passes is the policy; when none passes it is the reference model itself, which keeps any
@@ -83,10 +83,8 @@ public static class PolicyCalibration
             throw new ToolkitException($"max loss: expected a number strictly between 0 and 1, got {options.MaxLoss}");
         if (!(options.Delta > 0 && options.Delta < 1))
             throw new ToolkitException($"delta: expected a number strictly between 0 and 1, got {options.Delta}");
-        if (PolicyRegistry.Find(options.Family)?.Fit is null)
-            throw new ToolkitException(
-                $"policy: expected {string.Join(", ", PolicyRegistry.Families.Where(f => f.Fit is not null).Select(f => f.Name))}, got '{options.Family}'"
-            );
+        if (!PolicyRegistry.Served.Contains(options.Family))
+            throw new ToolkitException($"policy: expected {string.Join(", ", PolicyRegistry.Served)}, got '{options.Family}'");
     }
 
     private static PolicyFile Run(

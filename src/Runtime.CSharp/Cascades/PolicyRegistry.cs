@@ -92,6 +92,9 @@ public sealed record PolicyFamily(string Name, string Label, PolicyRole Role, Po
     /// <summary>For a family without <see cref="Fit"/>: what it does on given queries at a parameter.</summary>
     public Func<RecordedCascade, int[], double, ReplayOutcome>? Outcome { get; init; }
 
+    /// <summary>Whether its policies have a <see cref="PolicyForm"/>, so that they can be calibrated, saved and served.</summary>
+    public bool IsSaved { get; init; } = true;
+
     /// <summary>The most stages that it can be fitted for.</summary>
     public int MaxStages { get; init; } = RecordedCascade.MaxStages;
 }
@@ -103,6 +106,9 @@ public sealed record PolicyFamily(string Name, string Label, PolicyRole Role, Po
 public static class PolicyRegistry
 {
     public const string Default = "default";
+
+    /// <summary>Jump with recall, whatever cross-validation says of recalling: what `calibrate` fits unless told otherwise.</summary>
+    public const string Recall = "recall";
 
     /// <summary>The family that `evaluate` compares the others with.</summary>
     public const string Reference = "pair-envelope";
@@ -121,7 +127,7 @@ public static class PolicyRegistry
     public static IReadOnlyList<PolicyFamily> Families { get; } =
     [
         Planned(Default, "default", PolicyRole.Default, PolicyUse.Both, training => training.Default),
-        Planned("recall", "jump with recall", PolicyRole.Variant, PolicyUse.Evaluate, training => training.Recall),
+        Planned(Recall, "jump with recall", PolicyRole.Variant, PolicyUse.Evaluate, training => training.Recall),
         Planned("jump", "jump, no recall", PolicyRole.Variant, PolicyUse.Both, training => training.Jump),
         Planned("chain", "full chain", PolicyRole.Variant, PolicyUse.Both, training => training.Chain),
         new(Reference, "best pairs of models", PolicyRole.Baseline, PolicyUse.Both)
@@ -131,6 +137,7 @@ public static class PolicyRegistry
         new("cascade-router", "cascade router", PolicyRole.Baseline, PolicyUse.Evaluate)
         {
             Fit = training => CascadeRouting.Fit(training.Data, training.Rows, training.Prices),
+            IsSaved = false,
             MaxStages = RouterEstimates.MaxStages,
         },
         new("threshold-per-stage", "threshold per stage", PolicyRole.Baseline, PolicyUse.Both)
@@ -169,6 +176,9 @@ public static class PolicyRegistry
         PolicyFamily[] singles = use == PolicyUse.Run ? [.. Enumerable.Range(1, stages).Select(k => Single(k, stages))] : [];
         return [.. shown.Where(f => f.Role != PolicyRole.Limit), .. singles, .. shown.Where(f => f.Role == PolicyRole.Limit)];
     }
+
+    /// <summary>Names of the families that can be calibrated, saved and served.</summary>
+    public static IReadOnlyList<string> Served { get; } = [.. Families.Where(f => f.Fit is not null && f.IsSaved).Select(f => f.Name)];
 
     /// <summary>A family by name; null where there is none of that name.</summary>
     public static PolicyFamily? Find(string name) => Families.FirstOrDefault(f => f.Name == name);
