@@ -27,6 +27,48 @@ public static class TokenizerFiles
         return File.Exists(file) && IsCharacters(file) ? CharacterTokenizer.Load(file) : new QwenTokenizer(QwenTokenizerData.Read(folder));
     }
 
+    /// <summary>
+    /// The chat template of a folder or <c>.gguf</c> file: <c>chat_template.jinja</c>, else <c>chat_template</c> of
+    /// <c>tokenizer_config.json</c> (of several the one named <c>default</c>), or <c>tokenizer.chat_template</c>.
+    /// </summary>
+    /// <exception cref="ToolkitException">There is none, or one that is not known: the message names the key to state it by.</exception>
+    public static ChatTemplate LoadChatTemplate(string path)
+    {
+        (string place, string? jinja) = ReadJinja(path);
+        string names = string.Join(", ", ChatTemplate.All.Select(template => template.Name));
+        return jinja is null
+            ? throw new ToolkitException(
+                $"{place}: expected a chat template, got none; name one with the stage's key chat_template: {names}"
+            )
+            : ChatTemplate.Recognise(jinja)
+                ?? throw new ToolkitException(
+                    $"{place}: expected the chat template of a published Qwen3 model, got another (hash {ChatTemplate.Hash(jinja)[..12]}); if it means the same as one of them, name that with the stage's key chat_template: {names}"
+                );
+    }
+
+    private static (string Place, string? Jinja) ReadJinja(string path)
+    {
+        if (GgufFile.Is(path))
+        {
+            using GgufFile gguf = GgufFile.Open(path);
+            const string key = "tokenizer.chat_template";
+            return ($"{path}: {key}", gguf.Has(key) ? gguf.Text(key) : null);
+        }
+        string own = Path.Combine(path, "chat_template.jinja"),
+            config = Path.Combine(path, "tokenizer_config.json");
+        if (File.Exists(own))
+            return (own, File.ReadAllText(own));
+        if (!File.Exists(config))
+            return (path, null);
+        using JsonDocument document = Json.Open(config);
+        JsonMap root = JsonMap.From(config, document.RootElement);
+        string place = $"{config}: chat_template";
+        if (!root.Has("chat_template", out JsonElement value) || value.ValueKind == JsonValueKind.String)
+            return (place, root.TextOr("chat_template", null));
+        JsonMap? chosen = root.Maps("chat_template").FirstOrDefault(map => map.Text("name") == "default");
+        return (place, chosen?.Text("template"));
+    }
+
     internal static QwenTokenizerData ReadGguf(GgufFile file)
     {
         if (file.Text("tokenizer.ggml.model") is not "gpt2" and var model)
