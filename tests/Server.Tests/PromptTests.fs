@@ -104,6 +104,17 @@ let tests =
                               |> ignore
                               Expect.equal (take ()) [ cascade.Tokenizer.Encode question ] "completions"))
                   }
+              test "a text behind an empty prompt is scored in its own tokens" {
+                  using "none" (fun cascade _ _ ->
+                      for text in [ "Hello there"; "a"; "한국어 <|im_end|> x" ] do
+                          let verdict =
+                              cascade.Stages[0]
+                                  .VerifyAsync(StageRequest(StagePrompt.FromText ""), [| StageToken(-1, text, nan) |])
+                                  .AsTask()
+                                  .Result
+                          Expect.sequenceEqual [ for token in verdict.Tokens -> token.Id ] (cascade.Tokenizer.Encode text) text
+                          Expect.isTrue (Double.IsNaN verdict.LogProbabilities[0]) "nothing before the first")
+              }
               test "a conversation with a system message, served and by IChatClient" {
                   using "direct" (fun cascade take _ ->
                       let turns = [| ChatTurn("system", "Be brief."); ChatTurn("user", "Hi") |]

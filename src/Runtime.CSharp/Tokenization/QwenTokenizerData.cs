@@ -143,13 +143,13 @@ internal sealed class QwenTokenizerData
         if (File.Exists(list))
         {
             using JsonDocument map = Json.Open(list);
-            string specials = File.Exists(special) ? File.ReadAllText(special) : "";
+            HashSet<string> specials = File.Exists(special) ? ReadTexts(special) : [];
             var tokens = new List<AddedToken>();
             foreach (JsonProperty item in map.RootElement.EnumerateObject())
             {
                 if (item.Value.ValueKind != JsonValueKind.Number || !item.Value.TryGetInt32(out int id) || id is < 0 or >= MostTokens)
                     throw Json.Error(list, item.Name, $"a number of 0 to {MostTokens - 1}", Json.Show(item.Value));
-                tokens.Add(new AddedToken(item.Name, id, specials.Contains($"\"{item.Name}\"", StringComparison.Ordinal)));
+                tokens.Add(new AddedToken(item.Name, id, specials.Contains(item.Name)));
             }
             Join(list, tokens);
         }
@@ -166,6 +166,26 @@ internal sealed class QwenTokenizerData
                     throw Json.Error(file, Show(token.Content), $"the number {added[known].Id} as elsewhere", $"{token.Id}");
             }
         }
+    }
+
+    // Every text of a file, as special_tokens_map.json has them: plain, in lists, or as the content of an object.
+    private static HashSet<string> ReadTexts(string file)
+    {
+        using JsonDocument document = Json.Open(file);
+        var texts = new HashSet<string>();
+        void Collect(JsonElement value)
+        {
+            if (value.ValueKind == JsonValueKind.String)
+                texts.Add(value.GetString()!);
+            else if (value.ValueKind == JsonValueKind.Array)
+                foreach (JsonElement item in value.EnumerateArray())
+                    Collect(item);
+            else if (value.ValueKind == JsonValueKind.Object)
+                foreach (JsonProperty item in value.EnumerateObject())
+                    Collect(item.Value);
+        }
+        Collect(document.RootElement);
+        return texts;
     }
 
     private static void CheckPreTokenizer(string file, JsonElement root)

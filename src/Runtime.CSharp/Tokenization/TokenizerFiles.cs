@@ -1,6 +1,6 @@
 using System.Text.Json;
 using OptimalStopping.Runtime.Files;
-using OptimalStopping.Runtime.Models.Gguf;
+using OptimalStopping.Runtime.Models;
 
 namespace OptimalStopping.Runtime.Tokenization;
 

@@ -7,7 +7,6 @@ open System.IO
 open System.Text
 open Expecto
 open OptimalStopping.Runtime.Models
-open OptimalStopping.Runtime.Models.Gguf
 open Support.RandomCheckpoint
 
 /// Values by key, and for each tensor its shape in the file's order, its type and its bytes up to the next tensor.

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 
-namespace OptimalStopping.Runtime.Models.Gguf;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>Qwen3 models as GGUF with matrices in Q8_0, so that llama.cpp can run the same weights.</summary>
 public static class GgufExport
@@ -14,8 +14,8 @@ public static class GgufExport
     /// <exception cref="ToolkitException">The folder holds no model that the engine runs, or a row is no multiple of 32 wide.</exception>
     public static void Write(string folder, string file)
     {
-        Qwen3Config config = Qwen3Config.Read(Path.Combine(folder, "config.json"));
-        using Checkpoint source = Checkpoint.Open(folder);
+        using ModelSource model = ModelSource.Open(folder);
+        (Qwen3Config config, Checkpoint source) = (model.Config, model.Checkpoint);
         var tensors = new List<GgufTensor>();
         foreach ((string name, string from, long[] shape) in Names(config))
             tensors.Add(
@@ -94,8 +94,9 @@ public static class GgufExport
     {
         int rows = (int)shape[0],
             columns = (int)shape[1];
-        bool isInt8 = source.TypeOf(name + ".weight") == TensorType.I8;
-        MappedTensor weights = source.Mapped(name + ".weight", shape);
+        bool isInt8 = source.IsInt8(name);
+        MappedTensor bytes = isInt8 ? source.Mapped(name + ".weight", shape) : default;
+        IMatrixRows matrix = isInt8 ? bytes : PackedMatrices.Open(source, name, rows, columns);
         float[]? scales = isInt8 ? source.Floats(name + ".weight_scale", rows, 1) : null;
         var floats = new float[columns];
         var values = new sbyte[columns];
@@ -105,12 +106,12 @@ public static class GgufExport
             float scale;
             if (isInt8)
             {
-                weights.Bytes(row).CopyTo(values);
+                bytes.Bytes(row).CopyTo(values);
                 scale = scales![row];
             }
             else
             {
-                weights.Floats(row, floats);
+                matrix.Floats(row, floats);
                 scale = Int8Matrix.Round(floats, values);
             }
             WriteRow(stream, values, scale, block);

@@ -1,4 +1,4 @@
-namespace OptimalStopping.Runtime.Models.Gguf;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>What a GGUF header says of the model's shape.</summary>
 internal static class GgufModel

@@ -1,7 +1,7 @@
 using System.Text;
 using OptimalStopping.Runtime.Files;
 
-namespace OptimalStopping.Runtime.Models.Gguf;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>The tensor types written here, by their numbers in the file.</summary>
 public enum GgufType
