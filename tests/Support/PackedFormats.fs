@@ -21,7 +21,8 @@ let private q4_0 (random: Random) =
     let d = half (0.002f + 0.004f * random.NextSingle())
     let qs = Array.init 16 (fun _ -> byte (random.Next 256))
     let value nibble = float32 (int nibble - 8) * ofHalf d
-    Array.append (BitConverter.GetBytes d) qs, Array.append (qs |> Array.map (fun q -> value (q &&& 15uy))) (qs |> Array.map (fun q -> value (q >>> 4)))
+    Array.append (BitConverter.GetBytes d) qs,
+    Array.append (qs |> Array.map (fun q -> value (q &&& 15uy))) (qs |> Array.map (fun q -> value (q >>> 4)))
 
 let private scaleMin (j: int) (q: byte[]) =
     if j < 4 then
@@ -83,7 +84,13 @@ let private gguf (title: string) (kind: uint32) (size: int) (block: Random -> by
             file }
 
 /// Projections become several tensors; everything else stays, in BF16.
-let private folder (title: string) (json: string) (project: Random -> string -> int -> int -> TensorData[] * float32[]) (c: Qwen3Config) (seed: int) =
+let private folder
+    (title: string)
+    (json: string)
+    (project: Random -> string -> int -> int -> TensorData[] * float32[])
+    (c: Qwen3Config)
+    (seed: int)
+    =
     let random = Random seed
     let values = weights c seed
     let content =
@@ -109,7 +116,8 @@ let private folder (title: string) (json: string) (project: Random -> string -> 
             path }
 
 let private intBytes (values: int[]) = values |> Array.collect (fun (v: int) -> BitConverter.GetBytes v)
-let private tensor (name: string) (kind: TensorType) (shape: int64 list) (bytes: byte[]) = TensorData(name, kind, List.toArray shape, ReadOnlyMemory bytes)
+let private tensor (name: string) (kind: TensorType) (shape: int64 list) (bytes: byte[]) =
+    TensorData(name, kind, List.toArray shape, ReadOnlyMemory bytes)
 
 /// GPTQ: values of so many bits, packed along the inputs; the zero point is stored less one.
 let private gptq (bits: int) (group: int) (random: Random) (name: string) (rows: int) (columns: int) =
@@ -124,11 +132,19 @@ let private gptq (bits: int) (group: int) (random: Random) (name: string) (rows:
     let join (parts: int seq) = parts |> Seq.indexed |> Seq.fold (fun word (k, v) -> word ||| (v <<< (k * bits))) 0
     let qweight = packed (columns / pack) rows (fun i o -> join (seq { for k in 0 .. pack - 1 -> q[i * pack + k, o] }))
     let qzeros = packed groups (rows / pack) (fun g o -> join (seq { for k in 0 .. pack - 1 -> zero[g, o * pack + k] - 1 }))
-    let exact = [| for o in 0 .. rows - 1 do for i in 0 .. columns - 1 -> ofHalf scale[i / group, o] * float32 (q[i, o] - zero[i / group, o]) |]
+    let exact =
+        [| for o in 0 .. rows - 1 do
+               for i in 0 .. columns - 1 -> ofHalf scale[i / group, o] * float32 (q[i, o] - zero[i / group, o]) |]
     let n (x: int) = int64 x
     [| tensor (name + ".qweight") TensorType.I32 [ n (columns / pack); n rows ] (intBytes qweight)
        tensor (name + ".qzeros") TensorType.I32 [ n groups; n (rows / pack) ] (intBytes qzeros)
-       tensor (name + ".scales") TensorType.F16 [ n groups; n rows ] [| for g in 0 .. groups - 1 do for o in 0 .. rows - 1 do yield! BitConverter.GetBytes scale[g, o] |]
+       tensor
+           (name + ".scales")
+           TensorType.F16
+           [ n groups; n rows ]
+           [| for g in 0 .. groups - 1 do
+                  for o in 0 .. rows - 1 do
+                      yield! BitConverter.GetBytes scale[g, o] |]
        tensor (name + ".g_idx") TensorType.I32 [ n columns ] (intBytes [| for i in 0 .. columns - 1 -> i / group |]) |],
     exact
 
@@ -143,11 +159,19 @@ let private awq (group: int) (random: Random) (name: string) (rows: int) (column
         [| for i in 0 .. n - 1 do
                for o in 0 .. rows / 8 - 1 do
                    order |> Array.indexed |> Array.fold (fun word (k, place) -> word ||| (source[i, 8 * o + place] <<< (4 * k))) 0 |]
-    let exact = [| for o in 0 .. rows - 1 do for i in 0 .. columns - 1 -> ofHalf scale[i / group, o] * float32 (q[i, o] - zero[i / group, o]) |]
+    let exact =
+        [| for o in 0 .. rows - 1 do
+               for i in 0 .. columns - 1 -> ofHalf scale[i / group, o] * float32 (q[i, o] - zero[i / group, o]) |]
     let n (x: int) = int64 x
     [| tensor (name + ".qweight") TensorType.I32 [ n columns; n (rows / 8) ] (intBytes (pack q columns))
        tensor (name + ".qzeros") TensorType.I32 [ n groups; n (rows / 8) ] (intBytes (pack zero groups))
-       tensor (name + ".scales") TensorType.F16 [ n groups; n rows ] [| for g in 0 .. groups - 1 do for o in 0 .. rows - 1 do yield! BitConverter.GetBytes scale[g, o] |] |],
+       tensor
+           (name + ".scales")
+           TensorType.F16
+           [ n groups; n rows ]
+           [| for g in 0 .. groups - 1 do
+                  for o in 0 .. rows - 1 do
+                      yield! BitConverter.GetBytes scale[g, o] |] |],
     exact
 
 /// FP8: E4M3 with one scale for each block of 128 x 128.
@@ -158,7 +182,11 @@ let private fp8 (random: Random) (name: string) (rows: int) (columns: int) =
             if b &&& 0x7Fuy = 0x7Fuy then 0uy else b)
     let value (b: byte) =
         let exponent, fraction = int (b >>> 3) &&& 15, float (int b &&& 7)
-        let size = if exponent = 0 then fraction / 8.0 * Math.Pow(2.0, -6.0) else (1.0 + fraction / 8.0) * Math.Pow(2.0, float exponent - 7.0)
+        let size =
+            if exponent = 0 then
+                fraction / 8.0 * Math.Pow(2.0, -6.0)
+            else
+                (1.0 + fraction / 8.0) * Math.Pow(2.0, float exponent - 7.0)
         float32 (if b >= 128uy then -size else size)
     let down, across = (rows + 127) / 128, (columns + 127) / 128
     let scales = Array.init (down * across) (fun _ -> 0.0005f * (1f + random.NextSingle()))

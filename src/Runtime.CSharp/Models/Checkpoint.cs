@@ -99,8 +99,14 @@ public sealed class Checkpoint : IDisposable
 
     private (ITensorFile File, TensorEntry Entry) Find(string name, long[]? shape = null)
     {
-        if (!_tensors.TryGetValue(name, out var found) && name.StartsWith("model.", StringComparison.Ordinal) && _tensors.ContainsKey(name["model.".Length..]))
-            throw new ToolkitException($"{_place}: {name}: expected a model that writes text, got names without 'model.', as embedding models have them");
+        if (
+            !_tensors.TryGetValue(name, out var found)
+            && name.StartsWith("model.", StringComparison.Ordinal)
+            && _tensors.ContainsKey(name["model.".Length..])
+        )
+            throw new ToolkitException(
+                $"{_place}: {name}: expected a model that writes text, got names without 'model.', as embedding models have them"
+            );
         if (found.Entry is null)
             throw new ToolkitException($"{_place}: {name}: expected a tensor, got nothing");
         if (shape is not null && !found.Entry.Shape.AsSpan().SequenceEqual(shape))

@@ -15,7 +15,8 @@ public sealed class SafeTensors : ITensorFile
     private readonly MappedFile _file;
     private readonly Dictionary<string, TensorEntry> _entries;
 
-    private SafeTensors(SafeFileHandle handle, Dictionary<string, TensorEntry> entries) => (_file, _entries) = (new MappedFile(handle), entries);
+    private SafeTensors(SafeFileHandle handle, Dictionary<string, TensorEntry> entries) =>
+        (_file, _entries) = (new MappedFile(handle), entries);
 
     /// <summary>The tensors by name.</summary>
     public IReadOnlyDictionary<string, TensorEntry> Entries => _entries;
@@ -104,7 +105,10 @@ public sealed class SafeTensors : ITensorFile
         if (item.ValueKind != JsonValueKind.Object)
             throw Json.Error(file, name, "an object", Json.Show(item));
         JsonElement dtype = item.TryGetProperty("dtype", out JsonElement stated) ? stated : default;
-        if (dtype.ValueKind != JsonValueKind.String || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8" or "F8_E4M3" or "I32" or "U32"))
+        if (
+            dtype.ValueKind != JsonValueKind.String
+            || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8" or "F8_E4M3" or "I32" or "U32")
+        )
             throw Json.Error(file, $"{name}.dtype", "F32, F16, BF16, I8, F8_E4M3 or I32", Json.Show(dtype));
         TensorType type = dtype.GetString() switch
         {

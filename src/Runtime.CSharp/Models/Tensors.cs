@@ -44,7 +44,8 @@ public sealed record TensorEntry(string File, string Name, TensorType Type, long
         };
 
     /// <summary>The bytes of one element of a type without blocks.</summary>
-    public static int SizeOf(TensorType type) => Block(type) is (1, var bytes) ? bytes : throw new ArgumentException($"{type} has blocks", nameof(type));
+    public static int SizeOf(TensorType type) =>
+        Block(type) is (1, var bytes) ? bytes : throw new ArgumentException($"{type} has blocks", nameof(type));
 
     /// <summary>The bytes of so many values, a whole number of blocks.</summary>
     public static long BytesOf(TensorType type, long count) => count / Block(type).Values * Block(type).Bytes;

@@ -233,44 +233,50 @@ let private malformed =
                   Expect.throwsT<ToolkitException> (fun () -> (CpuModel.Load file).Dispose()) $"{length} bytes") ]
 
 /// A sparse file with the embedding of the 8B model: in float32 it would be larger than one array may be.
-let private large =
-    test "GGUF Q8_0 with an embedding of 151,936 x 4,096 (set TOOLKIT_LARGE; 1.5 GB of memory)" {
-        if isNull (Environment.GetEnvironmentVariable "TOOLKIT_LARGE") then skiptest "TOOLKIT_LARGE is not set"
-        let c = config 4096 1 2 1 32 64 151936 true
-        use folder = new TemporaryFolder()
-        let file = folder.File "model.gguf"
-        let rows (shape: int64[]) = if shape.Length = 1 then shape[0] * 4L else shape[0] * shape[1] / 32L * 34L
-        let tensors = ggufTensors tied (weights tied 1) true |> Array.filter (fun t -> not (t.Name.StartsWith "blk.1."))
-        let named = Array.zip (tensors |> Array.map _.Name) (tensors |> Array.map _.Type)
-        let ordered = shapes c |> Array.zip named
-        // The header, then nothing but zeros: the system keeps no block for them.
-        use stream = new FileStream(file, FileMode.Create)
-        let put (bytes: byte[]) = stream.Write(bytes, 0, bytes.Length)
-        let text (s: string) = Array.append (BitConverter.GetBytes(uint64 s.Length)) (Encoding.UTF8.GetBytes s)
-        let header = ggufHeader c
-        put (Array.concat [ BitConverter.GetBytes 0x46554747u; BitConverter.GetBytes 3u; BitConverter.GetBytes(uint64 ordered.Length); BitConverter.GetBytes(uint64 header.Length) ])
-        for key, value in header do
-            put (text key)
-            put value
-        let mutable offset = 0L
-        for (name, kind), (_, shape) in ordered do
-            put (text name)
-            put (BitConverter.GetBytes(uint32 shape.Length))
-            for extent in Array.rev shape do
-                put (BitConverter.GetBytes(uint64 extent))
-            put (BitConverter.GetBytes kind)
-            put (BitConverter.GetBytes(uint64 offset))
-            offset <- (offset + rows shape + 31L) / 32L * 32L
-        stream.SetLength((stream.Length + 31L) / 32L * 32L + offset)
-        stream.Dispose()
-        let clock = Diagnostics.Stopwatch.StartNew()
-        use model = CpuModel.Load file
-        printfn $"8B embedding: {clock.Elapsed.TotalSeconds:F1} s, peak {Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64 / (1L <<< 20)} MiB"
-        use sequence = model.NewSequence 4
-        let logits = Array.zeroCreate<float32> model.VocabularySize
-        sequence.Forward(ReadOnlySpan [| 151935 |], Span logits)
-        Expect.all logits Single.IsFinite "logits"
-    }
+let private large = test "GGUF Q8_0 with an embedding of 151,936 x 4,096 (set TOOLKIT_LARGE; 1.5 GB of memory)" {
+    if isNull (Environment.GetEnvironmentVariable "TOOLKIT_LARGE") then skiptest "TOOLKIT_LARGE is not set"
+    let c = config 4096 1 2 1 32 64 151936 true
+    use folder = new TemporaryFolder()
+    let file = folder.File "model.gguf"
+    let rows (shape: int64[]) = if shape.Length = 1 then shape[0] * 4L else shape[0] * shape[1] / 32L * 34L
+    let tensors = ggufTensors tied (weights tied 1) true |> Array.filter (fun t -> not (t.Name.StartsWith "blk.1."))
+    let named = Array.zip (tensors |> Array.map _.Name) (tensors |> Array.map _.Type)
+    let ordered = shapes c |> Array.zip named
+    // The header, then nothing but zeros: the system keeps no block for them.
+    use stream = new FileStream(file, FileMode.Create)
+    let put (bytes: byte[]) = stream.Write(bytes, 0, bytes.Length)
+    let text (s: string) = Array.append (BitConverter.GetBytes(uint64 s.Length)) (Encoding.UTF8.GetBytes s)
+    let header = ggufHeader c
+    put (
+        Array.concat
+            [ BitConverter.GetBytes 0x46554747u
+              BitConverter.GetBytes 3u
+              BitConverter.GetBytes(uint64 ordered.Length)
+              BitConverter.GetBytes(uint64 header.Length) ]
+    )
+    for key, value in header do
+        put (text key)
+        put value
+    let mutable offset = 0L
+    for (name, kind), (_, shape) in ordered do
+        put (text name)
+        put (BitConverter.GetBytes(uint32 shape.Length))
+        for extent in Array.rev shape do
+            put (BitConverter.GetBytes(uint64 extent))
+        put (BitConverter.GetBytes kind)
+        put (BitConverter.GetBytes(uint64 offset))
+        offset <- (offset + rows shape + 31L) / 32L * 32L
+    stream.SetLength((stream.Length + 31L) / 32L * 32L + offset)
+    stream.Dispose()
+    let clock = Diagnostics.Stopwatch.StartNew()
+    use model = CpuModel.Load file
+    printfn
+        $"8B embedding: {clock.Elapsed.TotalSeconds:F1} s, peak {Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64 / (1L <<< 20)} MiB"
+    use sequence = model.NewSequence 4
+    let logits = Array.zeroCreate<float32> model.VocabularySize
+    sequence.Forward(ReadOnlySpan [| 151935 |], Span logits)
+    Expect.all logits Single.IsFinite "logits"
+}
 
 let private tokenizer =
     testCase "GGUF: its tokenizer gives the tokens of the folder that it came from" (fun () ->

@@ -33,7 +33,10 @@ let private malformed =
       "expected JSON"
       "entry no object", """{"a":5}""", 0, "a: expected an object"
       "dtype missing", """{"a":{"shape":[1],"data_offsets":[0,1]}}""", 1, "dtype"
-      "dtype unknown", """{"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,1]}}""", 1, "a.dtype: expected F32, F16, BF16, I8, F8_E4M3 or I32"
+      "dtype unknown",
+      """{"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,1]}}""",
+      1,
+      "a.dtype: expected F32, F16, BF16, I8, F8_E4M3 or I32"
       "shape missing", """{"a":{"dtype":"I8","data_offsets":[0,1]}}""", 1, "shape"
       "shape negative", """{"a":{"dtype":"I8","shape":[-1],"data_offsets":[0,1]}}""", 1, "a.shape"
       "shape fractional", """{"a":{"dtype":"I8","shape":[1.5],"data_offsets":[0,1]}}""", 1, "a.shape"
