@@ -28,6 +28,94 @@ public static class GgufExport
         GgufWriter.Write(file, Metadata(config), tensors);
     }
 
+    /// <summary>
+    /// Writes any model that the engine loads as one file that llama.cpp runs and <see cref="ModelSource.Open"/> reads, with
+    /// its tokenizer. Matrices and the embedding are in Q8_0 (each block of 32 rounded for itself: d = max|w| / 127 in float16,
+    /// and INT8 weights of the source keep their bytes) or in F16; norms are in float32. A tied head is not written twice.
+    /// </summary>
+    /// <param name="path">The folder or <c>.gguf</c> file.</param>
+    /// <param name="file">What is written; an existing file is replaced.</param>
+    /// <param name="type">F16 or Q8_0.</param>
+    /// <param name="tokenizer">The keys of the tokenizer (<c>TokenizerFiles.GgufKeys</c>).</param>
+    /// <exception cref="ToolkitException">The model cannot be read, or a row is no multiple of 32 wide.</exception>
+    public static void WriteModel(string path, string file, GgufType type, IEnumerable<KeyValuePair<string, object>> tokenizer)
+    {
+        using ModelSource model = ModelSource.Open(path);
+        (Qwen3Config config, Checkpoint source) = (model.Config, model.Checkpoint);
+        var tensors = new List<GgufTensor>();
+        foreach ((string name, string from, long[] shape) in Names(config))
+        {
+            if (name == "output.weight" && config.TieWordEmbeddings)
+                continue;
+            if (type == GgufType.Q8_0 && shape.Length == 2 && shape[1] % GgufTensor.BlockWeights != 0)
+                throw new ToolkitException($"{path}: {from}: expected rows of a multiple of {GgufTensor.BlockWeights} for Q8_0, got {shape[1]}; choose F16");
+            tensors.Add(
+                shape.Length == 1
+                    ? new GgufTensor(name, GgufType.F32, shape, stream =>
+                        stream.Write(MemoryMarshal.AsBytes(source.Floats(from + ".weight", shape).AsSpan()))
+                    )
+                    : new GgufTensor(name, type, shape, stream => WriteMatrix(stream, source, from, (int)shape[0], (int)shape[1], type))
+            );
+        }
+        List<KeyValuePair<string, object>> metadata = Metadata(config);
+        metadata.RemoveAll(pair => pair.Key is "tokenizer.ggml.model" or "general.name");
+        metadata.Add(new("general.name", model.Name));
+        metadata.Add(new("general.file_type", type == GgufType.F16 ? 1u : 7u));
+        metadata.Add(new("general.quantization_version", 2u));
+        if (config.Scaling is { } scaling)
+        {
+            metadata.Add(new("qwen3.rope.scaling.type", scaling.IsYarn ? "yarn" : "linear"));
+            metadata.Add(new("qwen3.rope.scaling.factor", (float)scaling.Factor));
+            metadata.Add(new("qwen3.rope.scaling.original_context_length", (uint)scaling.OriginalPositions));
+            if (scaling.IsYarn)
+            {
+                metadata.Add(new("qwen3.rope.scaling.attn_factor", (float)(scaling.Attention / PositionScaling.UsualAttention(scaling.Factor))));
+                metadata.Add(new("qwen3.rope.scaling.yarn_beta_fast", (float)scaling.BetaFast));
+                metadata.Add(new("qwen3.rope.scaling.yarn_beta_slow", (float)scaling.BetaSlow));
+            }
+        }
+        GgufWriter.Write(file, [.. metadata, .. tokenizer], tensors);
+    }
+
+    private static void WriteMatrix(Stream stream, Checkpoint source, string name, int rows, int columns, GgufType type)
+    {
+        bool isInt8 = source.IsInt8(name);
+        if (isInt8 && type == GgufType.Q8_0)
+        {
+            WriteRows(stream, source, name, [rows, columns]);
+            return;
+        }
+        float[]? scales = isInt8 ? source.Floats(name + ".weight_scale", rows, 1) : null;
+        MappedTensor bytes = isInt8 ? source.Mapped(name + ".weight", rows, columns) : default;
+        IMatrixRows matrix = isInt8 ? bytes : PackedMatrices.Open(source, name, rows, columns);
+        var floats = new float[columns];
+        var halves = new Half[columns];
+        var block = new byte[GgufTensor.BlockBytes];
+        for (int row = 0; row < rows; row++)
+        {
+            if (isInt8)
+                for (int c = 0; c < columns; c++)
+                    floats[c] = bytes.Bytes(row)[c] * scales![row];
+            else
+                matrix.Floats(row, floats);
+            if (type == GgufType.F16)
+            {
+                System.Numerics.Tensors.TensorPrimitives.ConvertToHalf(floats, halves);
+                stream.Write(MemoryMarshal.AsBytes(halves.AsSpan()));
+                continue;
+            }
+            for (int start = 0; start < columns; start += GgufTensor.BlockWeights)
+            {
+                ReadOnlySpan<float> values = floats.AsSpan(start, GgufTensor.BlockWeights);
+                var scale = (Half)(MathF.Abs(System.Numerics.Tensors.TensorPrimitives.MaxMagnitude(values)) / 127);
+                BinaryPrimitives.WriteHalfLittleEndian(block, scale);
+                for (int i = 0; i < values.Length; i++)
+                    block[2 + i] = scale == (Half)0 ? (byte)0 : (byte)(sbyte)Math.Clamp(MathF.Round(values[i] / (float)scale), -127, 127);
+                stream.Write(block);
+            }
+        }
+    }
+
     /// <summary>Random weights of a shape, for measuring speed. The output head is the embedding in Q8_0, as in the published files.</summary>
     public static void WriteRandom(Qwen3Config config, string file, int seed = 1)
     {
