@@ -192,6 +192,7 @@ let private ggufs: (string * byte[] * string) list =
       "heads that do not divide",
       set "qwen3.attention.head_count_kv" (ggufNumber 3),
       "expected a divisor of attention.head_count (4), got 3"
+      "one part of several", ggufBytes (header @ [ "split.count", ggufNumber 3 ]) content, "got one of 3 parts"
       "stretched positions",
       ggufBytes (header @ [ "qwen3.rope.scaling.type", ggufText "yarn" ]) content,
       "qwen3.rope.scaling.factor: expected a number from 0 to 1024, got nothing"

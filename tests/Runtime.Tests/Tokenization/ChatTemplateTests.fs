@@ -115,4 +115,5 @@ let private reading =
           test "none" { found [] (Error "expected a chat template, got none") }
           test "null" { found [ "tokenizer_config.json", """{"chat_template":null}""" ] (Error "got none") } ]
 
+[<Tests>]
 let tests = testList "ChatTemplate" [ against; reading ]
