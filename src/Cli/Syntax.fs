@@ -47,6 +47,7 @@ type Program = { Flags: Argument list; Commands: Command list }
 let private choices =
     Map
         [ "experiments", lazy (List.ofSeq ExperimentSuite.Names)
+          "family", lazy (List.ofSeq OptimalStopping.Runtime.Cascades.PolicyRegistry.Served)
           "shape", lazy (List.ofSeq ModelShapes.Names)
           "split", lazy [ "calibration"; "test"; "both" ]
           "unit", lazy [ "file"; "largest"; "all" ]

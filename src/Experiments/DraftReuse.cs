@@ -6,6 +6,25 @@ using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;
 
+/// <summary>A point of the front of the cascade with or without reuse of the earlier answer as draft.</summary>
+[RunTable("speculative_reuse.csv")]
+public sealed record ReusePoint(double Lambda, bool Reuse, double Cost, [Column(Unit = true)] double Quality);
+
+/// <summary>What the verifier's opinion of the draft adds to the confidence in its own answer.</summary>
+[RunTable("speculative_signals.csv")]
+public sealed record DraftSignal(
+    string Drafter,
+    string Verifier,
+    int Queries,
+    [Column(Unit = true)] double AcceptedFraction,
+    double ForwardsShare,
+    [Column(Unit = true, Optional = true)] double AurocWithout,
+    [Column(Unit = true, Optional = true)] double AurocWith,
+    [Column(Optional = true)] double BrierWithout,
+    [Column(Optional = true)] double BrierWith,
+    long DifferentTokens
+);
+
 /// <summary>
 /// The cascade whose later stage verifies the answer that is there instead of writing from nothing: what it costs, and
 /// what the verifier's opinion of the draft is worth as a confidence feature.
@@ -64,12 +83,8 @@ public static class DraftReuse
         }
         var plans = new CascadePlans(file, records);
         RecordedCascade test = records.Of(CascadeRecords.Test).ToRecordedCascade(plans.Calibration.Confidence);
-        CsvFile.Write(Path.Combine(folder, "speculative_reuse.csv"), "lambda,reuse,cost,quality", Front(file, plans, test, verdicts, half));
-        CsvFile.Write(
-            Path.Combine(folder, "speculative_signals.csv"),
-            "drafter,verifier,queries,accepted_fraction,forwards_share,auroc_without,auroc_with,brier_without,brier_with,different_tokens",
-            Features(records, plans, answers, verdicts, half)
-        );
+        ResultTable.Write(folder, Front(file, plans, test, verdicts, half));
+        ResultTable.Write(folder, Signals(records, plans, answers, verdicts, half));
     }
 
     /// <summary>A stage's answers, decoded by verifying those of another stage.</summary>
@@ -98,7 +113,7 @@ public static class DraftReuse
 
     // The answers of a stage are the same with and without reuse, and so are the decisions: only the costs differ. What a
     // stage costs by itself is one forward a token; by verifying, the forwards it made.
-    private static IEnumerable<object?[]> Front(
+    private static IEnumerable<ReusePoint> Front(
         CascadeFile file,
         CascadePlans plans,
         RecordedCascade test,
@@ -137,8 +152,8 @@ public static class DraftReuse
                     previous = stage;
                 }
             }
-            yield return [lambda, 0, plain / test.Queries, quality / test.Queries];
-            yield return [lambda, 1, reused / test.Queries, quality / test.Queries];
+            yield return new(lambda, false, plain / test.Queries, quality / test.Queries);
+            yield return new(lambda, true, reused / test.Queries, quality / test.Queries);
         }
     }
 
@@ -146,7 +161,7 @@ public static class DraftReuse
         verified.Metrics.Target.Forwards / (double)verified.Generation.Features.Length;
 
     // Both calibrations know what the two stages say of their own answers; the second also what the verifier says of the draft.
-    private static IEnumerable<object?[]> Features(
+    private static IEnumerable<DraftSignal> Signals(
         CascadeRecords records,
         CascadePlans plans,
         Generation[][] answers,
@@ -169,8 +184,7 @@ public static class DraftReuse
             var (aurocWithout, brierWithout) = Judge(without, labels, half);
             var (aurocWith, brierWith) = Judge(with, labels, half);
             SpeculativeGeneration[] test = pair[half..];
-            yield return
-            [
+            yield return new(
                 records.Models[i],
                 records.Models[j],
                 half,
@@ -180,8 +194,8 @@ public static class DraftReuse
                 aurocWith,
                 brierWithout,
                 brierWith,
-                pair.Select((v, q) => SpeculativeRuns.Differences(v.Generation.Tokens, answers[j][q].Tokens)).Sum(),
-            ];
+                pair.Select((v, q) => SpeculativeRuns.Differences(v.Generation.Tokens, answers[j][q].Tokens)).Sum()
+            );
         }
     }
 

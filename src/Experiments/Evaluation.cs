@@ -1,8 +1,36 @@
+using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;
+
+/// <summary>What to evaluate, and how.</summary>
+/// <param name="Traces">The trace file.</param>
+/// <param name="Out">The folder to write to; it is made when it does not exist.</param>
+public sealed record EvaluationOptions(string Traces, string Out)
+{
+    /// <summary>Share of the queries to fit on, strictly between 0 and 1; the rest is the test part.</summary>
+    public double TrainFraction { get; init; } = 0.5;
+
+    /// <summary>Fit on at most this many queries of the train part; null for all.</summary>
+    public int? TrainQueries { get; init; }
+
+    /// <summary>Seed of the split and of the bootstrap.</summary>
+    public int Seed { get; init; } = 1;
+
+    /// <summary>Bootstrap resamples of the test part; 0 for no intervals.</summary>
+    public int Resamples { get; init; } = 1000;
+
+    /// <summary>
+    /// Whether to add the row `default-ceiling`: the default policy fitted on the test queries themselves. Nobody can have
+    /// it; it shows how much more calibration queries could bring at most.
+    /// </summary>
+    public bool Ceiling { get; init; }
+
+    /// <summary>Whether to take the default policy apart (EvaluationReport.Explained).</summary>
+    public bool Explain { get; init; }
+}
 
 /// <summary>
 /// `toolkit evaluate`: fits every policy family on the train part of a trace file, replays it on the test part, and
@@ -10,13 +38,7 @@ namespace OptimalStopping.Experiments;
 /// </summary>
 public static class Evaluation
 {
-    /// <summary>Name of the family that the others are compared with.</summary>
-    public const string Reference = "pair-envelope";
-
-    /// <summary>Name of the family that was fitted on the test part itself.</summary>
-    public const string Ceiling = "recall-ceiling";
-
-    /// <summary>Reads the traces, evaluates, and writes the files of EvaluationFiles into the folder.</summary>
+    /// <summary>Reads the traces, evaluates, and writes the report's files into the folder.</summary>
     /// <param name="options">What to evaluate.</param>
     /// <param name="progress">Told in words what is being done; may be null.</param>
     /// <exception cref="ToolkitException">A fault in the file or the options; nothing has been written then.</exception>
@@ -25,7 +47,7 @@ public static class Evaluation
         progress?.Report($"reading {options.Traces}");
         var table = TraceReader.ReadTable(options.Traces);
         var report = Run(table, options, progress) with { RepeatedIds = table.RepeatedIds };
-        EvaluationFiles.Write(report, options.Out);
+        report.Write(options.Out);
         return report;
     }
 
@@ -48,38 +70,32 @@ public static class Evaluation
         var models = Replay(
             Enumerable.Range(0, data.Stages).Select(k => (IStoppingPolicy)ThresholdCascade.Fixed(data.Stages, k)).ToArray()
         );
+        var training = new PolicyTraining(data, train);
         IReadOnlyList<ExplainedPoint> explained = [];
         var families = new List<(string Name, double[] Parameter, GroupedOutcome[] Points, string Estimator)>();
-        foreach (var actions in new[] { ActionSet.Recall, ActionSet.Jump, ActionSet.Chain })
+        foreach (PolicyFamily family in PolicyRegistry.For(PolicyUse.Evaluate, data.Stages))
         {
-            progress?.Report($"fitting {actions.ToString().ToLowerInvariant()} on {train.Length} queries");
-            var plan = PlannedFamily.Fit(data, train, actions);
-            families.Add((plan.Family.Name, plan.Family.Parameter, Replay(plan.Family.Policies), Describe(plan.Settings)));
-            if (actions == ActionSet.Recall && options.Explain)
-                explained = EvaluationExplanation.Make(plan.Family, data, test);
+            progress?.Report($"fitting {family.Label} on {train.Length} queries");
+            if (family.Fit is not { } fit)
+            {
+                double[] parameters = family.Parameters!(training);
+                families.Add((family.Name, parameters, Map(parameters, x => family.Outcome!(data, test, x)), ""));
+                continue;
+            }
+            FittedFamily fitted = fit(training);
+            families.Add((family.Name, fitted.Parameter, Replay(fitted.Policies), Describe(family.Plan?.Invoke(training))));
+            if (family.Role == PolicyRole.Default && options.Explain)
+                explained = EvaluationExplanation.Make(fitted, data, test);
         }
         if (options.Ceiling)
         {
             progress?.Report("fitting on the test part, for the ceiling");
-            var plan = PlannedFamily.Fit(data, test, ActionSet.Recall);
-            families.Add((Ceiling, plan.Family.Parameter, Replay(plan.Family.Policies), Describe(plan.Settings)));
+            FittedPlan plan = new PolicyTraining(data, test).Default;
+            families.Add((PolicyRegistry.Ceiling, plan.Family.Parameter, Replay(plan.Family.Policies), Describe(plan)));
         }
-        progress?.Report("fitting the baselines");
-        var prices = PlannedFamily.Prices(data, train, 40);
-        var baselines = new List<FittedFamily> { Baselines.PairEnvelope(data, train) };
-        if (data.Stages <= RouterEstimates.MaxStages)
-            baselines.Add(CascadeRouting.Fit(data, train, prices));
-        baselines.Add(Baselines.ChainThresholds(data, train, prices));
-        baselines.Add(Baselines.CommonThreshold(data, train));
-        baselines.Add(Baselines.Mixtures(data, train));
-        foreach (var family in baselines)
-            families.Add((family.Name, family.Parameter, Replay(family.Policies), ""));
-        var tilts = new[] { -40, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 40 };
-        families.Add(("random", tilts, Map(tilts, t => Baselines.RandomStop(data, test, t)), ""));
-        families.Add(("oracle", prices, Map(prices, l => Baselines.Oracle(data, test, l)), ""));
 
         progress?.Report($"resampling {options.Resamples} times");
-        var reference = families.FindIndex(f => f.Name == Reference);
+        var reference = families.FindIndex(f => f.Name == PolicyRegistry.Reference);
         var metrics = EvaluationBootstrap.Estimate(
             families.Select(f => f.Points).ToArray(),
             models,
@@ -116,8 +132,108 @@ public static class Evaluation
             .ThenBy(p => p.Quality)
             .ToArray();
 
-    private static string Describe(EstimatorSettings s) =>
-        FormattableString.Invariant(
-            $"knots {s.Shape.Knots}, products {(s.Shape.Products ? "yes" : "no")}, penalty {s.Penalty}, realised {s.Realised}, window {s.Window}"
+    private static string Describe(FittedPlan? plan) =>
+        plan?.Settings is { } s
+            ? FormattableString.Invariant(
+                $"knots {s.Shape.Knots}, products {(s.Shape.Products ? "yes" : "no")}, penalty {s.Penalty}, realised {s.Realised}, window {s.Window}"
+            )
+            : "";
+}
+
+/// <summary>The figures of a policy for one size of the train part and one seed; see CurveMetrics for what they are.</summary>
+[EvaluationTable("seeds.csv")]
+public sealed record SplitRow(
+    string Policy,
+    int TrainQueries,
+    [Column(Unbounded = true)] int Seed,
+    [Column(Unit = true)] double Auc,
+    [Column("cost_at_95pct", Unbounded = true)] double CostAt95Percent,
+    [Column("cost_at_98pct", Unbounded = true)] double CostAt98Percent,
+    [Column("cost_at_100pct", Unbounded = true)] double CostAt100Percent,
+    [Column(Unit = true)] double QualityMax,
+    [Column(Unit = true)] double Aiq,
+    [Column(Unbounded = true)] double Apgr,
+    [Column(Unbounded = true)] double Cpt50,
+    [Column(Unbounded = true)] double Cpt80,
+    double BestModelCost
+);
+
+/// <summary>One policy family over all seeds of a study, for one size of the train part.</summary>
+/// <param name="Policy">Name of the family.</param>
+/// <param name="TrainQueries">Queries that it was fitted on.</param>
+/// <param name="Metrics">Per seed, the figures in the order of CurveMetrics.Names.</param>
+/// <param name="ModelCost">Per seed, what the best single model costs on the test part.</param>
+public sealed record StudyRow(string Policy, int TrainQueries, double[][] Metrics, double[] ModelCost)
+{
+    /// <summary>One figure of every seed.</summary>
+    public double[] Of(string metric)
+    {
+        int index = Array.IndexOf(OptimalStopping.Theory.Policies.CurveMetrics.Names(), metric);
+        return Array.ConvertAll(Metrics, values => values[index]);
+    }
+
+    /// <summary>One row for each seed, from the first on.</summary>
+    internal IEnumerable<SplitRow> Splits(int firstSeed) =>
+        Metrics.Select(
+            (m, s) => new SplitRow(Policy, TrainQueries, firstSeed + s, m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8], ModelCost[s])
         );
+}
+
+/// <summary>
+/// `toolkit evaluate --seeds N`: the same evaluation for N splits and several sizes of the train part. One split says how
+/// sure a figure is for the queries at hand; several say how much it depends on which queries were fitted on.
+/// </summary>
+public static class EvaluationStudy
+{
+    /// <summary>Evaluates for the seeds options.Seed, options.Seed + 1, ... and writes seeds.csv.</summary>
+    /// <param name="seeds">Number of splits, at least 1.</param>
+    /// <param name="sizes">Train queries at most, one study each; null for the whole train part.</param>
+    /// <exception cref="ToolkitException">A fault in the file or the options; nothing has been written then.</exception>
+    public static IReadOnlyList<StudyRow> Run(
+        EvaluationOptions options,
+        int seeds,
+        IReadOnlyList<int?> sizes,
+        IProgress<string>? progress = null
+    )
+    {
+        progress?.Report($"reading {options.Traces}");
+        IReadOnlyList<StudyRow> rows = Run(TraceReader.ReadTable(options.Traces), options, seeds, sizes, progress);
+        EvaluationReport.MakeFolder(options.Out);
+        ResultTable.Write(options.Out, rows.SelectMany(row => row.Splits(options.Seed)));
+        return rows;
+    }
+
+    /// <summary>The same for traces in memory; writes nothing.</summary>
+    public static IReadOnlyList<StudyRow> Run(
+        TraceTable table,
+        EvaluationOptions options,
+        int seeds,
+        IReadOnlyList<int?> sizes,
+        IProgress<string>? progress = null
+    )
+    {
+        if (seeds < 1)
+            throw new ToolkitException($"seeds: expected at least 1, got {seeds}");
+        var rows = new List<StudyRow>();
+        foreach (int? size in sizes)
+        {
+            var reports = new EvaluationReport[seeds];
+            for (int s = 0; s < seeds; s++)
+            {
+                progress?.Report($"split {s + 1} of {seeds}{(size is null ? "" : $", {size} train queries")}");
+                reports[s] = Evaluation.Run(table, options with { Seed = options.Seed + s, Resamples = 0, TrainQueries = size });
+            }
+            double[] best = Array.ConvertAll(reports, r => r.ModelCost[Array.IndexOf(r.ModelQuality, r.ModelQuality.Max())]);
+            rows.AddRange(
+                reports[0]
+                    .Policies.Select(p => new StudyRow(
+                        p.Policy,
+                        reports[0].TrainQueries,
+                        Array.ConvertAll(reports, r => r[p.Policy].Metrics.Select(m => m.Value).ToArray()),
+                        best
+                    ))
+            );
+        }
+        return rows;
+    }
 }

@@ -1,4 +1,36 @@
+using OptimalStopping.Runtime.Files;
+
 namespace OptimalStopping.Experiments;
+
+/// <summary>A point of a policy's curve: mean cost in the file's units and mean quality over the test queries.</summary>
+[EvaluationTable("curve.csv")]
+public sealed record CurveRow(string Policy, [Column(Unbounded = true)] double Lambda, double Cost, [Column(Unit = true)] double Quality);
+
+/// <summary>Share of the test queries that a model answers at one operating point of a policy.</summary>
+[EvaluationTable("stops.csv")]
+public sealed record StopRow(string Policy, [Column(Unbounded = true)] double Lambda, string Model, [Column(Unit = true)] double Share);
+
+/// <summary>The figures of a policy that matter most; inf where 98 % of the best model's quality is never reached.</summary>
+[EvaluationTable("summary.csv")]
+public sealed record SummaryRow(
+    string Policy,
+    [Column(Unit = true)] double Auc,
+    [Column("cost_at_98pct", Unbounded = true)] double CostAt98Percent,
+    [Column(Unit = true)] double QualityMax
+);
+
+/// <summary>A figure of a policy with its intervals; NaN where it is not defined or nothing was resampled.</summary>
+[EvaluationTable("metrics.csv")]
+public sealed record MetricRow(
+    string Policy,
+    string Metric,
+    [Column(Unbounded = true)] double Value,
+    [Column(Unbounded = true)] double Low,
+    [Column(Unbounded = true)] double High,
+    [Column(Unbounded = true)] double Difference,
+    [Column(Unbounded = true)] double DifferenceLow,
+    [Column(Unbounded = true)] double DifferenceHigh
+);
 
 /// <summary>One operating point of a policy family on the test part.</summary>
 /// <param name="Lambda">The price of cost, or the family's own parameter.</param>
@@ -58,4 +90,49 @@ public sealed record EvaluationReport(
 
     /// <summary>A family by name.</summary>
     public PolicyEvaluation this[string policy] => Policies.First(p => p.Policy == policy);
+
+    /// <summary>
+    /// Writes curve.csv, stops.csv, summary.csv and metrics.csv into a folder, which is made when it does not exist.
+    /// </summary>
+    /// <exception cref="ToolkitException">The folder cannot be written to.</exception>
+    public void Write(string folder)
+    {
+        MakeFolder(folder);
+        ResultTable.Write(
+            folder,
+            Policies.SelectMany(policy => policy.Points.Select(p => new CurveRow(policy.Policy, p.Lambda, p.Cost, p.Quality)))
+        );
+        ResultTable.Write(
+            folder,
+            from policy in Policies
+            from p in policy.Points
+            from k in Enumerable.Range(0, p.StopShare.Length)
+            where !double.IsNaN(p.StopShare[k])
+            select new StopRow(policy.Policy, p.Lambda, Models[k], p.StopShare[k])
+        );
+        ResultTable.Write(
+            folder,
+            Policies.Select(p => new SummaryRow(p.Policy, p["auc"].Value, p["cost_at_98pct"].Value, p["quality_max"].Value))
+        );
+        ResultTable.Write(
+            folder,
+            from policy in Policies
+            from m in policy.Metrics
+            select new MetricRow(policy.Policy, m.Name, m.Value, m.Low, m.High, m.Difference, m.DifferenceLow, m.DifferenceHigh)
+        );
+    }
+
+    /// <summary>Makes the folder for an evaluation's files.</summary>
+    /// <exception cref="ToolkitException">It cannot be made.</exception>
+    internal static void MakeFolder(string folder)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+        }
+        catch (Exception fault) when (AtomicFile.IsWriteError(fault))
+        {
+            throw new ToolkitException($"{folder}: expected a folder that can be written to, got: {fault.Message}", fault);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-using OptimalStopping.Theory;
+using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;
@@ -24,18 +24,14 @@ public sealed record BenchFamily(string Name, IReadOnlyList<BenchPoint> Points)
 /// <summary>Every policy of the figures, fitted once and replayed once for all experiments.</summary>
 public sealed class PolicyBench
 {
-    /// <summary>The name of our default policy in the result files.</summary>
-    public const string Ours = "jump-recall";
-
-    /// <summary>The name of a policy that was read from a file.</summary>
-    public const string Given = "policy-file";
-
     private const int CurvePoints = 24;
 
     public required RecordedOutcomes Outcomes { get; init; }
+
+    /// <summary>The families that the registry shows in a run, and the policy that was read from a file where there is one.</summary>
     public required IReadOnlyList<BenchFamily> Families { get; init; }
 
-    /// <summary>Our plan, with its cross-fitted estimates on the calibration part.</summary>
+    /// <summary>The default's plan, with its cross-fitted estimates on the calibration part.</summary>
     public required FittedPlan Plan { get; init; }
 
     /// <summary>Whether cross-validation found that answering with an earlier stage pays.</summary>
@@ -43,59 +39,43 @@ public sealed class PolicyBench
 
     public BenchFamily this[string name] => Families.First(family => family.Name == name);
 
+    /// <summary>The policy that always runs one stage (from 1).</summary>
+    public BenchPoint Single(int stage) => this[PolicyRegistry.SingleName(stage)].Points[0];
+
+    /// <summary>The policy that always runs the last stage.</summary>
+    public BenchPoint Largest => Single(Outcomes.Models.Count);
+
     /// <summary>Fits every family on the calibration part and replays it on both parts.</summary>
     public static PolicyBench Fit(RecordedOutcomes outcomes, Action<string, double> progress, CancellationToken cancel)
     {
         RecordedCascade data = outcomes.Calibration;
         int[] rows = RecordedOutcomes.AllRows(data),
             testRows = RecordedOutcomes.AllRows(outcomes.Test);
+        var training = new PolicyTraining(data, rows);
+        IReadOnlyList<PolicyFamily> shown = PolicyRegistry.For(PolicyUse.Run, data.Stages);
         var families = new List<BenchFamily>();
-        progress("fitting the plans", 0);
-        FittedPlan recall = PlannedFamily.Fit(data, rows, ActionSet.Recall);
-        cancel.ThrowIfCancellationRequested();
-        FittedPlan jump = PlannedFamily.Fit(data, rows, ActionSet.Jump);
-        cancel.ThrowIfCancellationRequested();
-        FittedPlan chain = PlannedFamily.Fit(data, rows, ActionSet.Chain);
-        // A jump plan is a plan with recall that never recalls. Where cross-validation on the calibration part says that
-        // answering with an earlier stage does not pay, it costs estimates and is left out.
-        FittedPlan ours = recall.CandidateScores.Max() > jump.CandidateScores.Max() ? recall : jump;
-        families.Add(Replayed(Ours, ours.Family));
-        families.Add(Replayed("jump", jump.Family));
-        families.Add(Replayed("chain", chain.Family));
-        double[] prices = PlannedFamily.Prices(data, rows, 40);
-        progress("fitting the baselines", families.Count / 8.0);
-        families.Add(Replayed("threshold", Baselines.CommonThreshold(data, rows)));
-        families.Add(Replayed("threshold-per-stage", Baselines.ChainThresholds(data, rows, prices)));
-        families.Add(Replayed("pair-envelope", Baselines.PairEnvelope(data, rows)));
-        double[] tilts = [-40, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 40];
-        families.Add(
-            new BenchFamily(
-                "random",
-                [
-                    .. tilts.Select(t => new BenchPoint(
-                        t,
-                        Baselines.RandomStop(data, rows, t),
-                        Baselines.RandomStop(outcomes.Test, testRows, t),
-                        null
-                    )),
-                ]
-            )
-        );
-        for (int k = 0; k < data.Stages; k++)
-            families.Add(new BenchFamily($"fixed-{k + 1}", [Point(double.NaN, ThresholdCascade.Fixed(data.Stages, k))]));
-        families.Add(
-            new BenchFamily(
-                "oracle",
-                [
-                    .. prices.Select(l => new BenchPoint(
-                        l,
-                        Baselines.Oracle(data, rows, l),
-                        Baselines.Oracle(outcomes.Test, testRows, l),
-                        null
-                    )),
-                ]
-            )
-        );
+        foreach (PolicyFamily family in shown)
+        {
+            progress("fitting the policies", families.Count / (double)shown.Count);
+            cancel.ThrowIfCancellationRequested();
+            families.Add(
+                family.Fit is { } fit
+                    ? Replayed(family.Name, fit(training))
+                    : new BenchFamily(
+                        family.Name,
+                        [
+                            .. family
+                                .Parameters!(training)
+                                .Select(x => new BenchPoint(
+                                    x,
+                                    family.Outcome!(data, rows, x),
+                                    family.Outcome!(outcomes.Test, testRows, x),
+                                    null
+                                )),
+                        ]
+                    )
+            );
+        }
         if (outcomes.Given is { } given)
         {
             BenchPoint point = new(
@@ -104,23 +84,27 @@ public sealed class PolicyBench
                 Replay.Run(given.Policy, given.Test, testRows),
                 given.Policy
             );
-            families.Add(new BenchFamily(Given, [point]));
+            families.Add(new BenchFamily(PolicyRegistry.Given, [point]));
         }
         return new PolicyBench
         {
             Outcomes = outcomes,
             Families = families,
-            Plan = ours,
-            Recalls = ours == recall,
+            Plan = training.Default,
+            Recalls = training.Default == training.Recall,
         };
-
-        BenchPoint Point(double parameter, IStoppingPolicy policy) =>
-            new(parameter, Replay.Run(policy, data, rows), Replay.Run(policy, outcomes.Test, testRows), policy);
 
         BenchFamily Replayed(string name, FittedFamily family)
         {
             var points = new BenchPoint[family.Policies.Length];
-            Parallel.For(0, points.Length, i => points[i] = Point(family.Parameter[i], family.Policies[i]));
+            Parallel.For(0, points.Length, i =>
+                points[i] = new BenchPoint(
+                    family.Parameter[i],
+                    Replay.Run(family.Policies[i], data, rows),
+                    Replay.Run(family.Policies[i], outcomes.Test, testRows),
+                    family.Policies[i]
+                )
+            );
             return new BenchFamily(name, points);
         }
     }

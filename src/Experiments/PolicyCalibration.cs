@@ -15,10 +15,13 @@ public sealed record CalibrationOptions(double MaxLoss, double Delta)
 
     /// <summary>Seed of the split.</summary>
     public int Seed { get; init; } = 1;
+
+    /// <summary>The family to fit, by its name in the registry: one that a live cascade can run.</summary>
+    public string Family { get; init; } = PolicyRegistry.Recall;
 }
 
 /// <summary>
-/// `toolkit calibrate`: fits the default policy for a whole range of prices on one part of the traces, then tests on the
+/// `toolkit calibrate`: fits a policy family (jump with recall, if no other is named) for a whole range of prices on one part of the traces, then tests on the
 /// other part, in a fixed order from the most careful price to the cheapest, which operating points keep the guarantee
 /// (Learn then Test, with betting p-values of the difference in quality to the reference model on the same queries).
 /// The cheapest point that passes is the policy; when none passes it is the reference model itself, which keeps any
@@ -80,6 +83,8 @@ public static class PolicyCalibration
             throw new ToolkitException($"max loss: expected a number strictly between 0 and 1, got {options.MaxLoss}");
         if (!(options.Delta > 0 && options.Delta < 1))
             throw new ToolkitException($"delta: expected a number strictly between 0 and 1, got {options.Delta}");
+        if (!PolicyRegistry.Served.Contains(options.Family))
+            throw new ToolkitException($"policy: expected {string.Join(", ", PolicyRegistry.Served)}, got '{options.Family}'");
     }
 
     private static PolicyFile Run(
@@ -94,7 +99,7 @@ public static class PolicyCalibration
         RecordedCascade data = table.Cascade;
         EvaluationSplit split = EvaluationSplit.Make(data.Queries, options.FitFraction, options.Seed, name == "" ? "traces" : name);
         progress?.Report($"fitting on {split.Train.Length} queries");
-        FittedPlan plan = PlannedFamily.Fit(data, split.Train, ActionSet.Recall);
+        var (family, expected) = Fit(options.Family, new PolicyTraining(data, split.Train));
         int reference = Reference(data, split.Train);
         // The guarantee is about queries on which the reference model can be asked.
         int[] rows = [.. split.Test.Where(q => data.IsRecorded(q, reference))];
@@ -107,27 +112,41 @@ public static class PolicyCalibration
         ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(data.Stages, reference), data, rows);
         int[] order =
         [
-            .. Enumerable
-                .Range(0, plan.Family.Policies.Length)
-                .OrderByDescending(i => plan.HeldOutQuality[i])
-                .ThenBy(i => plan.HeldOutCost[i]),
+            .. Enumerable.Range(0, family.Policies.Length).OrderByDescending(i => expected[i].Quality).ThenBy(i => expected[i].Cost),
         ];
         var outcomes = new ReplayOutcome[order.Length];
-        Parallel.For(0, order.Length, i => outcomes[i] = Replay.Run(plan.Family.Policies[order[i]], data, rows));
+        Parallel.For(0, order.Length, i => outcomes[i] = Replay.Run(family.Policies[order[i]], data, rows));
         double[][] losses = [.. outcomes.Select(o => always.Quality.Zip(o.Quality, (best, own) => best - own).ToArray())];
         int passed = RiskControl.PassedNet(losses, options.MaxLoss, options.Delta);
         // All that passed keep the guarantee together, so the cheapest may be taken; cheap is judged on the fitted part.
-        int chosen = Enumerable.Range(0, passed).OrderBy(i => plan.HeldOutCost[order[i]]).FirstOrDefault(-1);
+        int chosen = Enumerable.Range(0, passed).OrderBy(i => expected[order[i]].Cost).FirstOrDefault(-1);
         ReplayOutcome own = chosen < 0 ? always : outcomes[chosen];
         return new PolicyFile(
             table.Models,
-            chosen < 0 ? double.NaN : plan.Family.Parameter[order[chosen]],
-            chosen < 0 ? ThresholdCascade.Fixed(data.Stages, reference) : plan.Family.Policies[order[chosen]],
+            chosen < 0 ? double.NaN : family.Parameter[order[chosen]],
+            chosen < 0 ? ThresholdCascade.Fixed(data.Stages, reference) : family.Policies[order[chosen]],
             signals,
             new PolicyGuarantee(options.MaxLoss, options.Delta, table.Models[reference], rows.Length, order.Length, passed),
             new PolicyMeasurement(own.Quality.Average(), own.Cost.Average(), always.Quality.Average(), always.Cost.Average()),
             new PolicyOrigin(RunManifest.Version, name, hash, options.Seed, split.Train.Length)
         );
+    }
+
+    // Quality and cost of each operating point as the fitted part tells: cross-fitted where the family has a plan. The order
+    // of the tests may rest on anything but the queries that they are made on.
+    private static (FittedFamily Family, (double Quality, double Cost)[] Expected) Fit(string name, PolicyTraining training)
+    {
+        PolicyFamily family = PolicyRegistry.Find(name)!;
+        FittedFamily fitted = family.Fit!(training);
+        if (family.Plan?.Invoke(training) is { } plan)
+            return (fitted, [.. plan.HeldOutQuality.Zip(plan.HeldOutCost)]);
+        var expected = new (double, double)[fitted.Policies.Length];
+        Parallel.For(0, expected.Length, i =>
+        {
+            ReplayOutcome outcome = Replay.Run(fitted.Policies[i], training.Data, training.Rows);
+            expected[i] = (outcome.Quality.Average(), outcome.Cost.Average());
+        });
+        return (fitted, expected);
     }
 
     /// <summary>The model with the best mean quality on the fitted part; the cheaper one on ties.</summary>
@@ -138,4 +157,85 @@ public static class PolicyCalibration
             .OrderByDescending(k => data.MeanQuality(rows, k))
             .ThenBy(k => data.MeanCost(rows, k))
             .First();
+}
+
+/// <summary>
+/// How often a calibrated policy keeps its guarantee. The queries of a trace file are taken for the whole world: samples are
+/// drawn from it with replacement, a policy is calibrated on each, and what the policy really loses is its mean loss over
+/// the whole file, which is then known exactly. (A test on a held-out part would add that part's own noise.)
+/// </summary>
+/// <param name="Resamples">Samples drawn.</param>
+/// <param name="Sample">Queries in each; half to fit on, half to test on, as the options say.</param>
+/// <param name="Broken">Policies that lose more than they guarantee.</param>
+/// <param name="WithoutPolicy">Samples in which nothing cheaper than the reference model could be shown to keep the guarantee.</param>
+/// <param name="MeanSaved">Mean share of the reference model's cost saved, over all samples.</param>
+/// <param name="MeanLoss">Mean quality lost.</param>
+public sealed record GuaranteeCheck(int Resamples, int Sample, int Broken, int WithoutPolicy, double MeanSaved, double MeanLoss)
+{
+    /// <summary>Share of the policies that broke their guarantee.</summary>
+    public double BrokenShare => Broken / (double)Resamples;
+
+    /// <summary>What the share may be: delta, and three standard errors of it over so many samples.</summary>
+    public double Limit(double delta) => delta + 3 * Math.Sqrt(delta * (1 - delta) / Resamples);
+
+    /// <summary>Runs the check. Deterministic in the options' seed; the confidences are those that the traces record.</summary>
+    /// <exception cref="ToolkitException">A number out of range.</exception>
+    public static GuaranteeCheck Run(
+        TraceTable table,
+        CalibrationOptions options,
+        int resamples,
+        int sample,
+        Action<double>? progress = null,
+        CancellationToken cancel = default
+    )
+    {
+        if (resamples < 1)
+            throw new ToolkitException($"resamples: expected at least 1, got {resamples}");
+        if (sample < 4)
+            throw new ToolkitException($"sample: expected at least 4 queries, got {sample}");
+        RecordedCascade world = table.Cascade;
+        int[] all = RecordedOutcomes.AllRows(world);
+        var results = new (double Loss, double Saved, bool None)[resamples];
+        int done = 0;
+        Parallel.For(
+            0,
+            resamples,
+            new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Environment.ProcessorCount },
+            i =>
+            {
+                int seed = unchecked(options.Seed * 1_000_003 + i);
+                var random = new Random(seed);
+                int[] rows = [.. Enumerable.Range(0, sample).Select(_ => random.Next(world.Queries))];
+                PolicyFile policy = PolicyCalibration.Run(
+                    table with
+                    {
+                        Cascade = RecordedOutcomes.Select(world, rows),
+                    },
+                    options with
+                    {
+                        Seed = seed,
+                    }
+                );
+                int reference = policy.Models.ToList().IndexOf(policy.Guarantee.Reference);
+                int[] comparable = [.. all.Where(q => world.IsRecorded(q, reference))];
+                ReplayOutcome own = Replay.Run(policy.Policy, world, comparable);
+                ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(world.Stages, reference), world, comparable);
+                double fullCost = always.Cost.Average();
+                results[i] = (
+                    always.Quality.Average() - own.Quality.Average(),
+                    fullCost > 0 ? 1 - own.Cost.Average() / fullCost : 0,
+                    policy.Guarantee.Passed == 0
+                );
+                progress?.Invoke(Interlocked.Increment(ref done) / (double)resamples);
+            }
+        );
+        return new GuaranteeCheck(
+            resamples,
+            sample,
+            results.Count(r => r.Loss > options.MaxLoss + 1e-12),
+            results.Count(r => r.None),
+            results.Average(r => r.Saved),
+            results.Average(r => r.Loss)
+        );
+    }
 }

@@ -45,3 +45,99 @@ public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedCasc
 
     internal static int[] AllRows(RecordedCascade cascade) => [.. Enumerable.Range(0, cascade.Queries)];
 }
+
+/// <summary>The split of a trace file into a train and a test part: a shuffle of the line order with the seed.</summary>
+/// <param name="Train">Lines (0-based, blank lines not counted) of the train part, in random order.</param>
+/// <param name="Test">Lines of the test part, in random order.</param>
+public sealed record EvaluationSplit(int[] Train, int[] Test)
+{
+    /// <summary>Splits; both parts have at least two queries.</summary>
+    /// <param name="source">What holds the queries, for the message.</param>
+    /// <exception cref="ToolkitException">Fewer than four queries, or a fraction outside (0, 1).</exception>
+    public static EvaluationSplit Make(int queries, double trainFraction, int seed, string source = "traces")
+    {
+        if (!(trainFraction > 0 && trainFraction < 1))
+            throw new ToolkitException($"train fraction: expected a number strictly between 0 and 1, got {trainFraction}");
+        if (queries < 4)
+            throw new ToolkitException($"{source}: expected at least 4 queries to split, got {queries}");
+        var order = Enumerable.Range(0, queries).ToArray();
+        new Random(seed).Shuffle(order);
+        var train = Math.Clamp((int)Math.Round(trainFraction * queries), 2, queries - 2);
+        return new(order[..train], order[train..]);
+    }
+}
+
+/// <summary>A policy read from a file, with the recorded outcomes under the confidences that it was fitted for.</summary>
+public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, RecordedCascade Calibration, RecordedCascade Test)
+{
+    /// <summary>On a cascade's own records.</summary>
+    public static GivenPolicy On(CascadeRecords records, PolicyFile policy) =>
+        new(
+            policy.Policy,
+            policy.Lambda,
+            Confidences(records.Of(CascadeRecords.Calibration), policy),
+            Confidences(records.Of(CascadeRecords.Test), policy)
+        );
+
+    /// <summary>On a trace file that was split with the seed.</summary>
+    /// <exception cref="ToolkitException">The traces are of other models, or lack what the policy needs.</exception>
+    public static GivenPolicy On(string traces, IReadOnlyList<string> models, RecordedOutcomes outcomes, PolicyFile policy, int seed)
+    {
+        policy.RequireModels(models, traces);
+        if (policy.QueryFeatures != outcomes.Test.ContextWidth)
+            throw new ToolkitException(
+                $"{traces}: expected {policy.QueryFeatures} features of each query as the policy wants, got {outcomes.Test.ContextWidth}"
+            );
+        if (policy.Calibration is null)
+            return new GivenPolicy(policy.Policy, policy.Lambda, outcomes.Calibration, outcomes.Test);
+        if (!CascadeRecords.AreIn(traces))
+            throw new ToolkitException(
+                $"{traces}: expected signals of every stage as 'toolkit collect' writes them, since the policy makes its confidences from signals, got none"
+            );
+        RecordedCascade all = Confidences(CascadeRecords.Load(traces), policy);
+        EvaluationSplit split = EvaluationSplit.Make(all.Queries, 0.5, seed, traces);
+        return new GivenPolicy(
+            policy.Policy,
+            policy.Lambda,
+            RecordedOutcomes.Select(all, split.Train),
+            RecordedOutcomes.Select(all, split.Test)
+        );
+    }
+
+    private static RecordedCascade Confidences(CascadeRecords records, PolicyFile policy) => records.ToRecordedCascade(policy.Confidence);
+}
+
+/// <summary>What decides the experiments' results besides the recorded outcomes.</summary>
+public sealed record ExperimentOptions
+{
+    /// <summary>Of every resample, draw and learner.</summary>
+    public int Seed { get; init; } = 1;
+
+    /// <summary>Bootstrap resamples and random sign flips.</summary>
+    public int Resamples { get; init; } = 10_000;
+
+    /// <summary>Queries that a learner answers in one run of the regret experiment.</summary>
+    public int Horizon { get; init; } = 100_000;
+
+    /// <summary>Independent runs of each learner.</summary>
+    public int Runs { get; init; } = 10;
+
+    /// <summary>Bins of a confidence in the regret experiment.</summary>
+    public int ConfidenceBins { get; init; } = 10;
+
+    /// <summary>What running every stage costs in the regret experiment, in units of quality.</summary>
+    public double RegretPrice { get; init; } = 0.3;
+
+    /// <summary>What one answer of the largest model costs in the statistical experiment, in units of quality.</summary>
+    public double TablePrice { get; init; } = 0.25;
+
+    /// <summary>Prompts of the speculative experiment for each target.</summary>
+    public int SpeculativePrompts { get; init; } = 60;
+
+    /// <summary>Rounds of the speculative experiment that are timed; at least two, since draft lengths are chosen on one
+    /// half of them and timed on the other.</summary>
+    public int SpeculativeRounds { get; init; } = 10;
+
+    /// <summary>Calibration queries, and test queries, of the cascade with and without draft reuse.</summary>
+    public int SpeculativeQueries { get; init; } = 1000;
+}

@@ -1,6 +1,134 @@
 using OptimalStopping.Theory;
+using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;
+
+/// <summary>
+/// The recorded queries of both parts as the pool that the regret experiment draws from: confidences cut into bins of
+/// equal mass per stage (edges over the whole pool), cost priced so that running every stage costs a given quality.
+/// </summary>
+internal static class RecordedPool
+{
+    /// <summary>The most policies that a policy class may have: every query of every run updates all of them.</summary>
+    internal const int LargestPolicyClass = 4096;
+
+    /// <summary>
+    /// The pool and its name in the result files. Regret is to policies that may stop anywhere, so a query needs every
+    /// stage: those that lack one are left out, and the name then says how many remain, as they are another population.
+    /// </summary>
+    /// <exception cref="ToolkitException">No query has every stage.</exception>
+    internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options) =>
+        Of(outcomes, options, [.. Enumerable.Range(0, outcomes.Calibration.Stages)]);
+
+    /// <summary>The same for a cascade of some of the stages, in increasing order.</summary>
+    internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options, int[] chosen)
+    {
+        (RecordedCascade Part, int Query)[] all =
+        [
+            .. new[] { outcomes.Calibration, outcomes.Test }.SelectMany(part => Enumerable.Range(0, part.Queries).Select(q => (part, q))),
+        ];
+        int stages = outcomes.Calibration.Stages;
+        var complete = all.Where(row => chosen.All(k => row.Part.IsRecorded(row.Query, k))).ToArray();
+        if (complete.Length == 0)
+            throw new ToolkitException($"regret: expected queries on which every one of the {chosen.Length} stages is recorded, got none");
+
+        double[][] Rows(Func<RecordedCascade, double[]> values) =>
+            [.. complete.Select(row => chosen.Select(k => values(row.Part)[row.Query * stages + k]).ToArray())];
+        double[][] confidence = Rows(part => part.Confidence),
+            cost = Rows(part => part.Cost);
+        int[][] bin =
+        [
+            .. Enumerable.Range(0, chosen.Length).Select(k => EqualMassBins([.. confidence.Select(row => row[k])], options.ConfidenceBins)),
+        ];
+        double whole = cost.Average(row => row.Sum());
+        Pool pool = Pool.Create(
+            [.. Enumerable.Range(0, complete.Length).Select(q => bin.Select(column => column[q]).ToArray())],
+            Rows(part => part.Quality),
+            cost,
+            whole > 0 ? options.RegretPrice / whole : 0,
+            options.ConfidenceBins
+        );
+        return (complete.Length == all.Length ? "recorded" : $"{complete.Length} of {all.Length} queries with every stage", pool);
+    }
+
+    /// <summary>
+    /// The policy class of an instance: all threshold policies, or on cascades so long that these are too many, those whose
+    /// thresholds lie on an even grid of as many levels as fit.
+    /// </summary>
+    /// <exception cref="ToolkitException">More than 13 stages: not even stop-or-go policies fit.</exception>
+    internal static PolicyClass PolicyClassFor(int stages, int bins)
+    {
+        int levels = bins + 1;
+        while (levels > 1 && Math.Pow(levels, stages - 1) > LargestPolicyClass)
+            levels--;
+        if (levels == bins + 1)
+            return PolicyClass.Thresholds(stages, bins);
+        if (levels < 2)
+            throw new ToolkitException($"regret: expected at most 13 stages, got {stages}");
+        return PolicyClass.ThresholdsAt(stages, bins, [.. Enumerable.Range(0, levels).Select(i => i * bins / (levels - 1))]);
+    }
+
+    // A missing confidence counts as the lowest.
+    private static int[] EqualMassBins(double[] values, int bins)
+    {
+        double[] sorted = [.. values.Where(v => !double.IsNaN(v)).Order()];
+        if (sorted.Length == 0)
+            return new int[values.Length];
+        double[] edges = [.. Enumerable.Range(1, bins - 1).Select(b => sorted[(int)((long)b * sorted.Length / bins)])];
+        return [.. values.Select(v => double.IsNaN(v) ? 0 : edges.Count(edge => v >= edge))];
+    }
+}
+
+/// <summary>
+/// Cumulative regret of one learner at round t: mean over seeds with its 95 % band, the a-priori bound of the theorem that
+/// covers the learner, and the mean certificate (NaN where there is none).
+/// </summary>
+[RunTable("figure1a.csv")]
+public sealed record RegretPoint(
+    string Instance,
+    string Learner,
+    [Column(Optional = true)] string Feedback,
+    [Column(Positive = true)] double T,
+    int Seeds,
+    double Mean,
+    [Column(Optional = true)] double Lower,
+    [Column(Optional = true)] double Upper,
+    [Column(Optional = true)] double Bound,
+    [Column(Optional = true)] double Certificate
+)
+{
+    /// <summary>Whether an instance's queries were drawn by a simulator (as opposed to recorded ones).</summary>
+    public static bool IsSimulated(string instance) => instance.StartsWith("simulated", StringComparison.Ordinal);
+}
+
+/// <summary>Slope of log regret on log t with its 95 % interval, and regret and bound at the last round.</summary>
+[RunTable("figure1a_slopes.csv")]
+public sealed record RegretGrowth(
+    string Instance,
+    string Learner,
+    [Column(Optional = true)] string Feedback,
+    [Column(Optional = true)] string Theorem,
+    [Column(Optional = true)] double Slope,
+    [Column(Optional = true)] double SlopeLow,
+    [Column(Optional = true)] double SlopeHigh,
+    double RegretFinal,
+    [Column(Optional = true)] double BoundFinal,
+    [Column(Positive = true)] double TFinal
+);
+
+/// <summary>
+/// Whether a learner's mean regret stays under its bound and its certificate over the realised regret, at every checkpoint;
+/// null where it has none. The ratio is of the certificate to the realised regret at the horizon.
+/// </summary>
+[RunTable("regret_checks.csv")]
+public sealed record RegretCheck(
+    string Instance,
+    string Learner,
+    [Column(Optional = true)] string Feedback,
+    [Column(Optional = true)] bool? BoundHolds,
+    [Column(Optional = true)] bool? CertificateHolds,
+    [Column(Optional = true)] double CertificateRatio
+);
 
 /// <summary>
 /// Figure 1a: cumulative regret of the learners on queries drawn with replacement from the cascade's recorded outcomes,
@@ -122,59 +250,64 @@ public static class RegretExperiment
 
     private static void WriteFigure(RegretSummary[] summaries, ExperimentOptions options, string folder)
     {
-        List<object?[]> curves = [],
-            slopes = [],
-            checks = [];
+        List<RegretPoint> curves = [];
+        List<RegretGrowth> slopes = [];
+        List<RegretCheck> checks = [];
         foreach (RegretSummary s in summaries)
         {
-            object?[] who = [s.Instance.Name, s.Learner.Name, s.Learner.FeedbackName];
+            var (instance, learner, feedback) = (s.Instance.Name, s.Learner.Name, s.Learner.FeedbackName);
             for (int i = 0; i < s.Checkpoints.Length; i++)
             {
                 double[] regret = s.Regrets(i);
                 double mean = s.Mean(i),
                     spread = Math.Sqrt(regret.Sum(r => (r - mean) * (r - mean)) / Math.Max(1, regret.Length - 1));
                 double half = StudentQuantile(regret.Length - 1) * spread / Math.Sqrt(regret.Length);
-                curves.Add([.. who, s.Checkpoints[i], s.Runs.Length, mean, mean - half, mean + half, s.Bound(i), s.Certificate(i)]);
+                curves.Add(
+                    new RegretPoint(
+                        instance,
+                        learner,
+                        feedback,
+                        s.Checkpoints[i],
+                        s.Runs.Length,
+                        mean,
+                        mean - half,
+                        mean + half,
+                        s.Bound(i),
+                        s.Certificate(i)
+                    )
+                );
             }
             // The first decade is the learner's tuning showing, not its growth.
             Interval slope = s.Slope(Math.Min(1000, options.Horizon / 10), options.Horizon, options.Seed);
-            slopes.Add([
-                .. who,
-                s.Learner.Theorem,
-                slope.Estimate,
-                slope.Low,
-                slope.High,
-                s.FinalMean,
-                s.Bound(s.Checkpoints.Length - 1),
-                s.Checkpoints[^1],
-            ]);
+            slopes.Add(
+                new RegretGrowth(
+                    instance,
+                    learner,
+                    feedback,
+                    s.Learner.Theorem,
+                    slope.Estimate,
+                    slope.Low,
+                    slope.High,
+                    s.FinalMean,
+                    s.Bound(s.Checkpoints.Length - 1),
+                    s.Checkpoints[^1]
+                )
+            );
             if (s.Bounded || s.Certified)
-                checks.Add([
-                    .. who,
-                    s.Bounded
-                        ? s.WorstShareOfBound <= 1
-                            ? 1
-                            : 0
-                        : null,
-                    s.Certified
-                        ? s.CertificateMisses == 0
-                            ? 1
-                            : 0
-                        : null,
-                    s.Certified ? s.CertificateRatio : null,
-                ]);
+                checks.Add(
+                    new RegretCheck(
+                        instance,
+                        learner,
+                        feedback,
+                        s.Bounded ? s.WorstShareOfBound <= 1 : null,
+                        s.Certified ? s.CertificateMisses == 0 : null,
+                        s.Certified ? s.CertificateRatio : double.NaN
+                    )
+                );
         }
-        CsvFile.Write(Path.Combine(folder, "figure1a.csv"), "instance,learner,feedback,t,seeds,mean,lower,upper,bound,certificate", curves);
-        CsvFile.Write(
-            Path.Combine(folder, "figure1a_slopes.csv"),
-            "instance,learner,feedback,theorem,slope,slope_low,slope_high,regret_final,bound_final,t_final",
-            slopes
-        );
-        CsvFile.Write(
-            Path.Combine(folder, "regret_checks.csv"),
-            "instance,learner,feedback,bound_holds,certificate_holds,certificate_ratio",
-            checks
-        );
+        ResultTable.Write(folder, curves);
+        ResultTable.Write(folder, slopes);
+        ResultTable.Write(folder, checks);
     }
 
     // Two-sided 95 % quantile of Student's t.

@@ -2,6 +2,18 @@ using OptimalStopping.Theory;
 
 namespace OptimalStopping.Experiments;
 
+/// <summary>Mean regret of a learner at round t over instances of a kind and runs, and its standard error (NaN for one run).</summary>
+[RunTable("regret_table.csv")]
+public sealed record RegretMean(
+    string Instance,
+    string Learner,
+    string Feedback,
+    int Runs,
+    int T,
+    double Regret,
+    [Column(Optional = true)] double StandardError
+);
+
 /// <summary>
 /// The table of regrets on the named simulated instances (theory-proofs.md section 8.1): every learner under every feedback that
 /// it can use, on two random instances of each kind. Takes an hour of processor time at T = 100,000, so it is not part of `all`.
@@ -90,18 +102,17 @@ public static class RegretTable
                     values.Length < 2
                         ? double.NaN
                         : Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / (values.Length - 1.0) / values.Length);
-                return new object?[]
-                {
+                return new RegretMean(
                     group.Key.Name,
                     group.Key.learner.Kind.ToString(),
                     group.Key.learner.Feedback.ToString(),
                     values.Length,
                     options.Horizon,
                     mean,
-                    error,
-                };
+                    error
+                );
             });
-        CsvFile.Write(Path.Combine(folder, "regret_table.csv"), "instance,learner,feedback,runs,t,regret,standard_error", rows);
+        ResultTable.Write(folder, rows);
     }
 
     private static PolicyClass All(IEnvironment environment) => PolicyClass.Thresholds(environment.Stages, environment.Bins);

@@ -6,6 +6,90 @@ using OptimalStopping.Theory;
 namespace OptimalStopping.Experiments;
 
 /// <summary>
+/// Speculative decoding with a fixed draft length: what was counted, and tokens per forward of the target by the formula at the
+/// measured acceptance rate (NaN where it does not apply), for an endless text and for one that ends where the answers end.
+/// </summary>
+/// <param name="DifferentTokens">Tokens that are not those of the target alone. Has to be 0.</param>
+[RunTable("speculative.csv")]
+public sealed record SpeculationCount(
+    string Target,
+    string Chain,
+    int Length,
+    int Prompts,
+    long Tokens,
+    long Forwards,
+    long Drafted,
+    long Accepted,
+    [Column(Unit = true, Optional = true)] double Acceptance,
+    double TokensPerForward,
+    [Column(Optional = true)] double Formula,
+    [Column(Optional = true)] double FormulaFinite,
+    [Column(Unit = true, Optional = true)] double IndependenceP,
+    long DifferentTokens
+);
+
+/// <summary>Acceptance at one position of a draft, of those drafts that were accepted up to there.</summary>
+[RunTable("speculative_positions.csv")]
+public sealed record SpeculationPosition(
+    string Target,
+    string Chain,
+    int Length,
+    int Position,
+    long Tested,
+    long Accepted,
+    [Column(Unit = true, Optional = true)] double Acceptance
+);
+
+/// <summary>Time of one way to decode: speed-up over plain decoding with its bootstrap interval, and by the formula.</summary>
+/// <param name="Length">A fixed draft length, "adaptive", or "none" for plain decoding.</param>
+[RunTable("speculative_times.csv")]
+public sealed record SpeculationTime(
+    string Target,
+    string Chain,
+    string Length,
+    double TokensPerForward,
+    double DraftedPerForward,
+    double SecondsPerToken,
+    double Speedup,
+    double SpeedupLow,
+    double SpeedupHigh,
+    [Column(Optional = true)] double FormulaSpeedup,
+    long DifferentTokens
+);
+
+/// <summary>
+/// The adaptive draft length of one chain against the fixed ones, as ratios of time with bootstrap intervals (above 1 where it
+/// is faster). Best and worst lengths are chosen on the even and on the odd rounds, each timed on the other half; Total counts
+/// means where the others count medians, and Fresh is the same for decoders that begin each round from nothing. Twin is one
+/// fixed length against itself.
+/// </summary>
+[RunTable("speculative_adaptive.csv")]
+public sealed record SpeculationAdaptive(
+    string Target,
+    string Chain,
+    int BestEven,
+    int BestOdd,
+    double AgainstBest,
+    double AgainstBestLow,
+    double AgainstBestHigh,
+    double AgainstBestNaive,
+    double AgainstBestTotal,
+    double AgainstBestTotalLow,
+    double AgainstBestTotalHigh,
+    int WorstEven,
+    int WorstOdd,
+    double AgainstWorst,
+    double AgainstWorstLow,
+    double AgainstWorstHigh,
+    double Fresh,
+    double FreshLow,
+    double FreshHigh,
+    double Twin,
+    double TwinLow,
+    double TwinHigh
+);
+
+/// <summary>
 /// Speculative decoding on a cascade: for each target, every pair, prompt lookup and the full chain, with fixed and with
 /// adaptive draft length. What fixed lengths accept is compared with the theory's formulas, and the time of all of them,
 /// measured in turn, with plain decoding.
@@ -34,10 +118,10 @@ public static class SpeculativeExperiment
                     cascade.Models[verifier],
                     SpeculativeSetup.Longest
                 );
-        List<object?[]> counts = [],
-            positions = [],
-            times = [],
-            adaptive = [];
+        List<SpeculationCount> counts = [];
+        List<SpeculationPosition> positions = [];
+        List<SpeculationTime> times = [];
+        List<SpeculationAdaptive> adaptive = [];
         for (int target = 1; target < cascade.Models.Count; target++)
         {
             int[][] prompts = Prompts(cascade, target, options, cancel);
@@ -66,15 +150,17 @@ public static class SpeculativeExperiment
                     counts.Add(Counts(setup, runs, w));
                     StageSpeculation stage = runs.Metrics[w].Target;
                     for (int j = 0; j < setup.Length; j++)
-                        positions.Add([
-                            setup.Target,
-                            setup.Chain,
-                            setup.Length,
-                            j + 1,
-                            stage.Tested[j],
-                            stage.AcceptedAt[j],
-                            stage.Tested[j] > 0 ? stage.AcceptedAt[j] / (double)stage.Tested[j] : double.NaN,
-                        ]);
+                        positions.Add(
+                            new SpeculationPosition(
+                                setup.Target,
+                                setup.Chain,
+                                setup.Length,
+                                j + 1,
+                                stage.Tested[j],
+                                stage.AcceptedAt[j],
+                                stage.Tested[j] > 0 ? stage.AcceptedAt[j] / (double)stage.Tested[j] : double.NaN
+                            )
+                        );
                 }
                 plainWritten = true;
                 adaptive.Add(Adaptive(runs, timed));
@@ -84,30 +170,13 @@ public static class SpeculativeExperiment
             throw new ToolkitException(
                 $"speculative: expected answers of at least {LeastTokens} tokens from '{cascade.File.Stages[^1].Name}', got none"
             );
-        CsvFile.Write(
-            Path.Combine(folder, "speculative.csv"),
-            "target,chain,length,prompts,tokens,forwards,drafted,accepted,acceptance,tokens_per_forward,formula,formula_finite,independence_p,different_tokens",
-            counts
-        );
-        CsvFile.Write(
-            Path.Combine(folder, "speculative_positions.csv"),
-            "target,chain,length,position,tested,accepted,acceptance",
-            positions
-        );
-        CsvFile.Write(
-            Path.Combine(folder, "speculative_times.csv"),
-            "target,chain,length,tokens_per_forward,drafted_per_forward,seconds_per_token,speedup,speedup_low,speedup_high,formula_speedup,different_tokens",
-            times
-        );
-        CsvFile.Write(
-            Path.Combine(folder, "speculative_adaptive.csv"),
-            "target,chain,best_even,best_odd,against_best,against_best_low,against_best_high,against_best_naive,"
-                + "against_best_total,against_best_total_low,against_best_total_high,worst_even,worst_odd,against_worst,against_worst_low,against_worst_high,fresh,fresh_low,fresh_high,twin,twin_low,twin_high",
-            adaptive
-        );
+        ResultTable.Write(folder, counts);
+        ResultTable.Write(folder, positions);
+        ResultTable.Write(folder, times);
+        ResultTable.Write(folder, adaptive);
     }
 
-    private static object?[] Counts(SpeculativeSetup setup, SpeculativeRuns runs, int way)
+    private static SpeculationCount Counts(SpeculativeSetup setup, SpeculativeRuns runs, int way)
     {
         StageSpeculation target = runs.Metrics[way].Target;
         double alpha = target.AcceptanceRate;
@@ -117,8 +186,7 @@ public static class SpeculativeExperiment
         double finite = known
             ? runs.AnswerLengths.Sum() / runs.AnswerLengths.Sum(n => SpeculationHierarchy.RenewalRounds(n, alpha, setup.Length))
             : double.NaN;
-        return
-        [
+        return new(
             setup.Target,
             setup.Chain,
             setup.Length,
@@ -132,18 +200,17 @@ public static class SpeculativeExperiment
             formula,
             finite,
             SpeculativeSetup.Independence(target),
-            runs.Different[way],
-        ];
+            runs.Different[way]
+        );
     }
 
-    private static object?[] Times(SpeculativeSetup setup, SpeculativeRuns runs, SpeculativeTimes timed, int way, double plainForward)
+    private static SpeculationTime Times(SpeculativeSetup setup, SpeculativeRuns runs, SpeculativeTimes timed, int way, double plainForward)
     {
         SpeculationMetrics metrics = runs.Metrics[way];
         Interval speedUp = timed.Ratio(0, way);
         double[] rates = [.. metrics.Stages.Skip(1).Select(stage => stage.AcceptanceRate)];
         double expected = setup.ExpectedSeconds is { } formula && rates.All(double.IsFinite) ? formula(rates) : double.NaN;
-        return
-        [
+        return new(
             setup.Target,
             setup.Chain,
             setup.LengthName,
@@ -154,19 +221,18 @@ public static class SpeculativeExperiment
             speedUp.Low,
             speedUp.High,
             plainForward / expected,
-            runs.Different[way],
-        ];
+            runs.Different[way]
+        );
     }
 
-    private static object?[] Adaptive(SpeculativeRuns runs, SpeculativeTimes timed)
+    private static SpeculationAdaptive Adaptive(SpeculativeRuns runs, SpeculativeTimes timed)
     {
         int[] lengths = [.. Enumerable.Range(1, runs.Adaptive - 1)];
         AdaptiveComparison c = timed.Compare(runs.Adaptive, lengths);
         Interval fresh = timed.Total(runs.Fresh, lengths);
         Interval twin = timed.Ratio(lengths.Single(w => runs.Ways[w].Length == SpeculativeSetup.Twin), runs.Twin);
         int Length(int way) => runs.Ways[way].Length;
-        return
-        [
+        return new(
             runs.Ways[1].Target,
             runs.Ways[1].Chain,
             Length(c.Best[0]),
@@ -188,8 +254,8 @@ public static class SpeculativeExperiment
             fresh.High,
             twin.Estimate,
             twin.Low,
-            twin.High,
-        ];
+            twin.High
+        );
     }
 
     /// <summary>The first test prompts that the target answers at length.</summary>

@@ -1,9 +1,54 @@
+using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Theory;
 
 namespace OptimalStopping.Experiments;
 
 /// <summary>
-/// Table 1: our policy against every baseline at one price of cost, on the same test queries. Each method takes the
+/// The default policy against one baseline at one price of cost, on the same test queries: mean utilities and their
+/// difference with its 95 % interval, p-values, effect sizes, and means of quality and cost. Adjusted p-values are NaN where
+/// the baseline is not in the family of tests; effect sizes are NaN where a difference does not spread.
+/// </summary>
+[RunTable("table1.csv")]
+public sealed record PolicyComparison(
+    string Baseline,
+    [Column(Optional = true)] double Lambda,
+    int Pairs,
+    double UtilityDefault,
+    double UtilityBaseline,
+    double Difference,
+    [Column(Optional = true)] double CiLow,
+    [Column(Optional = true)] double CiHigh,
+    [Column(Unit = true)] double PPermutation,
+    [Column(Unit = true, Optional = true)] double PHolm,
+    [Column(Unit = true, Optional = true)] double PBh,
+    [Column(Unit = true, Optional = true)] double PWilcoxon,
+    [Column(Unit = true, Optional = true)] double PT,
+    [Column("d_z", Optional = true)] double Dz,
+    [Column("g_z", Optional = true)] double Gz,
+    [Column(Optional = true)] double CliffDelta,
+    [Column("d_z_low", Optional = true)] double DzLow,
+    [Column("d_z_high", Optional = true)] double DzHigh,
+    [Column(Unit = true)] double QualityDefault,
+    [Column(Unit = true)] double QualityBaseline,
+    double CostDefault,
+    double CostBaseline
+)
+{
+    /// <summary>The level below which a Holm-adjusted p-value is called significant.</summary>
+    public const double Level = 0.05;
+
+    /// <summary>
+    /// Whether the row competes. The oracle is an upper bound, and a jump policy that the default equals (cross-validation
+    /// dropped recall) is no rival: neither is in the family of tests.
+    /// </summary>
+    public bool Tested => !double.IsNaN(PHolm);
+
+    /// <summary>+1 where the default is significantly better after Holm's correction, -1 where it is significantly worse, 0 otherwise.</summary>
+    public int Verdict => PHolm < Level ? Math.Sign(Difference) : 0;
+}
+
+/// <summary>
+/// Table 1: the default policy against every baseline at one price of cost, on the same test queries. Each method takes the
 /// operating point that is best for this price on the calibration part. The family of tests is Holm-corrected; the
 /// oracle is a row of its own, an upper bound and not a competitor.
 /// </summary>
@@ -12,18 +57,14 @@ public static class StatisticalExperiment
     // Differences that spread no more than this are equal: 1 - lambda c and 0 - lambda c lose different digits.
     private const double RoundOff = 1e-12;
 
-    private const string Header =
-        "baseline,lambda,pairs,utility_ours,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,p_wilcoxon,p_t,"
-        + "d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_ours,quality_baseline,cost_ours,cost_baseline";
-
     /// <summary>Writes table1.csv.</summary>
     public static void Run(PolicyBench bench, ExperimentOptions options, string folder)
     {
         // The price, like the operating points, comes from the calibration part.
-        double lambda = options.TablePrice / bench[$"fixed-{bench.Outcomes.Models.Count}"].Points[0].Calibration.Cost.Average();
-        BenchPoint ours = bench[PolicyBench.Ours].BestFor(lambda);
-        double[] utility = Utility(ours, lambda);
-        BenchFamily[] baselines = [.. bench.Families.Where(family => family.Name != PolicyBench.Ours)];
+        double lambda = options.TablePrice / bench.Largest.Calibration.Cost.Average();
+        BenchPoint main = bench[PolicyRegistry.Default].BestFor(lambda);
+        double[] utility = Utility(main, lambda);
+        BenchFamily[] baselines = [.. bench.Families.Where(family => family.Name != PolicyRegistry.Default)];
         BenchPoint[] points = [.. baselines.Select(family => family.BestFor(lambda))];
         var comparisons = new Comparison[baselines.Length];
         var effects = new Interval[baselines.Length];
@@ -36,21 +77,19 @@ public static class StatisticalExperiment
             equal[i] = differences.Max() - differences.Min() <= RoundOff;
             effects[i] = equal[i] ? WithoutSpread(differences[0]) : StandardisedInterval(differences, options);
         });
-        // Without recall ours is the jump policy itself, and nothing is to be tested between them.
-        bool[] competes = [.. baselines.Select(family => family.Name != "oracle" && (family.Name != "jump" || bench.Recalls))];
+        // Without recall the default is the jump policy itself, and nothing is to be tested between them.
+        bool[] competes = [.. baselines.Select(family => family.Name != PolicyRegistry.Oracle && (family.Name != "jump" || bench.Recalls))];
         FamilyMember[] family = Comparison.Family([.. comparisons.Where((_, i) => competes[i])]);
         int member = 0;
-        CsvFile.Write(
-            Path.Combine(folder, "table1.csv"),
-            Header,
+        ResultTable.Write(
+            folder,
             baselines
                 .Select(
                     (baseline, i) =>
                     {
                         Comparison c = comparisons[i];
                         FamilyMember? adjusted = competes[i] ? family[member++] : null;
-                        return new object?[]
-                        {
+                        return new PolicyComparison(
                             baseline.Name,
                             lambda,
                             c.Pairs,
@@ -60,8 +99,8 @@ public static class StatisticalExperiment
                             c.Interval.Low,
                             c.Interval.High,
                             c.Permutation.PValue,
-                            adjusted?.Holm,
-                            adjusted?.BenjaminiHochberg,
+                            adjusted?.Holm ?? double.NaN,
+                            adjusted?.BenjaminiHochberg ?? double.NaN,
                             c.Wilcoxon.PValue,
                             c.PairedT.PValue,
                             equal[i] ? effects[i].Estimate : c.Effect.Dz,
@@ -69,11 +108,11 @@ public static class StatisticalExperiment
                             c.Effect.PairedDelta,
                             effects[i].Low,
                             effects[i].High,
-                            ours.TestQuality,
+                            main.TestQuality,
                             points[i].TestQuality,
-                            ours.TestCost,
-                            points[i].TestCost,
-                        };
+                            main.TestCost,
+                            points[i].TestCost
+                        );
                     }
                 )
                 .ToArray()

@@ -2,27 +2,31 @@ namespace OptimalStopping.Reports
 
 open OxyPlot
 open OxyPlot.Axes
+open OptimalStopping.Experiments
 
 /// Figure 1a: cumulative regret against rounds, both axes logarithmic, one panel for each instance. Solid lines are
 /// means over seeds with their 95 % bands, dashed lines the a-priori bounds of the matching theorems, the dotted line
 /// the data-dependent certificate; the number at the end of a line is its slope.
 module Figure1a =
 
-    /// Learners of a file in the order of the legend (ours first, then as they come) with their styles.
+    /// Learners of a file in the order of the legend (NEST first, then as they come) with their styles.
     let learners (data: RunData) : struct (string * string * CurveStyle)[] =
-        data.Regret
+        data.Table<RegretPoint>()
         |> Array.map (fun p -> p.Learner, p.Feedback)
         |> Array.distinct
-        |> Array.sortBy (fun (learner, _) -> if Style.isOurLearner learner then 0 else 1)
+        |> Array.sortBy (fun (learner, _) -> if Style.isNest learner then 0 else 1)
         |> Array.mapi (fun i (learner, feedback) -> struct (learner, feedback, Style.learner (i, learner, feedback)))
 
     /// Instances with the recorded cascade first; the others keep the order of the file.
     let instances (data: RunData) : string[] =
-        data.Regret |> Array.map _.Instance |> Array.distinct |> Array.sortBy (fun name -> if RunData.isSimulated name then 1 else 0)
+        data.Table<RegretPoint>()
+        |> Array.map _.Instance
+        |> Array.distinct
+        |> Array.sortBy (fun name -> if RegretPoint.IsSimulated name then 1 else 0)
 
     /// Heading of an instance's panel: says in words whether the queries were recorded or simulated.
     let heading (instance: string) : string =
-        if RunData.isSimulated instance then
+        if RegretPoint.IsSimulated instance then
             match instance.Substring("simulated".Length).Trim('-', ' ') with
             | "" -> "Simulated"
             | rest -> $"Simulated: {rest}"
@@ -40,12 +44,12 @@ module Figure1a =
     let private certified (data: RunData) =
         learners data
         |> Array.tryFind (fun (struct (learner, feedback, _)) ->
-            data.Regret |> Array.exists (fun p -> p.Learner = learner && p.Feedback = feedback && positive p.Certificate))
+            data.Table<RegretPoint>() |> Array.exists (fun p -> p.Learner = learner && p.Feedback = feedback && positive p.Certificate))
         |> Option.map (fun (struct (learner, feedback, _)) -> learner, feedback)
 
     /// The plot of one instance and the labels at the ends of its lines: style, T, regret and text.
     let private panel (data: RunData) (instance: string) first =
-        let all = data.Regret |> Array.filter (fun p -> p.Instance = instance)
+        let all = data.Table<RegretPoint>() |> Array.filter (fun p -> p.Instance = instance)
         let model = Panel.create (heading instance)
         model.PlotMargins <- OxyThickness(34.0, nan, right, nan)
         let shown = all |> Array.collect (fun p -> [| p.Mean; p.Bound |]) |> Array.filter positive
@@ -83,7 +87,8 @@ module Figure1a =
             Panel.addMarkers (model, style, 1.6, false, bounded |> Array.map _.T, bounded |> Array.map _.Bound)
             let marked = every 6 above
             Panel.addMarkers (model, style, 2.4, true, marked |> Array.map _.T, marked |> Array.map _.Mean)
-            let slope = data.Slopes |> Array.tryFind (fun s -> s.Instance = instance && s.Learner = learner && s.Feedback = feedback)
+            let slope =
+                data.Table<RegretGrowth>() |> Array.tryFind (fun s -> s.Instance = instance && s.Learner = learner && s.Feedback = feedback)
             match slope, Array.tryLast above with
             | Some slope, Some last when System.Double.IsFinite slope.Slope -> ends.Add(struct (style, last, slope.Slope.ToString "0.00"))
             | _ -> ()
@@ -99,9 +104,9 @@ module Figure1a =
         let reference label dash = { Style = Style.line (label, Style.grey, dash, 0.9); Filled = false; Band = false }
         [| for struct (_, _, style) in learners data do
                { Style = style; Filled = true; Band = true }
-           if data.Regret |> Array.exists (fun p -> positive p.Bound) then reference "a-priori bound" LineStyle.Dash
+           if data.Table<RegretPoint>() |> Array.exists (fun p -> positive p.Bound) then reference "a-priori bound" LineStyle.Dash
            if (certified data).IsSome then reference "certificate" LineStyle.Dot
-           if data.Slopes.Length > 0 then reference "numbers: log-log slopes" LineStyle.None |]
+           if data.Table<RegretGrowth>().Length > 0 then reference "numbers: log-log slopes" LineStyle.None |]
 
     /// The figure, or None where the run has no regret experiment.
     let drawing (data: RunData) : Drawing option =
@@ -114,8 +119,8 @@ module Figure1a =
             let width = if columns = 1 then Panel.oneColumn else Panel.twoColumns
             let entries = legend data
             let legendTop = height * float rows + 4.0
-            let seeds = data.Regret |> Array.map _.Seeds |> Array.max
-            let simulated = names |> Array.filter RunData.isSimulated |> Array.length
+            let seeds = data.Table<RegretPoint>() |> Array.map _.Seeds |> Array.max
+            let simulated = names |> Array.filter RegretPoint.IsSimulated |> Array.length
             Some
                 { Title = "Figure 1a: cumulative regret against rounds"
                   Description =

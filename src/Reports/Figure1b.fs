@@ -1,18 +1,20 @@
 namespace OptimalStopping.Reports
 
+open OptimalStopping.Runtime.Cascades
 open System
 open OxyPlot
 open OxyPlot.Axes
+open OptimalStopping.Experiments
 
-/// Figure 1b: quality against cost on the test queries. Our policy is a thick line with its 95 % band, baselines are
+/// Figure 1b: quality against cost on the test queries. The default policy is a thick line with its 95 % band, baselines are
 /// thin, single models are labelled points, the oracle is dotted; filled markers lie on the Pareto front.
 module Figure1b =
 
     /// Points of each policy, ordered by cost; policies in the order of the legend.
     let curves (data: RunData) : struct (string * OperatingPoint[])[] =
-        data.Tradeoff
+        data.Table<OperatingPoint>()
         |> Array.groupBy _.Policy
-        |> Array.sortBy (fun (policy, _) -> Style.policyRank policy)
+        |> Array.sortBy (fun (policy, _) -> PolicyRegistry.Rank policy)
         |> Array.map (fun (policy, points) -> struct (policy, points |> Array.sortBy (fun p -> p.Cost, p.Quality)))
 
     let private plotHeight = 200.0
@@ -36,7 +38,7 @@ module Figure1b =
     /// a curve with many operating points do not run into each other; the line goes through all of them.
     let private thin (data: RunData) distance (points: OperatingPoint[]) =
         let span (values: float[]) = max 1e-9 (Array.max values - Array.min values)
-        let perCost, perQuality = 200.0 / span (xs data.Tradeoff), 150.0 / span (ys data.Tradeoff)
+        let perCost, perQuality = 200.0 / span (xs (data.Table<OperatingPoint>())), 150.0 / span (ys (data.Table<OperatingPoint>()))
         let far (a: OperatingPoint) (b: OperatingPoint) =
             (perCost * (a.Cost - b.Cost)) ** 2.0 + (perQuality * (a.Quality - b.Quality)) ** 2.0 >= distance * distance
         let kept = ResizeArray<OperatingPoint>()
@@ -59,11 +61,11 @@ module Figure1b =
                    // A marker hides more than a piece of a line.
                    for _ in 1..3 do
                        yield! corners
-                   if not (Style.isFixed policy) then yield! Labels.sample (corners, 2.0) |]
+                   if not (PolicyRegistry.IsSingle policy) then yield! Labels.sample (corners, 2.0) |]
         for struct (policy, points) in curves do
-            if Style.isFixed policy then
+            if PolicyRegistry.IsSingle policy then
                 for p in points do
-                    let name = RunData.modelName data (Style.fixedStage policy)
+                    let name = data.ModelName(PolicyRegistry.StageOf policy)
                     let size = rc.MeasureText(name, "", labelSize, 400.0)
                     let box = Labels.place (screen p, size, model.PlotArea, obstacles)
                     let line = Labels.leader (screen p, box)
@@ -91,7 +93,7 @@ module Figure1b =
                     obstacles <- Array.append obstacles (Labels.outline box)
 
     let private plot (data: RunData) =
-        let points = data.Tradeoff
+        let points = data.Table<OperatingPoint>()
         let model = Panel.create ""
         // A random mixture may cost twice the largest model; the axis ends where every other policy does.
         let inside =
@@ -99,25 +101,31 @@ module Figure1b =
             | [||] -> points
             | others -> others
         let costs, qualities = padded (xs inside), padded (ys points)
-        Panel.addLinear (model, AxisPosition.Bottom, $"mean cost per query{RunData.costUnit data}", max 0.0 (fst costs), snd costs, nan)
+        Panel.addLinear (model, AxisPosition.Bottom, $"mean cost per query{data.CostUnit}", max 0.0 (fst costs), snd costs, nan)
         Panel.addLinear (model, AxisPosition.Left, "mean quality on test queries", max 0.0 (fst qualities), min 1.0 (snd qualities), nan)
-        let ours = points |> Array.filter (fun p -> p.Policy = Style.ours) |> Array.sortBy _.Cost
-        let known = ours |> Array.filter (fun p -> Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh)
-        Panel.addBand (model, Style.policy Style.ours, xs known, known |> Array.map _.QualityLow, known |> Array.map _.QualityHigh)
-        // The baselines over the band, then the single models, and ours on top.
+        let main = points |> Array.filter (fun p -> p.Policy = PolicyRegistry.Default) |> Array.sortBy _.Cost
+        let known = main |> Array.filter (fun p -> Double.IsFinite p.QualityLow && Double.IsFinite p.QualityHigh)
+        Panel.addBand (
+            model,
+            Style.policy PolicyRegistry.Default,
+            xs known,
+            known |> Array.map _.QualityLow,
+            known |> Array.map _.QualityHigh
+        )
+        // The baselines over the band, then the single models, and the default on top.
         let layer policy =
-            if policy = Style.ours then 2
-            elif Style.isFixed policy then 1
+            if policy = PolicyRegistry.Default then 2
+            elif PolicyRegistry.IsSingle policy then 1
             else 0
         let layered = curves data |> Array.rev |> Array.sortBy (fun (struct (policy, _)) -> layer policy)
         for struct (policy, points) in layered do
             let style = Style.policy policy
-            if Style.isFixed policy then
+            if PolicyRegistry.IsSingle policy then
                 points |> Array.iter (singleModel model style)
             else
                 Panel.addLine (model, style, style.Dash, style.Width, xs points, ys points)
                 if style.Marker <> MarkerType.None then
-                    if policy = Style.ours then
+                    if policy = PolicyRegistry.Default then
                         markers model style 2.6 (thin data 6.0 points)
                     else
                         markers model style 1.9 (thin data 9.0 points)
@@ -126,15 +134,16 @@ module Figure1b =
     let private legend (data: RunData) : LegendEntry[] =
         let named = [| for struct (policy, _) in curves data -> policy |]
         [| for policy in named do
-               if not (Style.isFixed policy) then
-                   { Style = Style.policy policy; Filled = (policy = Style.ours); Band = (policy = Style.ours) }
-           if named |> Array.exists Style.isFixed then { Style = Style.policy "fixed-1"; Filled = false; Band = false }
+               if not (PolicyRegistry.IsSingle policy) then
+                   { Style = Style.policy policy; Filled = (policy = PolicyRegistry.Default); Band = (policy = PolicyRegistry.Default) }
+           if named |> Array.exists PolicyRegistry.IsSingle then
+               { Style = Style.policy (PolicyRegistry.SingleName 1); Filled = false; Band = false }
            let bare = Style.line ("filled: on the Pareto front", Style.grey, LineStyle.None, 0.0)
            { Style = { bare with Marker = MarkerType.Circle }; Filled = true; Band = false } |]
 
     /// The figure, or None where the run has no trade-off experiment.
     let drawing (data: RunData) : Drawing option =
-        if data.Tradeoff.Length = 0 then
+        if data.Table<OperatingPoint>().Length = 0 then
             None
         else
             let entries = legend data
@@ -143,7 +152,7 @@ module Figure1b =
                 { Title = "Figure 1b: quality against cost"
                   Description =
                     $"Mean quality against mean cost per query on the test queries for {(curves data).Length} policies; "
-                    + "the shaded band is the 95 % interval of our policy, filled markers lie on the Pareto front, "
+                    + "the shaded band is the 95 % interval of the default policy, filled markers lie on the Pareto front, "
                     + "the dotted oracle is not attainable."
                   Width = width
                   Height = plotHeight + 6.0 + Panel.legendHeight (entries.Length, 2)

@@ -1,93 +1,190 @@
 namespace OptimalStopping.Reports
 
 open System
+open Giraffe.ViewEngine
+open OptimalStopping.Experiments
 
-/// The tables of the report as HTML.
+/// The tables of the report.
 module ReportTables =
 
-    /// Text as HTML; characters outside ASCII stay as they are.
-    let escape (text: string) : string = text.Replace("&", "&amp;").Replace("<", "&lt;").Replace(">", "&gt;").Replace("\"", "&quot;")
+    let private text (value: string) = [ str value ]
 
-    let private minus (text: string) = text.Replace('-', '−')
+    let private minus (value: string) = value.Replace('-', '−')
 
     let private number digits x = minus (Numbers.decimals (digits, x))
 
     let private signed digits x = minus (Numbers.signed (digits, x))
 
-    let private bracket low high = $" <small>[{low}, {high}]</small>"
+    let private bracket (low: string) (high: string) = [ str " "; small [] [ str $"[{low}, {high}]" ] ]
 
     let private interval digits low high =
-        if Double.IsNaN low || Double.IsNaN high then "" else bracket (signed digits low) (signed digits high)
+        if Double.IsNaN low || Double.IsNaN high then [] else bracket (signed digits low) (signed digits high)
 
-    /// A table that scrolls sideways on a narrow screen. Cells are HTML already; the first column holds row headings.
-    let table (headings: string[], rows: string[][]) : string =
-        let head = headings |> Array.map (fun h -> $"<th scope=\"col\">{h}</th>") |> String.concat ""
-        let row (cells: string[]) =
-            let rest = cells[1..] |> Array.map (fun c -> $"<td>{c}</td>") |> String.concat ""
-            $"<tr><th scope=\"row\">{cells[0]}</th>{rest}</tr>\n"
-        let body = rows |> Array.map row |> String.concat ""
-        $"<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>\n"
+    /// Headings in one text, separated by bars; "d_z" is set with a subscript.
+    let private headings (all: string) =
+        [ for heading in all.Split '|' ->
+              match heading.Split '_' with
+              | [| symbol; index |] -> [ str symbol; sub [] [ str index ] ]
+              | _ -> text heading ]
 
-    /// A sentence that Table 1 may hold too, as HTML, with its symbols.
-    let prose (text: string) : string = (escape text).Replace("lambda", "λ").Replace("%", "&nbsp;%").Replace("d_z", "d<sub>z</sub>")
-
-    /// The caption of Table 1 as HTML.
-    let caption (data: RunData) : string = prose (Table1.caption data)
+    /// A sentence that Table 1 may hold too, with its symbols.
+    let prose (sentence: string) : XmlNode list =
+        let parts = sentence.Replace("lambda", "λ").Replace("%", "\u00a0%").Split "d_z"
+        [ str parts[0]
+          for part in parts[1..] do
+              str "d"
+              sub [] [ str "z" ]
+              str part ]
 
     /// Table 1, with the tests that the paper's version leaves out.
-    let comparisons (data: RunData) : string =
-        let p value = (Numbers.pValue value).Replace("<1e-4", "&lt;&#8239;10<sup>−4</sup>")
-        let verdict row =
-            match Table1.verdict row with
-            | 1 -> "<span class=\"better\">better</span>"
-            | -1 -> "<span class=\"worse\">worse</span>"
-            | _ when not (Table1.tested row) -> "not tested"
-            | _ -> "not significant"
-        let cells (row: Comparison) =
-            [| escape (Table1.baseline data row.Baseline)
-               Numbers.parameter row.Lambda
-               signed 4 row.Difference + interval 4 row.CiLow row.CiHigh
-               verdict row
-               p row.PHolm
-               signed 2 row.Dz + interval 2 row.DzLow row.DzHigh
-               signed 2 row.CliffDelta
-               $"{number 3 row.QualityOurs} / {number 3 row.QualityBaseline}"
-               $"{number 2 row.CostOurs} / {number 2 row.CostBaseline}"
-               p row.PPermutation
-               p row.PBh
-               p row.PWilcoxon
-               p row.PT
-               signed 2 row.Gz
-               string row.Pairs |]
-        let headings =
-            "baseline|λ|utility difference|ours is|p Holm|d<sub>z</sub>|Cliff’s δ|quality ours / its|cost ours / its|"
-            + "p permutation|p BH|p Wilcoxon|p t|g<sub>z</sub>|pairs"
-        let rows = Table1.groups data.Comparisons |> Array.collect (fun (struct (_, rows)) -> Array.map cells rows)
-        table (headings.Split '|', rows)
+    let comparisons (data: RunData) : XmlNode =
+        let p value =
+            match Numbers.pValue value with
+            | "<1e-4" -> [ str "<\u202f10"; sup [] [ str "−4" ] ]
+            | shown -> text shown
+        let verdict (row: PolicyComparison) =
+            match row.Verdict with
+            | 1 -> [ span [ _class "better" ] [ str "better" ] ]
+            | -1 -> [ span [ _class "worse" ] [ str "worse" ] ]
+            | _ -> text (if row.Tested then "not significant" else "not tested")
+        let cells (row: PolicyComparison) =
+            [ text (Table1.baseline data row.Baseline)
+              text (Numbers.parameter row.Lambda)
+              str (signed 4 row.Difference) :: interval 4 row.CiLow row.CiHigh
+              verdict row
+              p row.PHolm
+              str (signed 2 row.Dz) :: interval 2 row.DzLow row.DzHigh
+              text (signed 2 row.CliffDelta)
+              text $"{number 3 row.QualityDefault} / {number 3 row.QualityBaseline}"
+              text $"{number 2 row.CostDefault} / {number 2 row.CostBaseline}"
+              p row.PPermutation
+              p row.PBh
+              p row.PWilcoxon
+              p row.PT
+              text (signed 2 row.Gz)
+              text (string row.Pairs) ]
+        let heads =
+            "baseline|λ|utility difference|default is|p Holm|d_z|Cliff’s δ|quality default / its|cost default / its|"
+            + "p permutation|p BH|p Wilcoxon|p t|g_z|pairs"
+        Table1.groups (data.Table<PolicyComparison>())
+        |> Seq.collect (fun (struct (_, rows)) -> rows |> Seq.map cells)
+        |> Page.table (headings heads)
 
     /// Slopes and bounds of the regret experiment.
-    let slopes (data: RunData) : string =
-        let cells (s: RegretSlope) =
+    let slopes (data: RunData) : XmlNode =
+        let cells (s: RegretGrowth) =
             let ratio = s.BoundFinal / s.RegretFinal
-            [| escape (Figure1a.heading s.Instance)
-               escape s.Learner
-               escape s.Feedback
-               number 2 s.Slope + (if Double.IsNaN s.SlopeLow then "" else bracket (number 2 s.SlopeLow) (number 2 s.SlopeHigh))
-               number 1 s.RegretFinal
-               number 1 s.BoundFinal
-               (if Double.IsFinite ratio && s.RegretFinal > 0.0 then number 1 ratio else "–")
-               escape s.Theorem
-               number 0 s.TFinal |]
-        let headings = "instance|learner|feedback|slope|regret|bound|bound / regret|theorem|T"
-        table (headings.Split '|', data.Slopes |> Array.map cells)
+            [ text (Figure1a.heading s.Instance)
+              text s.Learner
+              text s.Feedback
+              str (number 2 s.Slope) :: (if Double.IsNaN s.SlopeLow then [] else bracket (number 2 s.SlopeLow) (number 2 s.SlopeHigh))
+              text (number 1 s.RegretFinal)
+              text (number 1 s.BoundFinal)
+              text (if Double.IsFinite ratio && s.RegretFinal > 0.0 then number 1 ratio else "–")
+              text s.Theorem
+              text (number 0 s.TFinal) ]
+        data.Table<RegretGrowth>()
+        |> Seq.map cells
+        |> Page.table (headings "instance|learner|feedback|slope|regret|bound|bound / regret|theorem|T")
 
     /// Every confidence signal of every stage.
-    let signals (data: RunData) : string =
-        let cells (s: SignalQuality) =
-            [| $"{s.Stage}: {escape s.Model}"; escape s.Signal; number 3 s.Auroc; number 3 s.Ece; number 3 s.Brier |]
-        table ("stage|signal|AUROC|ECE|Brier score".Split '|', data.Signals |> Array.map cells)
+    let signals (data: RunData) : XmlNode =
+        data.Table<SignalQuality>()
+        |> Seq.map (fun s ->
+            [ text $"{s.Stage}: {s.Model}"; text s.Signal; text (number 3 s.Auroc); text (number 3 s.Ece); text (number 3 s.Brier) ])
+        |> Page.table (headings "stage|signal|AUROC|ECE|Brier score")
 
     /// Settings of the run as they stand in its manifest.
-    let manifest (data: RunData) : string =
-        let rows = data.Manifest |> Array.map (fun (struct (key, value)) -> [| escape key; escape value |])
-        table ([| "setting"; "value" |], rows)
+    let manifest (data: RunData) : XmlNode =
+        data.Settings |> Seq.map (fun (struct (key, value)) -> [ text key; text value ]) |> Page.table [ text "setting"; text "value" ]
+
+    let private finite digits x = if Double.IsFinite x then Numbers.decimals (digits, x) else ""
+
+    let private ratio digits x low high = [ str (finite digits x + " "); small [] [ str $"[{finite digits low}, {finite digits high}]" ] ]
+
+    /// Fixed draft lengths: what was counted and what the formulas say.
+    let private counts (rows: SpeculationCount[]) =
+        rows
+        |> Seq.map (fun c ->
+            [ text c.Target
+              text c.Chain
+              text (string c.Length)
+              text (finite 3 c.Acceptance)
+              text (finite 3 c.TokensPerForward)
+              text (finite 3 c.FormulaFinite)
+              text (finite 3 c.Formula)
+              text (Numbers.pValue c.IndependenceP)
+              text (string c.DifferentTokens) ])
+        |> Page.table (
+            headings
+                "target|chain|draft length|acceptance|tokens per forward|formula, answers end|formula, endless|p of independence|tokens that differ"
+        )
+
+    let private times (rows: SpeculationTime[]) =
+        rows
+        |> Seq.map (fun t ->
+            [ text t.Target
+              text t.Chain
+              text t.Length
+              text (finite 2 t.TokensPerForward)
+              text (finite 1 (1e6 * t.SecondsPerToken))
+              ratio 2 t.Speedup t.SpeedupLow t.SpeedupHigh
+              text (finite 2 t.FormulaSpeedup) ])
+        |> Page.table (headings "target|chain|draft length|tokens per forward|µs per token|speed-up|by the formula")
+
+    let private adaptive (rows: SpeculationAdaptive[]) =
+        let lengths even odd = text (if even = odd then string even else $"{even}, {odd}")
+        rows
+        |> Seq.map (fun a ->
+            [ text a.Target
+              text a.Chain
+              lengths a.BestEven a.BestOdd
+              ratio 3 a.AgainstBest a.AgainstBestLow a.AgainstBestHigh
+              ratio 3 a.AgainstBestTotal a.AgainstBestTotalLow a.AgainstBestTotalHigh
+              ratio 3 a.Fresh a.FreshLow a.FreshHigh
+              lengths a.WorstEven a.WorstOdd
+              ratio 2 a.AgainstWorst a.AgainstWorstLow a.AgainstWorstHigh
+              ratio 3 a.Twin a.TwinLow a.TwinHigh ])
+        |> Page.table (
+            headings
+                "target|chain|best length|its time over adaptive's|by means|from nothing|worst length|its time over adaptive's|length 3 over itself"
+        )
+
+    let private drafts (rows: DraftSignal[]) =
+        rows
+        |> Seq.map (fun s ->
+            [ text s.Drafter
+              text s.Verifier
+              text (finite 3 s.AcceptedFraction)
+              text (finite 3 s.ForwardsShare)
+              text (finite 4 s.AurocWithout)
+              text (finite 4 s.AurocWith)
+              text (finite 4 s.BrierWithout)
+              text (finite 4 s.BrierWith) ])
+        |> Page.table (headings "drafter|verifier|accepted|forwards, share|AUROC without|with the verdict|Brier without|with the verdict")
+
+    /// The tables of the speculative experiment, with what they mean.
+    let speculation (data: RunData) : XmlNode list =
+        let shown (rows: 'row[]) (table: 'row[] -> XmlNode) = if rows.Length > 0 then [ table rows ] else []
+        [ Page.paragraph (
+              "Answers are token for token those of the target alone. All rows took turns on each prompt. Times are "
+              + "sums of each prompt's median over rounds, with 95 % bootstrap intervals over the prompts; they are this machine's."
+          )
+          yield! shown (data.Table()) times
+          Page.paragraph (
+              "The adaptive draft length against fixed ones: above 1 it is faster. The best and the worst length are chosen on one half "
+              + "of the rounds and timed on the other, both ways round. By means, what adaptive spends on planning counts too; from nothing, "
+              + "so does what it learns in the first requests of a server. The last "
+              + "column times two decoders that do not differ: what the measurement can tell apart."
+          )
+          yield! shown (data.Table()) adaptive
+          Page.paragraph (
+              "Tokens per forward of the target against the formula at the measured acceptance rate. The formula assumes that "
+              + "acceptance is the same at every position of a draft; a small p says that it is not."
+          )
+          yield! shown (data.Table()) counts
+          Page.paragraph (
+              "A later stage that verifies the earlier stage's answer: share of the forwards that it still makes, and what its "
+              + "opinion of the draft adds to the confidence in its own answer."
+          )
+          yield! shown (data.Table()) drafts ]

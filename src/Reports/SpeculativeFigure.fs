@@ -3,6 +3,7 @@ namespace OptimalStopping.Reports
 open System
 open OxyPlot
 open OxyPlot.Axes
+open OptimalStopping.Experiments
 
 /// Speculative decoding with the last model as target, in four panels: tokens per forward against draft length with the
 /// formula, acceptance by position, speed-up with the adaptive length beside the fixed ones, and the front of the
@@ -17,13 +18,13 @@ module SpeculativeFigure =
         { Style.line (label, palette[index % palette.Length], LineStyle.Solid, 1.0) with Marker = shapes[index % 4] }
 
     let private target (data: RunData) =
-        if data.SpeculationTimes.Length > 0 then (Array.last data.SpeculationTimes).Target
-        elif data.SpeculationCounts.Length > 0 then (Array.last data.SpeculationCounts).Target
+        if data.Table<SpeculationTime>().Length > 0 then (Array.last (data.Table<SpeculationTime>())).Target
+        elif data.Table<SpeculationCount>().Length > 0 then (Array.last (data.Table<SpeculationCount>())).Target
         else ""
 
     /// The chains of the last target that draft with models or lookup, in the order of the file.
     let private chains (data: RunData) =
-        data.SpeculationCounts |> Array.filter (fun c -> c.Target = target data) |> Array.map _.Chain |> Array.distinct
+        data.Table<SpeculationCount>() |> Array.filter (fun c -> c.Target = target data) |> Array.map _.Chain |> Array.distinct
 
     let private span (values: float[]) =
         let finite = values |> Array.filter Double.IsFinite
@@ -51,7 +52,7 @@ module SpeculativeFigure =
         Panel.addMarkers (model, style, 2.2, true, Array.map fst points, Array.map snd points)
 
     let private tokens (data: RunData) =
-        let rows = data.SpeculationCounts |> Array.filter (fun c -> c.Target = target data)
+        let rows = data.Table<SpeculationCount>() |> Array.filter (fun c -> c.Target = target data)
         let model =
             plot
                 "tokens per forward"
@@ -67,7 +68,7 @@ module SpeculativeFigure =
         model
 
     let private positions (data: RunData) =
-        let longest = data.SpeculationPositions |> Array.filter (fun p -> p.Target = target data && p.Tested >= 30)
+        let longest = data.Table<SpeculationPosition>() |> Array.filter (fun p -> p.Target = target data && p.Tested >= 30)
         let of' chain =
             let own = longest |> Array.filter (fun p -> p.Chain = chain)
             if own.Length = 0 then
@@ -83,7 +84,7 @@ module SpeculativeFigure =
         model
 
     let private speedups (data: RunData) =
-        let rows = data.SpeculationTimes |> Array.filter (fun t -> t.Target = target data && t.Length <> "none")
+        let rows = data.Table<SpeculationTime>() |> Array.filter (fun t -> t.Target = target data && t.Length <> "none")
         let fixedOnly = rows |> Array.filter (fun t -> t.Length <> "adaptive")
         let lengths = fixedOnly |> Array.map (fun t -> float t.Length)
         let model =
@@ -108,10 +109,10 @@ module SpeculativeFigure =
                 "cascade (open: drafts not reused)"
                 "mean cost per query"
                 "quality"
-                (data.Reuse |> Array.map _.Cost)
-                (data.Reuse |> Array.map _.Quality)
+                (data.Table<ReusePoint>() |> Array.map _.Cost)
+                (data.Table<ReusePoint>() |> Array.map _.Quality)
         for reused in [ false; true ] do
-            let points = data.Reuse |> Array.filter (fun p -> p.Reuse = reused) |> Array.sortBy _.Cost
+            let points = data.Table<ReusePoint>() |> Array.filter (fun p -> p.Reuse = reused) |> Array.sortBy _.Cost
             let s = { Style.line ("", (if reused then Style.blue else Style.grey), LineStyle.Solid, 1.0) with Marker = MarkerType.Circle }
             let xs, ys = points |> Array.map _.Cost, points |> Array.map _.Quality
             Panel.addLine (model, s, (if reused then LineStyle.Solid else LineStyle.Dash), 1.0, xs, ys)
@@ -124,10 +125,10 @@ module SpeculativeFigure =
     /// The figure, or None where the run has no speculative experiment.
     let drawing (data: RunData) : Drawing option =
         let panels =
-            [| if data.SpeculationCounts.Length > 0 then tokens
-               if data.SpeculationPositions.Length > 0 then positions
-               if data.SpeculationTimes.Length > 0 then speedups
-               if data.Reuse.Length > 0 then reuse |]
+            [| if data.Table<SpeculationCount>().Length > 0 then tokens
+               if data.Table<SpeculationPosition>().Length > 0 then positions
+               if data.Table<SpeculationTime>().Length > 0 then speedups
+               if data.Table<ReusePoint>().Length > 0 then reuse |]
         if panels.Length = 0 then
             None
         else

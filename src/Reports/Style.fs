@@ -1,6 +1,53 @@
 namespace OptimalStopping.Reports
 
+open System
+open System.Globalization
 open OxyPlot
+open OptimalStopping.Runtime.Cascades
+
+/// How numbers of the statistical tables are written, in LaTeX and in HTML alike.
+module Numbers =
+
+    let private format (pattern: string) (x: float) = x.ToString(pattern, CultureInfo.InvariantCulture)
+
+    /// With a fixed number of decimals; a dash where the value is not available.
+    let decimals (digits: int, x: float) : string =
+        if Double.IsNaN x then
+            "–"
+        else
+            let text = format ("F" + string digits) x
+            // -0.000 reads as a sign that the data do not have.
+            if text.Trim('-', '0', '.') = "" then text.TrimStart '-' else text
+
+    /// A count with commas between its thousands.
+    let grouped (x: float) : string = format "#,0" x
+
+    /// A fixed number of decimals with an explicit plus sign, for differences and effect sizes.
+    let signed (digits: int, x: float) : string =
+        let text = decimals (digits, x)
+        if x > 0.0 && text.Trim('0', '.') <> "" then "+" + text else text
+
+    /// A probability with three significant digits, "<1e-4" below one in ten thousand (in that very spelling), or a dash.
+    let pValue (p: float) : string =
+        if Double.IsNaN p then
+            "–"
+        elif p < 1e-4 then
+            "<1e-4"
+        else
+            // Digits after the point that leave three significant ones.
+            let exponent = int (floor (log10 p))
+            let rounded = Math.Round(p, min 15 (2 - exponent))
+            format ("F" + string (2 - int (floor (log10 rounded)))) rounded
+
+    /// A parameter with up to four significant digits, never in exponent notation; nothing where it is not available.
+    let parameter (x: float) : string =
+        if Double.IsNaN x then
+            ""
+        elif x = 0.0 then
+            "0"
+        else
+            let digits = 3 - int (floor (log10 (abs x)))
+            format "0.###############" (Math.Round(x, Math.Clamp(digits, 0, 15)))
 
 /// How one curve looks in every figure. Colour is never the only difference: dash and marker differ too, so that the
 /// figures survive a black-and-white printer and a colour-blind reader.
@@ -49,48 +96,37 @@ module Style =
     /// A bare line, as legends need for what all curves share.
     let line (label: string, hex: string, dash: LineStyle, width: float) : CurveStyle = style label hex dash MarkerType.None width
 
-    /// The policy that the project proposes.
-    let ours = "jump-recall"
+    /// How the policies look that every figure shows; others take what is free, in the order of the registry.
+    let private policyStyles =
+        dict
+            [ PolicyRegistry.Default, style "" blue LineStyle.Solid MarkerType.Circle 1.8
+              "recall", style "" green LineStyle.LongDash MarkerType.Circle 0.9
+              "jump", style "" sky LineStyle.Dash MarkerType.Triangle 0.9
+              "chain", style "" green LineStyle.DashDot MarkerType.Square 0.9
+              "pair-envelope", style "" vermillion LineStyle.LongDash MarkerType.Diamond 0.9
+              "cascade-router", style "" orange LineStyle.Dash MarkerType.Square 0.9
+              "threshold-per-stage", shaped "" purple LineStyle.DashDashDot downTriangle 0.9
+              "threshold", shaped "" orange LineStyle.LongDashDot pentagon 0.9
+              "mixture", style "" grey LineStyle.Dash MarkerType.Square 0.9
+              "random", shaped "" grey LineStyle.Dot hexagon 0.9
+              PolicyRegistry.Oracle, style "" black LineStyle.Dot MarkerType.None 0.9
+              PolicyRegistry.Ceiling, style "" grey LineStyle.Dot MarkerType.None 0.9
+              PolicyRegistry.Given, style "" black LineStyle.None MarkerType.Circle 0.9 ]
 
-    /// The upper limit that no policy can reach, since it looks at the qualities before it chooses.
-    let oracle = "oracle"
+    let private freeStyles =
+        [| shaped "" vermillion LineStyle.DashDot pentagon 0.9
+           style "" purple LineStyle.Dash MarkerType.Triangle 0.9
+           shaped "" sky LineStyle.DashDashDot downTriangle 0.9
+           style "" green LineStyle.Dot MarkerType.Diamond 0.9 |]
 
-    /// A policy that always runs one model: `fixed-k`.
-    let isFixed (policy: string) : bool = policy.StartsWith("fixed-", System.StringComparison.Ordinal)
-
-    /// The stage that a `fixed-k` policy runs, or 0 where the name does not say.
-    let fixedStage (policy: string) : int =
-        match System.Int32.TryParse(policy.Substring(policy.IndexOf '-' + 1)) with
-        | true, stage -> stage
-        | _ -> 0
-
-    /// Order in which policies are listed: ours, its variants, baselines, references, then unknown names.
-    let policyOrder: string[] = [| ours; "jump"; "chain"; "pair-envelope"; "threshold-per-stage"; "threshold"; "random"; oracle |]
-
-    /// Rank of a policy in listings; fixed models come before the oracle, names not known here come last.
-    let policyRank (policy: string) : int =
-        match Array.tryFindIndex ((=) policy) policyOrder with
-        | Some index -> if policy = oracle then 20 else index
-        | None -> if isFixed policy then 10 + min 9 (fixedStage policy) else 30
-
+    /// The style of a policy, with its label.
     let policy (name: string) : CurveStyle =
-        match name with
-        | "jump-recall" -> style "jump with recall (ours)" blue LineStyle.Solid MarkerType.Circle 1.8
-        | "recall" -> style "jump with recall (ours)" blue LineStyle.Solid MarkerType.Circle 1.8
-        | "recall-ceiling" -> style "ours, fitted on the test part (not attainable)" grey LineStyle.Dot MarkerType.None 0.9
-        | "cascade-router" -> style "cascade router" orange LineStyle.Dash MarkerType.Square 0.9
-        | "mixture" -> style "mixture of single models" grey LineStyle.Dash MarkerType.Square 0.9
-        | "jump" -> style "jump, no recall" sky LineStyle.Dash MarkerType.Triangle 0.9
-        | "chain" -> style "full chain" green LineStyle.DashDot MarkerType.Square 0.9
-        | "pair-envelope" -> style "best pairs of models" vermillion LineStyle.LongDash MarkerType.Diamond 0.9
-        | "threshold-per-stage"
-        | "chain-thresholds" -> shaped "threshold per stage" purple LineStyle.DashDashDot downTriangle 0.9
-        | "threshold" -> shaped "one threshold" orange LineStyle.LongDashDot pentagon 0.9
-        | "random" -> shaped "random mixture" grey LineStyle.Dot hexagon 0.9
-        | "oracle" -> style "oracle (not attainable)" black LineStyle.Dot MarkerType.None 0.9
-        | "policy-file" -> style "the given policy file" black LineStyle.None MarkerType.Circle 0.9
-        | name when isFixed name -> style "one model alone" black LineStyle.None MarkerType.Square 0.9
-        | name -> style name grey LineStyle.Dash MarkerType.Diamond 0.9
+        let drawn =
+            match policyStyles.TryGetValue name with
+            | true, known -> known
+            | _ when PolicyRegistry.IsSingle name -> style "" black LineStyle.None MarkerType.Square 0.9
+            | _ -> freeStyles[PolicyRegistry.Rank name % freeStyles.Length]
+        { drawn with Label = PolicyRegistry.Label name }
 
     let private learnerStyles =
         [| style "" blue LineStyle.Solid MarkerType.Circle
@@ -101,13 +137,11 @@ module Style =
            shaped "" sky LineStyle.Solid pentagon
            shaped "" grey LineStyle.Solid hexagon |]
 
-    /// Whether a learner is the one that the project proposes (NEST and its variants).
-    let isOurLearner (learner: string) : bool = learner.StartsWith("nest", System.StringComparison.OrdinalIgnoreCase)
+    /// Whether a learner is NEST or a variant of it, which the paper is about.
+    let isNest (learner: string) : bool = learner.StartsWith("nest", System.StringComparison.OrdinalIgnoreCase)
 
     /// The style of the learner at a place of the legend. Dashes are kept for the bounds, so that learners differ by
-    /// colour and marker only; ours is thicker.
+    /// colour and marker only; NEST is thicker.
     let learner (index: int, learner: string, feedback: string) : CurveStyle =
-        let ours = isOurLearner learner
-        let name = if feedback = "" then learner else $"{learner}, {feedback}"
-        { learnerStyles[index % learnerStyles.Length](if ours then 1.8 else 1.1) with
-            Label = if ours then name + " (ours)" else name }
+        { learnerStyles[index % learnerStyles.Length](if isNest learner then 1.8 else 1.1) with
+            Label = if feedback = "" then learner else $"{learner}, {feedback}" }

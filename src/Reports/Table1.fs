@@ -1,35 +1,30 @@
 namespace OptimalStopping.Reports
 
+open OptimalStopping.Runtime.Cascades
 open System
+open OptimalStopping.Experiments
 
-/// Table 1: our policy against each baseline, as a LaTeX fragment that needs the package booktabs.
+/// Table 1: the default policy against each baseline, as a LaTeX fragment that needs the package booktabs.
 module Table1 =
 
-    /// The level below which a Holm-adjusted p-value is called significant.
-    let level = 0.05
-
-    /// Whether the row competes. The oracle is an upper bound, and a jump policy that ours equals (cross-validation
-    /// dropped recall) is no rival: neither is in the family of tests.
-    let tested (row: Comparison) : bool = not (System.Double.IsNaN row.PHolm)
-
-    /// +1 where ours is significantly better after Holm's correction, -1 where it is significantly worse, 0 otherwise.
-    let verdict (row: Comparison) : int = if row.PHolm < level then sign row.Difference else 0
-
     /// Rows in the order of the policies, one group for each lambda, small lambdas first.
-    let groups (rows: Comparison[]) : struct (float * Comparison[])[] =
+    let groups (rows: PolicyComparison[]) : struct (float * PolicyComparison[])[] =
         rows
         |> Array.groupBy (fun row -> BitConverter.DoubleToInt64Bits row.Lambda)
-        |> Array.map (fun (_, rows) -> struct (rows[0].Lambda, rows |> Array.sortBy (fun r -> Style.policyRank r.Baseline)))
+        |> Array.map (fun (_, rows) -> struct (rows[0].Lambda, rows |> Array.sortBy (fun r -> PolicyRegistry.Rank r.Baseline)))
         |> Array.sortBy (fun (struct (lambda, _)) -> lambda)
 
     /// "2000", or "1800 to 2000" where the comparisons differ in their number of pairs.
-    let pairs (rows: Comparison[]) : string =
+    let pairs (rows: PolicyComparison[]) : string =
         let low, high = rows |> Array.map _.Pairs |> Array.min, rows |> Array.map _.Pairs |> Array.max
         if low = high then string low else $"{low} to {high}"
 
     /// The name of a baseline in tables; single models are named where the run names them.
     let baseline (data: RunData) (name: string) : string =
-        if Style.isFixed name then $"{RunData.modelName data (Style.fixedStage name)} alone" else (Style.policy name).Label
+        if PolicyRegistry.IsSingle name then
+            $"{data.ModelName(PolicyRegistry.StageOf name)} alone"
+        else
+            (Style.policy name).Label
 
     /// Escapes the ten characters that LaTeX treats specially.
     let escape (text: string) : string =
@@ -62,9 +57,9 @@ module Table1 =
         else
             $" $[{Numbers.signed (digits, low)}, {Numbers.signed (digits, high)}]$"
 
-    let private line (data: RunData) (row: Comparison) =
+    let private line (data: RunData) (row: PolicyComparison) =
         let mark =
-            match verdict row with
+            match row.Verdict with
             | 1 -> "$^{+}$"
             | -1 -> "$^{-}$"
             | _ -> ""
@@ -73,8 +68,8 @@ module Table1 =
            math (Numbers.pValue row.PHolm)
            math (Numbers.signed (2, row.Dz)) + interval 2 row.DzLow row.DzHigh
            math (Numbers.signed (2, row.CliffDelta))
-           $"{math (Numbers.decimals (3, row.QualityOurs))} / {math (Numbers.decimals (3, row.QualityBaseline))}"
-           $"{math (Numbers.decimals (2, row.CostOurs))} / {math (Numbers.decimals (2, row.CostBaseline))}" |]
+           $"{math (Numbers.decimals (3, row.QualityDefault))} / {math (Numbers.decimals (3, row.QualityBaseline))}"
+           $"{math (Numbers.decimals (2, row.CostDefault))} / {math (Numbers.decimals (2, row.CostBaseline))}" |]
         |> String.concat " & "
         |> fun cells -> "    " + cells + @" \\"
 
@@ -84,7 +79,7 @@ module Table1 =
     /// One sentence that says by which rule a run chooses an operating point, and which numbers belong to which rule: two
     /// points of one policy on one page look like a contradiction otherwise. None where the run has chosen no point.
     let rules (data: RunData) : string option =
-        let headline = RunData.headline data
+        let headline metric = data.Headline metric |> Option.ofObj
         let kept = Numbers.decimals (0, 100.0 * OptimalStopping.Experiments.Headline.Kept)
         let cheapest =
             match headline "chosen lambda", headline "chosen accuracy", headline "chosen cost" with
@@ -94,39 +89,40 @@ module Table1 =
                 |> Some
             | _ -> None
         let best =
-            match groups data.Comparisons with
+            match groups (data.Table<PolicyComparison>()) with
             | [||] -> None
             | groups ->
-                let points = [| for struct (lambda, rows) in groups -> point lambda rows[0].QualityOurs rows[0].CostOurs |]
+                let points = [| for struct (lambda, rows) in groups -> point lambda rows[0].QualityDefault rows[0].CostDefault |]
                 let points = String.Join("; ", points)
                 Some $"the point of best utility at lambda is compared with the baselines ({points})"
         match cheapest, best with
-        | Some cheapest, Some best -> Some $"Two rules choose a point of ours on the calibration queries: {cheapest}, and {best}."
+        | Some cheapest, Some best ->
+            Some $"Two rules choose a point of the default policy on the calibration queries: {cheapest}, and {best}."
         | Some rule, None
-        | None, Some rule -> Some $"One rule chooses a point of ours on the calibration queries: {rule}."
+        | None, Some rule -> Some $"One rule chooses a point of the default policy on the calibration queries: {rule}."
         | None, None -> None
 
     /// What the table shows and what it does not, in words, with the numbers of the rows themselves (plain text).
     let caption (data: RunData) : string =
-        let rows = data.Comparisons
+        let rows = data.Table<PolicyComparison>()
         let lambdas = groups rows |> Array.map (fun (struct (lambda, _)) -> Numbers.parameter lambda) |> String.concat ", "
-        let tested = rows |> Array.filter tested
-        let count verdictWanted = tested |> Array.filter (fun row -> verdict row = verdictWanted) |> Array.length
+        let tested = rows |> Array.filter _.Tested
+        let count wanted = tested |> Array.filter (fun row -> row.Verdict = wanted) |> Array.length
         let better, worse, neither = count 1, count -1, count 0
-        $"Jump with recall (ours) against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
-        + "Difference of mean utility (ours minus baseline) with its 95% interval; p-values of the paired permutation test "
+        $"The default policy against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
+        + "Difference of mean utility (default minus baseline) with its 95% interval; p-values of the paired permutation test "
         + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost "
-        + $"per query{RunData.costUnit data} of ours / baseline. "
-        + $"Of {tested.Length} comparisons ours is significantly better (+) in {better}, significantly worse (-) in {worse}, "
-        + $"and {neither} are not significant at {Numbers.parameter level}."
+        + $"per query{data.CostUnit} of default / baseline. "
+        + $"Of {tested.Length} comparisons the default is significantly better (+) in {better}, significantly worse (-) in {worse}, "
+        + $"and {neither} are not significant at {Numbers.parameter PolicyComparison.Level}."
         + (rules data |> Option.map (fun text -> " " + text) |> Option.defaultValue "")
 
     /// The LaTeX fragment, or None where the run has no comparisons.
     let latex (data: RunData) : string option =
-        if data.Comparisons.Length = 0 then
+        if data.Table<PolicyComparison>().Length = 0 then
             None
         else
-            let groups = groups data.Comparisons
+            let groups = groups (data.Table<PolicyComparison>())
             let texCaption =
                 (escape (caption data))
                     .Replace("lambda", @"$\lambda$")

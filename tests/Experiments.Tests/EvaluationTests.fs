@@ -5,6 +5,7 @@ open System.IO
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Traces
 open Support.TraceFiles
 
@@ -49,7 +50,7 @@ let tests =
                       Expect.isEmpty (Directory.GetFiles(folder, "*.part")) "nothing half-written"))
           }
 
-          test "ours leads, the oracle bounds everything, intervals hold their values" {
+          test "the default leads, the oracle bounds everything, intervals hold their values" {
               let report = evaluate (cascade 3000 2)
               let auc name = report[name].["auc"].Value
               for policy in report.Policies do
@@ -153,13 +154,13 @@ let tests =
                           let report = Evaluation.Run(table, alone)
                           Expect.equal (row.Of "auc").[s] report[row.Policy].["auc"].Value row.Policy
                   let names = rows |> Seq.map _.Policy |> Seq.distinct |> List.ofSeq
-                  for name in [ "recall"; Evaluation.Ceiling; "cascade-router"; "pair-envelope"; "oracle" ] do
+                  for name in [ "recall"; PolicyRegistry.Ceiling; "cascade-router"; "pair-envelope"; "oracle" ] do
                       Expect.contains names name "policies"
                   withFolder (fun folder ->
                       EvaluationStudy.Run(EvaluationOptions(path, folder, Seed = 5), 1, [| Nullable() |]) |> ignore
                       let lines = File.ReadAllLines(Path.Combine(folder, "seeds.csv"))
                       Expect.stringStarts lines[0] "policy,train_queries,seed,auc," "header"
-                      Expect.stringStarts lines[1] "recall,200,5," "first row"))
+                      Expect.stringStarts lines[1] "default,200,5," "first row"))
           }
 
           test "too few queries and bad fractions are refused" {

@@ -7,6 +7,7 @@ open System.Threading
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Theory.Policies
 open Support.SyntheticOutcomes
 open Support.TraceFiles
@@ -22,8 +23,8 @@ let private headers =
       "instance,stages,bins,policies,learner,feedback,seeds,t,regret,bound,realised,certificate,slope_early,slope_late,regret_to_optimum"
       "stops.csv", "lambda,stage,share"
       "table1.csv",
-      "baseline,lambda,pairs,utility_ours,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,p_wilcoxon,p_t,"
-      + "d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_ours,quality_baseline,cost_ours,cost_baseline"
+      "baseline,lambda,pairs,utility_default,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,p_wilcoxon,p_t,"
+      + "d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_default,quality_baseline,cost_default,cost_baseline"
       "thresholds.csv", "lambda,stage,threshold" ]
 
 let private files (folder: string) = [ for f in Directory.GetFiles folder -> nonNull (Path.GetFileName f), File.ReadAllText f ] |> List.sort
@@ -40,12 +41,12 @@ let private everything =
 let private rows name = (snd everything.Value)[name]
 
 let private policies =
-    [ "jump-recall"
+    [ PolicyRegistry.Default
       "jump"
       "chain"
-      "threshold"
-      "threshold-per-stage"
       "pair-envelope"
+      "threshold-per-stage"
+      "threshold"
       "random"
       "fixed-1"
       "fixed-2"
@@ -104,7 +105,7 @@ let tests =
               for name in policies |> List.filter (fun p -> p <> "oracle" && not (p.StartsWith "fixed")) do
                   Expect.isGreaterThanOrEqual (auc "oracle") (auc name) name
               // Random stopping is what every fitted policy must beat clearly on so informative confidences.
-              Expect.isGreaterThan (auc PolicyBench.Ours) (auc "random" + 0.02) "ours against chance"
+              Expect.isGreaterThan (auc PolicyRegistry.Default) (auc "random" + 0.02) "the default against chance"
           }
           test "stops are shares of all queries, thresholds confidences" {
               for _, group in rows "stops.csv" |> Array.groupBy (fun r -> r[0]) do
@@ -131,7 +132,7 @@ let tests =
           }
           test "table 1: a row per baseline, corrected p-values at least the raw ones, none for the oracle" {
               let comparisons = rows "table1.csv"
-              let recalls = (rows "headline.csv" |> Array.find (fun r -> r[0] = "ours recalls"))[1] = "1"
+              let recalls = (rows "headline.csv" |> Array.find (fun r -> r[0] = "default recalls"))[1] = "1"
               Expect.equal [ for r in comparisons -> r[0] ] (List.tail policies) "rows"
               for r in comparisons do
                   Expect.equal r[2] "250" "pairs"
@@ -142,7 +143,7 @@ let tests =
                       Expect.isTrue (number r[p] >= 0.0 && number r[p] <= 1.0) "p"
                   if r[0] = "oracle" then
                       Expect.equal (r[9], r[10]) ("", "") "not a competitor"
-                      Expect.isGreaterThan (number r[4]) (number r[3]) "above ours"
+                      Expect.isGreaterThan (number r[4]) (number r[3]) "above the default"
                   elif r[0] = "jump" && not recalls then
                       Expect.equal (r[5], r[9], r[10]) ("0", "", "") "the same policy"
                   else

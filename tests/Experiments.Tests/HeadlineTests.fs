@@ -3,6 +3,7 @@ module Experiments.Tests.HeadlineTests
 open System.Threading
 open Expecto
 open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open Support.TraceFiles
 open Experiments.Tests.SmallCascades
 
@@ -69,12 +70,12 @@ let tests =
 
           test "the least lead is the least difference of what mixing reaches" {
               let metrics = metrics ()
-              let ours = points PolicyBench.Ours
+              let main = points PolicyRegistry.Default
               let high = fst (single bench.Value.Outcomes.Test 3)
               for baseline in [ "random"; "threshold"; "jump" ] do
                   let other = points baseline
-                  let low = max 1.0 (max (Array.min (Array.map fst ours)) (Array.min (Array.map fst other)))
-                  let gap at = best ours at - best other at
+                  let low = max 1.0 (max (Array.min (Array.map fst main)) (Array.min (Array.map fst other)))
+                  let gap at = best main at - best other at
                   let value = number "value" metrics[$"least lead over {baseline}"]
                   let at = number "value" metrics[$"least lead over {baseline} at cost"]
                   Expect.floatClose Accuracy.medium (gap at) value $"{baseline}: the difference there"

@@ -21,14 +21,14 @@ let tests =
               for r in table do
                   let name = r["baseline"]
                   Expect.floatClose Accuracy.high (number "lambda" r) lambda "price"
-                  for who in [ "ours"; "baseline" ] do
+                  for who in [ "default"; "baseline" ] do
                       Expect.floatClose
                           Accuracy.high
                           (number $"utility_{who}" r)
                           (number $"quality_{who}" r - lambda * number $"cost_{who}" r)
                           name
                   let d = number "difference" r
-                  Expect.floatClose Accuracy.high d (number "utility_ours" r - number "utility_baseline" r) name
+                  Expect.floatClose Accuracy.high d (number "utility_default" r - number "utility_baseline" r) name
                   Expect.isTrue (number "ci_low" r <= d && d <= number "ci_high" r) $"{name}: interval"
                   Expect.isTrue (number "d_z_low" r <= number "d_z" r && number "d_z" r <= number "d_z_high" r) $"{name}: d_z"
                   Expect.equal (int r["pairs"]) test.Queries "every test query"

@@ -3,6 +3,7 @@ module Experiments.Tests.TradeoffExperimentTests
 open System.Collections.Generic
 open Expecto
 open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Theory.Policies
 open Support.TraceFiles
 open Experiments.Tests.SmallCascades
@@ -23,7 +24,7 @@ let tests =
               written (fun folder ->
                   let points = rows folder "figure1b.csv"
                   let count policy = points |> Array.filter (fun r -> name r = policy) |> Array.length
-                  for policy in [ "jump-recall"; "jump"; "chain"; "random" ] do
+                  for policy in [ PolicyRegistry.Default; "jump"; "chain"; "random" ] do
                       Expect.isTrue (count policy >= 12 && count policy <= 24) $"{policy}: {count policy} points"
                   // These keep the hull of their training points only, which few queries leave few corners.
                   for policy in [ "threshold"; "threshold-per-stage"; "pair-envelope" ] do
@@ -67,7 +68,7 @@ let tests =
                       let seen = Array.create 4 nan
                       seen[stage] <- confidence
                       policy.Decide(Observation(1u <<< stage, seen)).Stop
-                  let points = bench.Value[PolicyBench.Ours].Points
+                  let points = bench.Value[PolicyRegistry.Default].Points
                   let thresholds = rows folder "thresholds.csv"
                   for r in thresholds do
                       let point = points |> Seq.find (fun p -> p.Parameter = number "lambda" r)

@@ -47,7 +47,7 @@ let tests =
               Expect.stringContains text "min(bound, B T), in units of reward." "the comment of a field"
               Expect.stringContains
                   text
-                  "static RegretBound nest(Feedback feedback, int stages, double logComparators, int horizon, double range)"
+                  "static RegretBound Nest(Feedback feedback, int stages, double logComparators, int horizon, double range)"
                   "a signature in C#"
               Expect.stringContains text "Theorem 4: E regret of NEST tuned for T against any one comparator." "its comment"
               Expect.isFalse (Regex.IsMatch(text, @"`\d")) "no name with the compiler's count of type parameters"

@@ -39,7 +39,7 @@ let tests =
               let page = EvaluationPage.html ("x.jsonl", report.Value)
               let data = data page
               let points = data.GetProperty "points"
-              Expect.equal (points.GetArrayLength()) report.Value.["recall"].Points.Count "prices"
+              Expect.equal (points.GetArrayLength()) report.Value.["default"].Points.Count "prices"
               Expect.equal
                   [ for m in (data.GetProperty "models").EnumerateArray() -> m.GetString() ]
                   (List.ofSeq report.Value.Models)

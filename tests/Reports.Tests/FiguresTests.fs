@@ -48,12 +48,12 @@ let tests =
                   use cascade = Cascade.Load(CascadeFile.Load(Path.Combine(dir, "cascade.yaml")))
                   let options = ExperimentOptions(SpeculativePrompts = 3, SpeculativeRounds = 2, Resamples = 200)
                   SpeculativeExperiment.Run(cascade, options, dir, (fun _ _ -> ()), CancellationToken.None)
-                  let data = RunData.load dir
-                  Expect.equal (data.SpeculationAdaptive |> Array.map _.Chain) [| "nano-1>nano-2"; "lookup>nano-2" |] "chains"
+                  let data = RunData.Load dir
+                  Expect.equal (data.Table<SpeculationAdaptive>() |> Array.map _.Chain) [| "nano-1>nano-2"; "lookup>nano-2" |] "chains"
                   let drawn = Figures.drawAll dir |> names
                   Expect.containsAll drawn [| "speculative.svg"; "report.html" |] "files"
                   let page = File.ReadAllText(Path.Combine(dir, "report.html"))
-                  for a in data.SpeculationAdaptive do
+                  for a in (data.Table<SpeculationAdaptive>()) do
                       let shown = Numbers.decimals (3, a.AgainstBest)
                       Expect.stringContains
                           page
@@ -102,7 +102,7 @@ let tests =
               SampleRun.inFolder (fun dir ->
                   SampleRun.write dir "reliability.csv" SampleRun.reliability
                   let errors =
-                      ReliabilityFigure.stages (RunData.load dir)
+                      ReliabilityFigure.stages (RunData.Load dir)
                       |> Array.map (fun (struct (_, bins)) -> ReliabilityFigure.calibrationError bins)
                   // Stage 1: |0.8 - 0.7|; stage 2: 50/200 * |0.4 - 0.5|.
                   Expect.floatClose Accuracy.high errors[0] 0.1 "one bin"

@@ -3,12 +3,13 @@ module Reports.Tests.HeadlinesTests
 open Support
 open Expecto
 open OptimalStopping.Reports
+open OptimalStopping.Experiments
 
 let private load (files: (string * string list) list) =
     SampleRun.inFolder (fun dir ->
         for name, lines in files do
             SampleRun.write dir name lines
-        RunData.load dir)
+        RunData.Load dir)
 
 [<Tests>]
 let tests =
@@ -35,7 +36,7 @@ let tests =
           }
           test "the page says which rule gave which number, once under the cards" {
               let data = load [ "headline.csv", SampleRun.headline; "table1.csv", SampleRun.comparisons ]
-              let shown = ReportSections.headlines data
+              let shown = ReportSections.headlines data |> Giraffe.ViewEngine.RenderView.AsString.htmlNodes
               for part in
                   [ "Two rules"; "the headline (λ = 0.02: quality 0.860 at cost 4.00)"; "baselines (λ = 0.01: quality 0.900 at cost 6.00)" ] do
                   Expect.stringContains shown part "sentence"

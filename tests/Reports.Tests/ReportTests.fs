@@ -8,11 +8,12 @@ open System.Text.Json
 open System.Text.RegularExpressions
 open Expecto
 open OptimalStopping.Reports
+open OptimalStopping.Experiments
 
 let private page (prepare: string -> unit) =
     SampleRun.inFolder (fun dir ->
         prepare dir
-        Report.html (RunData.load dir))
+        Report.html (RunData.Load dir))
 
 let private embedded (id: string) (html: string) =
     let found = Regex.Match(html, $"<script type=\"application/json\" id=\"{id}\">(.*?)</script>", RegexOptions.Singleline)
@@ -105,14 +106,14 @@ let tests =
           }
           test "the chart data are the numbers of the table" {
               let traces = [ for t in (embedded "figures" full.Value).GetProperty("tradeoff").GetProperty("data").EnumerateArray() -> t ]
-              let ours =
+              let main =
                   traces
                   |> List.find (fun t ->
                       match t.TryGetProperty "name" with
-                      | true, name -> name.GetString() = "jump with recall (ours)"
+                      | true, name -> name.GetString() = "default"
                       | _ -> false)
-              Expect.equal [ for x in ours.GetProperty("x").EnumerateArray() -> x.GetDouble() ] [ 2.0; 4.0; 6.0 ] "costs"
-              Expect.equal [ for y in ours.GetProperty("y").EnumerateArray() -> y.GetDouble() ] [ 0.7; 0.86; 0.9 ] "qualities"
+              Expect.equal [ for x in main.GetProperty("x").EnumerateArray() -> x.GetDouble() ] [ 2.0; 4.0; 6.0 ] "costs"
+              Expect.equal [ for y in main.GetProperty("y").EnumerateArray() -> y.GetDouble() ] [ 0.7; 0.86; 0.9 ] "qualities"
           }
           test "each cell of a heat map has its own text, and an empty cell has no number" {
               let map = (embedded "figures" full.Value).GetProperty("accuracy-1").GetProperty("data")[0]

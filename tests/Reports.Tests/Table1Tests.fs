@@ -4,12 +4,13 @@ open Support
 open System
 open Expecto
 open OptimalStopping.Reports
+open OptimalStopping.Experiments
 
 let private load (lines: string seq) =
     SampleRun.inFolder (fun dir ->
         SampleRun.write dir "table1.csv" lines
         SampleRun.write dir "reliability.csv" SampleRun.reliability
-        RunData.load dir)
+        RunData.Load dir)
 
 let private latex (lines: string seq) = (Table1.latex (load lines)).Value
 
@@ -45,8 +46,8 @@ let tests =
                   Expect.equal (Numbers.parameter x) text (string x)
           }
           test "significance is what Holm's correction says, with the sign of the difference" {
-              let rows = (load SampleRun.comparisons).Comparisons
-              Expect.equal (rows |> Array.map Table1.verdict) [| 1; -1; 0 |] "verdicts"
+              let rows = (load SampleRun.comparisons).Table<PolicyComparison>()
+              Expect.equal (rows |> Array.map _.Verdict) [| 1; -1; 0 |] "verdicts"
           }
           test "the caption counts pairs and verdicts of the rows" {
               let caption = Table1.caption (load SampleRun.comparisons)
@@ -62,17 +63,17 @@ let tests =
               let one = Table1.caption (load SampleRun.comparisons)
               Expect.stringContains
                   one
-                  "One rule chooses a point of ours on the calibration queries: the point of best utility at lambda"
+                  "One rule chooses a point of the default policy on the calibration queries: the point of best utility at lambda"
                   "one"
               SampleRun.inFolder (fun dir ->
                   SampleRun.write dir "table1.csv" SampleRun.comparisons
                   SampleRun.write dir "headline.csv" SampleRun.headline
-                  let data = RunData.load dir
+                  let data = RunData.Load dir
                   Expect.stringContains (Table1.caption data) "keeps 99% of the largest model's quality there" "both"
                   let tex = (Table1.latex data).Value
                   Expect.stringContains tex @"keeps 99\% of" "percent sign"
                   Expect.stringContains tex @"headline ($\lambda$ = 0.02: quality 0.860 at cost 4.00)" "lambda")
-              let neither = SampleRun.inFolder RunData.load
+              let neither = SampleRun.inFolder RunData.Load
               Expect.isNone (Table1.rules neither) "none"
           }
           test "the fragment is a booktabs table with one line for each baseline" {

@@ -18,9 +18,9 @@ let tradeoffHeader = "policy,lambda,cost,cost_low,cost_high,quality,quality_low,
 
 let tradeoff =
     [ tradeoffHeader
-      "jump-recall,0.01,6,5.8,6.2,0.9,0.88,0.92,1"
-      "jump-recall,0.1,2,1.9,2.1,0.7,0.68,0.72,1"
-      "jump-recall,0.02,4,3.9,4.1,0.86,0.84,0.88,1"
+      "default,0.01,6,5.8,6.2,0.9,0.88,0.92,1"
+      "default,0.1,2,1.9,2.1,0.7,0.68,0.72,1"
+      "default,0.02,4,3.9,4.1,0.86,0.84,0.88,1"
       "chain,0.01,8,7.8,8.2,0.88,0.86,0.9,0"
       "oracle,0.01,3,2.9,3.1,0.95,0.94,0.96,0"
       "fixed-1,,1,1,1,0.5,0.48,0.52,1"
@@ -30,7 +30,7 @@ let headline =
     [ "metric,value,low,high"
       "accuracy tiny,0.5,0.48,0.52"
       "accuracy small,0.9,0.88,0.92"
-      "ours recalls,1,,"
+      "default recalls,1,,"
       "chosen lambda,0.02,,"
       "chosen accuracy,0.86,0.84,0.88"
       "chosen cost,4,3.9,4.1"
@@ -38,8 +38,8 @@ let headline =
       "chosen share of the largest model's cost,0.4,0.39,0.41" ]
 
 let comparisonHeader =
-    "baseline,lambda,pairs,utility_ours,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,"
-    + "p_wilcoxon,p_t,d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_ours,quality_baseline,cost_ours,cost_baseline"
+    "baseline,lambda,pairs,utility_default,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,"
+    + "p_wilcoxon,p_t,d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_default,quality_baseline,cost_default,cost_baseline"
 
 let comparisons =
     [ comparisonHeader

@@ -9,6 +9,7 @@ open System.Threading
 open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
@@ -17,6 +18,7 @@ type CalibrateArguments =
     | Max_Loss of float
     | Delta of float
     | Fit_Fraction of float
+    | Policy of family: string
     | Seed of int
     | Out of file: string
     | Check of int
@@ -30,6 +32,7 @@ type CalibrateArguments =
             | Max_Loss _ -> "most expected quality that may be lost against the best model alone (default: 0.02)."
             | Delta _ -> "most probability of losing more (default: 0.05)."
             | Fit_Fraction _ -> "share of the queries to fit on; the guarantee is tested on the others (default: 0.5)."
+            | Policy _ -> "the family of policies to fit, by its name in `toolkit evaluate` (default: recall)."
             | Seed _ -> "seed of the split (default: 1)."
             | Out _ -> "the policy file to write, e.g. policy.json (required without --check)."
             | Check _ -> "instead, calibrate on this many samples drawn from the traces and count how often the guarantee breaks."
@@ -87,7 +90,8 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
             maxLoss,
             delta,
             FitFraction = share "--fit-fraction" (arguments.GetResult(Fit_Fraction, defaultValue = 0.5)),
-            Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1)
+            Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1),
+            Family = arguments.GetResult(CalibrateArguments.Policy, defaultValue = PolicyRegistry.Recall)
         )
     let atLeast low name value =
         if value < low then raise (UsageException $"{name}: expected at least {low}, got {value}")

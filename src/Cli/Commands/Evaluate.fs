@@ -6,6 +6,7 @@ open System.Collections.Generic
 open System.Text.Json
 open Argu
 open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Cli
 open OptimalStopping.Cli.Commands.Shared
 
@@ -67,7 +68,7 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
                     report.Models
                     report.ModelCost
                     report.ModelQuality
-               reference = Evaluation.Reference
+               reference = PolicyRegistry.Reference
                policies = report.Policies |> Seq.map (fun p -> {| policy = p.Policy; estimator = p.Estimator; metrics = metricsJson p |}) |}
     else
         printfn "%d queries to fit on, %d to test on" report.TrainQueries report.TestQueries

@@ -107,7 +107,7 @@ let execute (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) 
         for file in files do
             printfn "%s" file
         printfn ""
-        for headline in OptimalStopping.Reports.Headlines.all (OptimalStopping.Reports.RunData.load folder) do
+        for headline in OptimalStopping.Reports.Headlines.all (RunData.Load folder) do
             printfn "%s" (Table.wrap (Table.screen ()) 0 $"{headline.Value} {headline.Meaning} ({headline.Detail})")
         for report in files |> Array.filter (fun file -> file.EndsWith("report.html", StringComparison.Ordinal)) do
             printfn "report: %s" report

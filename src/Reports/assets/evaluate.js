@@ -30,14 +30,14 @@
 
     const dashes = ["dash", "dashdot", "longdash", "dot", "longdashdot"];
     const drawCurves = () => {
-        const others = data.curves.filter(c => !c.ours);
+        const others = data.curves.filter(c => !c.isDefault);
         const traces = others.map((c, i) => ({
             x: c.cost, y: c.quality, name: c.name, mode: "lines",
             line: { width: 1.6, dash: c.reachable ? dashes[i % dashes.length] : "dot", color: c.reachable ? palette[(i + 1) % palette.length] : css("--quiet") },
             visible: c.reachable ? true : "legendonly",
         }));
-        for (const c of data.curves.filter(c => c.ours))
-            traces.push({ x: c.cost, y: c.quality, name: c.name, mode: "lines+markers", line: { width: 3, color: css("--ours") }, marker: { size: 5 } });
+        for (const c of data.curves.filter(c => c.isDefault))
+            traces.push({ x: c.cost, y: c.quality, name: c.name, mode: "lines+markers", line: { width: 3, color: css("--default") }, marker: { size: 5 } });
         // A name to the right of the right-most point would be cut off at the chart's edge.
         const right = Math.max(...data.modelCost, ...others.filter(c => c.reachable).flatMap(c => c.cost));
         traces.push({
@@ -66,7 +66,7 @@
             const i = element("i");
             i.style.left = 100 * band.from + "%";
             i.style.width = Math.max(0.2, 100 * (band.until - band.from)) + "%";
-            i.style.background = band.next === null ? css("--ours") : colour(band.next);
+            i.style.background = band.next === null ? css("--default") : colour(band.next);
             i.title = `${band.from.toFixed(3)} to ${band.until.toFixed(3)}: ` + (band.next === null ? "stop" : "ask " + data.models[band.next]);
             axis.append(i);
         }
@@ -126,7 +126,7 @@
             span.append(i, text);
             return span;
         };
-        document.getElementById("key").replaceChildren(entry(css("--ours"), "stop"),
+        document.getElementById("key").replaceChildren(entry(css("--default"), "stop"),
             ...data.models.map((name, k) => k === 0 ? "" : entry(colour(k), "ask " + name)), entry(css("--ink"), "threshold"));
     };
 

@@ -9,7 +9,7 @@
     const draw = id => {
         const ink = css("--ink"), quiet = css("--quiet"), rule = css("--rule");
         const text = JSON.stringify(figures[id]).replaceAll("rgba(17, 17, 17, 1.0)", ink)
-            .replaceAll("rgba(138, 138, 138, 1.0)", quiet).replaceAll("rgba(0, 114, 178, 1.0)", css("--ours"));
+            .replaceAll("rgba(138, 138, 138, 1.0)", quiet).replaceAll("rgba(0, 114, 178, 1.0)", css("--default"));
         const { data, layout } = JSON.parse(text);
         const small = !id.startsWith("tradeoff");
         Object.assign(layout, {

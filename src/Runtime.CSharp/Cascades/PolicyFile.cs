@@ -1,4 +1,9 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using OptimalStopping.Runtime.Decoding;
+using OptimalStopping.Runtime.Files;
+using OptimalStopping.Runtime.Models;
+using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Cascades;
@@ -56,16 +61,90 @@ public sealed record PolicyFile(
     PolicyOrigin Origin
 )
 {
+    private const string Format = "optimal-stopping policy";
+    private const int Version = 1;
+
+    private static readonly JsonWriterOptions Layout = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     /// <summary>Reads a policy file.</summary>
     /// <exception cref="ToolkitException">With file, key, what was expected and what was got.</exception>
-    public static PolicyFile Load(string path) => PolicyFileReader.Read(path);
+    public static PolicyFile Load(string path)
+    {
+        using JsonDocument document = Json.Open(path);
+        var root = JsonMap.From(path, document.RootElement);
+        root.Literal("format", Format);
+        if (root.Integer("version", 1, int.MaxValue) is var version && version != Version)
+            throw root.Error("version", $"{Version} (the version that this toolkit writes)", $"{version}");
+        string[] models = root.Texts("models");
+        if (models.Length is < 1 or > 16 || models.Distinct().Count() != models.Length)
+            throw root.Error("models", "1 to 16 different names", string.Join(", ", models));
+        double lambda = root.IsNull("lambda") ? double.NaN : root.Number("lambda", 0, double.MaxValue);
+
+        JsonMap stated = root.Map("guarantee");
+        string statement = stated.Text("statement");
+        var guarantee = new PolicyGuarantee(
+            stated.Number("max_loss", 0, 1),
+            stated.Number("delta", 0, 1),
+            stated.OneOf("reference", models),
+            stated.Integer("queries", 1, int.MaxValue),
+            stated.Integer("candidates", 0, int.MaxValue),
+            stated.Integer("passed", 0, int.MaxValue)
+        );
+        // A guarantee that was edited by hand must not be printed as if it had been tested.
+        if (statement != guarantee.Statement)
+            throw stated.Error("statement", $"'{guarantee.Statement}'", $"'{statement}'");
+        stated.RejectUnknown();
+
+        JsonMap means = root.Map("measured");
+        var measured = new PolicyMeasurement(
+            means.Number("quality", 0, 1),
+            means.Number("cost", 0, double.MaxValue),
+            means.Number("reference_quality", 0, 1),
+            means.Number("reference_cost", 0, double.MaxValue)
+        );
+        means.RejectUnknown();
+
+        JsonMap source = root.Map("origin");
+        var origin = new PolicyOrigin(
+            source.Text("toolkit"),
+            source.Text("traces"),
+            source.Text("sha256"),
+            source.Integer("seed", int.MinValue, int.MaxValue),
+            source.Integer("fit_queries", 0, int.MaxValue)
+        );
+        source.RejectUnknown();
+
+        ConfidenceCalibration? signals = ReadConfidence(root.Map("confidence"), models.Length);
+        JsonMap policy = root.Map("policy");
+        string kind = policy.OneOf("kind", [.. PolicyRegistry.Forms.Select(form => form.Kind)]);
+        IStoppingPolicy read = PolicyRegistry.Forms.First(form => form.Kind == kind).Read(policy, models);
+        policy.RejectUnknown();
+        root.RejectUnknown();
+        return new PolicyFile(models, lambda, read, signals, guarantee, measured, origin);
+    }
 
     /// <summary>Writes the file beside its place first, then moves it there.</summary>
     /// <exception cref="ToolkitException">The place cannot be written to.</exception>
-    public void Save(string path) => PolicyFileWriter.Write(this, path);
+    public void Save(string path)
+    {
+        try
+        {
+            if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder)
+                Directory.CreateDirectory(folder);
+        }
+        catch (Exception error) when (AtomicFile.IsWriteError(error))
+        {
+            throw AtomicFile.Error(path, error);
+        }
+        AtomicFile.Write(path, stream =>
+        {
+            using var json = new Utf8JsonWriter(stream, Layout);
+            Write(json);
+        });
+    }
 
     /// <summary>Numbers known before any model runs that the policy wants with each query; 0 for none.</summary>
-    public int QueryFeatures => Policy is PlannedPolicy planned ? planned.Inputs.ContextWidth : 0;
+    public int QueryFeatures => Form.QueryFeatures(Policy);
 
     /// <summary>The confidence in [0,1] that the policy expects after a stage wrote an answer with these features.</summary>
     public double Confidence(int stage, ConfidenceFeatures features) =>
@@ -90,5 +169,109 @@ public sealed record PolicyFile(
             throw new ToolkitException(
                 $"policy: expected one without query features, got one that wants {QueryFeatures} numbers with each query; calibrate on traces without 'features'"
             );
+    }
+
+    private PolicyForm Form =>
+        PolicyRegistry.Forms.FirstOrDefault(form => form.Holds(Policy))
+        ?? throw new ToolkitException(
+            $"policy: expected one that can be saved ({string.Join(", ", PolicyRegistry.Forms.Select(form => form.Kind))}), got a {Policy.GetType().Name}"
+        );
+
+    private void Write(Utf8JsonWriter json)
+    {
+        json.WriteStartObject();
+        json.WriteString("format", Format);
+        json.WriteNumber("version", Version);
+        json.WriteStartArray("models");
+        foreach (string model in Models)
+            json.WriteStringValue(model);
+        json.WriteEndArray();
+        if (double.IsNaN(Lambda))
+            json.WriteNull("lambda");
+        else
+            json.WriteNumber("lambda", Lambda);
+
+        json.WriteStartObject("guarantee");
+        json.WriteString("statement", Guarantee.Statement);
+        json.WriteNumber("max_loss", Guarantee.MaxLoss);
+        json.WriteNumber("delta", Guarantee.Delta);
+        json.WriteString("reference", Guarantee.Reference);
+        json.WriteNumber("queries", Guarantee.Queries);
+        json.WriteNumber("candidates", Guarantee.Candidates);
+        json.WriteNumber("passed", Guarantee.Passed);
+        json.WriteEndObject();
+
+        json.WriteStartObject("measured");
+        json.WriteNumber("quality", Measured.Quality);
+        json.WriteNumber("cost", Measured.Cost);
+        json.WriteNumber("reference_quality", Measured.ReferenceQuality);
+        json.WriteNumber("reference_cost", Measured.ReferenceCost);
+        json.WriteEndObject();
+
+        json.WriteStartObject("origin");
+        json.WriteString("toolkit", Origin.Toolkit);
+        json.WriteString("traces", Origin.Traces);
+        json.WriteString("sha256", Origin.Sha256);
+        json.WriteNumber("seed", Origin.Seed);
+        json.WriteNumber("fit_queries", Origin.FitQueries);
+        json.WriteEndObject();
+
+        WriteConfidence(json, Calibration);
+        json.WriteStartObject("policy");
+        PolicyForm form = Form;
+        json.WriteString("kind", form.Kind);
+        form.Write(json, Policy, Models);
+        json.WriteEndObject();
+        json.WriteEndObject();
+    }
+
+    private static void WriteConfidence(Utf8JsonWriter json, ConfidenceCalibration? signals)
+    {
+        json.WriteStartObject("confidence");
+        json.WriteString("kind", signals is null ? "recorded" : "signals");
+        if (signals is not null)
+        {
+            json.WriteStartArray("stages");
+            foreach (var stage in signals.Stages)
+            {
+                json.WriteStartObject();
+                PolicyForm.Numbers(json, "means", stage.Means);
+                PolicyForm.Numbers(json, "scales", stage.Scales);
+                PolicyForm.Numbers(json, "weights", stage.Weights);
+                json.WriteNumber("intercept", stage.Intercept);
+                json.WriteNumber("ridge", stage.Ridge);
+                json.WriteEndObject();
+            }
+            json.WriteEndArray();
+        }
+        json.WriteEndObject();
+    }
+
+    private static ConfidenceCalibration? ReadConfidence(JsonMap confidence, int models)
+    {
+        string kind = confidence.OneOf("kind", ["recorded", "signals"]);
+        ConfidenceCalibration? signals = null;
+        if (kind == "signals")
+        {
+            JsonMap[] stages = confidence.Maps("stages", models);
+            signals = ConfidenceCalibration.Of([
+                .. stages.Select(stage =>
+                {
+                    var fit = new LogisticCalibrator(
+                        stage.Numbers("means", ConfidenceCalibration.Inputs),
+                        stage.Numbers("scales", ConfidenceCalibration.Inputs),
+                        stage.Numbers("weights", ConfidenceCalibration.Inputs),
+                        stage.Number("intercept", double.MinValue, double.MaxValue),
+                        stage.Number("ridge", 0, double.MaxValue)
+                    );
+                    if (fit.Scales.Any(scale => !(scale > 0)))
+                        throw stage.Error("scales", "numbers above 0", string.Join(", ", fit.Scales));
+                    stage.RejectUnknown();
+                    return fit;
+                }),
+            ]);
+        }
+        confidence.RejectUnknown();
+        return signals;
     }
 }

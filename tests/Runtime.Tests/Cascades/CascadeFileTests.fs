@@ -31,7 +31,10 @@ let private faults =
       "a name twice", "name: b", "name: a", ":4: key 'stages[1].name': expected a name that no other stage has, got 'a' again"
       "one stage", "  - { name: b, path: /abs/b, cost: 2.5 }\n", "", ":2: key 'stages': expected 2 to 10 stages, got 1"
       "another backend", "cost: 2.5", "cost: 2.5, backend: gpu", ":4: key 'stages[1].backend': expected cpu or openai or "
-      "other tasks", "name: test", "name: test\ntasks: chess", ":2: key 'tasks': expected nano, gsm8k, mmlu or jsonl, got 'chess'"
+      "other tasks",
+      "name: test",
+      "name: test\ntasks: chess",
+      ":2: key 'tasks': expected nano, miniature, gsm8k, mmlu or jsonl, got 'chess'"
       "another backend for all", "name: test", "name: test\nbackend: gpu", ":2: key 'backend': expected cpu or openai or "
       "a device that is none",
       "cost: 2.5",

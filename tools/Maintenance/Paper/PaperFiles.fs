@@ -6,10 +6,11 @@ open System.Text
 open OptimalStopping.Runtime
 open OptimalStopping.Reports
 open OptimalStopping.Maintenance.Paper
+open OptimalStopping.Experiments
 
 /// The name of a recorded run: its trace file's name, else its folder's.
 let private runName (dir: string) (data: RunData) =
-    data.Manifest
+    data.Settings
     |> Array.tryPick (fun (struct (key, value)) ->
         if key = "settings.traces" && value <> "" then Option.ofObj (Path.GetFileNameWithoutExtension value) else None)
     |> Option.defaultWith (fun () -> DirectoryInfo(dir).Name)
@@ -20,8 +21,12 @@ let private runName (dir: string) (data: RunData) =
 let write (dir: string, recorded: string[], folder: string) : string[] =
     if not (File.Exists(Path.Combine(folder, "main.tex"))) then
         raise (ToolkitException $"{folder}: expected the paper's folder with main.tex, got none")
-    let data = RunData.load dir
-    let others = recorded |> Array.map (fun d -> runName d (RunData.load d), d)
+    let data = RunData.Load dir
+    let others =
+        recorded
+        |> Array.map (fun folder ->
+            let run = RunData.Load folder
+            runName folder run, run)
     let checks = Inequalities.all ()
     for check in checks do
         if not check.Holds then
@@ -34,13 +39,13 @@ let write (dir: string, recorded: string[], folder: string) : string[] =
     let table name = Option.map (text name) >> Option.toArray
     let numbers =
         [| yield! TexNumbers.theory ()
-           yield! TexNumbers.ofRun (dir, data)
+           yield! TexNumbers.ofRun data
            "checks", string checks.Length
            "checks-trials", TexNumbers.grouped (checks |> Array.sumBy (fun check -> float check.Trials)) |]
     [| text "numbers.tex" (TexNumbers.file numbers)
        text "checks.tex" (TexTables.checks checks)
-       yield! table "models.tex" (TexTables.models (dir, data))
-       yield! table "areas.tex" (TexTables.areas (Array.append [| "embedded", dir |] others))
+       yield! table "models.tex" (TexTables.models data)
+       yield! table "areas.tex" (TexTables.areas (Array.append [| "embedded", data |] others))
        yield! table "regret.tex" (TexTables.regret data)
        yield! table "table1.tex" (Table1.latex data)
        yield! table "speculation.tex" (TexTables.speculation data)

@@ -5,6 +5,7 @@ open System.IO
 open OptimalStopping.Runtime
 open OptimalStopping.Theory
 open OptimalStopping.Reports
+open OptimalStopping.Experiments
 
 /// The numbers that the paper's text quotes, by the name under which `\result{NAME}` prints them.
 module TexNumbers =
@@ -58,31 +59,22 @@ module TexNumbers =
         else
             $" [{Numbers.decimals (digits, scale * low)}, {Numbers.decimals (digits, scale * high)}]"
 
-    let private headline (dir: string) =
-        let path = Path.Combine(dir, "headline.csv")
-        if not (File.Exists path) then [||] else Csv.read (path, [| "metric"; "value"; "low"; "high" |])
-
     /// A row of headline.csv as text: its value times a scale, with its interval where it has one.
-    let private metric (rows: CsvRow[]) (name: string) digits scale =
-        rows
-        |> Array.tryFind (fun r -> r.Text "metric" = name)
-        |> Option.map (fun r ->
-            Numbers.decimals (digits, scale * r.Number "value") + interval digits scale (r.NumberOrNaN "low") (r.NumberOrNaN "high"))
+    let private metric (data: RunData) (name: string) digits scale =
+        data.Headline name
+        |> Option.ofObj
+        |> Option.map (fun r -> Numbers.decimals (digits, scale * r.Value) + interval digits scale r.Low r.High)
 
     /// What the text says of the run itself. Names whose source the run does not have are left out; the paper then shows
     /// "[no run]" in their place.
-    let ofRun (dir: string, data: RunData) : (string * string)[] =
-        let rows = headline dir
-        let setting name = data.Manifest |> Array.tryPick (fun (struct (key, value)) -> if key = name then Some value else None)
+    let ofRun (data: RunData) : (string * string)[] =
+        let setting name = data.Settings |> Array.tryPick (fun (struct (key, value)) -> if key = name then Some value else None)
         let number name = setting name |> Option.map (fun text -> grouped (float text))
-        let regret learner = data.Slopes |> Array.tryFind (fun s -> s.Instance = "recorded" && s.Learner = learner)
-        let ofRegret learner (value: RegretSlope -> string) = regret learner |> Option.map value
-        let tested = data.Comparisons |> Array.filter Table1.tested
+        let regret learner = data.Table<RegretGrowth>() |> Array.tryFind (fun s -> s.Instance = "recorded" && s.Learner = learner)
+        let ofRegret learner (value: RegretGrowth -> string) = regret learner |> Option.map value
+        let tested = data.Table<PolicyComparison>() |> Array.filter _.Tested
         let won wanted =
-            if tested.Length = 0 then
-                None
-            else
-                Some(string (tested |> Array.filter (fun r -> Table1.verdict r = wanted) |> Array.length))
+            if tested.Length = 0 then None else Some(string (tested |> Array.filter (fun r -> r.Verdict = wanted) |> Array.length))
         [| "toolkit", setting "toolkit"
            "commit", setting "commit" |> Option.map (fun c -> c[.. min 9 (c.Length - 1)])
            "seed", setting "settings.seed"
@@ -103,15 +95,15 @@ module TexNumbers =
                          | true, x -> grouped x
                          | _ -> s)
                 ))
-           "chosen-lambda", metric rows "chosen lambda" 3 1.0
-           "chosen-accuracy", metric rows "chosen accuracy" 1 100.0
-           "chosen-cost", metric rows "chosen cost" 2 1.0
-           "chosen-accuracy-share", metric rows "chosen share of the largest model's accuracy" 1 100.0
-           "chosen-cost-share", metric rows "chosen share of the largest model's cost" 1 100.0
-           "lead-random", metric rows "least lead over random" 2 100.0
-           "lead-random-cost", metric rows "least lead over random at cost" 2 1.0
-           "lead-threshold", metric rows "least lead over threshold" 2 100.0
-           "lead-threshold-cost", metric rows "least lead over threshold at cost" 2 1.0
+           "chosen-lambda", metric data "chosen lambda" 3 1.0
+           "chosen-accuracy", metric data "chosen accuracy" 1 100.0
+           "chosen-cost", metric data "chosen cost" 2 1.0
+           "chosen-accuracy-share", metric data "chosen share of the largest model's accuracy" 1 100.0
+           "chosen-cost-share", metric data "chosen share of the largest model's cost" 1 100.0
+           "lead-random", metric data "least lead over random" 2 100.0
+           "lead-random-cost", metric data "least lead over random at cost" 2 1.0
+           "lead-threshold", metric data "least lead over threshold" 2 100.0
+           "lead-threshold-cost", metric data "least lead over threshold at cost" 2 1.0
            "tests", (if tested.Length = 0 then None else Some(string tested.Length))
            "tests-won", won 1
            "tests-lost", won -1

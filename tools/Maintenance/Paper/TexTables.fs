@@ -1,8 +1,9 @@
 namespace OptimalStopping.Maintenance.Paper
 
 open System
-open System.IO
 open OptimalStopping.Reports
+open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 
 /// The paper's small tables, each from the CSV files of a run; None where the run lacks them.
 module TexTables =
@@ -21,28 +22,20 @@ module TexTables =
            yield "" |]
         |> String.concat "\n"
 
-    let private headline (dir: string) =
-        let path = Path.Combine(dir, "headline.csv")
-        if File.Exists path then Csv.read (path, [| "metric"; "value"; "low"; "high" |]) else [||]
-
-    let private find (rows: CsvRow[]) (name: string) = rows |> Array.tryFind (fun r -> r.Text "metric" = name)
-
-    let private withInterval digits scale (row: CsvRow) =
+    let private withInterval digits scale (row: HeadlineNumber) =
         let show x = Numbers.decimals (digits, scale * x)
-        let low, high = row.NumberOrNaN "low", row.NumberOrNaN "high"
-        show (row.Number "value") + (if Double.IsNaN low then "" else $" [{show low}, {show high}]")
+        show row.Value + (if Double.IsNaN row.Low then "" else $" [{show row.Low}, {show row.High}]")
 
-    /// Each model alone: accuracy, how its calibrated confidence ranks and errs, and the share of queries it answers for us.
-    let models (dir: string, data: RunData) : string option =
-        let rows = headline dir
-        let stages = data.Signals |> Array.map (fun s -> s.Stage, s.Model) |> Array.distinct
-        if rows.Length = 0 || stages.Length = 0 then
+    /// Each model alone: accuracy, how its calibrated confidence ranks and errs, and the share of queries it answers under the default policy.
+    let models (data: RunData) : string option =
+        let stages = data.Table<SignalQuality>() |> Array.map (fun s -> s.Stage, s.Model) |> Array.distinct
+        if data.Table<HeadlineNumber>().Length = 0 || stages.Length = 0 then
             None
         else
             let line (stage, model: string) =
-                let signal = data.Signals |> Array.tryFind (fun s -> s.Stage = stage && s.Signal = "calibrated")
+                let signal = data.Table<SignalQuality>() |> Array.tryFind (fun s -> s.Stage = stage && s.Signal = "calibrated")
                 let raw =
-                    data.Signals
+                    data.Table<SignalQuality>()
                     |> Array.filter (fun s -> s.Stage = stage && s.Signal <> "calibrated" && Double.IsFinite s.Auroc)
                     |> Array.sortBy (fun s -> -s.Auroc)
                     |> Array.tryHead
@@ -51,12 +44,12 @@ module TexTables =
                     | Some s -> f s
                     | None -> "--"
                 [ Table1.escape model
-                  find rows $"accuracy {model}" |> of' (withInterval 1 100.0)
+                  data.Headline $"{HeadlineNumber.AccuracyOf}{model}" |> Option.ofObj |> of' (withInterval 1 100.0)
                   raw |> of' (fun s -> $"{Numbers.decimals (3, s.Auroc)} ({Table1.escape (s.Signal.Replace('_', ' '))})")
                   signal |> of' (fun s -> Numbers.decimals (3, s.Auroc))
                   signal |> of' (fun s -> Numbers.decimals (3, s.Ece))
                   signal |> of' (fun s -> Numbers.decimals (3, s.Brier))
-                  find rows $"chosen share answered by {model}" |> of' (withInterval 1 100.0) ]
+                  data.Headline $"chosen share answered by {model}" |> Option.ofObj |> of' (withInterval 1 100.0) ]
                 |> String.concat " & "
             Some(
                 table
@@ -65,26 +58,26 @@ module TexTables =
                     (Array.map line stages)
             )
 
-    let private aucs (dir: string) =
-        headline dir
-        |> Array.filter (fun r -> (r.Text "metric").StartsWith("auc ", StringComparison.Ordinal))
-        |> Array.map (fun r -> (r.Text "metric").Substring 4, r.Number "value")
-        |> Array.sortBy (fun (policy, _) -> Style.policyRank policy)
+    let private areasOf (data: RunData) =
+        data.Table<HeadlineNumber>()
+        |> Array.filter (fun r -> r.Metric.StartsWith(HeadlineNumber.AreaOf, StringComparison.Ordinal))
+        |> Array.map (fun r -> r.Metric.Substring HeadlineNumber.AreaOf.Length, r.Value)
+        |> Map.ofArray
 
     /// Area under quality against cost, x 100, of each policy: one column for the main run and one for each recorded cascade.
-    let areas (runs: (string * string)[]) : string option =
-        let columns = runs |> Array.map (fun (name, dir) -> name, Map.ofArray (aucs dir))
+    let areas (runs: (string * RunData)[]) : string option =
+        let columns = runs |> Array.map (fun (name, data) -> name, areasOf data)
         let policies =
-            columns |> Array.collect (fun (_, m) -> Map.toArray m |> Array.map fst) |> Array.distinct |> Array.sortBy Style.policyRank
+            columns |> Array.collect (fun (_, m) -> Map.toArray m |> Array.map fst) |> Array.distinct |> Array.sortBy PolicyRegistry.Rank
         if policies.Length = 0 then
             None
         else
-            let best (m: Map<string, float>) = m |> Map.filter (fun p _ -> p <> Style.oracle) |> Map.values |> Seq.max
+            let best (m: Map<string, float>) = m |> Map.filter (fun p _ -> p <> PolicyRegistry.Oracle) |> Map.values |> Seq.max
             let line policy =
                 (Table1.escape (Style.policy policy).Label)
                 :: [ for _, m in columns ->
                          match Map.tryFind policy m with
-                         | Some x when policy <> Style.oracle && x >= best m -> $@"\textbf{{{Numbers.decimals (2, 100.0 * x)}}}"
+                         | Some x when policy <> PolicyRegistry.Oracle && x >= best m -> $@"\textbf{{{Numbers.decimals (2, 100.0 * x)}}}"
                          | Some x -> Numbers.decimals (2, 100.0 * x)
                          | None -> "--" ]
                 |> String.concat " & "
@@ -93,13 +86,13 @@ module TexTables =
 
     /// Regret of each learner and instance at the last round, with its bound, slope, and what the certificate says.
     let regret (data: RunData) : string option =
-        if data.Slopes.Length = 0 then
+        if data.Table<RegretGrowth>().Length = 0 then
             None
         else
             let number x = if Double.IsNaN x then "--" else (Numbers.decimals (0, x))
-            let line (s: RegretSlope) =
+            let line (s: RegretGrowth) =
                 let last =
-                    data.Regret
+                    data.Table<RegretPoint>()
                     |> Array.filter (fun p -> p.Instance = s.Instance && p.Learner = s.Learner && p.Feedback = s.Feedback)
                     |> Array.sortBy _.T
                     |> Array.tryLast
@@ -125,25 +118,25 @@ module TexTables =
                 table
                     "@{}lllrlrrl@{}"
                     "Instance & Learner & Feedback & Regret & Slope & Bound & Certificate & Source"
-                    (Array.map line data.Slopes)
+                    (Array.map line (data.Table<RegretGrowth>()))
             )
 
     /// The last target's drafters: for each chain the best fixed draft length and the adaptive one.
     let speculation (data: RunData) : string option =
-        if data.SpeculationTimes.Length = 0 then
+        if data.Table<SpeculationTime>().Length = 0 then
             None
         else
-            let target = (Array.last data.SpeculationTimes).Target
+            let target = (Array.last (data.Table<SpeculationTime>())).Target
             let line (t: SpeculationTime) =
                 [ Table1.escape t.Chain
                   Table1.escape t.Length
                   Numbers.decimals (2, t.TokensPerForward)
                   $"{Numbers.decimals (2, t.Speedup)} [{Numbers.decimals (2, t.SpeedupLow)}, {Numbers.decimals (2, t.SpeedupHigh)}]"
-                  Numbers.decimals (2, t.Formula) ]
+                  Numbers.decimals (2, t.FormulaSpeedup) ]
                 |> String.concat " & "
             let isFixed (t: SpeculationTime) = fst (Int32.TryParse t.Length)
             let rows =
-                data.SpeculationTimes
+                data.Table<SpeculationTime>()
                 |> Array.filter (fun t -> t.Target = target)
                 |> Array.groupBy _.Chain
                 |> Array.collect (fun (_, rows) ->
