@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.RegularExpressions;
-using ADRaffy.ENSNormalize;
 
 namespace OptimalStopping.Runtime.Tokenization;
 
@@ -132,9 +131,7 @@ public sealed class QwenTokenizer : ITokenizer
     {
         if (text.Length == 0)
             return;
-        // Everything below U+0300 is in NFC already; the tables of the rest are not loaded before they are needed.
-        if (text.AsSpan().IndexOfAnyExceptInRange('\0', '\u02FF') >= 0)
-            text = ENSNormalize.NF.NFC(text);
+        text = CanonicalForm.Compose(text);
         for (int start = 0; start < text.Length; )
         {
             int end = QwenPreTokenizer.PieceEnd(text, start);

@@ -87,7 +87,9 @@ public static class TokenizerFiles
             data = ReadGguf(gguf);
         }
         else if (File.Exists(Path.Combine(path, "tokenizer.json")) && IsCharacters(Path.Combine(path, "tokenizer.json")))
-            throw new ToolkitException($"{path}: tokenizer: expected byte-level BPE, got single characters, which GGUF has no way to state");
+            throw new ToolkitException(
+                $"{path}: tokenizer: expected byte-level BPE, got single characters, which GGUF has no way to state"
+            );
         else
             data = QwenTokenizerData.Read(path);
         string[] tokens = [.. Enumerable.Range(0, vocabulary).Select(id => $"[PAD{id}]")];

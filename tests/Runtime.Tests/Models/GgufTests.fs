@@ -91,7 +91,8 @@ let tests =
                           row
                       let exact, got = logits folder.Path, logits file
                       let error = Support.ReferenceQwen3.relativeError got (Array.map float exact)
-                      Expect.isLessThan error (if kind = GgufType.F16 then 0.01 else 0.03) "logits"
+                      // Both are INT8 in memory: where F16 moves a weight over the middle between two steps, a whole step is lost.
+                      Expect.isLessThan error (if kind = GgufType.F16 then 0.02 else 0.03) "logits"
                       let own, other = TokenizerFiles.Load folder.Path, TokenizerFiles.Load file
                       Expect.isTrue (own.SharesTokensWith other && own.Fingerprint = other.Fingerprint) "tokens"
                       Expect.sequenceEqual other.StopTokens own.StopTokens "stops"
