@@ -1,5 +1,4 @@
 using OptimalStopping.Runtime.Models;
-using OptimalStopping.Runtime.Models.Gguf;
 using OptimalStopping.Runtime.Tasks;
 using OptimalStopping.Runtime.Tokenization;
 

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using MathNet.Numerics.Statistics;
 using OptimalStopping.Runtime.Models;
-using OptimalStopping.Runtime.Models.Gguf;
 
 namespace OptimalStopping.Peers;
 

@@ -34,6 +34,8 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Serve of ParseResults<Serve.ServeArguments>
     | [<CliPrefix(CliPrefix.None)>] Info of ParseResults<Info.InfoArguments>
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<Bench.BenchArguments>
+    | [<CliPrefix(CliPrefix.None)>] Export of ParseResults<Export.ExportArguments>
+    | [<CliPrefix(CliPrefix.None)>] Perplexity of ParseResults<Perplexity.PerplexityArguments>
     | [<CliPrefix(CliPrefix.None)>] Doctor of ParseResults<Doctor.DoctorArguments>
     | [<CliPrefix(CliPrefix.None)>] Theory of ParseResults<Theory.TheoryArguments>
     | [<CliPrefix(CliPrefix.None)>] Completions of ParseResults<CompletionsArguments>
@@ -55,6 +57,8 @@ type ToolkitArguments =
             | Serve _ -> "serve the cascade behind one OpenAI-compatible endpoint."
             | Bench _ -> "measure the CPU engine: prefill, decoding, share of the memory's speed."
             | Info _ -> "show what a cascade would load where, the memory it takes, and what a token costs."
+            | Export _ -> "write a model as one .gguf file, with its tokenizer, for llama.cpp and other programs."
+            | Perplexity _ -> "measure how well a model foresees a text, to judge a quantisation by."
             | Doctor _ -> "check that the Torch engine works on a device (needs a build with TorchSharp)."
             | Theory _ -> "thresholds, regret bounds and sample sizes for a cascade."
             | Completions _ -> "write a script that makes the shell's Tab key know commands, flags and values."

@@ -29,6 +29,8 @@ let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitA
         | Serve a -> Serve.execute a cancel
         | Info a -> abandonable (fun () -> Info.execute a)
         | Bench a -> abandonable (fun () -> Bench.execute a)
+        | Export a -> abandonable (fun () -> Export.execute a)
+        | Perplexity a -> abandonable (fun () -> Perplexity.execute a)
         | Doctor a -> Doctor.execute a
         | Theory a -> abandonable (fun () -> Theory.execute a cancel)
         | Completions a -> printfn "%s" (Completions.script (a.GetResult Shell) program)

@@ -148,7 +148,7 @@ public sealed record RunManifest(
         typeof(RunManifest).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
 
     /// <summary>This build on this machine, worded as <see cref="Build"/>.</summary>
-    public static string ThisBuild => Words(Version.Split('+', 2)[0], Commit, RuntimeInformation.FrameworkDescription, KernelSet.Best.Name);
+    public static string ThisBuild => Words(Version.Split('+', 2)[0], Commit, RuntimeInformation.FrameworkDescription, KernelSets.Best.Name);
 
     private static string Commit => Version.Split('+', 2) is [_, var commit] ? commit : "unknown";
 
@@ -204,7 +204,7 @@ public sealed record RunManifest(
                 ["system"] = RuntimeInformation.OSDescription,
                 ["architecture"] = RuntimeInformation.ProcessArchitecture.ToString(),
                 ["processors"] = Environment.ProcessorCount,
-                ["kernels"] = KernelSet.Best.Name,
+                ["kernels"] = KernelSets.Best.Name,
             },
         };
         AtomicFile.Write(Path.Combine(folder.Path, FileName), manifest.ToJsonString(Layout) + "\n");

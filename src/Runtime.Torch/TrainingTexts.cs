@@ -116,7 +116,7 @@ public sealed class ChatTexts : TrainingTexts
                 turns.Add(new ChatTurn("assistant", earlier.Solution));
             }
             turns.Add(new ChatTurn("user", query.Prompt));
-            return Text(query, Qwen3Chat.Render(turns, thinking: false));
+            return Text(query, ChatTemplate.Qwen3.Render(turns, thinking: false));
         };
     }
 

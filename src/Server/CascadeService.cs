@@ -111,19 +111,16 @@ internal sealed class CascadeService(Cascade cascade, PolicyStore policies, Feed
                 request.Echo ? "echo" : "prompt_logprobs",
                 "unsupported_parameter"
             );
-        if (text.Length < 2)
-            return [new StageToken(-1, text, double.NaN)];
-        int first = char.IsHighSurrogate(text[0]) ? 2 : 1;
+        if (text.Length == 0)
+            return [];
         // Ranks need the whole list.
         StageRequest asked = request.Stage with
         {
-            Prompt = StagePrompt.FromText(text[..first]),
+            Prompt = StagePrompt.FromText(""),
             Alternatives = request.PromptLogprobs is null ? request.Stage.Alternatives : int.MaxValue,
         };
-        DraftVerdict verdict = await backend
-            .VerifyAsync(asked, [new StageToken(-1, text[first..], double.NaN)], cancel)
-            .ConfigureAwait(false);
-        return [new StageToken(-1, text[..first], double.NaN), .. verdict.Tokens];
+        DraftVerdict verdict = await backend.VerifyAsync(asked, [new StageToken(-1, text, double.NaN)], cancel).ConfigureAwait(false);
+        return verdict.Tokens;
     }
 
     // What asking the largest model alone would have cost: its price for its own answer, or else for the one returned. A

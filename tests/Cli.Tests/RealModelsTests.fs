@@ -17,7 +17,7 @@ let private withCascade (action: string -> string -> unit) =
         Directory.CreateDirectory path |> ignore
         let c = config hidden 1 2 1 8 32 151936 true
         save path c (tensors c (weights c hidden))
-        for file in [ "tokenizer.json"; "generation_config.json" ] do
+        for file in [ "tokenizer.json"; "tokenizer_config.json"; "generation_config.json" ] do
             File.Copy(Path.Combine(root, "tests", "Runtime.Tests", "Tokenization", "qwen3", "model", file), Path.Combine(path, file))
     File.WriteAllLines(folder.File "q.jsonl", [ for i in 1..210 -> $$"""{"question": "What is {{i}} + 1? 漢字 😀", "answer": "{{i + 1}}"}""" ])
     File.WriteAllText(

@@ -10,7 +10,6 @@ open OptimalStopping.Experiments
 open OptimalStopping.Runtime.Cascades
 open Microsoft.AspNetCore.Http
 open OptimalStopping.Runtime.Models
-open OptimalStopping.Runtime.Models.Gguf
 open OptimalStopping.Server
 open OptimalStopping.Runtime.Tokenization
 open OptimalStopping.Runtime.Traces
@@ -108,7 +107,10 @@ let private safetensors: Target =
         fun file ->
             use tensors = SafeTensors.Open file
             for entry in tensors.Entries.Values do
-                if entry.Type = TensorType.I8 then tensors.ReadBytes entry |> ignore else tensors.ReadFloats entry |> ignore
+                match entry.Type with
+                | TensorType.I8 -> tensors.ReadBytes entry |> ignore
+                | TensorType.I32 -> ()
+                | _ -> tensors.ReadFloats entry |> ignore
       Generate =
         alsoBytes jsonTokens (fun random ->
             Binary.safetensors random (fun header -> if chance random 0.5 then JsonTree.mutate random header else header)) }
@@ -189,7 +191,7 @@ let private gguf: Target =
         fun file ->
             use weights = GgufFile.Open file
             for entry in weights.Entries.Values do
-                if entry.Type = TensorType.I8 then weights.ReadBytes entry |> ignore else weights.ReadFloats entry |> ignore
+                weights.ReadFloats entry |> ignore
             // A file without a model's shape or words is accepted as a file; here only other faults count.
             try
                 GgufModel.Config weights |> ignore

@@ -53,7 +53,7 @@ let private using (chat: string) (action: Cascade -> (unit -> int[] list) -> str
         StageBackends.Register(LocalBackend("recording", load))
         for k in [ "1"; "2" ] do
             let path = Directory.CreateDirectory(Path.Combine(folder, k)).FullName
-            for file in [ "tokenizer.json"; "generation_config.json" ] do
+            for file in [ "tokenizer.json"; "tokenizer_config.json"; "generation_config.json" ] do
                 File.Copy(repositoryFile $"tests/Runtime.Tests/Tokenization/qwen3/model/{file}", Path.Combine(path, file))
         let file = Path.Combine(folder, "cascade.yaml")
         File.WriteAllText(file, $"backend: recording\nchat: {chat}\n" + RandomCascade.yaml 2 8 100)
@@ -85,7 +85,7 @@ let tests =
                   test $"serve, IChatClient, decode and collect give a model the same prompt: chat {chat}" {
                       using chat (fun cascade take folder ->
                           let question = "What is 12 + 34? Answer with a number."
-                          let expected = cascade.Tokenizer.Encode(Qwen3Chat.Render(question, mode))
+                          let expected = cascade.Tokenizer.Encode(ChatTemplate.Qwen3.Render(question, mode))
                           let adaptive = AdaptiveCascade.Fit(cascade, calibration.Value, dear)
                           adaptive.Answer question |> ignore
                           Expect.equal (take ()) [ expected ] "decode"
@@ -104,10 +104,21 @@ let tests =
                               |> ignore
                               Expect.equal (take ()) [ cascade.Tokenizer.Encode question ] "completions"))
                   }
+              test "a text behind an empty prompt is scored in its own tokens" {
+                  using "none" (fun cascade _ _ ->
+                      for text in [ "Hello there"; "a"; "한국어 <|im_end|> x" ] do
+                          let verdict =
+                              cascade.Stages[0]
+                                  .VerifyAsync(StageRequest(StagePrompt.FromText ""), [| StageToken(-1, text, nan) |])
+                                  .AsTask()
+                                  .Result
+                          Expect.sequenceEqual [ for token in verdict.Tokens -> token.Id ] (cascade.Tokenizer.Encode text) text
+                          Expect.isTrue (Double.IsNaN verdict.LogProbabilities[0]) "nothing before the first")
+              }
               test "a conversation with a system message, served and by IChatClient" {
                   using "direct" (fun cascade take _ ->
                       let turns = [| ChatTurn("system", "Be brief."); ChatTurn("user", "Hi") |]
-                      let expected = cascade.Tokenizer.Encode(Qwen3Chat.Render(turns, false))
+                      let expected = cascade.Tokenizer.Encode(ChatTemplate.Qwen3.Render(turns, false))
                       use client = new CascadeChatClient(AdaptiveCascade.Fit(cascade, calibration.Value, dear))
                       let messages = [ ChatMessage(ChatRole.System, "Be brief."); ChatMessage(ChatRole.User, "Hi") ]
                       (client :> IChatClient).GetResponseAsync(messages).Wait()

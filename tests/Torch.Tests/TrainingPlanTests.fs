@@ -87,5 +87,5 @@ let tests =
                   let config = File.ReadAllText(Path.Combine(folder, "m", "tokenizer_config.json"))
                   use json = System.Text.Json.JsonDocument.Parse config
                   Expect.equal (json.RootElement.GetProperty("chat_template").GetString()) (File.ReadAllText template) "template"
-                  let prompt = tokenizer.Encode(Qwen3Chat.Render("What is 2+2?", ChatMode.Direct))
+                  let prompt = tokenizer.Encode(ChatTemplate.Qwen3.Render("What is 2+2?", ChatMode.Direct))
                   Expect.equal prompt.[0] (tokenizer.TokenOf "<|im_start|>").Value "the template's marks are tokens") ]

@@ -167,8 +167,8 @@ let private speed (arguments: ParseResults<BenchArguments>) =
     let batches = arguments.GetResult(Batch, [ 1; 4; 16 ]) |> positive "--batch" 1
     let kernels =
         match arguments.TryGetResult Kernels with
-        | Some name -> KernelSet.Named name
-        | None -> KernelSet.Best
+        | Some name -> KernelSets.Named name
+        | None -> KernelSets.Best
     let run (model: CpuModel) = measure model prefills contexts batches rounds
     let all =
         match arguments.TryGetResult Config, arguments.TryGetResult Shape with

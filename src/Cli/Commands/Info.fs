@@ -97,14 +97,14 @@ let execute (arguments: ParseResults<InfoArguments>) =
         |> Array.groupBy (fun d -> d.device)
         |> Array.map (fun (device, parts) -> {| device = device; total_bytes = parts |> Array.sumBy (fun p -> p.total_bytes) |})
     if arguments.Contains InfoArguments.Json then
-        let value = {| cascade = file.Name; kernels = KernelSet.Best.Name; stages = stages; devices = totals; timings = timings |}
+        let value = {| cascade = file.Name; kernels = KernelSets.Best.Name; stages = stages; devices = totals; timings = timings |}
         printJson value
     else
         printfn
             "cascade %s, kernels %s (available: %s)"
             file.Name
-            KernelSet.Best.Name
-            (String.Join(", ", KernelSet.Available.Select(fun k -> k.Name)))
+            KernelSets.Best.Name
+            (String.Join(", ", KernelSets.Available.Select(fun k -> k.Name)))
         Table.print
             [| "model"; "backend"; "format"; "hidden"; "layers"; "heads"; "ffn"; "vocab"; "cost" |]
             [| for s in stages ->

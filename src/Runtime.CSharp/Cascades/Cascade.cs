@@ -68,7 +68,7 @@ public sealed class Cascade : IAsyncDisposable, IDisposable
                 if (stages[^1] is not LocalStage local)
                     continue;
                 first ??= local;
-                if (local.Tokenizer.Fingerprint != first.Tokenizer.Fingerprint)
+                if (!local.Tokenizer.SharesTokensWith(first.Tokenizer))
                     throw new ToolkitException($"{stage.Path}: tokenizer: expected the vocabulary of stage '{first.Name}', got another");
             }
             return new Cascade(file, stages);
@@ -90,7 +90,7 @@ public sealed class Cascade : IAsyncDisposable, IDisposable
 
     /// <summary>The greedy decoder of a stage.</summary>
     /// <exception cref="ToolkitException">A stage runs elsewhere.</exception>
-    public GreedyDecoder Decoder(int stage) => new(_local.Value[stage].Model, Tokenizer.StopTokens, File.MaxTokens);
+    public GreedyDecoder Decoder(int stage) => new(_local.Value[stage].Model, _local.Value[stage].Tokenizer.StopTokens, File.MaxTokens);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

@@ -33,6 +33,9 @@ public sealed record CascadeStage(string Name, string Path, double Cost)
     /// <summary>What an answer costs, in the cascade's unit.</summary>
     public double CostOf(int promptTokens, double completionTokens) => Price?.For(promptTokens, completionTokens) ?? Cost;
 
+    /// <summary>The name of the model's chat template (<see cref="ChatTemplate.All"/>); null where its files say it.</summary>
+    public string? ChatTemplate { get; init; }
+
     /// <summary>What else the backend read from the stage's keys; null for nothing.</summary>
     public object? Settings { get; init; }
 

@@ -8,13 +8,20 @@ using OptimalStopping.Runtime.Tokenization;
 namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>A stage whose model runs in this process; the model is disposed with it.</summary>
+/// <param name="stage">Its name and cost.</param>
+/// <param name="tokenizer">The model's; its stop tokens end an answer.</param>
+/// <param name="maxTokens">The most tokens of an answer.</param>
+/// <param name="chat">How a conversation becomes a prompt.</param>
+/// <param name="reuse">How an earlier answer is used.</param>
+/// <param name="template">The model's chat template; Qwen3's where none is given.</param>
 public sealed class LocalStage(
     CascadeStage stage,
     ITokenModel model,
     ITokenizer tokenizer,
     int maxTokens,
     ChatMode chat = ChatMode.None,
-    AnswerReuseMode reuse = AnswerReuseMode.Auto
+    AnswerReuseMode reuse = AnswerReuseMode.Auto,
+    ChatTemplate? template = null
 ) : IStage
 {
     private readonly AnswerReuse _reuse = new(model, tokenizer.StopTokens, maxTokens, reuse);
@@ -163,9 +170,15 @@ public sealed class LocalStage(
     public ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default)
     {
         int[] prompt = Encode(request.Prompt),
-            tokens = tokenizer.Encode(string.Concat(draft.Select(token => token.Text)));
+            tokens = Encode(StagePrompt.FromText(string.Concat(draft.Select(token => token.Text))));
         if (tokens.Length == 0)
             return new(new DraftVerdict([], 0));
+        // Behind an empty prompt the first token has no probability.
+        StageToken[] first = prompt.Length == 0 ? [new StageToken(tokens[0], tokenizer.Decode([tokens[0]]), double.NaN)] : [];
+        if (first.Length > 0)
+            (prompt, tokens) = (tokens[..1], tokens[1..]);
+        if (tokens.Length == 0)
+            return new(new DraftVerdict([double.NaN], 1) { Tokens = first });
         if (prompt.Length + tokens.Length > model.MaxPositions)
             throw new ToolkitException(
                 $"prompt and draft: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {prompt.Length + tokens.Length}"
@@ -191,7 +204,12 @@ public sealed class LocalStage(
             if (accepted == i && TensorPrimitives.IndexOfMax(row) == tokens[i])
                 accepted++;
         }
-        return new(new DraftVerdict(logProbabilities, accepted) { Tokens = judged });
+        return new(
+            new DraftVerdict([.. first.Select(token => token.LogProbability), .. logProbabilities], first.Length + accepted)
+            {
+                Tokens = [.. first, .. judged],
+            }
+        );
     }
 
     /// <inheritdoc/>
@@ -204,15 +222,23 @@ public sealed class LocalStage(
 
     /// <summary>The tokens that the model is given for a prompt.</summary>
     /// <exception cref="ToolkitException">The prompt has characters that the tokenizer does not know, or roles that the template does not.</exception>
-    public int[] Encode(StagePrompt prompt) =>
-        tokenizer.Encode(
-            prompt.Text is { } text ? text
+    public int[] Encode(StagePrompt prompt)
+    {
+        string text =
+            prompt.Text is { } plain ? plain
             : chat == ChatMode.None ? Question(prompt.Messages)
-            : Qwen3Chat.Render(
+            : (template ?? ChatTemplate.Qwen3).Render(
                 [.. prompt.Messages.Select(message => new ChatTurn(message.Role, message.Content))],
                 chat == ChatMode.Thinking
-            )
-        );
+            );
+        // What cannot fit is refused before it is looked at; a character is a byte at least.
+        long least = text.Length / tokenizer.LongestToken;
+        if (least > model.MaxPositions)
+            throw new ToolkitException(
+                $"prompt: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {text.Length} characters, at least {least} tokens"
+            );
+        return tokenizer.Encode(text);
+    }
 
     // Without a chat template there is one honest reading of a conversation: a single question.
     private static string Question(IReadOnlyList<StageMessage> messages) =>
@@ -285,6 +311,7 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
         {
             Path = Path.GetFullPath(keys.Text("path"), folder),
             Devices = Devices(keys),
+            ChatTemplate = Template(keys),
         };
 
     /// <inheritdoc/>
@@ -301,6 +328,9 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
         try
         {
             ITokenizer tokenizer = TokenizerFiles.Load(stage.Path);
+            ChatTemplate? template = null;
+            if (context.Chat != ChatMode.None)
+                (tokenizer, template) = ForChat(context, tokenizer);
             // Published models pad their vocabulary to a round number: more rows than tokens is in order.
             if (
                 tokenizer.VocabularySize > model.VocabularySize
@@ -309,13 +339,41 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
                 throw new ToolkitException(
                     $"{stage.Path}: tokenizer: expected the {model.VocabularySize} tokens of the model, got {tokenizer.VocabularySize}"
                 );
-            return new LocalStage(stage, model, tokenizer, context.MaxTokens, context.Chat, context.Reuse);
+            return new LocalStage(stage, model, tokenizer, context.MaxTokens, context.Chat, context.Reuse, template);
         }
         catch
         {
             model.Dispose();
             throw;
         }
+    }
+
+    // The template, and a tokenizer that stops at the end of a turn.
+    private static (ITokenizer, ChatTemplate) ForChat(StageContext context, ITokenizer tokenizer)
+    {
+        string path = context.Stage.Path;
+        if (tokenizer is not QwenTokenizer qwen)
+            throw new ToolkitException(
+                $"{path}: tokenizer: expected one with the tokens of a chat, got single characters (key chat of the cascade file)"
+            );
+        ChatTemplate template = context.Stage.ChatTemplate is { } name
+            ? ChatTemplate.All.First(known => known.Name == name)
+            : TokenizerFiles.LoadChatTemplate(path);
+        if (!template.Allows(context.Chat))
+            throw new ToolkitException(
+                $"{path}: chat template {template.Name}: expected chat: thinking in the cascade file (the model always thinks), got direct"
+            );
+        return (qwen.ForChat(path), template);
+    }
+
+    private static string? Template(YamlMap keys)
+    {
+        if (!keys.Has("chat_template"))
+            return null;
+        string name = keys.Text("chat_template");
+        return ChatTemplate.All.Any(template => template.Name == name)
+            ? name
+            : throw keys.Error("chat_template", string.Join(" or ", ChatTemplate.All.Select(template => template.Name)), $"'{name}'");
     }
 
     private IReadOnlyList<string> Devices(YamlMap keys)

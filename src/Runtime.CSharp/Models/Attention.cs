@@ -289,7 +289,7 @@ internal sealed unsafe class AttentionSteps(Qwen3Config config, RowQueue queue)
     /// </summary>
     public void Prepare(LayerWeights weights, int layer, int t, int keyHead, PassBuffers memory, PassScratch scratch)
     {
-        (CpuSequence sequence, int position) = (queue[t].Sequence, queue[t].Position);
+        (KeyValueCache cache, int position) = (queue[t].Cache, queue[t].Position);
         float* queries = memory.Attention.Pointer + (long)t * memory.AttentionStride,
             turned = scratch.Turned.Pointer;
         float scale = 1 / MathF.Sqrt(_width);
@@ -299,20 +299,20 @@ internal sealed unsafe class AttentionSteps(Qwen3Config config, RowQueue queue)
             TensorPrimitives.Multiply(new ReadOnlySpan<float>(turned, _width), scale, new Span<float>(queries + head * _width, _width));
         }
         Turn(queries + _keysAt + keyHead * _width, weights.KeyNorm);
-        sequence.Cache.Store(layer, keyHead, position, turned, queries + _valuesAt + keyHead * _width);
+        cache.Store(layer, keyHead, position, turned, queries + _valuesAt + keyHead * _width);
 
         void Turn(float* head, AlignedBuffer<float> norm)
         {
             Copy(head, scratch.Head.Pointer, _width); // there, zeros follow it up to whole vectors
             VectorMath.RmsNorm(scratch.Head.Pointer, norm.Pointer, turned, _width, config.RmsNormEpsilon);
-            Rotary.Rotate(turned, sequence.Angles, position, _width / 2);
+            Rotary.Rotate(turned, cache.Angles, position, _width / 2);
         }
     }
 
     /// <summary>The queries of some neighbouring tokens that share one head of keys and values.</summary>
     public void Attend(int layer, RowRun run, int keyHead, PassBuffers memory, PassScratch scratch)
     {
-        KeyValueCache cache = run.Sequence.Cache;
+        KeyValueCache cache = run.Cache;
         var head = new Attention.Head(cache.Keys(layer, keyHead), cache.Values(layer, keyHead), _width, cache.Positions);
         int last = queue[run.First + run.Count - 1].Position,
             scoreStride = Padding.ToLanes(last + 1),

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using OptimalStopping.Runtime.Files;
-using OptimalStopping.Runtime.Models.Gguf;
 
 namespace OptimalStopping.Runtime.Models;
 
@@ -18,14 +17,14 @@ public sealed class Checkpoint : IDisposable
 
     /// <summary>Opens the folder's files and checks their headers; no tensor is read yet.</summary>
     /// <exception cref="ToolkitException">A file is missing or malformed.</exception>
-    public static Checkpoint Open(string folder)
+    public static Checkpoint Open(string folder, WeightQuantisation? quantisation = null)
     {
         string single = Path.Combine(folder, "model.safetensors"),
             index = single + ".index.json";
         if (!File.Exists(single) && !File.Exists(index))
             throw new ToolkitException($"{folder}: expected model.safetensors or model.safetensors.index.json, got neither");
         bool sharded = !File.Exists(single);
-        var checkpoint = new Checkpoint(sharded ? index : single);
+        var checkpoint = new Checkpoint(sharded ? index : single) { Quantisation = quantisation };
         try
         {
             if (sharded)
@@ -61,22 +60,29 @@ public sealed class Checkpoint : IDisposable
     /// <summary>The type of a tensor.</summary>
     public TensorType TypeOf(string name) => Find(name).Entry.Type;
 
+    /// <summary>How <c>config.json</c> says that matrices are stored; null where it does not.</summary>
+    public WeightQuantisation? Quantisation { get; private set; }
+
+    /// <summary>True where a projection is INT8 with one scale per row, as compressed-tensors stores W8A8.</summary>
+    /// <exception cref="ToolkitException">It has zero points other than 0.</exception>
+    internal bool IsInt8(string name)
+    {
+        if (!Has(name + ".weight") || TypeOf(name + ".weight") != TensorType.I8)
+            return false;
+        string zeros = name + ".weight_zero_point";
+        if (Has(zeros) && !(TypeOf(zeros) == TensorType.I8 && Mapped(zeros, Find(zeros).Entry.Shape).AllBytes().All(zero => zero == 0)))
+            throw new ToolkitException($"{zeros}: expected symmetric INT8 with zero points of 0, got others");
+        return true;
+    }
+
     /// <summary>Checks that there is a tensor of exactly this shape, before memory is taken for it.</summary>
     public void Require(string name, params long[] shape) => Find(name, shape);
 
     /// <summary>A floating-point tensor of exactly this shape, as float32.</summary>
-    public float[] Floats(string name, params long[] shape)
-    {
-        var (file, entry) = Find(name, shape);
-        return file.ReadFloats(entry);
-    }
+    public float[] Floats(string name, params long[] shape) => Mapped(name, shape).AllFloats();
 
     /// <summary>An I8 tensor of exactly this shape.</summary>
-    public sbyte[] Bytes(string name, params long[] shape)
-    {
-        var (file, entry) = Find(name, shape);
-        return file.ReadBytes(entry);
-    }
+    public sbyte[] Bytes(string name, params long[] shape) => Mapped(name, shape).AllBytes();
 
     /// <summary>A tensor of exactly this shape, in place; it stays until this is disposed.</summary>
     internal unsafe MappedTensor Mapped(string name, params long[] shape)
@@ -93,7 +99,15 @@ public sealed class Checkpoint : IDisposable
 
     private (ITensorFile File, TensorEntry Entry) Find(string name, long[]? shape = null)
     {
-        if (!_tensors.TryGetValue(name, out var found))
+        if (
+            !_tensors.TryGetValue(name, out var found)
+            && name.StartsWith("model.", StringComparison.Ordinal)
+            && _tensors.ContainsKey(name["model.".Length..])
+        )
+            throw new ToolkitException(
+                $"{_place}: {name}: expected a model that writes text, got names without 'model.', as embedding models have them"
+            );
+        if (found.Entry is null)
             throw new ToolkitException($"{_place}: {name}: expected a tensor, got nothing");
         if (shape is not null && !found.Entry.Shape.AsSpan().SequenceEqual(shape))
             throw new ToolkitException(
@@ -127,9 +141,8 @@ public sealed class Checkpoint : IDisposable
                 throw Json.Error(index, $"weight_map.{item.Name}", "the name of a file in the same folder", Json.Show(item.Value));
             if (!shards.TryGetValue(shard, out SafeTensors? file))
                 shards.Add(shard, file = Add(Path.Combine(folder, shard)));
-            if (!file.Entries.TryGetValue(item.Name, out TensorEntry? entry))
-                throw Json.Error(Path.Combine(folder, shard), item.Name, $"a tensor, as {Path.GetFileName(index)} says", "nothing");
-            _tensors.Add(item.Name, (file, entry));
+            if (file.Entries.TryGetValue(item.Name, out TensorEntry? entry)) // what is missing matters where it is asked for
+                _tensors.Add(item.Name, (file, entry));
         }
     }
 }
@@ -152,9 +165,9 @@ public sealed class ModelSource : IDisposable
     {
         get
         {
-            TensorType type = Checkpoint.TypeOf("model.layers.0.self_attn.q_proj.weight");
-            return type != TensorType.I8 ? type.ToString()
-                : GgufFile.Is(Name) ? "Q8_0"
+            const string first = "model.layers.0.self_attn.q_proj.weight";
+            return Config.Quantisation is { Method: not "compressed-tensors" } packed ? $"{packed.Method} {packed.Bits} bits"
+                : Checkpoint.TypeOf(first) is not TensorType.I8 and var type ? type.ToString()
                 : "W8A8 INT8";
         }
     }
@@ -178,7 +191,7 @@ public sealed class ModelSource : IDisposable
             }
         }
         Qwen3Config config = Qwen3Config.Read(Path.Combine(path, "config.json"));
-        return new ModelSource(name, config, Checkpoint.Open(path));
+        return new ModelSource(name, config, Checkpoint.Open(path, config.Quantisation));
     }
 
     public void Dispose() => Checkpoint.Dispose();

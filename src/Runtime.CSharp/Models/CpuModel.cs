@@ -36,14 +36,14 @@ public sealed class CpuModel : ITokenModel
     public static CpuModel Load(string folder, KernelSet? kernels = null)
     {
         using ModelSource source = ModelSource.Open(folder);
-        kernels ??= KernelSet.Best;
+        kernels ??= KernelSets.Best;
         return new CpuModel(source.Name, source.Config, CpuWeights.Read(source.Config, source.Checkpoint, kernels), kernels);
     }
 
     /// <summary>A model of this shape with random weights, for measuring speed.</summary>
     public static CpuModel Random(string name, Qwen3Config config, int seed = 1, KernelSet? kernels = null)
     {
-        kernels ??= KernelSet.Best;
+        kernels ??= KernelSets.Best;
         return new CpuModel(name, config, CpuWeights.Random(config, seed, kernels), kernels);
     }
 
@@ -154,7 +154,7 @@ public sealed class CpuModel : ITokenModel
                 all ? logitRow + j
                 : j == tokens.Length - 1 ? logitRow
                 : -1;
-            pass.Add(sequence, tokens[j], sequence.Length + j, row, logits);
+            pass.Add(sequence.Cache, tokens[j], sequence.Length + j, row, logits);
         }
     }
 
@@ -190,16 +190,13 @@ internal sealed class CpuSequence : IEngineSequence
 
     public CpuSequence(CpuModel model, int capacity, float[] angles)
     {
-        (Model, Capacity, Angles) = (model, capacity, angles);
-        _cache = new KeyValueCache(model.Config, capacity);
+        (Model, Capacity) = (model, capacity);
+        _cache = new KeyValueCache(model.Config, capacity, angles);
     }
 
     public CpuModel Model { get; }
     public int Capacity { get; }
     public int Length { get; internal set; }
-
-    /// <summary>The table of <see cref="Rotary"/>, long enough for this sequence.</summary>
-    internal float[] Angles { get; }
 
     ITokenModel IEngineSequence.Owner => Model;
     bool IEngineSequence.InBatch { get; set; }
@@ -230,7 +227,7 @@ internal sealed class CpuSequence : IEngineSequence
 
     public ITokenSequence Fork()
     {
-        var copy = new CpuSequence(Model, Capacity, Angles) { Length = Length };
+        var copy = new CpuSequence(Model, Capacity, Cache.Angles) { Length = Length };
         copy.Cache.CopyFrom(Cache, Length);
         return copy;
     }

@@ -64,9 +64,9 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     /// Queues one token; runs the layers when the rows are full. Its logits go to row <paramref name="logitRow"/>, or
     /// nowhere when that is negative.
     /// </summary>
-    public void Add(CpuSequence sequence, int token, int position, int logitRow, Span<float> logits)
+    public void Add(KeyValueCache cache, int token, int position, int logitRow, Span<float> logits)
     {
-        _queue.Add(sequence, token, position, logitRow);
+        _queue.Add(cache, token, position, logitRow);
         if (_queue.Count == MostRows)
             Flush(logits);
     }
@@ -230,7 +230,7 @@ internal sealed unsafe class ForwardPass : IPartedWork, IDisposable
     {
         if (!_queue.RunsDepend)
         {
-            run.Sequence.Cache.Prefetch(_layer, keyHead, _queue[run.First].Position);
+            run.Cache.Prefetch(_layer, keyHead, _queue[run.First].Position);
             for (int t = run.First; t < run.First + run.Count; t++)
                 _attention.Prepare(_weights.Layers[_layer], _layer, t, keyHead, _memory, scratch);
         }

@@ -4,17 +4,24 @@ namespace OptimalStopping.Runtime.Models;
 public readonly record struct Int8Rows(int Rows, int Columns, sbyte[] Values, float[] Scales)
 {
     /// <summary>
-    /// Reads a projection: INT8 as compressed-tensors stores W8A8 as it is, floats rounded per row with the scale
+    /// Reads a projection: INT8 with one scale per row as it is, everything else as floats that are rounded per row with the scale
     /// max|w| / 127 to the nearest (ties to even). Rows are rounded on all cores.
     /// </summary>
     /// <param name="name">The projection, without <c>.weight</c>.</param>
     /// <exception cref="ToolkitException">A tensor is missing, has another shape or type, or holds a value that is not finite.</exception>
     public static Int8Rows Read(Checkpoint source, string name, int rows, int columns)
     {
-        string weight = name + ".weight";
-        if (source.TypeOf(weight) == TensorType.I8)
-            return Checked(source, name, rows, columns);
-        float[] floats = source.Floats(weight, rows, columns);
+        if (source.IsInt8(name))
+            return new Int8Rows(
+                rows,
+                columns,
+                source.Bytes(name + ".weight", rows, columns),
+                source.Floats(name + ".weight_scale", rows, 1)
+            );
+        IMatrixRows matrix = PackedMatrices.Open(source, name, rows, columns);
+        var floats = new float[(long)rows * columns];
+        for (int row = 0; row < rows; row++)
+            matrix.Floats(row, floats.AsSpan(row * columns, columns));
         return Round(floats, rows, columns);
     }
 
@@ -37,12 +44,5 @@ public readonly record struct Int8Rows(int Rows, int Columns, sbyte[] Values, fl
                 to[i] = (sbyte)Math.Clamp(MathF.Round(from[i] / scale), -127, 127);
         });
         return new Int8Rows(rows, columns, values, scales);
-    }
-
-    private static Int8Rows Checked(Checkpoint source, string name, int rows, int columns)
-    {
-        if (source.Has(name + ".weight_zero_point"))
-            throw new ToolkitException($"{name}.weight_zero_point: expected symmetric INT8 without a zero point, got one");
-        return new Int8Rows(rows, columns, source.Bytes(name + ".weight", rows, columns), source.Floats(name + ".weight_scale", rows, 1));
     }
 }

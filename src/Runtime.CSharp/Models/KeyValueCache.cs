@@ -21,8 +21,11 @@ internal sealed unsafe class KeyValueCache : IDisposable
         _values;
     private readonly AlignedBuffer<ushort> _buffer;
 
-    public KeyValueCache(Qwen3Config config, int capacity)
+    /// <param name="capacity">Positions that there must be room for.</param>
+    /// <param name="angles">The table of <see cref="Rotary"/>, long enough for them.</param>
+    public KeyValueCache(Qwen3Config config, int capacity, float[] angles)
     {
+        Angles = angles;
         _layers = config.Layers;
         _heads = config.KeyValueHeads;
         _width = config.HeadDimension;
@@ -31,6 +34,9 @@ internal sealed unsafe class KeyValueCache : IDisposable
         _values = (long)Positions * Padding.ToLanes(_width);
         _buffer = new AlignedBuffer<ushort>(checked(_layers * _heads * (_keys + _values)));
     }
+
+    /// <summary>The rotary angles of its positions.</summary>
+    public float[] Angles { get; }
 
     /// <summary>Positions that there is room for, a multiple of 16; those that no token holds yet are finite numbers.</summary>
     public int Positions { get; }

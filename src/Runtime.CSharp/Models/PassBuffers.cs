@@ -1,10 +1,10 @@
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>One token: where it goes, and as which of the wanted rows it is computed to the end (negative: none).</summary>
-internal readonly record struct QueuedRow(CpuSequence Sequence, int Token, int Position, int Wanted);
+internal readonly record struct QueuedRow(KeyValueCache Cache, int Token, int Position, int Wanted);
 
 /// <summary>Neighbouring rows of one sequence.</summary>
-internal readonly record struct RowRun(CpuSequence Sequence, int First, int Count);
+internal readonly record struct RowRun(KeyValueCache Cache, int First, int Count);
 
 /// <summary>The tokens that one run of the layers takes, and which of them are neighbours.</summary>
 internal sealed class RowQueue(int capacity)
@@ -35,19 +35,19 @@ internal sealed class RowQueue(int capacity)
 
     public RowRun Run(int index) => _runs[index];
 
-    public void Add(CpuSequence sequence, int token, int position, int logitRow)
+    public void Add(KeyValueCache cache, int token, int position, int logitRow)
     {
         RowRun last = Runs > 0 ? _runs[Runs - 1] : default;
-        if (last.Sequence == sequence && last.Count < LongestRun)
+        if (last.Cache == cache && last.Count < LongestRun)
             _runs[Runs - 1] = last with { Count = last.Count + 1 };
         else
         {
-            RunsDepend |= last.Sequence == sequence;
-            _runs[Runs++] = new RowRun(sequence, Count, 1);
+            RunsDepend |= last.Cache == cache;
+            _runs[Runs++] = new RowRun(cache, Count, 1);
         }
         if (logitRow >= 0 && WantedCount == 0)
             FirstLogitRow = logitRow;
-        _rows[Count++] = new QueuedRow(sequence, token, position, logitRow < 0 ? -1 : WantedCount++);
+        _rows[Count++] = new QueuedRow(cache, token, position, logitRow < 0 ? -1 : WantedCount++);
         Pairs += position + 1;
     }
 

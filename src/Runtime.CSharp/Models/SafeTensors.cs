@@ -1,6 +1,4 @@
 using System.Buffers.Binary;
-using System.IO.MemoryMappedFiles;
-using System.Runtime.InteropServices;
 using System.Text.Json;
 using Microsoft.Win32.SafeHandles;
 using OptimalStopping.Runtime.Files;
@@ -14,12 +12,11 @@ namespace OptimalStopping.Runtime.Models;
 public sealed class SafeTensors : ITensorFile
 {
     private const long LongestHeader = 100_000_000;
-    private readonly SafeFileHandle _handle;
-    private MemoryMappedViewAccessor? _view;
-    private unsafe byte* _bytes;
+    private readonly MappedFile _file;
     private readonly Dictionary<string, TensorEntry> _entries;
 
-    private SafeTensors(SafeFileHandle handle, Dictionary<string, TensorEntry> entries) => (_handle, _entries) = (handle, entries);
+    private SafeTensors(SafeFileHandle handle, Dictionary<string, TensorEntry> entries) =>
+        (_file, _entries) = (new MappedFile(handle), entries);
 
     /// <summary>The tensors by name.</summary>
     public IReadOnlyDictionary<string, TensorEntry> Entries => _entries;
@@ -45,82 +42,17 @@ public sealed class SafeTensors : ITensorFile
 
     /// <summary>A floating-point tensor's elements in row-major order, widened to float32 (exact for every type).</summary>
     /// <exception cref="ToolkitException">It is an I8 tensor, or a value is not finite.</exception>
-    public float[] ReadFloats(TensorEntry entry)
-    {
-        if (entry.Type == TensorType.I8)
-            throw new ToolkitException($"{entry.File}: {entry.Name}: expected F32, F16 or BF16, got I8");
-        byte[] bytes = Read(entry);
-        var values = new float[entry.Count];
-        switch (entry.Type)
-        {
-            case TensorType.F32:
-                for (int i = 0; i < values.Length; i++)
-                    values[i] = BinaryPrimitives.ReadSingleLittleEndian(bytes.AsSpan(4 * i));
-                break;
-            case TensorType.F16:
-                for (int i = 0; i < values.Length; i++)
-                    values[i] = (float)BinaryPrimitives.ReadHalfLittleEndian(bytes.AsSpan(2 * i));
-                break;
-            default:
-                for (int i = 0; i < values.Length; i++)
-                    values[i] = BitConverter.Int32BitsToSingle(BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(2 * i)) << 16);
-                break;
-        }
-        for (int i = 0; i < values.Length; i++)
-            if (!float.IsFinite(values[i]))
-                throw new ToolkitException(
-                    $"{entry.File}: {entry.Name}: offset {entry.Offset + (long)i * TensorEntry.SizeOf(entry.Type)}: expected a finite value, got {values[i]}"
-                );
-        return values;
-    }
+    public float[] ReadFloats(TensorEntry entry) => Tensor(entry).AllFloats();
 
     /// <summary>An I8 tensor's elements in row-major order.</summary>
-    public sbyte[] ReadBytes(TensorEntry entry) =>
-        entry.Type == TensorType.I8
-            ? MemoryMarshal.Cast<byte, sbyte>(Read(entry)).ToArray()
-            : throw new ToolkitException($"{entry.File}: {entry.Name}: expected I8, got {entry.Type}");
+    public sbyte[] ReadBytes(TensorEntry entry) => Tensor(entry).AllBytes();
 
-    unsafe byte* ITensorFile.Bytes(TensorEntry entry) => Map() + entry.Offset;
+    unsafe byte* ITensorFile.Bytes(TensorEntry entry) => _file.Start + entry.Offset;
 
-    /// <summary>
-    /// The file's bytes in memory, mapped at the first call; they stay until this is disposed. To be used where copying a
-    /// tensor into an array would cost too much. Another process must not shorten the file meanwhile.
-    /// </summary>
-    internal unsafe byte* Map()
-    {
-        if (_view is null)
-        {
-            using var file = MemoryMappedFile.CreateFromFile(
-                _handle,
-                null,
-                0,
-                MemoryMappedFileAccess.Read,
-                HandleInheritability.None,
-                leaveOpen: true
-            );
-            _view = file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
-            _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _bytes);
-        }
-        return _bytes;
-    }
+    private unsafe MappedTensor Tensor(TensorEntry entry) => new(entry, _file.Start + entry.Offset);
 
-    public unsafe void Dispose()
-    {
-        if (_bytes != null)
-            _view!.SafeMemoryMappedViewHandle.ReleasePointer();
-        _bytes = null;
-        _view?.Dispose();
-        _handle.Dispose();
-    }
-
-    private byte[] Read(TensorEntry entry)
-    {
-        if (entry.Bytes > Array.MaxLength)
-            throw new ToolkitException($"{entry.File}: {entry.Name}: expected at most {Array.MaxLength} bytes, got {entry.Bytes}");
-        var bytes = new byte[entry.Bytes];
-        ReadExactly(entry.File, _handle, bytes, entry.Offset);
-        return bytes;
-    }
+    /// <inheritdoc/>
+    public void Dispose() => _file.Dispose();
 
     private static void ReadExactly(string file, SafeFileHandle handle, Span<byte> target, long offset)
     {
@@ -142,6 +74,8 @@ public sealed class SafeTensors : ITensorFile
         ReadExactly(file, handle, prefix, 0);
         ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
         ulong longest = (ulong)Math.Min(length - 8, LongestHeader);
+        if (prefix.SequenceEqual("version "u8))
+            throw new ToolkitException($"{file}: expected tensors, got a Git LFS pointer: fetch the file itself (git lfs pull)");
         if (headerLength < 2 || headerLength > longest)
             throw new ToolkitException($"{file}: offset 0: expected a header of 2 to {longest} bytes, got {headerLength}");
         var header = new byte[headerLength];
@@ -171,9 +105,17 @@ public sealed class SafeTensors : ITensorFile
         if (item.ValueKind != JsonValueKind.Object)
             throw Json.Error(file, name, "an object", Json.Show(item));
         JsonElement dtype = item.TryGetProperty("dtype", out JsonElement stated) ? stated : default;
-        if (dtype.ValueKind != JsonValueKind.String || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8"))
-            throw Json.Error(file, $"{name}.dtype", "F32, F16, BF16 or I8", Json.Show(dtype));
-        TensorType type = Enum.Parse<TensorType>(dtype.GetString()!);
+        if (
+            dtype.ValueKind != JsonValueKind.String
+            || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8" or "F8_E4M3" or "I32" or "U32")
+        )
+            throw Json.Error(file, $"{name}.dtype", "F32, F16, BF16, I8, F8_E4M3 or I32", Json.Show(dtype));
+        TensorType type = dtype.GetString() switch
+        {
+            "F8_E4M3" => TensorType.F8,
+            "U32" => TensorType.I32,
+            var plain => Enum.Parse<TensorType>(plain!),
+        };
         long[] shape = Whole(file, item, name, "shape");
         long[] offsets = Whole(file, item, name, "data_offsets");
         if (offsets.Length != 2 || offsets[0] > offsets[1] || offsets[1] > room)
@@ -253,7 +195,7 @@ public static class SafeTensorsWriter
                         nameof(ordered)
                     );
                 json.WriteStartObject(tensor.Name);
-                json.WriteString("dtype", tensor.Type.ToString());
+                json.WriteString("dtype", tensor.Type == TensorType.F8 ? "F8_E4M3" : tensor.Type.ToString());
                 json.WriteStartArray("shape");
                 foreach (long extent in tensor.Shape)
                     json.WriteNumberValue(extent);

@@ -24,16 +24,19 @@ internal interface IWeightSource
 /// </summary>
 internal sealed class CheckpointWeights(Checkpoint source) : IWeightSource
 {
-    public void Require(string name, int rows, int columns) => source.Require(name + ".weight", rows, columns);
+    public void Require(string name, int rows, int columns)
+    {
+        if (!source.Has(name + ".qweight"))
+            source.Require(name + ".weight", rows, columns);
+    }
 
-    /// <summary>INT8 as compressed-tensors stores W8A8, or floats rounded here.</summary>
+    /// <summary>INT8 with one scale per row as it is, everything else as floats that are rounded here.</summary>
     public void Fill(Int8Matrix matrix, int first, string name, int rows)
     {
         int columns = matrix.Columns;
-        string weight = name + ".weight";
-        if (source.TypeOf(weight) != TensorType.I8)
+        if (!source.IsInt8(name))
         {
-            MappedTensor floats = source.Mapped(weight, rows, columns);
+            IMatrixRows floats = PackedMatrices.Open(source, name, rows, columns);
             ForRows(rows, columns, (row, buffer) =>
             {
                 floats.Floats(row, buffer);
@@ -41,9 +44,7 @@ internal sealed class CheckpointWeights(Checkpoint source) : IWeightSource
             });
             return;
         }
-        if (source.Has(name + ".weight_zero_point"))
-            throw new ToolkitException($"{name}.weight_zero_point: expected symmetric INT8 without a zero point, got one");
-        MappedTensor bytes = source.Mapped(weight, rows, columns);
+        MappedTensor bytes = source.Mapped(name + ".weight", rows, columns);
         float[] scales = source.Floats(name + ".weight_scale", rows, 1);
         ForRows(rows, 0, (row, _) => matrix.SetRow(first + row, bytes.Bytes(row), scales[row]));
     }
@@ -51,8 +52,8 @@ internal sealed class CheckpointWeights(Checkpoint source) : IWeightSource
     public EmbeddingTable Embedding(string name, int tokens, int columns, Int8Matrix? head)
     {
         MappedTensor rows = source.Mapped(name + ".weight", tokens, columns);
-        if (rows.Type == TensorType.I8)
-            throw new ToolkitException($"{name}.weight: expected F32, F16 or BF16, got I8");
+        if (rows.Type is TensorType.I8 or TensorType.I32)
+            throw new ToolkitException($"{name}.weight: expected F32, F16 or BF16, got {rows.Type}");
         var table = new EmbeddingTable(rows.Type, tokens, columns);
         try
         {

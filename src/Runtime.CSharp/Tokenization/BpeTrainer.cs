@@ -87,13 +87,14 @@ public static class BpeTrainer
     private static SortedDictionary<string, long> Pieces(IEnumerable<string> texts)
     {
         var pieces = new SortedDictionary<string, long>(StringComparer.Ordinal);
-        var cutter = new QwenPreTokenizer();
         foreach (string text in texts)
-        foreach (var (offset, length) in cutter.PreTokenize(text))
-        {
-            string piece = ByteAlphabet.FromText(text.AsSpan(offset, length));
-            pieces[piece] = pieces.GetValueOrDefault(piece) + 1;
-        }
+            for (int start = 0; start < text.Length; )
+            {
+                int end = QwenPreTokenizer.PieceEnd(text, start);
+                string piece = ByteAlphabet.FromText(text.AsSpan(start, end - start));
+                pieces[piece] = pieces.GetValueOrDefault(piece) + 1;
+                start = end;
+            }
         return pieces;
     }
 }

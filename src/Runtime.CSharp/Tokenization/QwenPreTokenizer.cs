@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Microsoft.ML.Tokenizers;
 
 namespace OptimalStopping.Runtime.Tokenization;
 
@@ -9,7 +8,7 @@ namespace OptimalStopping.Runtime.Tokenization;
 /// the pattern <see cref="Pattern"/>. .NET's regular expressions see a character beyond U+FFFF as two halves, neither of
 /// them a letter, so the pattern is followed by hand, rune by rune.
 /// </summary>
-internal sealed class QwenPreTokenizer : PreTokenizer
+internal static class QwenPreTokenizer
 {
     /// <summary>The pattern of every Qwen2, Qwen2.5 and Qwen3 tokenizer.</summary>
     public const string Pattern =
@@ -22,28 +21,6 @@ internal sealed class QwenPreTokenizer : PreTokenizer
         Space,
         Other,
         End,
-    }
-
-    public override IEnumerable<(int Offset, int Length)> PreTokenize(string text)
-    {
-        for (int start = 0; start < text.Length; )
-        {
-            int end = PieceEnd(text, start);
-            yield return (start, end - start);
-            start = end;
-        }
-    }
-
-    public override IEnumerable<(int Offset, int Length)> PreTokenize(ReadOnlySpan<char> text)
-    {
-        var pieces = new List<(int, int)>();
-        for (int start = 0; start < text.Length; )
-        {
-            int end = PieceEnd(text, start);
-            pieces.Add((start, end - start));
-            start = end;
-        }
-        return pieces;
     }
 
     /// <summary>Where the piece that begins at <paramref name="start"/> ends: the pattern's alternatives in their order.</summary>

@@ -1,7 +1,5 @@
 using System.Text;
 using System.Text.RegularExpressions;
-using ADRaffy.ENSNormalize;
-using Microsoft.ML.Tokenizers;
 
 namespace OptimalStopping.Runtime.Tokenization;
 
@@ -12,7 +10,7 @@ namespace OptimalStopping.Runtime.Tokenization;
 /// </summary>
 public sealed class QwenTokenizer : ITokenizer
 {
-    private readonly BpeTokenizer _bpe;
+    private readonly BytePairEncoder _encoder;
     private readonly byte[]?[] _bytes; // of each token's text; null where the number is no token
     private readonly bool[] _special;
     private readonly Dictionary<string, int> _added;
@@ -20,14 +18,7 @@ public sealed class QwenTokenizer : ITokenizer
 
     internal QwenTokenizer(QwenTokenizerData data)
     {
-        _bpe = BpeTokenizer.Create(
-            new BpeOptions(data.Vocabulary)
-            {
-                Merges = data.Merges,
-                ByteLevel = true,
-                PreTokenizer = new QwenPreTokenizer(),
-            }
-        );
+        _encoder = new BytePairEncoder(data.Vocabulary, data.Merges);
         VocabularySize =
             1 + Math.Max(data.Vocabulary.Values.DefaultIfEmpty(-1).Max(), data.Added.Select(t => t.Id).DefaultIfEmpty(-1).Max());
         _bytes = new byte[VocabularySize][];
@@ -46,6 +37,34 @@ public sealed class QwenTokenizer : ITokenizer
         _addedPattern = pattern == "" ? null : new Regex(pattern, RegexOptions.CultureInvariant);
         StopTokens = data.StopTokens;
         Fingerprint = data.Fingerprint;
+        LongestToken = _bytes.Max(bytes => bytes?.Length ?? 0);
+    }
+
+    private QwenTokenizer(QwenTokenizer other, IReadOnlyList<int> stopTokens)
+    {
+        (_encoder, _bytes, _special, _added, _addedPattern) = (
+            other._encoder,
+            other._bytes,
+            other._special,
+            other._added,
+            other._addedPattern
+        );
+        (VocabularySize, Fingerprint, LongestToken) = (other.VocabularySize, other.Fingerprint, other.LongestToken);
+        StopTokens = stopTokens;
+    }
+
+    /// <summary>The same tokenizer for a chat, where the end of a turn always ends an answer.</summary>
+    /// <param name="place">The folder or file, for the error.</param>
+    /// <exception cref="ToolkitException">It lacks the tokens of a chat.</exception>
+    public QwenTokenizer ForChat(string place)
+    {
+        foreach (string token in (string[])["<|im_start|>", "<|im_end|>"])
+            if (!_added.ContainsKey(token))
+                throw new ToolkitException(
+                    $"{place}: tokenizer: expected the token {token} for a chat, got none (key chat of the cascade file)"
+                );
+        int end = _added["<|im_end|>"];
+        return StopTokens.Contains(end) ? this : new QwenTokenizer(this, [.. StopTokens, end]);
     }
 
     public int VocabularySize { get; }
@@ -55,6 +74,21 @@ public sealed class QwenTokenizer : ITokenizer
     public IReadOnlyList<int> StopTokens { get; }
 
     public string Fingerprint { get; }
+
+    /// <summary>The most bytes that one token stands for.</summary>
+    public int LongestToken { get; }
+
+    /// <summary>
+    /// True where the same text is the same token numbers: the vocabularies are the same, and an added token that both have
+    /// has one number. Which added tokens are special, and where answers end, does not matter.
+    /// </summary>
+    public bool SharesTokensWith(ITokenizer other) =>
+        other is QwenTokenizer qwen
+        && Fingerprint == qwen.Fingerprint
+        && _added.All(token => !qwen._added.TryGetValue(token.Key, out int id) || id == token.Value)
+        && Enumerable
+            .Range(0, Math.Min(_bytes.Length, qwen._bytes.Length))
+            .All(id => _bytes[id] is not { } a || qwen._bytes[id] is not { } b || a.AsSpan().SequenceEqual(b));
 
     /// <summary>The number of an added token such as <c>&lt;|im_start|&gt;</c>, or null where there is none.</summary>
     public int? TokenOf(string added) => _added.TryGetValue(added, out int id) ? id : null;
@@ -77,6 +111,9 @@ public sealed class QwenTokenizer : ITokenizer
 
     public string Decode(ReadOnlySpan<int> tokens) => Decode(tokens, keepSpecial: false);
 
+    public ReadOnlySpan<byte> BytesOf(int token) =>
+        (uint)token < (uint)_bytes.Length && !_special[token] ? _bytes[token] : default(ReadOnlySpan<byte>);
+
     /// <summary>
     /// The text of tokens. Bytes that are no UTF-8 (part of a character, when the tokens end inside it) become U+FFFD;
     /// numbers that are no token are left out, and special tokens too unless <paramref name="keepSpecial"/>.
@@ -94,10 +131,13 @@ public sealed class QwenTokenizer : ITokenizer
     {
         if (text.Length == 0)
             return;
-        // Everything below U+0300 is in NFC already; the tables of the rest are not loaded before they are needed.
-        if (text.AsSpan().IndexOfAnyExceptInRange('\0', '\u02FF') >= 0)
-            text = ENSNormalize.NF.NFC(text);
-        tokens.AddRange(_bpe.EncodeToIds(text, considerPreTokenization: true, considerNormalization: false));
+        text = CanonicalForm.Compose(text);
+        for (int start = 0; start < text.Length; )
+        {
+            int end = QwenPreTokenizer.PieceEnd(text, start);
+            _encoder.Encode(text.AsSpan(start, end - start), tokens);
+            start = end;
+        }
     }
 
     private static string WithoutLoneSurrogates(string text)

@@ -10,8 +10,8 @@ namespace OptimalStopping.Runtime.Tokenization;
 internal readonly record struct AddedToken(string Content, int Id, bool Special);
 
 /// <summary>
-/// What a folder says of its byte-level BPE tokenizer: <c>tokenizer.json</c>, or the older <c>vocab.json</c>,
-/// <c>merges.txt</c> and <c>tokenizer_config.json</c>; and the tokens that end an answer, from
+/// What a folder says of its byte-level BPE tokenizer: <c>tokenizer.json</c>, or the older <c>vocab.json</c> and
+/// <c>merges.txt</c>, with the added tokens of the files beside them; and the tokens that end an answer, from
 /// <c>generation_config.json</c>, else <c>config.json</c>.
 /// </summary>
 internal sealed class QwenTokenizerData
@@ -23,7 +23,7 @@ internal sealed class QwenTokenizerData
     public required IReadOnlyList<AddedToken> Added { get; init; }
     public required int[] StopTokens { get; init; }
 
-    /// <summary>Equal for tokenizers that give the same tokens: a hash of all of the above.</summary>
+    /// <summary>A hash of the vocabulary and the merges.</summary>
     public string Fingerprint { get; private set; } = "";
 
     /// <summary>Reads a folder.</summary>
@@ -83,7 +83,11 @@ internal sealed class QwenTokenizerData
                 [.. merges.EnumerateArray().Select(pair => Pair(file, pair))],
                 vocabulary
             ),
-            Added = root.TryGetProperty("added_tokens", out JsonElement added) ? ReadAdded(file, added, vocabulary) : [],
+            Added = WithBeside(
+                folder,
+                root.TryGetProperty("added_tokens", out JsonElement added) ? ReadAdded(file, added, vocabulary) : [],
+                vocabulary
+            ),
             StopTokens = Qwen3Config.ReadEndTokens(folder, MostTokens),
         };
     }
@@ -107,14 +111,6 @@ internal sealed class QwenTokenizerData
         {
             throw new ToolkitException($"{mergesFile}: expected a readable file, got: {fault.Message}", fault);
         }
-        string config = Path.Combine(folder, "tokenizer_config.json");
-        IReadOnlyList<AddedToken> added = [];
-        if (File.Exists(config))
-        {
-            using JsonDocument settings = Json.Open(config);
-            if (settings.RootElement.TryGetProperty("added_tokens_decoder", out JsonElement tokens))
-                added = ReadAddedDecoder(config, tokens, vocabulary);
-        }
         return new QwenTokenizerData
         {
             Vocabulary = vocabulary,
@@ -123,9 +119,73 @@ internal sealed class QwenTokenizerData
                 [.. lines.Where((line, i) => line.Length > 0 && !(i == 0 && line.StartsWith("#version", StringComparison.Ordinal)))],
                 vocabulary
             ),
-            Added = added,
+            Added = WithBeside(folder, [], vocabulary),
             StopTokens = Qwen3Config.ReadEndTokens(folder, MostTokens),
         };
+    }
+
+    /// <summary>
+    /// Added tokens with those that other files of the folder name: <c>added_tokens_decoder</c> of
+    /// <c>tokenizer_config.json</c>, and <c>added_tokens.json</c>, whose tokens are special where
+    /// <c>special_tokens_map.json</c> has them. A file that lacks some is completed by the others.
+    /// </summary>
+    private static List<AddedToken> WithBeside(string folder, List<AddedToken> added, Dictionary<string, int> vocabulary)
+    {
+        string config = Path.Combine(folder, "tokenizer_config.json"),
+            list = Path.Combine(folder, "added_tokens.json"),
+            special = Path.Combine(folder, "special_tokens_map.json");
+        if (File.Exists(config))
+        {
+            using JsonDocument settings = Json.Open(config);
+            if (settings.RootElement.TryGetProperty("added_tokens_decoder", out JsonElement tokens))
+                Join(config, ReadAddedDecoder(config, tokens, vocabulary));
+        }
+        if (File.Exists(list))
+        {
+            using JsonDocument map = Json.Open(list);
+            HashSet<string> specials = File.Exists(special) ? ReadTexts(special) : [];
+            var tokens = new List<AddedToken>();
+            foreach (JsonProperty item in map.RootElement.EnumerateObject())
+            {
+                if (item.Value.ValueKind != JsonValueKind.Number || !item.Value.TryGetInt32(out int id) || id is < 0 or >= MostTokens)
+                    throw Json.Error(list, item.Name, $"a number of 0 to {MostTokens - 1}", Json.Show(item.Value));
+                tokens.Add(new AddedToken(item.Name, id, specials.Contains(item.Name)));
+            }
+            Join(list, tokens);
+        }
+        return added;
+
+        void Join(string file, List<AddedToken> others)
+        {
+            foreach (AddedToken token in others)
+            {
+                int known = added.FindIndex(other => other.Content == token.Content);
+                if (known < 0)
+                    added.Add(token);
+                else if (added[known].Id != token.Id)
+                    throw Json.Error(file, Show(token.Content), $"the number {added[known].Id} as elsewhere", $"{token.Id}");
+            }
+        }
+    }
+
+    // Every text of a file, as special_tokens_map.json has them: plain, in lists, or as the content of an object.
+    private static HashSet<string> ReadTexts(string file)
+    {
+        using JsonDocument document = Json.Open(file);
+        var texts = new HashSet<string>();
+        void Collect(JsonElement value)
+        {
+            if (value.ValueKind == JsonValueKind.String)
+                texts.Add(value.GetString()!);
+            else if (value.ValueKind == JsonValueKind.Array)
+                foreach (JsonElement item in value.EnumerateArray())
+                    Collect(item);
+            else if (value.ValueKind == JsonValueKind.Object)
+                foreach (JsonProperty item in value.EnumerateObject())
+                    Collect(item.Value);
+        }
+        Collect(document.RootElement);
+        return texts;
     }
 
     private static void CheckPreTokenizer(string file, JsonElement root)
@@ -260,9 +320,6 @@ internal sealed class QwenTokenizerData
             Add($"{id} {text}");
         foreach (string merge in data.Merges)
             Add(merge);
-        foreach (AddedToken token in data.Added.OrderBy(t => t.Id))
-            Add($"{token}");
-        Add(string.Join(',', data.StopTokens));
         data.Fingerprint = Convert.ToHexString(hash.GetHashAndReset());
         return data;
     }

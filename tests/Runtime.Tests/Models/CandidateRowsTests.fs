@@ -48,7 +48,7 @@ let private normal (random: Random) = sqrt (-2.0 * log (1.0 - random.NextDouble(
 let tests =
     testList
         "CandidateRows"
-        [ for kernels in [ KernelSet.Best; KernelSet.Named "scalar" ] do // weights stored with and without an offset
+        [ for kernels in [ KernelSets.Best; KernelSets.Named "scalar" ] do // weights stored with and without an offset
               for wide in [ true; false ] do
                   if SplitHead.Supported && (not wide || System.Runtime.Intrinsics.X86.Avx512BW.IsSupported) then
                       testCase
@@ -89,7 +89,7 @@ let tests =
                               columns
                               (fun () -> random.Next(-128, 128))
                               (fun () -> float32 (random.NextDouble()))
-                              KernelSet.Best
+                              KernelSets.Best
                       use narrow = new SplitHead(head, Wide = false)
                       use wide = new SplitHead(head)
                       for _ in 1..20 do
@@ -125,7 +125,7 @@ let tests =
           testCase "a search that had to look at many rows rests, and one without finite activations leaves it to others" (fun () ->
               if SplitHead.Supported then
                   let random = Random 23
-                  use head = matrix random 640 64 (fun () -> random.Next(-128, 128)) (fun () -> 1f) KernelSet.Best
+                  use head = matrix random 640 64 (fun () -> random.Next(-128, 128)) (fun () -> 1f) KernelSets.Best
                   use halved = new SplitHead(head)
                   use search = new CandidateRows(halved, WorkerPool 1)
                   let choose x = let found, expected, _, _ = searched head halved search x in found, expected

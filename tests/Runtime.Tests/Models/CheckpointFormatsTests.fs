@@ -30,7 +30,14 @@ let private formats =
                       use folder = new TemporaryFolder()
                       use plain = new TemporaryFolder()
                       save plain.Path c (tensors c format.Exact)
-                      Expect.equal (logits (format.Write folder.Path) c) (logits plain.Path c) "logits") ]
+                      Expect.equal (logits (format.Write folder.Path) c) (logits plain.Path c) "logits")
+          let c = Support.PackedFormats.config256
+          for format in Support.PackedFormats.all c 17 do
+              testCase format.Title (fun () ->
+                  use folder = new TemporaryFolder()
+                  use plain = new TemporaryFolder()
+                  save plain.Path c (tensors c format.Exact)
+                  Expect.equal (logits (format.Write folder.Path) c) (logits plain.Path c) "logits") ]
 
 /// One megabyte more than the whole process may allocate for a file of some kilobytes that says nonsense.
 let private most = 4L <<< 20
@@ -91,7 +98,13 @@ let private folders: (string * (string -> unit) * string) list =
       "a name twice",
       header (fun t -> t.Insert(1, "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},")),
       "expected JSON"
-      "an element type that is unknown", header (fun t -> t.Replace("\"F32\"", "\"F8\"")), "expected F32, F16, BF16 or I8"
+      "an element type that is unknown", header (fun t -> t.Replace("\"F32\"", "\"F4\"")), "expected F32, F16, BF16, I8, F8_E4M3 or I32"
+      "a Git LFS pointer",
+      edit (fun _ -> "version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 5\n"B),
+      "expected tensors, got a Git LFS pointer"
+      "an embedding model's names",
+      saved (content |> Array.map (fun t -> TensorData(t.Name.Replace("model.", ""), t.Type, t.Shape, t.Bytes))),
+      "got names without 'model.', as embedding models have them"
       "an extent of 2^62", header (fun t -> t.Replace("[64,64]", "[4611686018427387904,4]")), "expected the shape of"
       "a negative extent", header (fun t -> t.Replace("[64,64]", "[-64,-64]")), "whole numbers of 0 or more"
       "a negative offset", header (fun t -> t.Replace("\"data_offsets\":[0,", "\"data_offsets\":[-1,")), "data_offsets"
@@ -114,7 +127,7 @@ let private folders: (string * (string -> unit) * string) list =
       saved (replace (up + "_scale") (fun t -> TensorData(t.Name, t.Type, [| 1L |], ReadOnlyMemory(floatBytes [| 1f |]))) int8),
       "_scale: expected shape [96, 1], got [1]"
       "zero points",
-      saved (Array.append int8 [| TensorData(up + "_zero_point", TensorType.I8, [| 1L |], ReadOnlyMemory [| 0uy |]) |]),
+      saved (Array.append int8 [| TensorData(up + "_zero_point", TensorType.I8, [| 1L |], ReadOnlyMemory [| 3uy |]) |]),
       "expected symmetric INT8"
       "no weights",
       (fun path ->
@@ -179,10 +192,11 @@ let private ggufs: (string * byte[] * string) list =
       "heads that do not divide",
       set "qwen3.attention.head_count_kv" (ggufNumber 3),
       "expected a divisor of attention.head_count (4), got 3"
+      "one part of several", ggufBytes (header @ [ "split.count", ggufNumber 3 ]) content, "got one of 3 parts"
       "stretched positions",
       ggufBytes (header @ [ "qwen3.rope.scaling.type", ggufText "yarn" ]) content,
       "qwen3.rope.scaling.factor: expected a number from 0 to 1024, got nothing"
-      "a type that is unknown", tensor (fun t -> { t with Type = 12u }), "expected F32 (0), F16 (1), Q8_0 (8) or BF16 (30), got type 12"
+      "a type that is unknown", tensor (fun t -> { t with Type = 10u }), "expected F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K or Q6_K, got Q2_K"
       "rows that are no whole blocks",
       tensor (fun t -> { t with Shape = [| 128L; 31L |] }),
       "expected rows of a multiple of 32 values in Q8_0, got 31"
@@ -193,7 +207,7 @@ let private ggufs: (string * byte[] * string) list =
       "a tensor that is missing",
       ggufBytes header (content |> Array.filter (fun t -> t.Name <> "blk.1.ffn_up.weight")),
       "model.layers.1.mlp.up_proj.weight: expected a tensor, got nothing"
-      "scales that are not a number", tensor (fun t -> { t with Bytes = Array.append nan t.Bytes[2..] }), "expected finite values, got NaN"
+      "scales that are not a number", tensor (fun t -> { t with Bytes = Array.append nan t.Bytes[2..] }), "expected a finite value, got NaN"
       "cut in the last tensor", good[.. good.Length - 2], "got the end of the file"
       "cut in the header", good[..300], "offset 276: key: expected at most 25, got 26" ]
 
@@ -218,6 +232,52 @@ let private malformed =
               for length in 0..7..2000 do
                   File.WriteAllBytes(file, good[.. length - 1])
                   Expect.throwsT<ToolkitException> (fun () -> (CpuModel.Load file).Dispose()) $"{length} bytes") ]
+
+/// A sparse file with the embedding of the 8B model: in float32 it would be larger than one array may be.
+let private large = test "GGUF Q8_0 with an embedding of 151,936 x 4,096 (set TOOLKIT_LARGE; 1.5 GB of memory)" {
+    if isNull (Environment.GetEnvironmentVariable "TOOLKIT_LARGE") then skiptest "TOOLKIT_LARGE is not set"
+    let c = config 4096 1 2 1 32 64 151936 true
+    use folder = new TemporaryFolder()
+    let file = folder.File "model.gguf"
+    let rows (shape: int64[]) = if shape.Length = 1 then shape[0] * 4L else shape[0] * shape[1] / 32L * 34L
+    let tensors = ggufTensors tied (weights tied 1) true |> Array.filter (fun t -> not (t.Name.StartsWith "blk.1."))
+    let named = Array.zip (tensors |> Array.map _.Name) (tensors |> Array.map _.Type)
+    let ordered = shapes c |> Array.zip named
+    // The header, then nothing but zeros: the system keeps no block for them.
+    use stream = new FileStream(file, FileMode.Create)
+    let put (bytes: byte[]) = stream.Write(bytes, 0, bytes.Length)
+    let text (s: string) = Array.append (BitConverter.GetBytes(uint64 s.Length)) (Encoding.UTF8.GetBytes s)
+    let header = ggufHeader c
+    put (
+        Array.concat
+            [ BitConverter.GetBytes 0x46554747u
+              BitConverter.GetBytes 3u
+              BitConverter.GetBytes(uint64 ordered.Length)
+              BitConverter.GetBytes(uint64 header.Length) ]
+    )
+    for key, value in header do
+        put (text key)
+        put value
+    let mutable offset = 0L
+    for (name, kind), (_, shape) in ordered do
+        put (text name)
+        put (BitConverter.GetBytes(uint32 shape.Length))
+        for extent in Array.rev shape do
+            put (BitConverter.GetBytes(uint64 extent))
+        put (BitConverter.GetBytes kind)
+        put (BitConverter.GetBytes(uint64 offset))
+        offset <- (offset + rows shape + 31L) / 32L * 32L
+    stream.SetLength((stream.Length + 31L) / 32L * 32L + offset)
+    stream.Dispose()
+    let clock = Diagnostics.Stopwatch.StartNew()
+    use model = CpuModel.Load file
+    printfn
+        $"8B embedding: {clock.Elapsed.TotalSeconds:F1} s, peak {Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64 / (1L <<< 20)} MiB"
+    use sequence = model.NewSequence 4
+    let logits = Array.zeroCreate<float32> model.VocabularySize
+    sequence.Forward(ReadOnlySpan [| 151935 |], Span logits)
+    Expect.all logits Single.IsFinite "logits"
+}
 
 let private tokenizer =
     testCase "GGUF: its tokenizer gives the tokens of the folder that it came from" (fun () ->
@@ -247,4 +307,4 @@ let private tokenizer =
         Expect.sequenceEqual own.StopTokens [ 151645; 151643 ] "stops")
 
 [<Tests>]
-let tests = testList "CheckpointFormats" [ formats; malformed; tokenizer ]
+let tests = testList "CheckpointFormats" [ formats; malformed; large; tokenizer ]

@@ -37,7 +37,7 @@ let private reference =
         [ for i, (name, c) in List.indexed configs do
               testCase $"{name}: 1e-4 from the rounded reference, within quantisation error of the exact one" (fun () ->
                   let seed = 100 + i
-                  use model = load c seed KernelSet.Best
+                  use model = load c seed KernelSets.Best
                   use sequence = model.NewSequence 24
                   let tokens = randomTokens c seed 20
                   let got = forwardAll sequence c.VocabularySize tokens
@@ -58,7 +58,7 @@ let private sameBits =
         "the same bits"
         [ for name, c in configs do
               testCase $"{name}: alone, together, in a batch, after truncation and fork" (fun () ->
-                  use model = load c 7 KernelSet.Best
+                  use model = load c 7 KernelSets.Best
                   let v = c.VocabularySize
                   let tokens = randomTokens c 8 96
                   use whole = model.NewSequence 128
@@ -97,7 +97,7 @@ let private sameBits =
                   Expect.equal (forwardAll whole v tokens[..40] |> Array.map bits) expected[..40] "after truncation to nothing")
           testCase "greedy decoding is the same alone and in a batch" (fun () ->
               let c = snd configs[1]
-              use model = load c 21 KernelSet.Best
+              use model = load c 21 KernelSets.Best
               let v = c.VocabularySize
               let greatest (row: float32[]) = Array.findIndex ((=) (Array.max row)) row
               let prompts = Array.init 9 (fun i -> randomTokens c (50 + i) (3 * i + 1))
@@ -123,7 +123,7 @@ let private sameBits =
                   s.Dispose())
           testCase "two threads may drive sequences of one model" (fun () ->
               let c = snd configs[1]
-              use model = load c 9 KernelSet.Best
+              use model = load c 9 KernelSets.Best
               let tokens = randomTokens c 3 90
               let run () =
                   use s = model.NewSequence 90
@@ -138,7 +138,7 @@ let private boundary =
         "at the boundary"
         [ testCase "decoding allocates nothing once warm" (fun () ->
               let c = snd configs[1]
-              use model = load c 2 KernelSet.Best
+              use model = load c 2 KernelSets.Best
               use one = model.NewSequence 128
               let others = Array.init 5 (fun _ -> model.NewSequence 128)
               let logits = Array.zeroCreate<float32>(5 * c.VocabularySize)
@@ -159,8 +159,8 @@ let private boundary =
                   s.Dispose())
           testCase "wrong calls are refused and change nothing" (fun () ->
               let c = snd configs[0]
-              use model = load c 2 KernelSet.Best
-              use other = load c 3 KernelSet.Best
+              use model = load c 2 KernelSets.Best
+              use other = load c 3 KernelSets.Best
               let v = c.VocabularySize
               use s = model.NewSequence 4
               use t = model.NewSequence 4

@@ -46,16 +46,17 @@ let tests =
                   Expect.equal model.Name (DirectoryInfo(folder.Path).Name) "name"
                   forwardAll s c.VocabularySize tokens |> Array.map bits
               Expect.equal (run quantised) (run (tensors c values)) "logits"
-              let withZeroPoint =
+              let withZeroPoint (zero: byte) =
                   Array.append
                       quantised
                       [| TensorData(
                              "model.layers.0.mlp.up_proj.weight_zero_point",
                              TensorType.I8,
                              [| 1L |],
-                             ReadOnlyMemory(Array.create 1 0uy)
+                             ReadOnlyMemory(Array.create 1 zero)
                          ) |]
-              Expect.throwsT<ToolkitException> (fun () -> run withZeroPoint |> ignore) "zero point")
+              Expect.throwsT<ToolkitException> (fun () -> run (withZeroPoint 3uy) |> ignore) "zero point"
+              Expect.equal (run (withZeroPoint 0uy)) (run quantised) "zero points of 0")
           testCase "a missing or misshapen tensor is named" (fun () ->
               let c = config 32 2 2 2 16 48 40 true
               let all = tensors c (weights c 1)

@@ -7,7 +7,7 @@ open System.IO
 open System.Text
 open Expecto
 open OptimalStopping.Runtime.Models
-open OptimalStopping.Runtime.Models.Gguf
+open OptimalStopping.Runtime.Tokenization
 open Support.RandomCheckpoint
 
 /// Values by key, and for each tensor its shape in the file's order, its type and its bytes up to the next tensor.
@@ -69,6 +69,34 @@ let tests =
                       let block = (r * 3 + i / 32) * 34
                       Expect.equal (BitConverter.ToHalf(bytes, block)) (Half.CreateTruncating scale) "scale"
                       Expect.equal (sbyte bytes[block + 2 + i % 32]) (sbyte (MathF.Round(row[i] / scale))) $"row {r}, input {i}")
+          for source in [ "folder"; "GGUF" ] do
+              for kind in [ GgufType.F16; GgufType.Q8_0 ] do
+                  testCase $"a model written as {kind} from a {source} is read back: logits, tokenizer, template" (fun () ->
+                      let c = config 32 1 2 1 16 32 151936 true
+                      use folder = new TemporaryFolder()
+                      save folder.Path c (tensors c (weights c 3))
+                      let qwen = Path.Combine(Support.Repository.root, "tests", "Runtime.Tests", "Tokenization", "qwen3", "model")
+                      for name in [ "tokenizer.json"; "tokenizer_config.json"; "generation_config.json" ] do
+                          File.Copy(Path.Combine(qwen, name), folder.File name)
+                      let write (from: string) (name: string) =
+                          GgufExport.WriteModel(from, folder.File name, kind, TokenizerFiles.GgufKeys(from, c.VocabularySize))
+                          folder.File name
+                      let first = write folder.Path "first.gguf"
+                      let file = if source = "folder" then first else write first "second.gguf"
+                      let logits (path: string) =
+                          use model = CpuModel.Load path
+                          use sequence = model.NewSequence 8
+                          let row = Array.zeroCreate<float32> c.VocabularySize
+                          sequence.Forward(ReadOnlySpan [| 5; 900; 77 |], Span row)
+                          row
+                      let exact, got = logits folder.Path, logits file
+                      let error = Support.ReferenceQwen3.relativeError got (Array.map float exact)
+                      // Both are INT8 in memory: where F16 moves a weight over the middle between two steps, a whole step is lost.
+                      Expect.isLessThan error (if kind = GgufType.F16 then 0.02 else 0.03) "logits"
+                      let own, other = TokenizerFiles.Load folder.Path, TokenizerFiles.Load file
+                      Expect.isTrue (own.SharesTokensWith other && own.Fingerprint = other.Fingerprint) "tokens"
+                      Expect.sequenceEqual other.StopTokens own.StopTokens "stops"
+                      Expect.equal (TokenizerFiles.LoadChatTemplate file) ChatTemplate.Qwen3 "template")
           testCase "a tensor that writes too little is a fault, and no file is left" (fun () ->
               use folder = new TemporaryFolder()
               let file = folder.File "broken.gguf"

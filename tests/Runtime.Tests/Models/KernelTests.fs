@@ -74,7 +74,7 @@ let private expected (p: Problem) : int[,] =
         BitConverter.SingleToInt32Bits(total * p.RowScales[r]))
 
 let private available =
-    [ yield! KernelSet.Available |> Seq.map (fun k -> k.Name, k)
+    [ yield! KernelSets.Available |> Seq.map (fun k -> k.Name, k)
       let windows = Avx512VnniKernels(saveVectors = true) // as Windows calls it
       if windows.Supported then yield windows.Name + ", registers kept", windows :> KernelSet ]
 
@@ -98,10 +98,10 @@ let tests =
                               (Array2D.create 5 32 (BitConverter.SingleToInt32Bits(float32 (int w * int x * 80))))
                               $"{w} * {x}")
           testCase "the scalar set is always there, the best is the first, and an unknown name is refused" (fun () ->
-              Expect.equal (Seq.last KernelSet.Available).Name "scalar" "last"
-              Expect.equal (KernelSet.Named "scalar").Name "scalar" "by name"
-              Expect.equal KernelSet.Best.Name KernelSet.Available[0].Name "best"
-              Expect.throwsT<ToolkitException> (fun () -> KernelSet.Named "abacus" |> ignore) "unknown")
+              Expect.equal (Seq.last KernelSets.Available).Name "scalar" "last"
+              Expect.equal (KernelSets.Named "scalar").Name "scalar" "by name"
+              Expect.equal KernelSets.Best.Name KernelSets.Available[0].Name "best"
+              Expect.throwsT<ToolkitException> (fun () -> KernelSets.Named "abacus" |> ignore) "unknown")
           testCase "every set gives bitwise the scalar set's logits" (fun () ->
               let c = config 60 2 6 2 10 45 37 false
               let tokens = randomTokens c 5 23
@@ -111,6 +111,6 @@ let tests =
                   let all = Array.zeroCreate<float32>(tokens.Length * c.VocabularySize)
                   sequence.ForwardAll(tokens, all)
                   all |> Array.map BitConverter.SingleToInt32Bits
-              let scalar = run (KernelSet.Named "scalar")
-              for kernels in KernelSet.Available do
+              let scalar = run (KernelSets.Named "scalar")
+              for kernels in KernelSets.Available do
                   Expect.equal (run kernels) scalar kernels.Name) ]

@@ -8,8 +8,8 @@ open Support.RandomCheckpoint
 [<Tests>]
 let tests =
     testCase "ModelBenchmark times every model and finds the larger one dearer" (fun () ->
-        use small = load (config 32 1 2 1 16 32 16 true) 1 KernelSet.Best
-        use large = load (config 128 6 4 2 32 256 64 true) 1 KernelSet.Best
+        use small = load (config 32 1 2 1 16 32 16 true) 1 KernelSets.Best
+        use large = load (config 128 6 4 2 32 256 64 true) 1 KernelSets.Best
         let timings = ModelBenchmark.Measure([| small; large |], context = 20, tokens = 10, batch = 8, rounds = 3)
         Expect.equal (timings |> Array.map _.Name) [| small.Name; large.Name |] "names"
         Expect.isTrue (timings |> Array.forall (fun t -> t.SecondsPerToken > 0.0 && t.BatchedSecondsPerToken > 0.0)) "positive"

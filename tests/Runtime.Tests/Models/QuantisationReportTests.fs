@@ -39,4 +39,23 @@ let tests =
               let exact = ReferenceQwen3.logits c values ReferenceQwen3.Weights tokens
               // A weight within float error of a tie may round the other way, which shows in every token.
               for got, expected in Array.zip (Array.chunkBySize c.VocabularySize all) exact do
-                  Expect.isLessThan (ReferenceQwen3.relativeError got expected) 1e-3 "logits") ]
+                  Expect.isLessThan (ReferenceQwen3.relativeError got expected) 1e-3 "logits")
+          testCase "perplexity: the second half of each chunk, by the reference's logits" (fun () ->
+              let c = config 48 2 6 2 16 80 64 false
+              use model = load c 9 KernelSets.Best
+              let tokens = randomTokens c 3 110
+              let got = TextPerplexity.Measure(model, System.ReadOnlySpan tokens, 50)
+              // Of 110 tokens two chunks; of each the tokens 26 to 49 are judged, by the logits before them.
+              Expect.equal (got.Tokens, got.Chunks) (48, 2) "tokens"
+              let losses =
+                  [ for chunk in 0..1 do
+                        let text = tokens[50 * chunk .. 50 * chunk + 49]
+                        let rows = ReferenceQwen3.logits c (weights c 9) ReferenceQwen3.Rounded text
+                        for at in 25..48 do
+                            let total = rows[at] |> Array.sumBy exp |> log
+                            total - rows[at][text[at + 1]] ]
+              Expect.floatClose Accuracy.low (log got.Perplexity) (List.average losses) "mean loss"
+              Expect.isGreaterThan got.StandardError 0.0 "error"
+              Expect.throwsT<OptimalStopping.Runtime.ToolkitException>
+                  (fun () -> TextPerplexity.Measure(model, System.ReadOnlySpan tokens, 120) |> ignore)
+                  "a text shorter than a chunk") ]

@@ -33,7 +33,10 @@ let private malformed =
       "expected JSON"
       "entry no object", """{"a":5}""", 0, "a: expected an object"
       "dtype missing", """{"a":{"shape":[1],"data_offsets":[0,1]}}""", 1, "dtype"
-      "dtype unknown", """{"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,1]}}""", 1, "a.dtype: expected F32, F16, BF16 or I8"
+      "dtype unknown",
+      """{"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,1]}}""",
+      1,
+      "a.dtype: expected F32, F16, BF16, I8, F8_E4M3 or I32"
       "shape missing", """{"a":{"dtype":"I8","data_offsets":[0,1]}}""", 1, "shape"
       "shape negative", """{"a":{"dtype":"I8","shape":[-1],"data_offsets":[0,1]}}""", 1, "a.shape"
       "shape fractional", """{"a":{"dtype":"I8","shape":[1.5],"data_offsets":[0,1]}}""", 1, "a.shape"
@@ -141,10 +144,13 @@ let tests =
               let entries = all |> Array.mapi (fun n t -> $"\"{t.Name}\":\"{shard n}\"") |> String.concat ","
               File.WriteAllText(index, "{\"weight_map\":{" + entries + "}}")
               Expect.equal (run ()) whole "logits"
+              // What no model needs may be listed and be nowhere.
+              File.WriteAllText(index, "{\"weight_map\":{\"unneeded\":\"" + shard 0 + "\"," + entries + "}}")
+              Expect.equal (run ()) whole "logits"
               for wrong, part in
                   [ "{}", "weight_map"
                     """{"weight_map":{"a":"../b.safetensors"}}""", "a file in the same folder"
                     """{"weight_map":{"a":7}}""", "a file in the same folder"
-                    "{\"weight_map\":{\"absent\":\"" + shard 0 + "\"}}", "absent" ] do
+                    "{\"weight_map\":{\"absent\":\"" + shard 0 + "\"}}", "model.embed_tokens.weight: expected a tensor, got nothing" ] do
                   File.WriteAllText(index, wrong)
                   expectFault folder.Path part (fun () -> run () |> ignore)) ]

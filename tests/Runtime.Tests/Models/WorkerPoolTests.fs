@@ -84,7 +84,7 @@ let tests =
               Expect.equal (GC.GetAllocatedBytesForCurrentThread() - before) 0L "bytes")
           testCase "a model large enough to be shared: one long prompt, pieces of it, single tokens, a batch: the same bits" (fun () ->
               let c = configOf 700 256 2 8 2 32 576 300 true
-              use model = load c 5 KernelSet.Best
+              use model = load c 5 KernelSets.Best
               let tokens, v = randomTokens c 6 600, c.VocabularySize
               let feed (sequence: ITokenSequence) first last =
                   let logits = Array.zeroCreate<float32>((last - first + 1) * v)

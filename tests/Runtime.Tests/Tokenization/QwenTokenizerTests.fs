@@ -61,7 +61,7 @@ let private against =
                   let turns =
                       [| for m in chat.GetProperty("messages").EnumerateArray() ->
                              ChatTurn(nonNull (m.GetProperty("role").GetString()), nonNull (m.GetProperty("content").GetString())) |]
-                  let prompt = Qwen3Chat.Render(turns, chat.GetProperty("thinking").GetBoolean())
+                  let prompt = ChatTemplate.Qwen3.Render(turns, chat.GetProperty("thinking").GetBoolean())
                   Expect.equal prompt (nonNull (chat.GetProperty("prompt").GetString())) "prompt"
                   Expect.equal (tokenizer.Value.Encode prompt) (ids chat) "tokens"
           }
@@ -76,6 +76,13 @@ let private against =
                       Expect.isEmpty (mismatches whole) "mismatches"
                       Expect.equal whole.VocabularySize 151669 "tokens")
           } ]
+
+/// Seconds that this thread has had a core: others, and other processes, may hold the cores meanwhile.
+let private ownSeconds () =
+    if OperatingSystem.IsLinux() then
+        float ((File.ReadAllText "/proc/thread-self/schedstat").Split(' ')[0]) / 1e9
+    else
+        Diagnostics.Stopwatch.GetElapsedTime(0L).TotalSeconds
 
 let private behaviour =
     testList
@@ -120,10 +127,69 @@ let private behaviour =
               Expect.isGreaterThan tokens.Length 0 "tokens"
               Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "seconds"
           }
+          test "long runs of marks, which are sorted before they are composed, become what Unicode says" {
+              let random = Random 5
+              let marks = [| for c in 0x300..0x36F -> string (char c) |]
+              let marks = Array.append marks [| "\u0591"; "\u05B0"; "\u064B"; "\u3099"; "\u093C"; "\u0E48"; "\u20DD"; "\U0001D165" |]
+              for length in [ 60; 64; 65; 200 ] do
+                  for _ in 1..50 do
+                      let run = String.Concat [| for _ in 1..length -> marks[random.Next marks.Length] |]
+                      let text = "e" + run + "o" + run
+                      let expected = ADRaffy.ENSNormalize.ENSNormalize.NF.NFC text
+                      Expect.equal (tokenizer.Value.Decode(ReadOnlySpan(tokenizer.Value.Encode text))) expected (show text)
+          }
+          test "1 MiB of any text takes less than 2 seconds" {
+              let mebibyte (piece: string) = String.replicate ((1 <<< 20) / Encoding.UTF8.GetByteCount piece) piece
+              let random = Random 1
+              let letters = [| for _ in 1..40000 -> Char.ConvertFromUtf32(0x4E00 + random.Next 20000) |] |> String.Concat
+              for name, text in
+                  [ "prose", mebibyte "It is said that the answer is 42, and then some more. "
+                    "one run of Chinese", mebibyte letters
+                    "one letter", mebibyte "a"
+                    "spaces", mebibyte " "
+                    "spaces and line breaks", mebibyte "  \n"
+                    "punctuation", mebibyte "!?"
+                    "digits", mebibyte "7"
+                    "marks", "a" + mebibyte "\u0301\u0323"
+                    "all marks", String [| for i in 0..500_000 -> char (0x300 + i * 7 % 0x70) |]
+                    "joined emoji", mebibyte "👩‍👩‍👧‍👦"
+                    "Korean in parts", mebibyte "\u1112\u1161\u11ab"
+                    "added tokens", mebibyte "<|im_start|>"
+                    "beginnings of added tokens", mebibyte "<|im_star"
+                    "lone surrogates", String('\uD800', 300000) ] do
+                  // The best of three, since the other tests and the collector share the processor's caches.
+                  let mutable spent, tokens, tries = infinity, [||], 0
+                  while tries < 3 && spent >= 2.0 do
+                      let before = ownSeconds ()
+                      tokens <- tokenizer.Value.Encode text
+                      spent <- ownSeconds () - before
+                      tries <- tries + 1
+                  printfn $"tokenising 1 MiB, {name}: {spent:F2} s, {tokens.Length} tokens"
+                  Expect.isLessThan spent 2.0 name
+          }
+          test "a stream holds back an unfinished character only, however long the text runs on inside characters" {
+              // Tokens that all end inside a character: the last byte of one and the first bytes of the next.
+              let bytes = Encoding.UTF8.GetBytes(String.replicate 60 "한")
+              let stub =
+                  { new ITokenizer with
+                      member _.VocabularySize = 256
+                      member _.EndOfText = 256
+                      member _.Fingerprint = ""
+                      member _.Encode text = [||]
+                      member _.Decode(tokens: ReadOnlySpan<int>) =
+                          Encoding.UTF8.GetString(tokens.ToArray() |> Array.collect (fun k -> bytes[3 * k + 1 .. 3 * k + 3]))
+                      member _.BytesOf k = ReadOnlySpan(bytes, 3 * k + 1, min 3 (bytes.Length - 3 * k - 1)) }
+              let stream = TextStream stub
+              let pieces = [ for k in 0..58 -> stream.Add k ] @ [ stream.End() ]
+              // The first byte of the first character was left out: one broken character, then 58 whole ones.
+              Expect.stringEnds (String.Concat pieces) (String.replicate 58 "한" + "\uFFFD") "text"
+              for piece in List.take 58 (List.tail pieces) do
+                  Expect.equal piece "한" "each as soon as it is whole"
+          }
           test "thinking is told from the answer" {
-              Expect.equal (Qwen3Chat.Split "<think>\na\n</think>\n\nb") (struct ("a", "b")) "both"
-              Expect.equal (Qwen3Chat.Split "b") (struct ("", "b")) "no thinking"
-              Expect.equal (Qwen3Chat.Split "<think>\na") (struct ("a", null)) "cut short"
+              Expect.equal (ChatTemplate.Split "<think>\na\n</think>\n\nb") (struct ("a", "b")) "both"
+              Expect.equal (ChatTemplate.Split "b") (struct ("", "b")) "no thinking"
+              Expect.equal (ChatTemplate.Split "<think>\na") (struct ("a", null)) "cut short"
           } ]
 
 /// The node at a path such as "model.vocab" or "added_tokens.0".
@@ -214,5 +280,104 @@ let private parts = test "vocab.json, merges.txt and tokenizer_config.json give 
         Expect.equal other.Fingerprint tokenizer.Value.Fingerprint "fingerprint")
 }
 
+/// The good tokenizer in a folder of its own, without its added tokens and with other files beside it.
+let private variant (files: JsonNode -> (string * string) list) (action: string -> unit) =
+    let root = nonNull (JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "model", "tokenizer.json"))))
+    withFolder (fun copy ->
+        for name, text in files root do
+            File.WriteAllText(Path.Combine(copy, name), text)
+        File.WriteAllText(Path.Combine(copy, "generation_config.json"), """{ "eos_token_id": 151643 }""")
+        action copy)
+
+let private added (root: JsonNode) = [ for token in (node root "added_tokens").AsArray() -> nonNull token ]
+
+let private addedMap (root: JsonNode) =
+    let map = JsonObject()
+    for token in added root do
+        map[(node token "content").GetValue<string>()] <- (node token "id").DeepClone()
+    map.ToJsonString()
+
+let private decoder (root: JsonNode) =
+    let map = JsonObject()
+    for token in added root do
+        map[(node token "id").ToString()] <- token.DeepClone()
+    "{\"added_tokens_decoder\":" + map.ToJsonString() + "}"
+
+let private specials (root: JsonNode) =
+    let special =
+        [ for token in added root do
+              if (node token "special").GetValue<bool>() then (node token "content").ToJsonString() ]
+    "{\"additional_special_tokens\":[" + String.concat "," special + "]}"
+
+let private pieces (root: JsonNode) =
+    [ "vocab.json", (node root "model.vocab").ToJsonString()
+      "merges.txt", String.concat "\n" [ for m in (node root "model.merges").AsArray() -> (nonNull m).GetValue<string>() ] ]
+
+let private without (root: JsonNode) (key: string) (value: JsonNode | null) =
+    let copy = (root.DeepClone()).AsObject()
+    match value with
+    | null -> copy.Remove key |> ignore
+    | json -> copy[key] <- json
+    "tokenizer.json", copy.ToJsonString()
+
+let private variants =
+    testList
+        "added tokens from whichever file has them"
+        [ for name, files in
+              [ "vocab.json, merges.txt, added_tokens.json",
+                (fun root -> pieces root @ [ "added_tokens.json", addedMap root; "special_tokens_map.json", specials root ])
+                "added_tokens: [] and added_tokens_decoder",
+                (fun root -> [ without root "added_tokens" (JsonArray()); "tokenizer_config.json", decoder root ])
+                "no added_tokens, and added_tokens.json",
+                (fun root ->
+                    [ without root "added_tokens" null; "added_tokens.json", addedMap root; "special_tokens_map.json", specials root ])
+                "both, alike", (fun root -> [ without root "x" null; "added_tokens.json", addedMap root ]) ] do
+              test name {
+                  variant files (fun folder ->
+                      let own = TokenizerFiles.Load folder
+                      Expect.isEmpty (mismatches own) "mismatches"
+                      Expect.isTrue (own.SharesTokensWith tokenizer.Value) "the same tokens"
+                      let text = "<|im_start|>a<think>b</think><|im_end|>"
+                      Expect.equal (own.Decode(ReadOnlySpan(own.Encode text))) "a<think>b</think>" "special ones are left out")
+              }
+          test "a chat is refused where its tokens are missing" {
+              variant (fun root -> [ without root "added_tokens" (JsonArray()) ]) (fun folder ->
+                  let own = TokenizerFiles.Load folder :?> QwenTokenizer
+                  Expect.throwsC (fun () -> own.ForChat folder |> ignore) (fun error ->
+                      Expect.stringContains error.Message "expected the token <|im_start|> for a chat" "the line"))
+          }
+          test "in a chat the end of a turn stops, whatever the files say" {
+              variant (fun root -> [ without root "x" null ]) (fun folder ->
+                  let own = TokenizerFiles.Load folder :?> QwenTokenizer
+                  Expect.sequenceEqual own.StopTokens [ 151643 ] "as stated"
+                  Expect.sequenceEqual (own.ForChat folder).StopTokens [ 151643; 151645 ] "in a chat")
+          }
+          test "two numbers of one token are an error" {
+              variant (fun root -> [ without root "x" null; "added_tokens.json", """{"<|im_end|>":7}""" ]) (fun folder ->
+                  Expect.throwsC (fun () -> TokenizerFiles.Load folder |> ignore) (fun error ->
+                      Expect.stringContains error.Message "expected the number 151645 as elsewhere, got 7" "the line"))
+          }
+          test "eos lists, special flags and one more token do not make another vocabulary; another number does" {
+              let load (edit: JsonNode -> unit) (check: ITokenizer -> unit) =
+                  variant
+                      (fun root ->
+                          edit root
+                          [ without root "x" null ])
+                      (fun folder -> check (TokenizerFiles.Load folder))
+              let add (root: JsonNode) (text: string) (id: int) =
+                  (node root "added_tokens").AsArray().Add(JsonNode.Parse $"""{{"id":{id},"content":"{text}","special":true}}""")
+              load (fun root -> add root "[PAD]" 151669) (fun own ->
+                  Expect.isTrue (own.SharesTokensWith tokenizer.Value && tokenizer.Value.SharesTokensWith own) "a token more")
+              load
+                  (fun root ->
+                      for token in added root do
+                          token["special"] <- JsonValue.Create false)
+                  (fun own -> Expect.isTrue (own.SharesTokensWith tokenizer.Value) "flags")
+              load
+                  (fun root ->
+                      (added root |> List.find (fun t -> (node t "id").GetValue<int>() = 151657))["content"] <- JsonValue.Create "<other>")
+                  (fun own -> Expect.isFalse (own.SharesTokensWith tokenizer.Value) "a number with another text")
+          } ]
+
 [<Tests>]
-let tests = testList "QwenTokenizer" [ against; behaviour; malformed; parts ]
+let tests = testList "QwenTokenizer" [ against; behaviour; malformed; parts; variants ]

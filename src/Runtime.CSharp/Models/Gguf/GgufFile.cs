@@ -1,34 +1,28 @@
-using System.Buffers.Binary;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using Microsoft.Win32.SafeHandles;
 
-namespace OptimalStopping.Runtime.Models.Gguf;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
-/// One <c>.gguf</c> file of a dense Qwen3 model (the format of llama.cpp), with tensors in F32, F16, BF16 or Q8_0: shape,
-/// vocabulary and tensors, under their Hugging Face names.
+/// One <c>.gguf</c> file of a dense Qwen3 model (the format of llama.cpp), with tensors in F32, F16, BF16, Q4_0, Q8_0, Q4_K,
+/// Q5_K or Q6_K: shape, vocabulary and tensors, under their Hugging Face names.
 /// </summary>
 /// <remarks>
-/// Q8_0 keeps 32 values in INT8 with one 16-bit scale. This toolkit's engines want one scale per output channel, so a
-/// Q8_0 matrix appears as an I8 tensor with <c>_scale</c> beside it, rounded anew row by row; a Q8_0 embedding appears as
-/// F32, which holds it exactly. Both engines read the same numbers.
+/// This toolkit's engines want one scale per output channel, so matrices in blocks are rounded anew row by row when they are
+/// loaded; an embedding stays in its blocks.
 /// </remarks>
-internal sealed partial class GgufFile : ITensorFile
+internal sealed unsafe partial class GgufFile : ITensorFile
 {
-    private const int BlockValues = 32,
-        BlockBytes = 34,
-        MostTensors = 100_000,
+    private const int MostTensors = 100_000,
         MostKeys = 10_000;
 
     private readonly string _file;
-    private readonly SafeFileHandle _handle;
+    private readonly MappedFile _mapped;
     private readonly Dictionary<string, TensorEntry> _entries = [];
-    private readonly HashSet<string> _blocks = []; // names whose bytes on disk are Q8_0
     private readonly Dictionary<string, object> _metadata = [];
 
-    private GgufFile(string file, SafeFileHandle handle) => (_file, _handle) = (file, handle);
+    private GgufFile(string file, SafeFileHandle handle) => (_file, _mapped) = (file, new MappedFile(handle));
 
     public IReadOnlyDictionary<string, TensorEntry> Entries => _entries;
 
@@ -92,104 +86,13 @@ internal sealed partial class GgufFile : ITensorFile
 
     public ToolkitException Error(string key, string expected, string got) => new($"{_file}: {key}: expected {expected}, got {got}");
 
-    public float[] ReadFloats(TensorEntry entry)
-    {
-        if (entry.Name.EndsWith("_scale", StringComparison.Ordinal))
-            return Rounded(entry.Name[..^"_scale".Length]).Scales;
-        if (entry.Type == TensorType.I8)
-            throw new ToolkitException($"{_file}: {entry.Name}: expected F32, F16 or BF16, got Q8_0");
-        if (_blocks.Contains(entry.Name))
-            return Dequantised(entry);
-        byte[] bytes = Read(entry.Offset, entry.Bytes, entry.Name);
-        var values = new float[entry.Count];
-        for (int i = 0; i < values.Length; i++)
-            values[i] = entry.Type switch
-            {
-                TensorType.F32 => BinaryPrimitives.ReadSingleLittleEndian(bytes.AsSpan(4 * i)),
-                TensorType.F16 => (float)BinaryPrimitives.ReadHalfLittleEndian(bytes.AsSpan(2 * i)),
-                _ => BitConverter.Int32BitsToSingle(BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(2 * i)) << 16),
-            };
-        return CheckFinite(entry, values);
-    }
+    /// <summary>A tensor's elements in row-major order, as float32.</summary>
+    /// <exception cref="ToolkitException">A value is not finite.</exception>
+    public float[] ReadFloats(TensorEntry entry) => new MappedTensor(entry, Bytes(entry)).AllFloats();
 
-    public sbyte[] ReadBytes(TensorEntry entry) =>
-        entry.Type == TensorType.I8
-            ? Rounded(entry.Name).Values
-            : throw new ToolkitException($"{_file}: {entry.Name}: expected Q8_0, got {entry.Type}");
+    public byte* Bytes(TensorEntry entry) => _mapped.Start + entry.Offset;
 
-    public unsafe byte* Bytes(TensorEntry entry)
-    {
-        if (!_kept.TryGetValue(entry.Name, out byte[]? bytes))
-        {
-            ReadOnlySpan<byte> values =
-                entry.Type == TensorType.I8 ? MemoryMarshal.AsBytes<sbyte>(ReadBytes(entry))
-                : _blocks.Contains(entry.Name) ? MemoryMarshal.AsBytes<float>(Dequantised(entry))
-                : Read(entry.Offset, entry.Bytes, entry.Name);
-            bytes = GC.AllocateUninitializedArray<byte>(Math.Max(1, values.Length), pinned: true);
-            values.CopyTo(bytes);
-            _kept.Add(entry.Name, bytes);
-        }
-        return (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(bytes));
-    }
-
-    public void Dispose()
-    {
-        _handle.Dispose();
-        _kept.Clear();
-    }
-
-    private readonly Dictionary<string, byte[]> _kept = []; // pinned
-
-    private (string Name, Int8Rows Rows)? _last; // values and scales of one tensor are read one after the other
-
-    private Int8Rows Rounded(string name)
-    {
-        if (_last is { } last && last.Name == name)
-            return last.Rows;
-        TensorEntry entry = _entries[name];
-        Int8Rows rows = Int8Rows.Round(Dequantised(entry), (int)entry.Shape[0], (int)entry.Shape[1]);
-        _last = (name, rows);
-        return rows;
-    }
-
-    private float[] Dequantised(TensorEntry entry)
-    {
-        long count = entry.Shape.Aggregate(1L, (a, b) => a * b);
-        byte[] bytes = Read(entry.Offset, count / BlockValues * BlockBytes, entry.Name);
-        var values = new float[count];
-        for (int block = 0; block < count / BlockValues; block++)
-        {
-            ReadOnlySpan<byte> from = bytes.AsSpan(block * BlockBytes, BlockBytes);
-            float scale = (float)BinaryPrimitives.ReadHalfLittleEndian(from);
-            ReadOnlySpan<sbyte> integers = MemoryMarshal.Cast<byte, sbyte>(from[2..]);
-            for (int i = 0; i < BlockValues; i++)
-                values[block * BlockValues + i] = scale * integers[i];
-        }
-        return CheckFinite(entry, values);
-    }
-
-    private float[] CheckFinite(TensorEntry entry, float[] values)
-    {
-        foreach (float value in values)
-            if (!float.IsFinite(value))
-                throw new ToolkitException($"{_file}: {entry.Name}: expected finite values, got {value}");
-        return values;
-    }
-
-    private byte[] Read(long offset, long count, string name)
-    {
-        if (count > System.Array.MaxLength)
-            throw new ToolkitException($"{_file}: {name}: expected at most {System.Array.MaxLength} bytes, got {count}");
-        var bytes = new byte[count];
-        for (int done = 0; done < bytes.Length; )
-        {
-            int got = RandomAccess.Read(_handle, bytes.AsSpan(done), offset + done);
-            if (got == 0)
-                throw new ToolkitException($"{_file}: offset {offset + done}: expected more bytes, got the end of the file");
-            done += got;
-        }
-        return bytes;
-    }
+    public void Dispose() => _mapped.Dispose();
 
     private object Get(string key, string expected) =>
         _metadata.TryGetValue(key, out object? value) ? value : throw Error(key, expected, "nothing");
@@ -237,14 +140,12 @@ internal sealed partial class GgufFile : ITensorFile
         foreach (var (name, type, shape, offset) in found.OrderBy(tensor => tensor.Offset))
         {
             UInt128 count = shape.Aggregate(UInt128.One, (a, b) => a * (UInt128)b);
-            UInt128 bytes = type switch
-            {
-                0 => 4 * count,
-                1 or 30 => 2 * count,
-                8 when shape[^1] % BlockValues == 0 => count / BlockValues * BlockBytes,
-                8 => throw Error(name, $"rows of a multiple of {BlockValues} values in Q8_0", $"{shape[^1]}"),
-                _ => throw Error(name, "F32 (0), F16 (1), Q8_0 (8) or BF16 (30)", $"type {type}"),
-            };
+            if (TypeOf(type) is not { } kind)
+                throw Error(name, "F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K or Q6_K", NameOf(type));
+            (int values, int size) = TensorEntry.Block(kind);
+            if (shape[^1] % values != 0)
+                throw Error(name, $"rows of a multiple of {values} values in {kind}", $"{shape[^1]}");
+            UInt128 bytes = count / (UInt128)values * (UInt128)size;
             if (offset % (ulong)alignment != 0)
                 throw Error(name, $"an offset that is a multiple of {alignment}", $"{offset}");
             if ((UInt128)offset + bytes > (UInt128)Math.Max(0, reader.Length - start))
@@ -252,33 +153,49 @@ internal sealed partial class GgufFile : ITensorFile
             if (start + (long)offset < end)
                 throw Error(name, $"a tensor from offset {end - start} on", $"one that overlaps at {offset}");
             end = start + (long)offset + (long)bytes;
-            AddEntry(name, type, shape, start + (long)offset, (long)count);
+            AddEntry(name, kind, shape, start + (long)offset, (long)bytes);
         }
     }
 
-    private void AddEntry(string ggufName, uint type, long[] shape, long offset, long count)
+    private void AddEntry(string ggufName, TensorType type, long[] shape, long offset, long bytes)
     {
         string name = HuggingFaceName(ggufName);
-        // These names are this reader's own, for the scales of Q8_0 tensors.
-        if (name.EndsWith("_scale", StringComparison.Ordinal))
-            throw Error(ggufName, "a name that does not end in _scale", "one that does");
-        bool blocks = type == 8,
-            matrix = blocks && shape.Length == 2 && name != "model.embed_tokens.weight";
-        TensorType kept = matrix
-            ? TensorType.I8
-            : type switch
-            {
-                1 => TensorType.F16,
-                30 => TensorType.BF16,
-                _ => TensorType.F32,
-            };
-        if (blocks)
-            _blocks.Add(name);
-        if (!_entries.TryAdd(name, new TensorEntry(_file, name, kept, shape, offset, count * TensorEntry.SizeOf(kept))))
+        if (!_entries.TryAdd(name, new TensorEntry(_file, name, type, shape, offset, bytes)))
             throw Error(ggufName, "each tensor once", "it twice");
-        if (matrix)
-            _entries.Add(name + "_scale", new TensorEntry(_file, name + "_scale", TensorType.F32, [shape[0], 1], offset, 4 * shape[0]));
     }
+
+    private static TensorType? TypeOf(uint type) =>
+        type switch
+        {
+            0 => TensorType.F32,
+            1 => TensorType.F16,
+            2 => TensorType.Q4_0,
+            8 => TensorType.Q8_0,
+            12 => TensorType.Q4_K,
+            13 => TensorType.Q5_K,
+            14 => TensorType.Q6_K,
+            30 => TensorType.BF16,
+            _ => null,
+        };
+
+    // ggml's names of the types that are not read.
+    private static string NameOf(uint type) =>
+        type switch
+        {
+            3 => "Q4_1",
+            6 => "Q5_0",
+            7 => "Q5_1",
+            9 => "Q8_1",
+            10 => "Q2_K",
+            11 => "Q3_K",
+            15 => "Q8_K",
+            >= 16 and <= 23 => ((string[])["IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS"])[type - 16],
+            29 => "IQ1_M",
+            34 => "TQ1_0",
+            35 => "TQ2_0",
+            39 => "MXFP4",
+            _ => $"type {type}",
+        };
 
     private static string HuggingFaceName(string name)
     {

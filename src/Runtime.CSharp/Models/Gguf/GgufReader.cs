@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 
-namespace OptimalStopping.Runtime.Models.Gguf;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
 /// Reads the numbers and texts of a GGUF header (little-endian) and knows where it is, so that a fault can say so. No

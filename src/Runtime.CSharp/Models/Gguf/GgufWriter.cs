@@ -1,12 +1,13 @@
 using System.Text;
 using OptimalStopping.Runtime.Files;
 
-namespace OptimalStopping.Runtime.Models.Gguf;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>The tensor types written here, by their numbers in the file.</summary>
 public enum GgufType
 {
     F32 = 0,
+    F16 = 1,
     Q8_0 = 8,
 }
 
@@ -23,7 +24,9 @@ public sealed record GgufTensor(string Name, GgufType Type, long[] Shape, Action
     public const int BlockBytes = 2 + BlockWeights;
 
     public long Bytes =>
-        Shape.Aggregate(1L, (a, b) => checked(a * b)) is var count && Type == GgufType.F32 ? 4 * count : count / BlockWeights * BlockBytes;
+        Shape.Aggregate(1L, (a, b) => checked(a * b)) is var count && Type == GgufType.F32 ? 4 * count
+        : Type == GgufType.F16 ? 2 * count
+        : count / BlockWeights * BlockBytes;
 }
 
 /// <summary>
@@ -36,7 +39,7 @@ public static class GgufWriter
 
     /// <summary>
     /// Values of
-    /// <paramref name="metadata"/> may be <see cref="string"/>, <see cref="uint"/> or <see cref="float"/>.
+    /// <paramref name="metadata"/> may be a string, uint, float, bool, or a list of strings or ints.
     /// </summary>
     /// <exception cref="ArgumentException">A value has another type, a row of Q8_0 is no whole number of blocks, or a tensor wrote too little or too much.</exception>
     public static void Write(string file, IReadOnlyList<KeyValuePair<string, object>> metadata, IReadOnlyList<GgufTensor> tensors)
@@ -86,8 +89,26 @@ public static class GgufWriter
                 writer.Write(8u);
                 Text(writer, text);
                 break;
+            case bool flag:
+                writer.Write(7u);
+                writer.Write(flag);
+                break;
+            case IReadOnlyList<string> texts:
+                writer.Write(9u);
+                writer.Write(8u);
+                writer.Write((ulong)texts.Count);
+                foreach (string item in texts)
+                    Text(writer, item);
+                break;
+            case IReadOnlyList<int> numbers:
+                writer.Write(9u);
+                writer.Write(5u);
+                writer.Write((ulong)numbers.Count);
+                foreach (int number in numbers)
+                    writer.Write(number);
+                break;
             default:
-                throw new ArgumentException($"{key}: expected a string, uint or float, got {value.GetType().Name}");
+                throw new ArgumentException($"{key}: expected a string, uint, float, bool or a list of strings or ints, got {value.GetType().Name}");
         }
     }
 

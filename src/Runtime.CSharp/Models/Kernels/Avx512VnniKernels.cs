@@ -1,5 +1,4 @@
 using System.Runtime.Intrinsics.X86;
-using OptimalStopping.Runtime.Models.MachineCode;
 
 namespace OptimalStopping.Runtime.Models;
 

@@ -1,4 +1,4 @@
-namespace OptimalStopping.Runtime.Models.MachineCode;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>The general registers that both calling conventions (System V and Windows) let a function overwrite.</summary>
 internal enum Register

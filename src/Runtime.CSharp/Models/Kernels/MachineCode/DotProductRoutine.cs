@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace OptimalStopping.Runtime.Models.MachineCode;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>What one call computes on; the routine reads it at the offsets of the fields.</summary>
 [StructLayout(LayoutKind.Sequential)]

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace OptimalStopping.Runtime.Models.MachineCode;
+namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
 /// Pages that hold machine code made at run time. They are writable while they are filled and executable afterwards,
