@@ -65,19 +65,79 @@ let tests =
               Expect.all raised Option.isSome "raised at 0.6"
               Expect.isLessThan (raised |> Array.averageBy (fun t -> float t.Value)) 120.0 "mean delay"
 
-          testCase "the alarm's capital is a martingale at the floor: no bet sees the quality that it is settled by"
+          testCase "the alarm's capital is a fair game at the floor: no bet sees the quality that it is settled by"
           <| fun () ->
               let random = Random 84
-              let mutable state = ConfidenceSequences.startAlarm (0.7, 0.1)
-              let mutable bets = 0
-              for _ in 1..300 do
-                  let capital x = exp (ConfidenceSequences.observeQuality (state, x)).LogCapital
-                  within 1e-9 (0.7 * capital 1.0 + 0.3 * capital 0.0) (exp state.LogCapital) "fair game"
-                  if capital 0.0 > 1.001 * exp state.LogCapital then bets <- bets + 1
-                  state <- ConfidenceSequences.observeQuality (state, bernoulli random 0.68)
-              Expect.isGreaterThan bets 50 "bets were made"
+              for floor in [ 0.25; 0.7; 0.95 ] do
+                  let mutable state = ConfidenceSequences.startAlarm (floor, 1e-9)
+                  let mutable bets = 0
+                  for _ in 1..300 do
+                      // Linear in the quality, and unchanged by the floor itself: fair for every distribution of that mean.
+                      let capital x = exp (ConfidenceSequences.observeQuality (state, x)).LogCapital
+                      let now = exp state.LogCapital
+                      within (1e-12 * now) (capital floor) now "fair game"
+                      within (1e-12 * capital 0.0) (0.3 * capital 1.0 + 0.7 * capital 0.0) (capital 0.3) "linear"
+                      if capital 0.0 > 1.001 * now then bets <- bets + 1
+                      state <- ConfidenceSequences.observeQuality (state, bernoulli random (floor - 0.02))
+                  Expect.isGreaterThan bets 50 "bets were made"
+
+          testCase "the alarm stays, and keeps O(log t) bets"
+          <| fun () ->
+              let observe state x = ConfidenceSequences.observeQuality (state, x)
+              let raised = Seq.fold observe (ConfidenceSequences.startAlarm (0.8, 0.1)) (Seq.replicate 40 0.0)
+              Expect.isTrue raised.Raised "raised"
+              let later = Seq.fold observe raised (Seq.replicate 5000 1.0)
+              Expect.equal (later.Raised, later.Count) (true, 5040L) "latched"
+              let healthy = Seq.fold observe (ConfidenceSequences.startAlarm (0.8, 0.1)) (Seq.replicate 5000 1.0)
+              Expect.isFalse healthy.Raised "healthy"
+              Expect.isLessThanOrEqual (float healthy.Starts.Length) (2.0 * Math.Log2 5000.0 + 4.0) "bets that run"
+              Expect.equal healthy.Wealth.Length (8 * healthy.Starts.Length) "a bet for each stake"
+
+          testCase "a drop after a good history is seen within alarmDelay, whatever the history's length"
+          <| fun () ->
+              let random = Random 85
+              let floor, delta, eta = 0.95, 0.05, 0.05
+              for before, mean in [ 0, 0.8; 2000, 0.8; 20000, 0.8; 20000, 0.0 ] do
+                  let good = Seq.init before (fun _ -> bernoulli random 0.99)
+                  let observe state x = ConfidenceSequences.observeQuality (state, x)
+                  let history = Seq.fold observe (ConfidenceSequences.startAlarm (floor, delta)) good
+                  let bound = ConfidenceSequences.alarmDelay (int64 before, floor, delta, mean, eta)
+                  let delay () =
+                      let mutable state, t = history, 0L
+                      while not state.Raised && t <= bound do
+                          state <- observe state (bernoulli random mean)
+                          t <- t + 1L
+                      t
+                  let delays = Array.init 60 (fun _ -> delay ()) |> Array.sort
+                  let late = delays |> Array.filter (fun t -> t > bound) |> Array.length
+                  // P(Bin(60, 0.05) > 9) < 0.002.
+                  Expect.isLessThanOrEqual late 9 $"{before} good queries, then {mean}: within {bound}"
+                  Expect.isLessThan delays[30] (if mean = 0.0 then 28L else 300L) "median delay"
+              let delay before = ConfidenceSequences.alarmDelay (before, floor, delta, 0.8, eta)
+              Expect.isLessThan (delay 1_000_000_000L) (4L * delay 1000L) "logarithmic in the history"
+
+          testCase "the recent interval covers, and follows a change"
+          <| fun () ->
+              let random = Random 86
+              let observe state x = ConfidenceSequences.observeRecent (state, x)
+              let mutable missed = 0
+              for _ in 1..200 do
+                  let mutable state, out = ConfidenceSequences.startRecent 0.1, false
+                  for _ in 1..300 do
+                      state <- observe state (bernoulli random 0.7)
+                      out <- out || state.Low > 0.7 || state.High < 0.7
+                  if out then missed <- missed + 1
+              Expect.isLessThanOrEqual missed (20 + 13) "ever missed, of 200"
+              let good = Seq.fold observe (ConfidenceSequences.startRecent 0.05) (Seq.init 4000 (fun _ -> bernoulli random 0.97))
+              Expect.equal good.Since 1L "all queries while nothing changes"
+              Expect.isTrue (good.Low < 0.97 && 0.97 < good.High && good.High - good.Low < 0.05) $"{good.Low} .. {good.High}"
+              let bad = Seq.fold observe good (Seq.init 1000 (fun _ -> bernoulli random 0.3))
+              Expect.isGreaterThan bad.Since 3900L "the queries since the change"
+              Expect.isTrue (bad.Low < 0.3 && 0.3 < bad.High && bad.High < 0.6) $"{bad.Low} .. {bad.High}"
 
           testCase "bad input is rejected"
           <| fun () ->
               rejects (fun () -> ConfidenceSequences.observe (ConfidenceSequences.start 0.1, 1.5) |> ignore) "above 1"
-              rejects (fun () -> ConfidenceSequences.start 0.0 |> ignore) "alpha 0" ]
+              rejects (fun () -> ConfidenceSequences.start 0.0 |> ignore) "alpha 0"
+              rejects (fun () -> ConfidenceSequences.observeQuality (ConfidenceSequences.startAlarm (0.5, 0.1), nan) |> ignore) "NaN"
+              rejects (fun () -> ConfidenceSequences.alarmDelay (0L, 0.5, 0.1, 0.5, 0.1) |> ignore) "no drop" ]
