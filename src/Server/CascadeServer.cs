@@ -21,12 +21,19 @@ public sealed class CascadeServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
     private readonly Cascade _cascade;
+    private readonly PolicyStore _policies;
     private readonly FeedbackService _feedback;
     private readonly AdmissionLimiter _gate;
     private readonly ServerMetrics _metrics;
 
-    private CascadeServer(WebApplication app, Cascade cascade, FeedbackService feedback, AdmissionLimiter gate, ServerMetrics metrics) =>
-        (_app, _cascade, _feedback, _gate, _metrics) = (app, cascade, feedback, gate, metrics);
+    private CascadeServer(
+        WebApplication app,
+        Cascade cascade,
+        PolicyStore policies,
+        FeedbackService feedback,
+        AdmissionLimiter gate,
+        ServerMetrics metrics
+    ) => (_app, _cascade, _policies, _feedback, _gate, _metrics) = (app, cascade, policies, feedback, gate, metrics);
 
     /// <summary>Where the server listens, once it has started.</summary>
     public Uri Address { get; private set; } = new("http://localhost");
@@ -59,7 +66,8 @@ public sealed class CascadeServer : IAsyncDisposable
                 plans?.Records ?? throw new ToolkitException("learner: expected a cascade with calibration records, got one without"),
                 seed: 1
             );
-        string? newFolder = Directory.Exists(options.State) ? null : options.State;
+        string? newFolder =
+            options.State is null || FeedbackStore.IsPostgres(options.State) || Directory.Exists(options.State) ? null : options.State;
         var feedback = new FeedbackService(cascade.File, options, policies, learner);
         var gate = new AdmissionLimiter(options);
         var metrics = new ServerMetrics([.. cascade.File.Stages.Select(stage => stage.Name)], gate, feedback);
@@ -81,7 +89,7 @@ public sealed class CascadeServer : IAsyncDisposable
                 Directory.Delete(newFolder, recursive: true); // holds nothing but the names of an empty log
             throw new ToolkitException($"port {options.Port}: expected a free port, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
         }
-        return new CascadeServer(app, cascade, feedback, gate, metrics)
+        return new CascadeServer(app, cascade, policies, feedback, gate, metrics)
         {
             Address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()),
             Replayed = feedback.Grades,
@@ -92,6 +100,14 @@ public sealed class CascadeServer : IAsyncDisposable
     public async Task RunAsync(CancellationToken cancel)
     {
         await _app.WaitForShutdownAsync(cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Answers with another policy from now on, without a restart; its monitors begin with what is graded of it already.</summary>
+    /// <exception cref="ToolkitException">The policy is of another cascade, or the store is away; the server goes on as it was.</exception>
+    public async Task ReloadAsync(PolicyFile policy)
+    {
+        _policies.Replace(policy);
+        await _feedback.RestartAsync().ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()
@@ -181,7 +197,7 @@ public sealed class CascadeServer : IAsyncDisposable
                 try
                 {
                     PathString path = context.Request.Path;
-                    if (path.StartsWithSegments("/v1") || path == "/metrics")
+                    if (path.StartsWithSegments("/v1") || path.StartsWithSegments("/metrics"))
                     {
                         keys.Check(context.Request);
                         if (stopping.IsCancellationRequested)
@@ -213,7 +229,7 @@ public sealed class CascadeServer : IAsyncDisposable
         );
         app.MapGet("/v1/toolkit/cascade", context => Json(context, json => Information.Cascade(json, service.File, policies, feedback)));
         app.MapPost("/v1/toolkit/feedback", context => FeedbackEndpoint.TakeAsync(context, feedback, metrics, service.File));
-        app.MapGet("/healthz", context => Json(context, json =>
+        app.MapMethods("/healthz", ["GET", "HEAD"], context => Json(context, json =>
             {
                 if (stopping.IsCancellationRequested)
                     context.Response.StatusCode = 503;

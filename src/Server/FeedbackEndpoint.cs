@@ -6,7 +6,7 @@ namespace OptimalStopping.Server;
 
 /// <summary>
 /// <c>POST /v1/toolkit/feedback</c> with <c>{"id": ID OF A RESPONSE, "quality": 0 to 1}</c>. The reply comes after the
-/// grade is on the disk: what was acknowledged survives any crash.
+/// grade is in the database: what was acknowledged survives any crash.
 /// </summary>
 internal static class FeedbackEndpoint
 {

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using System.Text.Json;
+using System.Diagnostics.CodeAnalysis;
 using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Theory;
 
@@ -22,39 +22,44 @@ internal sealed class FeedbackService : IAsyncDisposable
     private readonly Lock _lock = new();
     private readonly ConcurrentDictionary<string, GradedAnswer> _pending = new();
     private readonly ConcurrentQueue<string> _order = new();
-    private readonly FeedbackLog? _log;
-    private readonly ConfidenceSequence[] _gaps;
+    private readonly FeedbackStore? _store;
+    private readonly PolicyStore _policies;
+    private readonly ServeOptions _options;
+    private readonly string _learnerKey = "";
+    private string _policyKey = "";
+    private readonly RecentQuality[] _gaps;
     private readonly (long Count, double Sum)[] _gapSums;
 
     public FeedbackService(CascadeFile cascade, ServeOptions options, PolicyStore policies, OnlineLearner? learner)
     {
-        Learner = learner;
-        double floor = double.IsNaN(options.Guarantee)
-            ? Math.Clamp(policies.Default.ExpectedQuality - ServeOptions.GuaranteeSlack, 0.01, 0.99)
-            : options.Guarantee;
-        Quality = ConfidenceSequences.Start(options.Delta);
-        Alarm = ConfidenceSequences.StartAlarm(floor, options.Delta);
-        _gaps = [.. cascade.Stages.Select(_ => ConfidenceSequences.Start(options.Delta))];
+        (Learner, _policies, _options) = (learner, policies, options);
+        _gaps = [.. cascade.Stages.Select(_ => ConfidenceSequences.StartRecent(options.Delta))];
         _gapSums = new (long, double)[_gaps.Length];
-        if (options.State is not { } folder)
-            return;
-        string header = JsonSerializer.Serialize(
-            new
-            {
-                toolkit_feedback = 1,
-                models = cascade.Stages.Select(stage => stage.Name),
-                costs = cascade.Stages.Select(stage => stage.Cost),
-                learner = learner is not null,
-                lambda = double.IsNaN(policies.Default.Lambda) ? -1 : policies.Default.Lambda,
-            }
-        );
-        _log = FeedbackLog.Open(Path.Combine(folder, "feedback.jsonl"), header, grade => Take(grade));
+        double[] costs = [.. cascade.Stages.Select(stage => stage.Cost)];
+        if (learner is not null)
+            _learnerKey = FeedbackKeys.Learner(policies.Default.Lambda, costs);
+        Watch();
+        string[] models = [.. cascade.Stages.Select(stage => stage.Name)];
+        if (options.State is { } state)
+            _store = FeedbackStore.Open(state, string.Join(",", models), models, Take);
+    }
+
+    /// <summary>Watches the store's default policy, which has changed, with what is graded of it already.</summary>
+    public async Task RestartAsync()
+    {
+        GradedAnswer[] known = _store is null ? [] : await _store.ReadAsync().ToArrayAsync().ConfigureAwait(false);
+        lock (_lock)
+        {
+            Watch();
+            foreach (GradedAnswer grade in known)
+                Observe(grade);
+        }
     }
 
     public OnlineLearner? Learner { get; }
 
-    /// <summary>Mean quality of the default policy's answers.</summary>
-    public ConfidenceSequence Quality { get; private set; }
+    /// <summary>Mean quality of the default policy's answers of late: all of them, or those since it changed (Theorem 13).</summary>
+    public RecentQuality Quality { get; private set; }
 
     public QualityAlarm Alarm { get; private set; }
 
@@ -85,7 +90,12 @@ internal sealed class FeedbackService : IAsyncDisposable
             learns ? [.. answer.Turns.Select(turn => OnlineLearner.Bin(turn.Confidence))] : [],
             answer.Chosen.Confidence,
             0
-        );
+        )
+        {
+            PolicyKey = isDefault ? _policyKey : "",
+            LearnerKey = learns ? _learnerKey : "",
+        };
+        _store?.Remember(_pending[id]);
         _order.Enqueue(id);
         while (_order.Count > MostPending && _order.TryDequeue(out string? old))
             _pending.TryRemove(old, out _);
@@ -95,27 +105,34 @@ internal sealed class FeedbackService : IAsyncDisposable
     /// <returns>The answer's stage, and whether the learner learnt from it.</returns>
     public async Task<(int Stage, bool Learned)> GradeAsync(string id, double quality)
     {
-        if (!_pending.TryRemove(id, out GradedAnswer? answer))
-            throw new ApiError(
-                404,
-                "invalid_request_error",
-                $"expected the id of one of the last {MostPending} ungraded responses of this server, got '{(id.Length <= 60 ? id : id[..57] + "...")}'",
-                "id",
-                "response_not_found"
-            );
+        if (!_pending.TryRemove(id, out GradedAnswer? answer) && _store is not null)
+            answer = await _store.FindAsync(id).ConfigureAwait(false); // answered by another server, or before a restart
+        if (answer is null)
+            throw Unknown();
         GradedAnswer grade = answer with { Quality = quality };
+        if (_store is null)
+            return (grade.Stage, Take(grade));
         try
         {
-            return (grade.Stage, _log is null ? Take(grade) : await _log.AppendAsync(grade, () => Take(grade)).ConfigureAwait(false));
+            return (grade.Stage, await _store.AppendAsync(grade).ConfigureAwait(false) ?? throw Unknown());
         }
-        catch
+        catch (IOException)
         {
             _pending[id] = answer; // it may be tried again
             throw;
         }
+
+        ApiError Unknown() =>
+            new(
+                404,
+                "invalid_request_error",
+                $"expected the id of one of the ungraded responses of this server (the last {MostPending}, or those of a week with --state), got '{(id.Length <= 60 ? id : id[..57] + "...")}'",
+                "id",
+                "response_not_found"
+            );
     }
 
-    public ValueTask DisposeAsync() => _log?.DisposeAsync() ?? default;
+    public ValueTask DisposeAsync() => _store?.DisposeAsync() ?? default;
 
     private bool Take(GradedAnswer grade)
     {
@@ -125,15 +142,34 @@ internal sealed class FeedbackService : IAsyncDisposable
             if (grade.Stage < _gaps.Length)
             {
                 double gap = grade.Quality - grade.Confidence;
-                _gaps[grade.Stage] = ConfidenceSequences.Observe(_gaps[grade.Stage], Math.Clamp((gap + 1) / 2, 0, 1));
+                _gaps[grade.Stage] = ConfidenceSequences.ObserveRecent(_gaps[grade.Stage], Math.Clamp((gap + 1) / 2, 0, 1));
                 _gapSums[grade.Stage] = (_gapSums[grade.Stage].Count + 1, _gapSums[grade.Stage].Sum + gap);
             }
-            if (grade.Default)
-            {
-                Quality = ConfidenceSequences.Observe(Quality, grade.Quality);
-                Alarm = ConfidenceSequences.ObserveQuality(Alarm, grade.Quality);
-            }
-            return grade.Version >= 0 && Learner?.Observe(grade.Version, grade.Bins, grade.Quality) == true;
+            Observe(grade);
+            return grade.Version >= 0
+                && grade.LearnerKey == _learnerKey
+                && Learner?.Observe(grade.Version, grade.Bins, grade.Quality) == true;
         }
+    }
+
+    // Grades of another price or policy say nothing of the present one.
+    private void Observe(GradedAnswer grade)
+    {
+        if (!grade.Default || grade.PolicyKey != _policyKey)
+            return;
+        Quality = ConfidenceSequences.ObserveRecent(Quality, grade.Quality);
+        Alarm = ConfidenceSequences.ObserveQuality(Alarm, grade.Quality);
+    }
+
+    [MemberNotNull(nameof(Quality), nameof(Alarm))]
+    private void Watch()
+    {
+        ServedPolicy policy = _policies.Default;
+        _policyKey = FeedbackKeys.Policy(Learner is null ? policy.Kind : "learner", policy.Lambda, policy.Identity);
+        double floor = double.IsNaN(_options.Guarantee)
+            ? Math.Clamp(policy.ExpectedQuality - ServeOptions.GuaranteeSlack, 0.01, 0.99)
+            : _options.Guarantee;
+        Quality = ConfidenceSequences.StartRecent(_options.Delta);
+        Alarm = ConfidenceSequences.StartAlarm(floor, _options.Delta);
     }
 }

@@ -75,6 +75,7 @@ internal static class Information
         json.WriteStartObject("monitor");
         json.WriteNumber("grades", feedback.Grades);
         json.WriteNumber("graded_default", feedback.Quality.Count);
+        json.WriteNumber("quality_since", feedback.Quality.Since);
         json.WriteNumber("quality_low", feedback.Quality.Low);
         json.WriteNumber("quality_high", feedback.Quality.High);
         json.WriteNumber("guarantee", feedback.Alarm.Floor);

@@ -37,6 +37,26 @@ internal sealed class OpenAiRequest
         "service_tier",
     ];
 
+    // What a client asks of the answer and would not get: better refused than ignored.
+    private static readonly string[] Constraints =
+    [
+        "tools",
+        "tool_choice",
+        "functions",
+        "function_call",
+        "logit_bias",
+        "audio",
+        "web_search_options",
+        "guided_json",
+        "guided_regex",
+        "guided_choice",
+        "guided_grammar",
+        "structured_outputs",
+        "grammar",
+        "suffix",
+        "min_tokens",
+    ];
+
     public required bool Chat { get; init; }
     public required string Model { get; init; }
     public required StageRequest Stage { get; init; }
@@ -66,9 +86,12 @@ internal sealed class OpenAiRequest
             throw ApiError.BadRequest("expected one choice (a cascade gives one answer), got more", "n", "unsupported_value");
         if (root.IntegerOrNull("best_of", 1, int.MaxValue) is > 1)
             throw ApiError.BadRequest("expected 1, got more", "best_of", "unsupported_value");
-        foreach (string key in (string[])["tools", "functions", "logit_bias", "audio", "web_search_options"])
+        foreach (string key in Constraints)
             if (root.Has(key, out JsonElement value) && !IsEmpty(value))
-                throw ApiError.BadRequest("not supported by a cascade of text models", key, "unsupported_parameter");
+                throw ApiError.BadRequest($"not supported by a cascade of text models: {key}", key, "unsupported_parameter");
+        foreach (string key in (string[])["presence_penalty", "frequency_penalty"])
+            if (root.NumberOr(key, -2, 2, 0) != 0)
+                throw ApiError.BadRequest($"expected {key} 0 (decoding is greedy), got another", key, "unsupported_value");
         if (root.Has("response_format", out JsonElement format) && Text(format, "type") is not "text")
             throw ApiError.BadRequest("expected the type 'text'", "response_format", "unsupported_value");
         root.NumberOr("temperature", 0, 2, double.NaN);

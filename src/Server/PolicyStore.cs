@@ -23,6 +23,9 @@ internal sealed record ServedPolicy(
     /// <summary>Whether the last stage's answer is always returned once it is there, so that it may be streamed as it is written.</summary>
     public bool LastIsFinal { get; init; }
 
+    /// <summary>What tells two policy files apart; empty for other policies.</summary>
+    public string Identity { get; init; } = "";
+
     /// <summary>State of the learner that drew this policy; -1 for a policy that no learner drew.</summary>
     public int Version { get; init; } = -1;
 }
@@ -32,6 +35,7 @@ internal sealed class PolicyStore
 {
     private const int MostCached = 512;
 
+    private readonly CascadeFile _cascade;
     private readonly CascadePlans? _plans;
     private readonly bool _recall;
     private readonly ConcurrentDictionary<double, ServedPolicy> _byLambda = new();
@@ -41,21 +45,19 @@ internal sealed class PolicyStore
     /// <param name="file">The default policy; null for the plan of <paramref name="lambda"/>.</param>
     public PolicyStore(CascadeFile cascade, CascadePlans? plans, PolicyFile? file, double lambda)
     {
-        (_plans, _recall) = (plans, cascade.Recall);
-        if (file is not null)
-        {
-            file.RequireModels([.. cascade.Stages.Select(stage => stage.Name)], cascade.File);
-            file.RequireNoFeatures();
-            Default = new ServedPolicy("file", file.Lambda, file.Policy, file.Confidence, file.Measured.Cost, file.Measured.Quality);
-        }
-        else
-            Default = ForLambda(lambda);
+        (_cascade, _plans, _recall) = (cascade, plans, cascade.Recall);
+        Default = file is null ? ForLambda(lambda) : FromFile(file);
         // From a price that buys the first stage only down to quality at any price.
         double[] lambdas = [.. Enumerable.Range(0, 24).Select(i => Math.Round(Math.Pow(10, -i / 6.0) / cascade.Stages[0].Cost, 6)), 0];
         _front = new Lazy<ServedPolicy[]>(() => plans is null ? [] : [.. lambdas.Select(ForLambda)]);
     }
 
-    public ServedPolicy Default { get; }
+    /// <summary>What answers requests that choose nothing.</summary>
+    public ServedPolicy Default { get; private set; }
+
+    /// <summary>Takes another policy file as the default.</summary>
+    /// <exception cref="ToolkitException">It is of another cascade; the default stays.</exception>
+    public void Replace(PolicyFile file) => Default = FromFile(file);
 
     /// <summary>Plans from the cheapest behaviour to the dearest; empty without calibration records.</summary>
     public IReadOnlyList<ServedPolicy> Front => _front.Value;
@@ -85,6 +87,17 @@ internal sealed class PolicyStore
                 ),
                 key
             );
+    }
+
+    private ServedPolicy FromFile(PolicyFile file)
+    {
+        file.RequireModels([.. _cascade.Stages.Select(stage => stage.Name)], _cascade.File);
+        file.RequireNoFeatures();
+        return new ServedPolicy("file", file.Lambda, file.Policy, file.Confidence, file.Measured.Cost, file.Measured.Quality)
+        {
+            Identity =
+                $"{file.Origin.Sha256[..Math.Min(12, file.Origin.Sha256.Length)]}:{file.Origin.Seed}:{file.Guarantee.Candidates}:{file.Guarantee.Passed}",
+        };
     }
 
     private ServedPolicy ForLambda(double lambda)

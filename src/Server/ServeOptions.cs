@@ -26,7 +26,7 @@ public sealed record ServeOptions
     /// <summary>Time that requests under way get when the server is told to stop.</summary>
     public TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Folder of what the server remembers: the log of graded answers. Null to keep it in memory only.</summary>
+    /// <summary>Where the server keeps grades: a folder (SQLite), or the connection string of a PostgreSQL database, which several servers share. Null to keep them in memory only.</summary>
     public string? State { get; init; }
 
     /// <summary>Whether requests without a price of cost of their own are answered by the online learner.</summary>

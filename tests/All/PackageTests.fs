@@ -9,12 +9,13 @@ open Expecto
 let private needed (root: string) (project: string) : string list =
     let assets = Path.Combine(root, "src", project, "obj", "project.assets.json")
     use document = JsonDocument.Parse(File.ReadAllText assets)
-    [ for library in document.RootElement.GetProperty("libraries").EnumerateObject() -> (library.Name.Split '/')[0]
+    [ for library in document.RootElement.GetProperty("libraries").EnumerateObject() do
+          yield (library.Name.Split '/')[0]
       for framework in document.RootElement.GetProperty("project").GetProperty("frameworks").EnumerateObject() do
           match framework.Value.TryGetProperty "frameworkReferences" with
           | true, references ->
               for reference in references.EnumerateObject() do
-                  reference.Name
+                  yield reference.Name
           | _ -> () ]
 
 let private isServers (name: string) = name.StartsWith "Microsoft.AspNetCore" || name.StartsWith "OpenTelemetry"

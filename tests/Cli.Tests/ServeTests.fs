@@ -107,8 +107,14 @@ let tests =
                       use _ = server
                       use _ = client
                       let kept =
-                          [ for line in File.ReadLines(Path.Combine(state, "feedback.jsonl")) |> Seq.skip 1 ->
-                                JsonDocument.Parse(line).RootElement.GetProperty("Id").GetString() |> nonNull ]
+                          let file = Path.Combine(state, "state.db")
+                          use database = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={file}")
+                          database.Open()
+                          use command = database.CreateCommand()
+                          command.CommandText <- "SELECT id FROM toolkit_grades"
+                          use reader = command.ExecuteReader()
+                          [ while reader.Read() do
+                                reader.GetString 0 ]
                       Expect.isEmpty (set all - set kept) "acknowledged and lost"
                       Expect.equal (kept.Length) (List.distinct kept).Length "none twice"
                       Expect.stringContains line $"; {kept.Length} grades read from" "the server says what it read"

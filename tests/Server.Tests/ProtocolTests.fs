@@ -174,6 +174,13 @@ let tests =
                           """{"model":"nano","messages":[{"role":"system","content":"x"},{"role":"user","content":"x"}]}"""
                       bad null "prompt:1: expected a character of the cascade's alphabet" chats (chat "nano" "Ü" "")
                       bad null "expected at least one character" chats (chat "nano" "" "")
+                      for key, value in
+                          [ "tool_choice", "\"required\""
+                            "guided_json", "{\"type\":\"object\"}"
+                            "suffix", "\"x\""
+                            "min_tokens", "5"
+                            "presence_penalty", "1" ] do
+                          bad key key chats ("{\"model\":\"nano\",\"" + key + "\":" + value + message + "}")
                       bad "n" "one choice" chats ("{\"model\":\"nano\",\"n\":2" + message + "}")
                       bad "tools" "not supported" chats ("{\"model\":\"nano\",\"tools\":[{}]" + message + "}")
                       bad
@@ -215,7 +222,9 @@ let tests =
               test "keys, limits of size, security headers" {
                   serving (local ()) (ServeOptions(Port = 0, Keys = [| "one"; "two" |], BodyLimit = 300L)) (fun _ client ->
                       Expect.equal (int (get client "healthz").StatusCode) 200 "health needs no key"
-                      for path in [ "v1/models"; "metrics" ] do
+                      use head = new HttpRequestMessage(HttpMethod.Head, "healthz")
+                      Expect.equal (int (client.Send head).StatusCode) 200 "HEAD"
+                      for path in [ "v1/models"; "metrics"; "metrics/"; "Metrics" ] do
                           Expect.equal (int (get client path).StatusCode) 401 path
                       refused client 401 null "got none" "v1/chat/completions" (chat "nano" "x" "")
                       client.DefaultRequestHeaders.Authorization <- Headers.AuthenticationHeaderValue("Bearer", "three")

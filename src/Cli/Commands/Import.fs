@@ -89,8 +89,8 @@ let execute (arguments: ParseResults<ImportArguments>) (cancel: CancellationToke
             Prices = table (list (arguments.TryGetResult Price) |> List.map price),
             Models =
                 (match list (arguments.TryGetResult Models) with
-                 | [] -> null
-                 | some -> HashSet<string>(some) :> IReadOnlyCollection<string>),
+                 | [] -> (null: IReadOnlyCollection<string> | null)
+                 | some -> HashSet<string>(some)),
             References = Option.toObj (arguments.TryGetResult References),
             Metric = Option.toObj (arguments.TryGetResult Metric),
             Filter = Option.toObj (arguments.TryGetResult Filter),

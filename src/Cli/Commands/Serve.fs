@@ -3,6 +3,7 @@ module OptimalStopping.Cli.Commands.Serve
 
 open System
 open System.IO
+open System.Runtime.InteropServices
 open System.Threading
 open Argu
 open OptimalStopping.Runtime
@@ -40,7 +41,8 @@ type ServeArguments =
             | Queue _ -> "requests that may wait; more get 429 (default: 256)."
             | Body_Limit _ -> "largest request body, in bytes (default: 1048576)."
             | Drain _ -> "seconds that requests under way get when the server is stopped (default: 30)."
-            | State _ -> "folder where grades are kept (default: serve-state)."
+            | State _ ->
+                "where grades are kept: a folder, or \"Host=...\" for a PostgreSQL database that several servers share (default: serve-state)."
             | Learn -> "let the online learner (NEST) answer requests that name no price of their own."
             | Guarantee _ -> "mean quality that is guaranteed; the alarm watches it (default: what calibration expects, less 0.02)."
 
@@ -129,8 +131,27 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
             server.Address
             file.Name
             (String.Join(", ", file.Stages |> Seq.map _.Name))
-            (if server.Replayed > 0L then $"; {server.Replayed} grades read from {options.State}" else "")
+            (if server.Replayed = 0L then ""
+             elif (nonNull options.State).Contains "Host=" then $"; {server.Replayed} grades read from PostgreSQL"
+             else $"; {server.Replayed} grades read from {options.State}")
         stdout.Flush()
+        // SIGHUP: the policy file is read again, without a restart.
+        use _ =
+            PosixSignalRegistration.Create(
+                PosixSignal.SIGHUP,
+                fun signal ->
+                    signal.Cancel <- true
+                    match arguments.TryGetResult Policy with
+                    | None -> eprintfn "toolkit: SIGHUP: expected --policy FILE to read again, got a server without one"
+                    | Some path ->
+                        try
+                            server.ReloadAsync(PolicyFile.Load path).GetAwaiter().GetResult()
+                            printfn "%s: read again" path
+                            stdout.Flush()
+                        with
+                        | :? ToolkitException
+                        | :? IOException as fault -> eprintfn "toolkit: %s; the server goes on as it was" fault.Message
+            )
         do! server.RunAsync cancel
     }
     run.GetAwaiter().GetResult()

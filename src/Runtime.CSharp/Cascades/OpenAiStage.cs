@@ -248,15 +248,7 @@ public sealed partial class OpenAiStage : IStage
     private async Task<(double Probability, int Read, int Written)> JudgeAsync(StageRequest request, string text, CancellationToken cancel)
     {
         string question = request.Prompt.Text ?? request.Prompt.Messages.LastOrDefault(message => message.Role == "user")?.Content ?? "";
-        StageRequest asked = new(
-            StagePrompt.FromQuestion(
-                $"Question:\n{question}\n\nProposed answer:\n{text}\n\nIs the proposed answer correct? Answer with one word, Yes or No."
-            )
-        )
-        {
-            MaxTokens = 4,
-            Alternatives = 20,
-        };
+        StageRequest asked = new(StagePrompt.FromQuestion(OtherConfidence.Verdict(question, text))) { MaxTokens = 4, Alternatives = 20 };
         OpenAiAnswer verdict = await AskAsync(asked, new ToldTokens(null), 0, cancel).ConfigureAwait(false);
         var (read, written) = Usage(asked, verdict);
         return (OtherConfidence.Yes(verdict.Text, verdict.Counted), read, written);

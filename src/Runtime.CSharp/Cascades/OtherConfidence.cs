@@ -66,6 +66,10 @@ internal static class OtherConfidence
         return ReportedFeatures.FromProbability(p, 1 - p, Math.Log(1 + text.Length) / 20, length);
     }
 
+    /// <summary>What a stage is asked about its own answer.</summary>
+    public static string Verdict(string question, string answer) =>
+        $"Question:\n{question}\n\nProposed answer:\n{answer}\n\nIs the proposed answer correct? Answer with one word, Yes or No.";
+
     /// <summary>The probability of "yes" in a verdict: from its first token's alternatives where the server lists them, else from the word.</summary>
     public static double Yes(string verdict, IReadOnlyList<ReportedToken> tokens)
     {

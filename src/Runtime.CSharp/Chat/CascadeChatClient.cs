@@ -1,13 +1,15 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.AI;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Chat;
 
 /// <summary>
 /// A cascade as an <see cref="IChatClient"/>: each message is answered as cheaply as its quality allows. A response's
 /// <see cref="ChatResponse.AdditionalProperties"/> say who answered and why (see the constants); its raw representation is
-/// the <see cref="AdaptiveAnswer"/>. Decoding is greedy, so temperature and the like change nothing; tools are refused.
+/// the <see cref="AdaptiveAnswer"/>. Models of a cascade file decode greedily, so temperature and the like change nothing;
+/// tools are refused. <see cref="ChatOptions.ModelId"/> may name the cascade or one of its stages, which then answers alone.
 /// </summary>
 /// <remarks>Streaming gives the text of the answer that is returned only, in its tokens, once the cascade has decided.</remarks>
 public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade = false) : IChatClient
@@ -26,12 +28,37 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
 
     private readonly ChatClientMetadata _metadata = new("optimal-stopping-toolkit", null, cascade.Cascade.File.Name);
 
+    /// <summary>A cascade of chat clients, with the confidence that the clients' answers suggest and no calibration.</summary>
+    /// <param name="clients">The cheapest first; 2 to 10. They belong to the caller.</param>
+    /// <param name="policy">Decides on confidences and on which answers are the same.</param>
+    /// <exception cref="ArgumentException">Clients, policy or options do not fit one another.</exception>
+    public CascadeChatClient(IReadOnlyList<IChatClient> clients, IStoppingPolicy policy, ChatCascadeOptions? options = null)
+        : this(ChatCascade.From(clients, policy, options)) { }
+
+    /// <summary>A cascade of chat clients with a policy that was calibrated on their graded answers.</summary>
+    /// <param name="clients">The models of the policy, in its order. They belong to the caller.</param>
+    /// <exception cref="ArgumentException">Clients and policy do not fit one another.</exception>
+    /// <exception cref="ToolkitException">The policy needs more than the clients' answers.</exception>
+    public CascadeChatClient(IReadOnlyList<IChatClient> clients, PolicyFile policy, ChatCascadeOptions? options = null)
+        : this(ChatCascade.From(clients, policy, options)) { }
+
+    /// <summary>
+    /// The embedded cascade: four small models that do arithmetic, sorting and text puzzles. Needs no file: its models are
+    /// part of this assembly, and are unpacked into the user's local application data once.
+    /// </summary>
+    /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
+    /// <exception cref="ToolkitException">The models cannot be unpacked.</exception>
+    public static CascadeChatClient CreateDefault(double lambda = 0.01) => Load(EmbeddedCascade.Unpack(), lambda);
+
     /// <summary>Loads a cascade and fits its policy on the calibration records that its file names.</summary>
     /// <param name="cascadeFile">For example <c>configs/nano.yaml</c>.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
     /// <exception cref="ToolkitException">A file is missing or faulty.</exception>
     public static CascadeChatClient Load(string cascadeFile, double lambda)
     {
+        ArgumentException.ThrowIfNullOrEmpty(cascadeFile);
+        if (!(lambda >= 0 && double.IsFinite(lambda)))
+            throw new ArgumentOutOfRangeException(nameof(lambda), lambda, "expected a number of at least 0");
         CascadeFile file = CascadeFile.Load(cascadeFile);
         CascadeRecords records = CascadeRecords.Load(
             file.CalibrationTrace
@@ -51,7 +78,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
         CancellationToken cancellationToken = default
     )
     {
-        AdaptiveAnswer answer = await Answer(messages, options, cancellationToken).ConfigureAwait(false);
+        AdaptiveAnswer answer = await AnswerAsync(messages, options, cancellationToken).ConfigureAwait(false);
         StageReply reply = answer.Chosen.Reply;
         return new ChatResponse(new ChatMessage(ChatRole.Assistant, reply.Text))
         {
@@ -73,7 +100,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
     )
     {
         string id = Guid.NewGuid().ToString("N");
-        AdaptiveAnswer answer = await Answer(messages, options, cancellationToken).ConfigureAwait(false);
+        AdaptiveAnswer answer = await AnswerAsync(messages, options, cancellationToken).ConfigureAwait(false);
         StageReply reply = answer.Chosen.Reply;
         IEnumerable<string> pieces = reply.Tokens.Select(token => token.Text);
         if (string.Concat(pieces) != reply.Text)
@@ -86,6 +113,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
         ChatResponseUpdate last = Update(new UsageContent(Usage(answer)));
         last.FinishReason = Finish(reply);
         last.AdditionalProperties = Properties(answer);
+        last.MessageId = null; // properties of the response, not of its message
         last.RawRepresentation = answer;
         yield return last;
 
@@ -114,8 +142,10 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
     }
 
     // Models in this process compute on the caller's thread, which an asynchronous caller does not expect.
-    private Task<AdaptiveAnswer> Answer(IEnumerable<ChatMessage> messages, ChatOptions? options, CancellationToken cancel)
+    private Task<AdaptiveAnswer> AnswerAsync(IEnumerable<ChatMessage> messages, ChatOptions? options, CancellationToken cancel)
     {
+        ArgumentNullException.ThrowIfNull(messages);
+        int alone = StageNamed(options?.ModelId);
         if (options?.Tools is { Count: > 0 })
             throw new ToolkitException("tools: expected none (a cascade answers with text), got some");
         if (options?.ResponseFormat is ChatResponseFormatJson)
@@ -134,7 +164,29 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
             MaxTokens = options?.MaxOutputTokens,
             Stop = options?.StopSequences is { } stops ? [.. stops] : [],
         };
-        return Task.Run(() => cascade.AnswerAsync(request, null, cancel).AsTask(), cancel);
+        return Task.Run(() => alone < 0 ? cascade.AnswerAsync(request, null, cancel).AsTask() : AloneAsync(alone, request, cancel), cancel);
+    }
+
+    private async Task<AdaptiveAnswer> AloneAsync(int stage, StageRequest request, CancellationToken cancel)
+    {
+        StageReply reply = await cascade.Cascade.Stages[stage].AnswerAsync(request, null, cancel).ConfigureAwait(false);
+        var turn = new StageAnswer(stage, reply, double.NaN);
+        return new AdaptiveAnswer([turn], turn, reply.Cost);
+    }
+
+    // The stage that a request names; -1 for the cascade.
+    private int StageNamed(string? model)
+    {
+        CascadeFile file = cascade.Cascade.File;
+        if (model is null || model == file.Name)
+            return -1;
+        for (int k = 0; k < file.Stages.Count; k++)
+            if (file.Stages[k].Name == model)
+                return k;
+        throw new ArgumentException(
+            $"expected a ModelId among {string.Join(", ", file.Stages.Select(stage => stage.Name).Prepend(file.Name))}, got '{model}'",
+            "options"
+        );
     }
 
     private string Name(StageAnswer turn) => cascade.Cascade.File.Stages[turn.Stage].Name;
