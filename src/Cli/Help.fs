@@ -3,7 +3,7 @@ module OptimalStopping.Cli.Help
 
 open System
 open OptimalStopping.Cli.Syntax
-open OptimalStopping.Cli.Table
+open OptimalStopping.Cli.Terminal.Table
 
 let private flagLines (screen: Screen) (arguments: Argument list) =
     [ for argument in arguments do

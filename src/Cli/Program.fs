@@ -9,6 +9,7 @@ open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Experiments
 open OptimalStopping.Cli.Arguments
+open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands
 
 let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitArguments>) (cancel: CancellationToken) =

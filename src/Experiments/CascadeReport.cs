@@ -17,14 +17,14 @@ public sealed record StageAccuracy(
 );
 
 /// <summary>
-/// How good one confidence signal of one stage is: ranking (AUROC), calibration error (ECE) and Brier score, the last two NaN
-/// for a signal that is no probability.
+/// How good one confidence feature of one stage is: ranking (AUROC), calibration error (ECE) and Brier score, the last two NaN
+/// for a feature that is no probability.
 /// </summary>
 [RunTable("calibration.csv")]
-public sealed record SignalQuality(
+public sealed record FeatureQuality(
     int Stage,
     string Model,
-    string Signal,
+    string Feature,
     [Column(Unit = true, Optional = true)] double Auroc,
     [Column(Unit = true, Optional = true)] double Ece,
     [Column(Unit = true, Optional = true)] double Brier
@@ -79,7 +79,7 @@ public static class CascadeReport
         );
 
     // ECE and Brier score belong to probabilities; a log-probability, margin, entropy or length is only ranked (AUROC).
-    private static IEnumerable<SignalQuality> Signals(CascadeRecords test, ConfidenceCalibration calibration)
+    private static IEnumerable<FeatureQuality> Signals(CascadeRecords test, ConfidenceCalibration calibration)
     {
         for (int k = 0; k < test.Models.Count; k++)
         {
@@ -93,7 +93,7 @@ public static class CascadeReport
             yield return Row(k, "raw", [.. test.Records.Select(r => Math.Clamp(r.Features[k].RawConfidence, 0, 1))], labels);
             yield return Row(k, "calibrated", [.. test.Records.Select(r => calibration.Confidence(k, r.Features[k]))], labels);
         }
-        SignalQuality Row(int k, string name, double[] confidence, double[] labels) =>
+        FeatureQuality Row(int k, string name, double[] confidence, double[] labels) =>
             new(
                 k + 1,
                 test.Models[k],

@@ -11,8 +11,8 @@ namespace OptimalStopping.Experiments;
 public sealed record ReusePoint(double Lambda, bool Reuse, double Cost, [Column(Unit = true)] double Quality);
 
 /// <summary>What the verifier's opinion of the draft adds to the confidence in its own answer.</summary>
-[RunTable("speculative_signals.csv")]
-public sealed record DraftSignal(
+[RunTable("speculative_features.csv")]
+public sealed record DraftFeatures(
     string Drafter,
     string Verifier,
     int Queries,
@@ -33,7 +33,7 @@ public static class DraftReuse
 {
     private const int Prices = 24;
 
-    /// <summary>Writes speculative_reuse.csv (the front with and without reuse) and speculative_signals.csv.</summary>
+    /// <summary>Writes speculative_reuse.csv (the front with and without reuse) and speculative_features.csv.</summary>
     public static void Run(
         Cascade cascade,
         ExperimentOptions options,
@@ -66,8 +66,8 @@ public static class DraftReuse
                             q.Query.Family,
                             q.Query.Level,
                             [.. file.Stages.Select((stage, k) => stage.CostOf(prompts[i].Length, answers[k][i].Features.Length))],
-                            [.. texts.Select(text => Grader.Grade(q.Query, text))],
-                            [.. texts.Select(text => Grader.ExtractAnswer(text) ?? "")],
+                            [.. texts.Select(text => q.Query.Grade(text))],
+                            [.. texts.Select(text => q.Query.Grader.Extract(text) ?? "")],
                             [.. answers.Select(stage => stage[i].Features)]
                         );
                     }
@@ -161,7 +161,7 @@ public static class DraftReuse
         verified.Metrics.Target.Forwards / (double)verified.Generation.Features.Length;
 
     // Both calibrations know what the two stages say of their own answers; the second also what the verifier says of the draft.
-    private static IEnumerable<DraftSignal> Signals(
+    private static IEnumerable<DraftFeatures> Signals(
         CascadeRecords records,
         CascadePlans plans,
         Generation[][] answers,

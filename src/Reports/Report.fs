@@ -86,7 +86,7 @@ module ReportSections =
 
     let private titled (heading: XmlNode list) chart = div [] [ h3 [] heading; chart ]
 
-    let private hasCalibration (data: RunData) = data.Table<ReliabilityPoint>().Length + data.Table<SignalQuality>().Length > 0
+    let private hasCalibration (data: RunData) = data.Table<ReliabilityPoint>().Length + data.Table<FeatureQuality>().Length > 0
 
     /// Stages that have a reliability diagram, in order.
     let reliabilityStages (data: RunData) : int[] = ReliabilityFigure.stages data |> Array.map (fun (struct (stage, _)) -> stage)
@@ -170,7 +170,7 @@ module ReportSections =
     let private calibration (data: RunData) =
         [ Page.paragraph "On the dashed diagonal a confidence of 0.8 is right 80 times in 100."
           if data.Table<ReliabilityPoint>().Length > 0 then perStage data "reliability" "Reliability" (reliabilityStages data)
-          if data.Table<SignalQuality>().Length > 0 then ReportTables.signals data ]
+          if data.Table<FeatureQuality>().Length > 0 then ReportTables.features data ]
 
     let private accuracy (data: RunData) =
         [ Page.paragraph "Share of queries answered right; tap a cell for the number of queries and of tokens."
@@ -184,7 +184,7 @@ module ReportSections =
               "comparisons", "Comparison with baselines", [ p [] (ReportTables.prose (Table1.caption data)); ReportTables.comparisons data ]
           if hasCalibration data then "calibration", "Calibration", calibration data
           if data.Table<StageAccuracy>().Length > 0 then "accuracy", "Accuracy by task and level", accuracy data
-          if data.Table<SpeculationTime>().Length + data.Table<DraftSignal>().Length > 0 then
+          if data.Table<SpeculationTime>().Length + data.Table<DraftFeatures>().Length > 0 then
               "speculative", "Speculative decoding", ReportTables.speculation data
           if data.Settings.Length > 0 then "manifest", "How it was run", [ ReportTables.manifest data ] ]
 

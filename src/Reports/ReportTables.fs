@@ -87,12 +87,12 @@ module ReportTables =
         |> Seq.map cells
         |> Page.table (headings "instance|learner|feedback|slope|regret|bound|bound / regret|theorem|T")
 
-    /// Every confidence signal of every stage.
-    let signals (data: RunData) : XmlNode =
-        data.Table<SignalQuality>()
+    /// Every confidence feature of every stage.
+    let features (data: RunData) : XmlNode =
+        data.Table<FeatureQuality>()
         |> Seq.map (fun s ->
-            [ text $"{s.Stage}: {s.Model}"; text s.Signal; text (number 3 s.Auroc); text (number 3 s.Ece); text (number 3 s.Brier) ])
-        |> Page.table (headings "stage|signal|AUROC|ECE|Brier score")
+            [ text $"{s.Stage}: {s.Model}"; text s.Feature; text (number 3 s.Auroc); text (number 3 s.Ece); text (number 3 s.Brier) ])
+        |> Page.table (headings "stage|feature|AUROC|ECE|Brier score")
 
     /// Settings of the run as they stand in its manifest.
     let manifest (data: RunData) : XmlNode =
@@ -150,7 +150,7 @@ module ReportTables =
                 "target|chain|best length|its time over adaptive's|by means|from nothing|worst length|its time over adaptive's|length 3 over itself"
         )
 
-    let private drafts (rows: DraftSignal[]) =
+    let private drafts (rows: DraftFeatures[]) =
         rows
         |> Seq.map (fun s ->
             [ text s.Drafter

@@ -64,7 +64,7 @@ module ReliabilityFigure =
         Panel.addMarkers (model, style, 2.4, true, xs, ys)
         // The error of the tables, over bins of equal mass; the diagram's bins of equal width would give another one.
         let error =
-            match data.Table<SignalQuality>() |> Array.tryFind (fun s -> s.Stage = stage && s.Signal = "calibrated") with
+            match data.Table<FeatureQuality>() |> Array.tryFind (fun s -> s.Stage = stage && s.Feature = "calibrated") with
             | Some signal -> signal.Ece.ToString "0.000"
             | None -> (calibrationError bins).ToString "0.000"
         model.Annotations.Add(

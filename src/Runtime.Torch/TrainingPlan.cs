@@ -116,8 +116,8 @@ public sealed record TrainingPlan(
             throw map.Error("name", "letters, digits, '-', '_' and '.' (it names a folder)", $"'{name}'");
         IReadOnlyList<string>? families = map.Has("families") ? map.Strings("families") : null;
         foreach (string family in families ?? [])
-            if (TaskFamily.All.All(known => known.Name != family))
-                throw map.Error("families", $"names out of {string.Join(", ", TaskFamily.All.Select(f => f.Name))}", $"'{family}'");
+            if (QueryGenerator.Families.All(known => known.Name != family))
+                throw map.Error("families", $"names out of {string.Join(", ", QueryGenerator.Families.Select(f => f.Name))}", $"'{family}'");
         var recipe = new TrainingRecipe(
             name,
             map.Integer("hidden", 8, 4096),

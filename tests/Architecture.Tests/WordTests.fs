@@ -79,9 +79,7 @@ let tests =
                   "public names"
                   [ for name in CircleTests.assemblies do
                         for t in (CircleTests.load name).Types do
-                            // Rows of two tables whose column is called signal, as in the trace format.
-                            let isRow = t.Name.EndsWith "SignalQuality" || t.Name.EndsWith "DraftSignal"
-                            if t.IsPublic && name <> "OptimalStopping.Reports" && not isRow then
+                            if t.IsPublic then
                                 let own = t.Name.Substring(t.Name.LastIndexOfAny [| '.'; '+' |] + 1)
                                 yield! inName t.Name own
                                 for ``member`` in t.PublicMembers do

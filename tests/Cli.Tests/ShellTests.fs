@@ -7,6 +7,7 @@ open System.IO
 open Argu
 open Expecto
 open OptimalStopping.Cli
+open OptimalStopping.Cli.Terminal
 
 let private program = Syntax.read (ArgumentParser.Create<Arguments.ToolkitArguments>(programName = "toolkit", checkStructure = false))
 

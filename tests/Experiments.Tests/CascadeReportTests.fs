@@ -33,7 +33,7 @@ let tests =
                           (cell |> Array.averageBy (fun x -> float x.Features[k].Length))
                           "tokens"
                   let header, signals = table folder "calibration.csv"
-                  Expect.equal header "stage,model,signal,auroc,ece,brier" "calibration"
+                  Expect.equal header "stage,model,feature,auroc,ece,brier" "calibration"
                   Expect.equal signals.Length (2 * (ConfidenceFeatures.Names.Count + 2)) "signals"
                   let cell signal column = number (signals |> Array.find (fun r -> r[0] = "1" && r[2] = signal)).[column]
                   Expect.isGreaterThan (cell "min_log_probability" 3) 0.6 "the signal of the distribution ranks"

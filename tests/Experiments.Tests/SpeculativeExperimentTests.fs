@@ -58,7 +58,7 @@ let tests =
                   Expect.equal (a["lambda"], a["quality"]) (b["lambda"], b["quality"]) "the same answers"
                   Expect.isLessThanOrEqual (number "cost" b) (number "cost" a) "cost"
               Expect.isLessThan (reused |> Array.averageBy (number "cost")) (0.9 * (plain |> Array.averageBy (number "cost"))) "costs less"
-              for row in rows folder.Path "speculative_signals.csv" do
+              for row in rows folder.Path "speculative_features.csv" do
                   Expect.equal row["different_tokens"] "0" "verified answers"
           }
           test "forward costs rise with the tokens" {

@@ -180,7 +180,7 @@ let tests =
                                   Threading.Thread.Sleep 50
                               Expect.equal (seen one, seen two) (5L, 5L) "both have them")))
               }
-              testList "Postgres" (Postgres.tests ids grade)
+              testList "Postgres" (Postgres.cases ids grade)
               test "the alarm stays silent while the guarantee is kept and is raised when it is broken" {
                   let feedback (guarantee: float) =
                       new FeedbackService(

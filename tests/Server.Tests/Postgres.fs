@@ -77,7 +77,7 @@ let private withDatabase (action: Database -> unit) =
         use database = new Database(bin)
         action database
 
-let tests (ids: HttpClient -> int -> string list) (grade: HttpClient -> string -> float -> HttpResponseMessage) =
+let cases (ids: HttpClient -> int -> string list) (grade: HttpClient -> string -> float -> HttpResponseMessage) =
     [ test "two servers over one PostgreSQL that is killed: no acknowledged grade is lost, none is kept twice" {
           withDatabase (fun database ->
               let options = ServeOptions(Port = 0, State = database.Connection, Learn = true)

@@ -74,7 +74,7 @@ let writeAll (dir: string) =
     write dir "figure1a.csv" regret
     write dir "figure1a_slopes.csv" slopes
     write dir "reliability.csv" reliability
-    write dir "calibration.csv" [ "stage,model,signal,auroc,ece,brier"; "1,tiny,min-probability,0.9,0.05,0.1" ]
+    write dir "calibration.csv" [ "stage,model,feature,auroc,ece,brier"; "1,tiny,min-probability,0.9,0.05,0.1" ]
     write
         dir
         "stages.csv"

@@ -30,7 +30,7 @@ let text (dir: string) : string =
         let shown (x: float) = number digits (scale * x)
         if Double.IsNaN row.Low then shown row.Value else $"{shown row.Value} [{shown row.Low}, {shown row.High}]"
     let percent = value 1 100.0
-    let calibrated model = data.Table<SignalQuality>() |> Array.find (fun s -> s.Model = model && s.Signal = "calibrated")
+    let calibrated model = data.Table<FeatureQuality>() |> Array.find (fun s -> s.Model = model && s.Feature = "calibrated")
     let recorded learner = data.Table<RegretGrowth>() |> Array.find (fun s -> s.Instance = "recorded" && s.Learner = learner)
     let nest, ucb = recorded "nest", recorded "ucb1"
     let checks = data.Table<RegretCheck>()

@@ -11,7 +11,7 @@ open OptimalStopping.Runtime.Models
 open OptimalStopping.Runtime.Models.Accuracy
 open OptimalStopping.Runtime.Tasks
 open OptimalStopping.Runtime.Tokenization
-open OptimalStopping.Cli
+open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands.Shared
 
 type BenchArguments =
@@ -119,7 +119,7 @@ let private accuracy (file: CascadeFile) (count: int) =
               let decoder = GreedyDecoder(m, tokenizer.EndOfText, file.MaxTokens)
               queries
               |> Array.averageBy (fun q ->
-                  Grader.Grade(q, tokenizer.Decode((decoder.Decode(ReadOnlySpan(tokenizer.Encode q.Prompt))).Tokens)))
+                  q.Grade(tokenizer.Decode((decoder.Decode(ReadOnlySpan(tokenizer.Encode q.Prompt))).Tokens)))
           { Stage = stage.Name
             Report = QuantisationReport.Measure(model, reference, texts)
             Right = right model

@@ -8,7 +8,7 @@ open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Experiments
 open OptimalStopping.Runtime.Cascades
-open OptimalStopping.Cli
+open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands.Shared
 
 type CollectArguments =

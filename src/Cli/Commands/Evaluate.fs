@@ -7,7 +7,7 @@ open System.Threading
 open Argu
 open OptimalStopping.Experiments
 open OptimalStopping.Runtime.Cascades
-open OptimalStopping.Cli
+open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands.Shared
 
 type EvaluateArguments =

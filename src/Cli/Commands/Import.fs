@@ -9,7 +9,7 @@ open System.Threading
 open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Traces.Import
-open OptimalStopping.Cli
+open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands.Shared
 
 type ImportArguments =

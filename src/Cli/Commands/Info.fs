@@ -10,7 +10,7 @@ open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Models
-open OptimalStopping.Cli
+open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands.Shared
 
 type InfoArguments =

@@ -8,7 +8,7 @@ open System.Threading
 open Argu
 open OptimalStopping.Runtime
 open OptimalStopping.Experiments
-open OptimalStopping.Cli
+open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands.Shared
 
 type RunArguments =

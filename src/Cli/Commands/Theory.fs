@@ -6,7 +6,7 @@ open System.IO
 open System.Text.Json
 open System.Threading
 open Argu
-open OptimalStopping.Cli
+open OptimalStopping.Cli.Terminal
 open OptimalStopping.Runtime
 open OptimalStopping.Experiments
 open OptimalStopping.Runtime.Cascades

@@ -53,7 +53,7 @@ public sealed class RunData
     /// <summary>The name of a stage's model (from 1), from whichever table gives it; "model k" where none does.</summary>
     public string ModelName(int stage) =>
         Table<StageAccuracy>().FirstOrDefault(s => s.Stage == stage)?.Model
-        ?? Table<SignalQuality>().FirstOrDefault(s => s.Stage == stage)?.Model
+        ?? Table<FeatureQuality>().FirstOrDefault(s => s.Stage == stage)?.Model
         ?? Table<ReliabilityPoint>().FirstOrDefault(s => s.Stage == stage)?.Model
         ?? HeadlineModels.ElementAtOrDefault(stage - 1)
         ?? $"model {stage}";

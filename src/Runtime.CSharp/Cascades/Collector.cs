@@ -239,7 +239,7 @@ public static class Collector
                     cascade.Stages[k].Confidence == ConfidenceSource.None
                         ? null
                         : Math.Round(Math.Clamp(answer.Features.RawConfidence, 0, 1), 6),
-                    answer.Ended ? Grader.Grade(query, text) : 0
+                    answer.Ended ? query.Grade(text) : 0
                 )
                 {
                     Extra =

@@ -3,6 +3,18 @@ using System.Text.RegularExpressions;
 
 namespace OptimalStopping.Runtime.Tasks;
 
+/// <summary>How an answer is compared with its reference; see <see cref="AnswerGrader"/>.</summary>
+public enum Grading
+{
+    Exact,
+    Numeric,
+    Choice,
+    Regex,
+    Key,
+    Agreement,
+    Marked,
+}
+
 /// <summary>
 /// Finds the final answer in a text that a model wrote, and compares it with a reference. What is compared is the text
 /// after the last <c>&lt;/think&gt;</c>; a text whose thinking never ended has no answer.
@@ -15,6 +27,9 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     /// <summary>The F1 score over words from which on two explanations agree.</summary>
     public const double LeastAgreement = 0.8;
 
+    /// <summary>Grades the nano families, whose solutions are working, then <c>#</c>, then the answer.</summary>
+    public static AnswerGrader Marked { get; } = new(Grading.Marked);
+
     private const string ThinkStart = "<think>",
         ThinkEnd = "</think>";
 
@@ -26,7 +41,8 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
     /// <c>\boxed{}</c>, else the last number, without thousands separators and trailing zeros. choice: the letter A to J
     /// in the last <c>\boxed{}</c>, else after the last "answer is" or "answer:", else one that stands alone at the start
     /// or the end. regex: the first group of the pattern's last match. key: the same in normal form, which is lower case,
-    /// words and numbers only, no leading article. agreement: the whole text in normal form.
+    /// words and numbers only, no leading article. agreement: the whole text in normal form. marked: all
+    /// that stands after the last <c>#</c>.
     /// </summary>
     public string? Extract(string text)
     {
@@ -42,6 +58,7 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
             Grading.Regex => LastMatch(text)?.Trim(),
             Grading.Key => LastMatch(text.Trim()) is { } key ? Normalised(key) : null,
             Grading.Agreement => Normalised(text) is { Length: > 0 } words ? words : null,
+            Grading.Marked => text.LastIndexOf('#') is >= 0 and var mark ? text[(mark + 1)..] : null,
             _ => text.Trim() is { Length: > 0 } answer ? answer : null,
         };
     }
@@ -52,6 +69,7 @@ public sealed partial class AnswerGrader(Grading grading, string? pattern = null
         {
             Grading.Numeric => Number(reference) ?? reference.Trim(),
             Grading.Choice => reference.Trim().ToUpperInvariant(),
+            Grading.Marked => Extract(reference) ?? "",
             Grading.Key or Grading.Agreement => Extract(reference) ?? Normalised(reference),
             _ => reference.Trim(),
         };

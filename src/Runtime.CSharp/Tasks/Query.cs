@@ -8,11 +8,14 @@ namespace OptimalStopping.Runtime.Tasks;
 /// <param name="Solution">What it should write: working, then <c>#</c>, then the answer.</param>
 public sealed record Query(string Id, string Family, int Level, string Prompt, string Solution)
 {
-    /// <summary>Grades answers to a question from a file; null for the nano families, which <see cref="Tasks.Grader"/> grades.</summary>
-    public AnswerGrader? Grader { get; init; }
+    /// <summary>How answers are graded; that of the nano families where nothing else is said.</summary>
+    public AnswerGrader Grader { get; init; } = AnswerGrader.Marked;
 
     /// <summary>The part of the solution that is graded: what stands after the last <c>#</c>, or the file's reference.</summary>
-    public string Answer => Grader is null ? Tasks.Grader.ExtractAnswer(Solution) ?? "" : Grader.Reference(Solution);
+    public string Answer => Grader.Reference(Solution);
+
+    /// <summary>1 where the text's final answer is the solution's, otherwise 0; the working before it is not graded.</summary>
+    public double Grade(string text) => Grader.Grade(text, Solution);
 }
 
 /// <summary>

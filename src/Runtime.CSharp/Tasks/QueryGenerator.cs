@@ -6,6 +6,10 @@ namespace OptimalStopping.Runtime.Tasks;
 /// </summary>
 public sealed class QueryGenerator
 {
+    /// <summary>Every family of the nano tasks, in reading order: text first, arithmetic after.</summary>
+    public static IReadOnlyList<TaskFamily> Families { get; } =
+        [.. TextTasks.Families, .. SequenceTasks.Families, .. ArithmeticTasks.Families];
+
     /// <summary>Share of levels 1 to 5 in the mix.</summary>
     public static IReadOnlyList<double> LevelShares { get; } = [0.32, 0.26, 0.20, 0.13, 0.09];
 
@@ -22,13 +26,13 @@ public sealed class QueryGenerator
     public QueryGenerator(int seed, QuerySplit split, IReadOnlyCollection<string>? families = null)
     {
         foreach (string name in families ?? [])
-            if (TaskFamily.All.All(family => family.Name != name))
+            if (Families.All(family => family.Name != name))
                 throw new ToolkitException(
-                    $"task family: expected one of {string.Join(", ", TaskFamily.All.Select(f => f.Name))}, got '{name}'"
+                    $"task family: expected one of {string.Join(", ", Families.Select(f => f.Name))}, got '{name}'"
                 );
         _random = new Random(HashCode(seed, split));
         _split = split;
-        _families = [.. TaskFamily.All.Where(family => families is null || families.Contains(family.Name))];
+        _families = [.. Families.Where(family => families is null || families.Contains(family.Name))];
         _totalWeight = _families.Sum(family => family.Weight);
     }
 

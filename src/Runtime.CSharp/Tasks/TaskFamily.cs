@@ -11,9 +11,6 @@ namespace OptimalStopping.Runtime.Tasks;
 /// <param name="Pose">Draws one question at a level (1 to 5): its arguments and its solution.</param>
 public sealed record TaskFamily(string Name, double Weight, Func<Random, int, (string Arguments, string Solution)> Pose)
 {
-    /// <summary>Every family of the nano tasks, in reading order: text first, arithmetic after.</summary>
-    public static IReadOnlyList<TaskFamily> All { get; } = [.. TextTasks.Families, .. SequenceTasks.Families, .. ArithmeticTasks.Families];
-
     internal static string Letters(Random random, int length, int alphabet = 26)
     {
         var text = new StringBuilder(length);

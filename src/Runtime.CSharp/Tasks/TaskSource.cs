@@ -3,17 +3,6 @@ using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Tasks;
 
-/// <summary>How an answer is compared with its reference; see <see cref="AnswerGrader"/>.</summary>
-public enum Grading
-{
-    Exact,
-    Numeric,
-    Choice,
-    Regex,
-    Key,
-    Agreement,
-}
-
 /// <summary>
 /// Where a cascade's queries come from, as its file says under <c>tasks</c> and <c>data</c>: the nano families, which are
 /// generated, or files of the user's.
@@ -40,13 +29,13 @@ public sealed record TaskSource(
 )
 {
     /// <summary>The generated families of the embedded cascade.</summary>
-    public static TaskSource Nano { get; } = new("nano", null, null, "", "", Grading.Exact, null, null);
+    public static TaskSource Nano { get; } = new("nano", null, null, "", "", Grading.Marked, null, null);
 
     private AnswerGrader? _grader;
 
     /// <summary>The final answer in a text that a model wrote, or null where it gives none.</summary>
     public string? ExtractAnswer(string text) =>
-        Kind == "nano" ? Grader.ExtractAnswer(text) : (_grader ??= new AnswerGrader(Grading, Pattern)).Extract(text);
+        (_grader ??= new AnswerGrader(Grading, Pattern)).Extract(text);
 
     private static readonly string[] Kinds = ["nano", "miniature", "gsm8k", "mmlu", "jsonl"];
 
@@ -96,7 +85,7 @@ public sealed record TaskSource(
         if (
             !Enum.TryParse(name, ignoreCase: true, out Grading grading)
             || !Enum.IsDefined(grading)
-            || grading is Grading.Key or Grading.Agreement // of the miniature's own questions
+            || grading is Grading.Key or Grading.Agreement or Grading.Marked // of generated questions
             || name != name.ToLowerInvariant()
             || char.IsDigit(name[0])
         )

@@ -52,7 +52,7 @@ let tests =
                       for k in 0..1 do
                           let g = cascade.Decoder(k).Decode(ReadOnlySpan(cascade.Tokenizer.Encode query.Prompt))
                           let text = cascade.Tokenizer.Decode g.Tokens
-                          Expect.equal records[i].Stages[k].Quality (if g.Ended then Grader.Grade(query, text) else 0.0) "quality"
+                          Expect.equal records[i].Stages[k].Quality (if g.Ended then query.Grade(text) else 0.0) "quality"
                           Expect.floatClose Accuracy.medium records[i].Stages[k].Confidence.Value g.Features.RawConfidence "confidence"
                           Array.iter2
                               (fun (a: float) e -> Expect.equal (float32 a) (float32 e) "signals")

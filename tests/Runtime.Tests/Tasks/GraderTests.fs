@@ -11,10 +11,10 @@ let tests =
         "Grader"
         [ testCase "the text after the last mark is the answer"
           <| fun _ ->
-              Expect.equal (Grader.ExtractAnswer "1#2#3") "3" "last"
-              Expect.equal (Grader.ExtractAnswer "1#") "" "empty"
-              Expect.isNull (Grader.ExtractAnswer "16") "none"
+              Expect.equal (AnswerGrader.Marked.Extract "1#2#3") "3" "last"
+              Expect.equal (AnswerGrader.Marked.Extract "1#") "" "empty"
+              Expect.isNull (AnswerGrader.Marked.Extract "16") "none"
           testCase "only the final answer counts, and exactly"
           <| fun _ ->
               for text, grade in [ "3,7,16#16", 1.0; "wrong#16", 1.0; "3,7,16#17", 0.0; "3,7,16#16 ", 0.0; "16", 0.0; "", 0.0 ] do
-                  Expect.equal (Grader.Grade(query, text)) grade text ]
+                  Expect.equal (query.Grade(text)) grade text ]

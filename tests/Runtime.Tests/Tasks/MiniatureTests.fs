@@ -69,11 +69,11 @@ let tests =
               Expect.equal (set (Array.map fst byFamily)) (set mix.Value.Families) "families"
               for family, queries in byFamily do
                   for query in queries do
-                      Expect.equal (Grader.Grade(query, query.Solution)) 1.0 $"{query.Prompt} -> {query.Solution}"
+                      Expect.equal (query.Grade(query.Solution)) 1.0 $"{query.Prompt} -> {query.Solution}"
                   let wrong =
                       Array.pairwise queries
                       |> Array.filter (fun (a, b) ->
-                          Object.ReferenceEquals(a.Grader, b.Grader) && a.Answer <> b.Answer && Grader.Grade(a, b.Solution) = 1.0)
+                          Object.ReferenceEquals(a.Grader, b.Grader) && a.Answer <> b.Answer && a.Grade(b.Solution) = 1.0)
                   if family <> "smalltalk" then Expect.isEmpty wrong $"{family}: answers to another question of the family"
           }
 

@@ -44,7 +44,7 @@ let tests =
                       [ "test-1", "gsm8k", "72"; "test-2", "gsm8k", "1200"; "test-4", "gsm8k", "-3" ]
                       "queries"
                   Expect.stringStarts queries[0].Prompt "Natalia sold 48 clips.\nPlease reason step by step" "prompt"
-                  Expect.equal (Grader.Grade(queries[1], @"so \boxed{1200}"), Grader.Grade(queries[1], "1201")) (1.0, 0.0) "grades")
+                  Expect.equal (queries[1].Grade(@"so \boxed{1200}"), queries[1].Grade("1201")) (1.0, 0.0) "grades")
           }
           test "MMLU as published: a file, or a folder of files" {
               withFolder (fun folder ->
@@ -56,7 +56,7 @@ let tests =
                       [ "anatomy_test-1", "anatomy_test", "D"; "anatomy_test-3", "anatomy_test", "B"; "botany_test-1", "botany_test", "A" ]
                       "queries"
                   Expect.stringEnds queries[1].Prompt "A, \"quoted\"\nquestion\nA. x\nB. y,z\nC. w\nD. v" "prompt"
-                  Expect.equal (Grader.Grade(queries[0], "D"), Grader.Grade(queries[0], "The answer is A.")) (1.0, 0.0) "grades")
+                  Expect.equal (queries[0].Grade("D"), queries[0].Grade("The answer is A.")) (1.0, 0.0) "grades")
           }
           test "any jsonl, with the fields and the grading that the cascade file names" {
               inFile
@@ -70,7 +70,7 @@ let tests =
                           [ for q in queries -> q.Prompt, q.Answer ]
                           [ "Answer briefly.\nColour of the sky?", "blue"; "Answer briefly.\nTwo?", "2" ]
                           "queries"
-                      Expect.equal (Grader.Grade(queries[0], "well, it is blue")) 1.0 "grade")
+                      Expect.equal (queries[0].Grade("well, it is blue")) 1.0 "grade")
           }
           test "calibration and test queries are disjoint, follow the seed, and are as many as asked" {
               let text = String.concat "\n" [ for i in 1..300 -> $$"""{"question": "q{{i % 250}}", "answer": "{{i}}"}""" ]

@@ -82,7 +82,7 @@ let tests =
           testCase "every family appears at every level"
           <| fun _ ->
               let seen = draw 2 QuerySplit.Train 12_000 |> Array.map (fun q -> q.Family, q.Level) |> Set.ofArray
-              for family in TaskFamily.All do
+              for family in QueryGenerator.Families do
                   for level in 1..5 do
                       Expect.isTrue (seen.Contains(family.Name, level)) $"{family.Name} {level}"
 

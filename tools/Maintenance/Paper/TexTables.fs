@@ -28,15 +28,15 @@ module TexTables =
 
     /// Each model alone: accuracy, how its calibrated confidence ranks and errs, and the share of queries it answers under the default policy.
     let models (data: RunData) : string option =
-        let stages = data.Table<SignalQuality>() |> Array.map (fun s -> s.Stage, s.Model) |> Array.distinct
+        let stages = data.Table<FeatureQuality>() |> Array.map (fun s -> s.Stage, s.Model) |> Array.distinct
         if data.Table<HeadlineNumber>().Length = 0 || stages.Length = 0 then
             None
         else
             let line (stage, model: string) =
-                let signal = data.Table<SignalQuality>() |> Array.tryFind (fun s -> s.Stage = stage && s.Signal = "calibrated")
+                let signal = data.Table<FeatureQuality>() |> Array.tryFind (fun s -> s.Stage = stage && s.Feature = "calibrated")
                 let raw =
-                    data.Table<SignalQuality>()
-                    |> Array.filter (fun s -> s.Stage = stage && s.Signal <> "calibrated" && Double.IsFinite s.Auroc)
+                    data.Table<FeatureQuality>()
+                    |> Array.filter (fun s -> s.Stage = stage && s.Feature <> "calibrated" && Double.IsFinite s.Auroc)
                     |> Array.sortBy (fun s -> -s.Auroc)
                     |> Array.tryHead
                 let of' f =
@@ -45,7 +45,7 @@ module TexTables =
                     | None -> "--"
                 [ Table1.escape model
                   data.Headline $"{HeadlineNumber.AccuracyOf}{model}" |> Option.ofObj |> of' (withInterval 1 100.0)
-                  raw |> of' (fun s -> $"{Numbers.decimals (3, s.Auroc)} ({Table1.escape (s.Signal.Replace('_', ' '))})")
+                  raw |> of' (fun s -> $"{Numbers.decimals (3, s.Auroc)} ({Table1.escape (s.Feature.Replace('_', ' '))})")
                   signal |> of' (fun s -> Numbers.decimals (3, s.Auroc))
                   signal |> of' (fun s -> Numbers.decimals (3, s.Ece))
                   signal |> of' (fun s -> Numbers.decimals (3, s.Brier))

@@ -1,5 +1,5 @@
 /// Tables and paragraphs on standard output: fitted to a terminal's width, plain and unbroken in a pipe or a file.
-module OptimalStopping.Cli.Table
+module OptimalStopping.Cli.Terminal.Table
 
 open System
 open System.IO

@@ -1,5 +1,5 @@
 /// Progress on standard error: a live line on a terminal, nothing elsewhere.
-module OptimalStopping.Cli.Progress
+module OptimalStopping.Cli.Terminal.Progress
 
 open System
 open Spectre.Console
