@@ -148,7 +148,8 @@ public sealed record RunManifest(
         typeof(RunManifest).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
 
     /// <summary>This build on this machine, worded as <see cref="Build"/>.</summary>
-    public static string ThisBuild => Words(Version.Split('+', 2)[0], Commit, RuntimeInformation.FrameworkDescription, KernelSets.Best.Name);
+    public static string ThisBuild =>
+        Words(Version.Split('+', 2)[0], Commit, RuntimeInformation.FrameworkDescription, KernelSets.Best.Name);
 
     private static string Commit => Version.Split('+', 2) is [_, var commit] ? commit : "unknown";
 

@@ -117,7 +117,11 @@ public sealed record TrainingPlan(
         IReadOnlyList<string>? families = map.Has("families") ? map.Strings("families") : null;
         foreach (string family in families ?? [])
             if (QueryGenerator.Families.All(known => known.Name != family))
-                throw map.Error("families", $"names out of {string.Join(", ", QueryGenerator.Families.Select(f => f.Name))}", $"'{family}'");
+                throw map.Error(
+                    "families",
+                    $"names out of {string.Join(", ", QueryGenerator.Families.Select(f => f.Name))}",
+                    $"'{family}'"
+                );
         var recipe = new TrainingRecipe(
             name,
             map.Integer("hidden", 8, 4096),

@@ -51,7 +51,7 @@ let tests =
                   "a signature in C#"
               Expect.stringContains
                   text
-                  "F#: `RegretBound.nest: feedback: Feedback * stages: int * logComparators: float * horizon: int * range: float -> RegretBound`"
+                  "F#: `Regret.nest: feedback: Feedback * stages: int * logComparators: float * horizon: int * range: float -> RegretBound`"
                   "and in F#"
               Expect.stringContains text "F#: `type RegretBound = { Value: float; Vacuous: bool }`" "a record in F#"
               Expect.stringContains text "Theorem 4: E regret of NEST tuned for T against any one comparator." "its comment"

@@ -29,7 +29,9 @@ let tests =
         [ test "the sample of the documentation: text, stage, confidence and cost, whole and streamed" {
               use client = CascadeChatClient.Load(repositoryFile "configs/nano.yaml", 0.01)
               let expected = AdaptiveCascade.Fit(models.Value, records.Value, 0.01).Answer "add 963+447="
-              for response in [ ChatClientExtensions.GetResponseAsync(client, "add 963+447=").Result; all (client.GetStreamingResponseAsync "add 963+447=") ] do
+              for response in
+                  [ ChatClientExtensions.GetResponseAsync(client, "add 963+447=").Result
+                    all (client.GetStreamingResponseAsync "add 963+447=") ] do
                   let properties = nonNull response.AdditionalProperties
                   Expect.equal response.Text expected.Chosen.Text "text"
                   Expect.equal properties[CascadeChatClient.ConfidenceKey] (box expected.Chosen.Confidence) "confidence"
@@ -65,12 +67,15 @@ let tests =
                           .Result))
                   "messages: expected text only"
                   "image"
-              Expect.stringStarts (fault (fun () -> client.GetResponseAsync("Ü").Result)) "prompt:1: expected a character" "alphabet"
+              Expect.stringStarts
+                  (fault (fun () -> ChatClientExtensions.GetResponseAsync(client, "Ü").Result))
+                  "prompt:1: expected a character"
+                  "alphabet"
           }
           test "the embedded cascade answers from what is part of the assembly" {
               use client = CascadeChatClient.CreateDefault()
               let expected = AdaptiveCascade.Fit(models.Value, records.Value, 0.01).Answer "add 963+447="
-              Expect.equal ((client :> IChatClient).GetResponseAsync("add 963+447=").Result.Text) expected.Chosen.Text "answer"
+              Expect.equal (ChatClientExtensions.GetResponseAsync(client, "add 963+447=").Result.Text) expected.Chosen.Text "answer"
               let file = (client :> IChatClient).GetService<AdaptiveCascade>() |> nonNull |> _.Cascade.File.File
               Expect.isFalse (file.StartsWith Support.Repository.root) "not from the repository"
           }
@@ -138,7 +143,7 @@ let tests =
                   let chat = nonNull (provider.GetService typeof<IChatClient>) :?> IChatClient
                   let mutable cost, right, large = 0.0, 0, 0
                   for n in 1002..1301 do
-                      let response = chat.GetResponseAsync($"The square of {n}").Result
+                      let response = ChatClientExtensions.GetResponseAsync(chat, $"The square of {n}").Result
                       let properties = nonNull response.AdditionalProperties
                       cost <- cost + unbox<float> properties[CascadeChatClient.CostKey]
                       if response.Text = string (n * n) then right <- right + 1

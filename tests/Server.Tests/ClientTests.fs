@@ -113,7 +113,7 @@ let tests =
               test "Microsoft.Extensions.AI.OpenAI: an IChatClient over this server" {
                   serving (local ()) options (fun server _ ->
                       use chat = (client server "none" "nano").AsIChatClient()
-                      let response = chat.GetResponseAsync("add 12+34=").Result
+                      let response = ChatClientExtensions.GetResponseAsync(chat, "add 12+34=").Result
                       Expect.stringContains response.Text "#" "text"
                       let streamed = String.Concat [ for u in all (chat.GetStreamingResponseAsync("add 12+34=")) -> u.Text ]
                       Expect.equal streamed response.Text "streamed")

@@ -93,7 +93,7 @@ let tests =
                           Collector.Run(cascade, [| struct (query, "test") |], Path.Combine(folder, "records.jsonl"), null)
                           Expect.equal (take ()) [ expected; expected ] "collect asks both models"
                           use client = new CascadeChatClient(adaptive)
-                          (client :> IChatClient).GetResponseAsync(question).Wait()
+                          ChatClientExtensions.GetResponseAsync(client, question).Wait()
                           Expect.equal (take ()) [ expected ] "IChatClient"
                           serving cascade (fun client ->
                               let response = post client "v1/chat/completions" (Servers.chat "random" question "")

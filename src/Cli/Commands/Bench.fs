@@ -118,8 +118,7 @@ let private accuracy (file: CascadeFile) (count: int) =
           let right (m: ITokenModel) =
               let decoder = GreedyDecoder(m, tokenizer.EndOfText, file.MaxTokens)
               queries
-              |> Array.averageBy (fun q ->
-                  q.Grade(tokenizer.Decode((decoder.Decode(ReadOnlySpan(tokenizer.Encode q.Prompt))).Tokens)))
+              |> Array.averageBy (fun q -> q.Grade(tokenizer.Decode((decoder.Decode(ReadOnlySpan(tokenizer.Encode q.Prompt))).Tokens)))
           { Stage = stage.Name
             Report = QuantisationReport.Measure(model, reference, texts)
             Right = right model

@@ -48,4 +48,5 @@ let execute (arguments: ParseResults<PerplexityArguments>) =
                tokens = result.Tokens
                chunks = result.Chunks |}
     else
-        printfn $"{model.Name}: perplexity {result.Perplexity:F4} +/- {result.StandardError:F4} over {result.Tokens} tokens of {result.Chunks} chunks"
+        printfn
+            $"{model.Name}: perplexity {result.Perplexity:F4} +/- {result.StandardError:F4} over {result.Tokens} tokens of {result.Chunks} chunks"

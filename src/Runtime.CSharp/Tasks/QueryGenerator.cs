@@ -8,7 +8,7 @@ public sealed class QueryGenerator
 {
     /// <summary>Every family of the nano tasks, in reading order: text first, arithmetic after.</summary>
     public static IReadOnlyList<TaskFamily> Families { get; } =
-        [.. TextTasks.Families, .. SequenceTasks.Families, .. ArithmeticTasks.Families];
+    [.. TextTasks.Families, .. SequenceTasks.Families, .. ArithmeticTasks.Families];
 
     /// <summary>Share of levels 1 to 5 in the mix.</summary>
     public static IReadOnlyList<double> LevelShares { get; } = [0.32, 0.26, 0.20, 0.13, 0.09];
@@ -27,9 +27,7 @@ public sealed class QueryGenerator
     {
         foreach (string name in families ?? [])
             if (Families.All(family => family.Name != name))
-                throw new ToolkitException(
-                    $"task family: expected one of {string.Join(", ", Families.Select(f => f.Name))}, got '{name}'"
-                );
+                throw new ToolkitException($"task family: expected one of {string.Join(", ", Families.Select(f => f.Name))}, got '{name}'");
         _random = new Random(HashCode(seed, split));
         _split = split;
         _families = [.. Families.Where(family => families is null || families.Contains(family.Name))];

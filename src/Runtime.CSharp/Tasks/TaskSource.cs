@@ -34,8 +34,7 @@ public sealed record TaskSource(
     private AnswerGrader? _grader;
 
     /// <summary>The final answer in a text that a model wrote, or null where it gives none.</summary>
-    public string? ExtractAnswer(string text) =>
-        (_grader ??= new AnswerGrader(Grading, Pattern)).Extract(text);
+    public string? ExtractAnswer(string text) => (_grader ??= new AnswerGrader(Grading, Pattern)).Extract(text);
 
     private static readonly string[] Kinds = ["nano", "miniature", "gsm8k", "mmlu", "jsonl"];
 

@@ -48,7 +48,9 @@ public static class GgufExport
             if (name == "output.weight" && config.TieWordEmbeddings)
                 continue;
             if (type == GgufType.Q8_0 && shape.Length == 2 && shape[1] % GgufTensor.BlockWeights != 0)
-                throw new ToolkitException($"{path}: {from}: expected rows of a multiple of {GgufTensor.BlockWeights} for Q8_0, got {shape[1]}; choose F16");
+                throw new ToolkitException(
+                    $"{path}: {from}: expected rows of a multiple of {GgufTensor.BlockWeights} for Q8_0, got {shape[1]}; choose F16"
+                );
             tensors.Add(
                 shape.Length == 1
                     ? new GgufTensor(name, GgufType.F32, shape, stream =>
@@ -69,7 +71,9 @@ public static class GgufExport
             metadata.Add(new("qwen3.rope.scaling.original_context_length", (uint)scaling.OriginalPositions));
             if (scaling.IsYarn)
             {
-                metadata.Add(new("qwen3.rope.scaling.attn_factor", (float)(scaling.Attention / PositionScaling.UsualAttention(scaling.Factor))));
+                metadata.Add(
+                    new("qwen3.rope.scaling.attn_factor", (float)(scaling.Attention / PositionScaling.UsualAttention(scaling.Factor)))
+                );
                 metadata.Add(new("qwen3.rope.scaling.yarn_beta_fast", (float)scaling.BetaFast));
                 metadata.Add(new("qwen3.rope.scaling.yarn_beta_slow", (float)scaling.BetaSlow));
             }

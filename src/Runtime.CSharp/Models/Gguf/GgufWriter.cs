@@ -108,7 +108,9 @@ public static class GgufWriter
                     writer.Write(number);
                 break;
             default:
-                throw new ArgumentException($"{key}: expected a string, uint, float, bool or a list of strings or ints, got {value.GetType().Name}");
+                throw new ArgumentException(
+                    $"{key}: expected a string, uint, float, bool or a list of strings or ints, got {value.GetType().Name}"
+                );
         }
     }
 
