@@ -1,6 +1,5 @@
 using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Runtime.Traces;
-using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;

@@ -82,7 +82,7 @@ internal sealed record SpeculativeRuns(
             foreach (int w in order)
             {
                 (decoders[w], metrics[w]) = (Ways[w].NewDecoder(), new SpeculationMetrics[prompts.Length]);
-                decoders[w].Decode(prompts[0]); // takes its memory
+                decoders[w].Decode(prompts[0], cancel: cancel); // takes its memory
             }
             for (int i = 0; i < prompts.Length; i++)
             {
@@ -91,7 +91,7 @@ internal sealed record SpeculativeRuns(
                 foreach (int w in order)
                 {
                     long start = Stopwatch.GetTimestamp();
-                    SpeculativeGeneration answer = decoders[w].Decode(prompts[i]);
+                    SpeculativeGeneration answer = decoders[w].Decode(prompts[i], cancel: cancel);
                     if (round >= 0)
                         Seconds[w][i][round] = Stopwatch.GetElapsedTime(start).TotalSeconds;
                     Different[w] += Differences(answer.Generation.Tokens, own[i].Tokens);

@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using OptimalStopping.Runtime.Models;
 using OptimalStopping.Runtime.Tokenization;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace OptimalStopping.Runtime.Torch;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using OptimalStopping.Runtime.Tasks;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace OptimalStopping.Runtime.Torch;

@@ -1,5 +1,4 @@
 using OptimalStopping.Runtime.Files;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace OptimalStopping.Runtime.Torch;

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Http;
 using OptimalStopping.Runtime.Cascades;
 
 namespace OptimalStopping.Server;

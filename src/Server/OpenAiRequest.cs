@@ -189,7 +189,7 @@ internal sealed class OpenAiRequest
         return StagePrompt.FromText(isList ? root.Texts("prompt")[0] : root.Text("prompt"));
     }
 
-    private static IReadOnlyList<string> Stops(JsonMap root)
+    private static string[] Stops(JsonMap root)
     {
         const string expected = "expected a text that is not empty, or a list of at most 4 of them";
         if (!root.Has("stop", out JsonElement stop))

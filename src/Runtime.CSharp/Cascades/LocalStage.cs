@@ -248,7 +248,7 @@ public sealed class LocalStage(
                 $"messages: expected one message of the role 'user' (the models of this cascade have no chat template), got {string.Join(", ", messages.Select(m => m.Role))}"
             );
 
-    private IReadOnlyList<StageToken> Likeliest(ReadOnlySpan<float> logits, int count)
+    private StageToken[] Likeliest(ReadOnlySpan<float> logits, int count)
     {
         if (count == 0)
             return [];

@@ -1,14 +1,11 @@
 using System.Diagnostics;
-using System.Net;
 using System.Net.Http.Headers;
 using System.Net.ServerSentEvents;
 using System.Text;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Files;
-using OptimalStopping.Runtime.Tokenization;
 
 namespace OptimalStopping.Runtime.Cascades;
 

@@ -2,7 +2,6 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Files;
-using OptimalStopping.Runtime.Models;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 

@@ -185,7 +185,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
                 return k;
         throw new ArgumentException(
             $"expected a ModelId among {string.Join(", ", file.Stages.Select(stage => stage.Name).Prepend(file.Name))}, got '{model}'",
-            "options"
+            nameof(model)
         );
     }
 

@@ -112,7 +112,7 @@ public sealed class EngineBenchmark(CpuModel model)
 }
 
 /// <summary>How fast this machine's cores together read memory that no cache holds: the limit of decoding.</summary>
-public sealed unsafe class MemoryBandwidth : IPartedWork
+public sealed unsafe class MemoryBandwidth : IPartedWork, IDisposable
 {
     private const long Block = 1 << 20;
     private readonly AlignedBuffer<byte> _memory;
@@ -126,26 +126,21 @@ public sealed unsafe class MemoryBandwidth : IPartedWork
     /// </summary>
     public static double Measure(long bytes = 1L << 30, int rounds = 7)
     {
-        var reader = new MemoryBandwidth(bytes);
-        try
+        using var reader = new MemoryBandwidth(bytes);
+        new Random(1).NextBytes(new Span<byte>(reader._memory.Pointer, (int)Block)); // and touch every page:
+        for (long at = Block; at < bytes; at += Block)
+            Buffer.MemoryCopy(reader._memory.Pointer, reader._memory.Pointer + at, Block, Block);
+        double best = 0;
+        for (int round = 0; round < rounds; round++)
         {
-            new Random(1).NextBytes(new Span<byte>(reader._memory.Pointer, (int)Block)); // and touch every page:
-            for (long at = Block; at < bytes; at += Block)
-                Buffer.MemoryCopy(reader._memory.Pointer, reader._memory.Pointer + at, Block, Block);
-            double best = 0;
-            for (int round = 0; round < rounds; round++)
-            {
-                long start = Stopwatch.GetTimestamp();
-                WorkerPool.Shared.Run(reader, (int)(bytes / Block));
-                best = Math.Max(best, bytes / Stopwatch.GetElapsedTime(start).TotalSeconds);
-            }
-            return best;
+            long start = Stopwatch.GetTimestamp();
+            WorkerPool.Shared.Run(reader, (int)(bytes / Block));
+            best = Math.Max(best, bytes / Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
-        finally
-        {
-            reader._memory.Dispose();
-        }
+        return best;
     }
+
+    void IDisposable.Dispose() => _memory.Dispose();
 
     void IPartedWork.RunPart(int part, int worker)
     {

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using CsvHelper;
 using CsvHelper.Configuration;
-using OptimalStopping.Runtime.Traces;
 
 namespace OptimalStopping.Runtime.Tasks;
 

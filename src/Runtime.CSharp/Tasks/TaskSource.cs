@@ -85,7 +85,7 @@ public sealed record TaskSource(
             !Enum.TryParse(name, ignoreCase: true, out Grading grading)
             || !Enum.IsDefined(grading)
             || grading is Grading.Key or Grading.Agreement or Grading.Marked // of generated questions
-            || name != name.ToLowerInvariant()
+            || name.Any(char.IsUpper)
             || char.IsDigit(name[0])
         )
             throw data.Error("grading", "exact, numeric, choice or regex", $"'{name}'");

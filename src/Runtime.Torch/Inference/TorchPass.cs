@@ -1,5 +1,4 @@
 using OptimalStopping.Runtime.Models;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace OptimalStopping.Runtime.Torch.Inference;

@@ -49,7 +49,7 @@ internal sealed class CsvAnswers : ITraceImporter
     {
         string Column(string name) => options.Columns.GetValueOrDefault(name, name);
         string[] head = CsvRows.Head(path);
-        foreach (string needed in new[] { "id", "model" }.Select(Column).Concat(options.Columns.Values))
+        foreach (string needed in options.Columns.Values.Prepend(Column("model")).Prepend(Column("id")))
             if (!head.Contains(needed))
                 throw new ToolkitException(
                     $"{path}:1: expected a column '{needed}', got {string.Join(", ", head)}; --columns id=NAME,model=NAME,... names them"

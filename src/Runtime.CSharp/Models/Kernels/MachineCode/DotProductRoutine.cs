@@ -214,7 +214,7 @@ internal sealed class DotProductRoutine
             action(t, r);
     }
 
-    private int Total(int t, int r) => t * Vectors + r;
+    private static int Total(int t, int r) => t * Vectors + r;
 
     private int Sum(int t, int r, int chain) => (_tokens + chain * _tokens + t) * Vectors + r;
 

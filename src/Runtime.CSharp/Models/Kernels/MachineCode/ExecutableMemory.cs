@@ -34,7 +34,7 @@ internal static unsafe partial class ExecutableMemory
         code.CopyTo(new Span<byte>(pages, code.Length));
         if (mprotect((nint)pages, (nuint)code.Length, Read | Execute) == 0)
             return pages;
-        munmap((nint)pages, (nuint)code.Length);
+        _ = munmap((nint)pages, (nuint)code.Length);
         return null;
     }
 
@@ -50,7 +50,7 @@ internal static unsafe partial class ExecutableMemory
         code.CopyTo(new Span<byte>(pages, code.Length));
         if (VirtualProtect((nint)pages, (nuint)code.Length, ExecuteRead, out _) != 0)
             return pages;
-        VirtualFree((nint)pages, 0, Release);
+        _ = VirtualFree((nint)pages, 0, Release);
         return null;
     }
 
