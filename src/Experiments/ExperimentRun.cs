@@ -9,10 +9,13 @@ namespace OptimalStopping.Experiments;
 public static class ExperimentSuite
 {
     /// <summary>Names that `--experiments` takes.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["all", "regret", "tradeoff", "statistical", Speculative];
+    public static IReadOnlyList<string> Names { get; } = ["all", "regret", "tradeoff", "statistical", Speculative, Savings];
 
     /// <summary>The experiment that runs models by itself, needs no recorded outcomes and is not part of `all`: what it measures is time.</summary>
     public const string Speculative = "speculative";
+
+    /// <summary>The experiment that times the cascade against its largest model; like the one above.</summary>
+    public const string Savings = "savings";
 
     /// <summary>Runs one experiment, or all.</summary>
     /// <param name="progress">Told the step and the share of it that is done.</param>
@@ -27,8 +30,8 @@ public static class ExperimentSuite
     {
         if (!Names.Contains(which))
             throw new ToolkitException($"experiments: expected {string.Join(", ", Names)}, got '{which}'");
-        if (which == Speculative)
-            throw new ToolkitException("experiments: speculative: expected models to run, got recorded outcomes");
+        if (which is Speculative or Savings)
+            throw new ToolkitException($"experiments: {which}: expected models to run, got recorded outcomes");
         if (which is "all" or "tradeoff" or "statistical")
         {
             PolicyBench bench = PolicyBench.Fit(outcomes, progress, cancel);
@@ -81,6 +84,13 @@ public static class ExperimentRun
             RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
             return;
         }
+        if (request.Experiments == ExperimentSuite.Savings)
+        {
+            folder.Open();
+            SavingsExperiment.Run(file, request.Options, request.Out, progress, cancel);
+            RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
+            return;
+        }
         using (Cascade cascade = Cascade.Load(file))
         {
             var queries = Queries(file, request.Options.Seed);
@@ -105,8 +115,8 @@ public static class ExperimentRun
 
     private static void RunTraces(RunRequest request, Action<string, double> progress, CancellationToken cancel)
     {
-        if (request.Experiments == ExperimentSuite.Speculative)
-            throw new ToolkitException("--experiments speculative: expected a cascade of models to run (--config), got --traces");
+        if (request.Experiments is ExperimentSuite.Speculative or ExperimentSuite.Savings)
+            throw new ToolkitException($"--experiments {request.Experiments}: expected a cascade of models to run (--config), got --traces");
         progress("reading the traces", 0);
         TraceTable table = TraceReader.ReadTable(request.Traces!);
         RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed, request.Traces!);

@@ -140,4 +140,13 @@ public sealed record ExperimentOptions
 
     /// <summary>Calibration queries, and test queries, of the cascade with and without draft reuse.</summary>
     public int SpeculativeQueries { get; init; } = 1000;
+
+    /// <summary>Calibration questions of the savings experiment, on which prices are measured and the policy is fitted.</summary>
+    public int SavingsCalibration { get; init; } = 1000;
+
+    /// <summary>Questions of the savings experiment that are timed.</summary>
+    public int SavingsQueries { get; init; } = 400;
+
+    /// <summary>Rounds over them; a question's time is the median.</summary>
+    public int SavingsRounds { get; init; } = 5;
 }

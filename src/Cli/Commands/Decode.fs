@@ -16,6 +16,7 @@ type DecodeArguments =
     | Lambda of float
     | Policy of file: string
     | Config of file: string
+    | Compare
     | Json
 
     interface IArgParserTemplate with
@@ -25,6 +26,7 @@ type DecodeArguments =
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
             | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
             | Config _ -> "the cascade file (default: configs/nano.yaml)."
+            | Compare -> "also answer with the largest model alone, in turn, and say how much faster the cascade was."
             | Json -> "print one JSON object instead of text."
 
 /// Shown to whoever gives no prompt. The embedded models know the tasks of docs/concepts.md only.
@@ -40,19 +42,22 @@ let private examples =
 /// Seconds in which the runtime replaces its quick first code; not measured.
 let private warmUp = 1.5
 
-/// Answers that take longer than this are not asked again for the sake of a comparison.
+/// Answers that take longer than this are compared in one round, without a warm-up.
 let private longAnswer = 0.5
 
-let private timedRounds = 15
+let private mostRounds = 15
 
-/// Median seconds of two ways to answer, side by side and in turn, after the warm-up.
-let private compareTimes (first: unit -> float) (second: unit -> float) : struct (float * float) =
+/// Median seconds of two ways to answer, side by side and in turn, after a warm-up, and the rounds.
+let private compareTimes (first: unit -> float) (second: unit -> float) : struct (float * float * int) =
     let watch = Diagnostics.Stopwatch.StartNew()
-    while watch.Elapsed.TotalSeconds < warmUp do
+    let longest = first () + second ()
+    let isLong = longest > longAnswer
+    while not isLong && watch.Elapsed.TotalSeconds < warmUp do
         first () + second () |> ignore
-    let rounds = Array.init timedRounds (fun _ -> struct (first (), second ()))
-    let median pick = (rounds |> Array.map pick |> Array.sort)[timedRounds / 2]
-    struct (median (fun struct (a, _) -> a), median (fun struct (_, b) -> b))
+    let timed = if isLong then 1 else mostRounds
+    let rounds = Array.init timed (fun _ -> struct (first (), second ()))
+    let median pick = (rounds |> Array.map pick |> Array.sort)[timed / 2]
+    struct (median (fun struct (a, _) -> a), median (fun struct (_, b) -> b), timed)
 
 /// The records that the policy is fitted on where no policy file is given.
 let private calibrationRecords (file: CascadeFile) =
@@ -107,7 +112,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         match policy with
         | Some policy -> AdaptiveCascade.From(cascade, policy)
         | None -> AdaptiveCascade.Fit(cascade, calibrationRecords file, lambda)
-    let tokens = cascade.EncodePrompt prompt // refuses a foreign character before anything is printed
+    cascade.EncodePrompt prompt |> ignore // refuses a foreign character before anything is printed
     let name stage = file.Stages[stage].Name
     let onText = if json then null else Action<string>(printf "%s")
     let mutable first = true // no model has written yet
@@ -125,16 +130,17 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         finally
             if not (json || first) then printfn "" // a fault gets a line of its own
     let largest = file.Stages.Count - 1
+    let request = StageRequest(StagePrompt.FromQuestion prompt)
     let timeLargest () =
-        let start = Diagnostics.Stopwatch.GetTimestamp()
-        cascade.Decoder(largest).Decode(tokens, cancel = cancel) |> ignore
-        Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds
+        cascade.Stages[largest].AnswerAsync(request, cancel = cancel).AsTask().GetAwaiter().GetResult().Seconds
     let secondsOf (given: AdaptiveAnswer) = given.Turns.Sum(fun turn -> turn.Seconds)
-    let struct (seconds, largestSeconds) =
-        if secondsOf answer > longAnswer then
-            struct (secondsOf answer, nan)
-        else
+    let struct (seconds, largestSeconds, rounds) =
+        if arguments.Contains Compare then
             compareTimes (fun () -> secondsOf (adaptive.Answer(prompt, cancel = cancel))) timeLargest
+        else
+            struct (secondsOf answer, nan, 1)
+    // For an answer of the same length, where tokens have a price.
+    let largestCost = file.Stages[largest].CostOf(answer.Chosen.Reply.PromptTokens, answer.Chosen.Reply.CompletionTokens)
     if json then
         let value =
             {| prompt = prompt
@@ -143,7 +149,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                stage = name answer.Chosen.Stage
                confidence = answer.Chosen.Confidence
                cost = answer.Cost
-               cost_of_largest = file.Stages[largest].Cost
+               cost_of_largest = largestCost
                seconds = seconds
                seconds_of_largest = (if Double.IsNaN largestSeconds then Nullable() else Nullable largestSeconds)
                turns =
@@ -180,20 +186,22 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                 for line in draftLines (name turn.Stage) (name answer.Turns[i - 1].Stage) draft turn.Tokens turn.Reply.Forwards do
                     printfn "%s" line
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
-        let cost = file.Stages[largest].Cost
+        let duration seconds =
+            if seconds < 1.0 then $"{number (1000.0 * seconds) 2} ms" else $"{number seconds 2} s"
+        if Double.IsNaN largestSeconds then
+            printfn "time        %s (--compare also times %s alone)" (duration seconds) (name largest)
+        else
+            printfn
+                "time        %s, %s alone %s: %s (%s)"
+                (duration seconds)
+                (name largest)
+                (duration largestSeconds)
+                (compared "faster" "slower" seconds largestSeconds)
+                (if rounds = 1 then "once each" else $"medians of {rounds}, in turn")
+        let cost = largestCost
         printfn
-            "cost        %s, %s alone %s: %s"
+            "charged     %s, %s alone %s: %s"
             (number answer.Cost 1)
             (name largest)
             (number cost 1)
             (compared "cheaper" "more expensive" answer.Cost cost)
-        if Double.IsNaN largestSeconds then
-            printfn "time        %s s" (number seconds 2)
-        else
-            printfn
-                "time        %s ms, %s alone %s ms: %s (medians of %d, in turn)"
-                (number (1000.0 * seconds) 2)
-                (name largest)
-                (number (1000.0 * largestSeconds) 2)
-                (compared "faster" "slower" seconds largestSeconds)
-                timedRounds
