@@ -32,6 +32,7 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Collect of ParseResults<Collect.CollectArguments>
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<Train.TrainArguments>
     | [<CliPrefix(CliPrefix.None)>] Serve of ParseResults<Serve.ServeArguments>
+    | [<CliPrefix(CliPrefix.None)>] Pull of ParseResults<Pull.PullArguments>
     | [<CliPrefix(CliPrefix.None)>] Info of ParseResults<Info.InfoArguments>
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<Bench.BenchArguments>
     | [<CliPrefix(CliPrefix.None)>] Export of ParseResults<Export.ExportArguments>
@@ -56,6 +57,7 @@ type ToolkitArguments =
             | Train _ -> "train the models of a plan (needs a build with TorchSharp)."
             | Serve _ -> "serve the cascade behind one OpenAI-compatible endpoint."
             | Bench _ -> "measure the CPU engine: prefill, decoding, share of the memory's speed."
+            | Pull _ -> "download models from the hub: checked, resumable, several files at a time."
             | Info _ -> "show what a cascade would load where, the memory it takes, and what a token costs."
             | Export _ -> "write a model as one .gguf file, with its tokenizer, for llama.cpp and other programs."
             | Perplexity _ -> "measure how well a model foresees a text, to judge a quantisation by."

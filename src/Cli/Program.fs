@@ -28,6 +28,7 @@ let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitA
         | Collect a -> Collect.execute a cancel
         | Train a -> Train.execute a cancel
         | Serve a -> Serve.execute a cancel
+        | Pull a -> Pull.execute a cancel
         | Info a -> abandonable (fun () -> Info.execute a)
         | Bench a -> abandonable (fun () -> Bench.execute a)
         | Export a -> abandonable (fun () -> Export.execute a)

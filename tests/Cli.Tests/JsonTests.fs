@@ -54,8 +54,19 @@ let tests =
                       File.WriteAllLines(traces, Seq.truncate 300 (File.ReadLines calibration))
                       let out = Path.Combine(folder, "out")
                       let evaluate = [ "evaluate"; "--traces"; traces; "--out"; out; "--resamples"; "20"; "--json" ]
+                      let hubFile = { Support.TestHub.Name = "m.gguf"; Support.TestHub.Bytes = "x"B; Support.TestHub.Large = true }
+                      let hub = Support.TestHub.TestHub(Map [ "a/b", [ hubFile ] ])
+                      use _ = hub.Start()
+                      Environment.SetEnvironmentVariable("HF_ENDPOINT", string hub.Endpoint)
+                      Environment.SetEnvironmentVariable("HF_HUB_CACHE", Path.Combine(folder, "hub"))
+                      use _ =
+                          { new IDisposable with
+                              member _.Dispose() =
+                                  for name in [ "HF_ENDPOINT"; "HF_HUB_CACHE" ] do
+                                      Environment.SetEnvironmentVariable(name, null) }
                       let commands =
-                          [ "decode PROMPT --json", [ "decode"; "add 963+447="; "--json" ]
+                          [ "pull NAME --json", [ "pull"; "a/b"; "--json" ]
+                            "decode PROMPT --json", [ "decode"; "add 963+447="; "--json" ]
                             "info --json", [ "info"; "--json" ]
                             "evaluate --json", evaluate
                             "evaluate --seeds N --json", evaluate @ [ "--seeds"; "2" ]

@@ -6,6 +6,7 @@ open System.Text.Json
 open Expecto
 open OptimalStopping.Runtime.Traces
 open Support.RandomCheckpoint
+open Support.TestHub
 
 let private root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, "..", ".."))
 
@@ -61,12 +62,66 @@ let tests =
                   // The embedding in float32 and the head in INT8 with float scales are nearly all of it.
                   Expect.isGreaterThan (device.GetProperty("weight_bytes").GetInt64()) (151936L * 16L * 5L) "weights")
           }
-          test "the configs of real models name the first path that is to be filled in" {
-              for name, path in [ "qwen3_public.yaml", "/models/Qwen3-0.6B"; "qwen3_models.yaml", "/models/Qwen3-7B" ] do
-                  let run = Toolkit.run [ "info"; "--config"; Path.Combine(root, "configs", name) ]
-                  Expect.equal run.Code 1 name
-                  Expect.stringContains run.Error $"expected a model folder or a .gguf file at {path}, got none" name
-                  Expect.equal (run.Error.TrimEnd().Split('\n').Length) 1 "one line"
+          test "info before anything is downloaded: every stage's shape, memory and disk, and all that is missing" {
+              use cache = new TemporaryFolder()
+              let info name more =
+                  let config = Path.Combine(root, "configs", name)
+                  let run = Toolkit.startWith [ "HF_HUB_CACHE", cache.Path ] ([ "info"; "--config"; config ] @ more) |> Toolkit.finish
+                  Expect.equal (run.Code, run.Error) (0, "") name
+                  config, run.Out
+              let config, out = info "qwen3_public.yaml" [ "--json" ]
+              use document = JsonDocument.Parse out
+              let list (name: string) = [ for item in document.RootElement.GetProperty(name).EnumerateArray() -> item ]
+              let text (name: string) (item: JsonElement) = nonNull (item.GetProperty(name).GetString())
+              let sizes = [ for stage in list "stages" -> text "name" stage, stage.GetProperty("disk_bytes").GetInt64() / 100_000_000L ]
+              // Hundreds of megabytes of the published files.
+              Expect.equal
+                  sizes
+                  [ "qwen3-0.6b", 15L; "qwen3-1.7b", 40L; "qwen3-4b", 80L; "qwen3-8b", 163L; "qwen3-14b", 295L; "qwen3-32b", 655L ]
+                  "disk"
+              for stage in list "stages" do
+                  Expect.isFalse (stage.GetProperty("present").GetBoolean()) "not there"
+                  Expect.isGreaterThan (stage.GetProperty("cpu_tokens_per_second").GetDouble()) 0.0 "speed"
+              Expect.sequenceEqual
+                  (list "missing" |> List.map (text "what"))
+                  [ for size in [ "0.6b"; "1.7b"; "4b"; "8b"; "14b"; "32b" ] do
+                        $"stage qwen3-{size}"
+                    "questions"
+                    "calibration questions"
+                    "calibration records" ]
+                  "all at once"
+              Expect.equal (text "remedy" (list "missing").Head) $"toolkit pull --config {config}" "how to get it"
+              // Sizes that were not published: only the paths can be named.
+              let _, out = info "qwen3_models.yaml" []
+              for part in [ "stage qwen3-7b: /models/Qwen3-7B"; "stage qwen3-72b: its shape is not known"; "key path: a model's folder" ] do
+                  Expect.stringContains out part "missing"
+          }
+          test "a cascade of the hub's models: info names what is missing, pull fetches it, and the cascade runs" {
+              withCascade (fun folder cascade ->
+                  let repositories = [ for name in [ "a"; "b" ] -> $"Test/{name}", contentsOf (Path.Combine(folder, name)) ]
+                  File.WriteAllText(
+                      cascade,
+                      (File.ReadAllText cascade)
+                          .Replace("path: a,", "repository: Test/a,")
+                          .Replace("path: b,", "repository: Test/b, path: fetched,")
+                  )
+                  withHub repositories (fun hub ->
+                      let cache = Path.Combine(folder, "hub")
+                      let run arguments =
+                          Toolkit.startWith [ "HF_ENDPOINT", string hub.Endpoint; "HF_HUB_CACHE", cache ] arguments |> Toolkit.finish
+                      let collect = [ "collect"; "--config"; cascade; "--out"; Path.Combine(folder, "t.jsonl"); "--count"; "2" ]
+                      let early = run collect
+                      Expect.equal early.Code 1 "nothing is there yet"
+                      Expect.stringContains early.Error $"got none; fetch it with: toolkit pull --config {cascade}" "says how"
+                      let pulled = run [ "pull"; "--config"; cascade ]
+                      Expect.equal (pulled.Code, pulled.Error) (0, "") "pull"
+                      Expect.isTrue (File.Exists(Path.Combine(folder, "fetched", "model.safetensors"))) "the stage's own path"
+                      let run' = run collect
+                      Expect.equal (run'.Code, run'.Error) (0, "") "collect"
+                      let info = run [ "info"; "--config"; cascade; "--json" ]
+                      use document = JsonDocument.Parse info.Out
+                      let missing = document.RootElement.GetProperty("missing")
+                      Expect.equal (missing.GetArrayLength()) 0 "nothing is missing"))
           }
           test "doctor: a device that is none is bad usage; without TorchSharp it says how to get it" {
               let wrong = Toolkit.run [ "doctor"; "--device"; "gpu" ]

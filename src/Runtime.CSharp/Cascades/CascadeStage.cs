@@ -1,4 +1,5 @@
 using OptimalStopping.Runtime.Files;
+using OptimalStopping.Runtime.Hub;
 using OptimalStopping.Runtime.Tokenization;
 
 namespace OptimalStopping.Runtime.Cascades;
@@ -19,13 +20,14 @@ public readonly record struct TokenPrice(double Input, double Output)
 /// and what is planned with before any answer was recorded.</param>
 public sealed record CascadeStage(string Name, string Path, double Cost)
 {
-    internal static readonly IReadOnlyList<string> OnlyCpu = ["cpu"];
+    /// <summary>The processor alone.</summary>
+    public static readonly IReadOnlyList<string> Cpu = ["cpu"];
 
     /// <summary>What runs the model: the name of a <see cref="StageBackend"/>.</summary>
     public string Backend { get; init; } = "cpu";
 
     /// <summary>The devices that the layers are spread over, in order (<c>cpu</c>, <c>cuda:0</c>, ...); one at least.</summary>
-    public IReadOnlyList<string> Devices { get; init; } = OnlyCpu;
+    public IReadOnlyList<string> Devices { get; init; } = Cpu;
 
     /// <summary>What its tokens cost; null where every answer is charged <see cref="Cost"/>.</summary>
     public TokenPrice? Price { get; init; }
@@ -35,6 +37,12 @@ public sealed record CascadeStage(string Name, string Path, double Cost)
 
     /// <summary>The name of the model's chat template (<see cref="ChatTemplate.All"/>); null where its files say it.</summary>
     public string? ChatTemplate { get; init; }
+
+    /// <summary>Where the model's files come from; null where the file names only a path.</summary>
+    public HubRepository? Repository { get; init; }
+
+    /// <summary>Whether <see cref="Path"/> is the place of the hub's cache, because the file names no path.</summary>
+    public bool IsInCache { get; init; }
 
     /// <summary>What else the backend read from the stage's keys; null for nothing.</summary>
     public object? Settings { get; init; }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Numerics.Tensors;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Files;
+using OptimalStopping.Runtime.Hub;
 using OptimalStopping.Runtime.Models;
 using OptimalStopping.Runtime.Tokenization;
 
@@ -307,9 +308,8 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
 {
     /// <inheritdoc/>
     public override CascadeStage Read(YamlMap keys, CascadeStage stage, string folder) =>
-        stage with
+        Located(keys, stage, folder) with
         {
-            Path = Path.GetFullPath(keys.Text("path"), folder),
             Devices = Devices(keys),
             ChatTemplate = Template(keys),
         };
@@ -319,7 +319,7 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
     {
         CascadeStage stage = context.Stage;
         if (!Directory.Exists(stage.Path) && !File.Exists(stage.Path))
-            throw new ToolkitException($"{context.File}: stage '{stage.Name}': expected a model folder at {stage.Path}, got none");
+            throw new ToolkitException($"{context.File}: stage '{stage.Name}': {NotThere(context.File, stage)}");
         if (load is null)
             throw new ToolkitException(
                 $"{context.File}: stage '{stage.Name}': backend '{Name}': expected a build with this engine, got one without; run with: dotnet run --project src/Cli -c Release -p:TorchBackend=cpu (or cuda) -- ..."
@@ -346,6 +346,39 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
             model.Dispose();
             throw;
         }
+    }
+
+    /// <summary>What to say where a stage's files are not there.</summary>
+    public static string NotThere(string cascadeFile, CascadeStage stage) =>
+        $"expected a model folder or a .gguf file at {stage.Path}, got none"
+        + (stage.Repository is null ? "" : $"; fetch it with: toolkit pull --config {cascadeFile}");
+
+    // A path, a repository whose files are in the hub's cache, or both: then they are fetched to the path.
+    private static CascadeStage Located(YamlMap keys, CascadeStage stage, string folder)
+    {
+        HubRepository? repository = keys.Has("repository") ? ReadRepository(keys) : null;
+        if (repository is null || keys.Has("path"))
+            return stage with { Path = Path.GetFullPath(keys.Text("path"), folder), Repository = repository };
+        return stage with
+        {
+            Path = new HubCache(HubSettings.FromEnvironment().Cache).Place(repository),
+            Repository = repository,
+            IsInCache = true,
+        };
+    }
+
+    private static HubRepository ReadRepository(YamlMap keys)
+    {
+        string name = keys.Text("repository"),
+            revision = keys.TextOr("revision", HubRepository.MainBranch);
+        string? file = keys.Has("file") ? keys.Text("file") : null;
+        if (!HubRepository.IsName(name))
+            throw keys.Error("repository", "a repository of the hub, as in Qwen/Qwen3-0.6B", $"'{name}'");
+        if (!HubRepository.IsRevision(revision))
+            throw keys.Error("revision", "a branch, a tag or a commit", $"'{revision}'");
+        if (file is not null && !HubRepository.IsFile(file))
+            throw keys.Error("file", "the name of a file", $"'{file}'");
+        return new HubRepository(name, revision, file);
     }
 
     // The template, and a tokenizer that stops at the end of a turn.
@@ -379,7 +412,7 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
     private IReadOnlyList<string> Devices(YamlMap keys)
     {
         if (!keys.Has("devices"))
-            return CascadeStage.OnlyCpu;
+            return CascadeStage.Cpu;
         IReadOnlyList<string> devices = keys.Strings("devices");
         foreach (string device in devices)
             if (
@@ -393,7 +426,7 @@ public sealed class LocalBackend(string name, Func<CascadeStage, ITokenModel>? l
                 throw keys.Error("devices", "cpu or cuda:0 to cuda:63", $"'{device}'");
         if (devices.Distinct().Count() != devices.Count)
             throw keys.Error("devices", "each device once", string.Join(", ", devices));
-        if (!anyDevice && !devices.SequenceEqual(CascadeStage.OnlyCpu))
+        if (!anyDevice && !devices.SequenceEqual(CascadeStage.Cpu))
             throw keys.Error("devices", $"only cpu with backend {Name}", string.Join(", ", devices));
         return devices;
     }
