@@ -1,6 +1,4 @@
 using OptimalStopping.Runtime.Cascades;
-using OptimalStopping.Runtime.Tasks;
-using OptimalStopping.Runtime.Tasks.Miniature;
 using OptimalStopping.Runtime.Traces;
 
 namespace OptimalStopping.Experiments;
@@ -93,7 +91,7 @@ public static class ExperimentRun
         }
         using (Cascade cascade = Cascade.Load(file))
         {
-            var queries = Queries(file, request.Options.Seed);
+            var queries = CascadeQueries.Draw(file, request.Options.Seed);
             Collector.Run(
                 cascade,
                 queries,
@@ -116,7 +114,9 @@ public static class ExperimentRun
     private static void RunTraces(RunRequest request, Action<string, double> progress, CancellationToken cancel)
     {
         if (request.Experiments is ExperimentSuite.Speculative or ExperimentSuite.Savings)
-            throw new ToolkitException($"--experiments {request.Experiments}: expected a cascade of models to run (--config), got --traces");
+            throw new ToolkitException(
+                $"--experiments {request.Experiments}: expected a cascade of models to run (--config), got --traces"
+            );
         progress("reading the traces", 0);
         TraceTable table = TraceReader.ReadTable(request.Traces!);
         RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed, request.Traces!);
@@ -131,27 +131,6 @@ public static class ExperimentRun
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
         RunManifest.Write(folder, request, Path.GetFileNameWithoutExtension(request.Traces!), [request.Traces!, .. PolicyInput(request)]);
     }
-
-    /// <summary>The queries of a run: first the calibration split, then the test split; every prompt once.</summary>
-    public static IReadOnlyList<(Query Query, string Split)> Queries(CascadeFile file, int seed)
-    {
-        var (calibration, test) = file.Tasks.Kind switch
-        {
-            "nano" => (
-                new QueryGenerator(seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries),
-                new QueryGenerator(seed, QuerySplit.Test).Distinct(file.TestQueries)
-            ),
-            "miniature" => Miniature(new QuestionMix(Knowledge.Load(file.Tasks.Path!)), file, seed),
-            _ => QueryFiles.Draw(file.Tasks, seed, file.CalibrationQueries, file.TestQueries),
-        };
-        return [.. calibration.Select(query => (query, CascadeRecords.Calibration)), .. test.Select(query => (query, CascadeRecords.Test))];
-    }
-
-    private static (Query[] Calibration, Query[] Test) Miniature(QuestionMix mix, CascadeFile file, int seed) =>
-        (
-            new MiniatureQuestions(mix, seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries),
-            new MiniatureQuestions(mix, seed, QuerySplit.Test).Distinct(file.TestQueries)
-        );
 
     private static string[] PolicyInput(RunRequest request) => request.Policy is null ? [] : [request.Policy];
 

@@ -81,7 +81,7 @@ public static class SavingsExperiment
             throw new ToolkitException(
                 $"{file.File}: savings: expected stages that run in this process, got '{remote.Name}' (backend: {remote.Backend})"
             );
-        var queries = ExperimentRun.Queries(file, options.Seed);
+        var queries = CascadeQueries.Draw(file, options.Seed);
         Query[] calibration = Spread(queries, CascadeRecords.Calibration, options.SavingsCalibration),
             test = Spread(queries, CascadeRecords.Test, options.SavingsQueries);
         CascadePlans plans;
@@ -191,10 +191,7 @@ public static class SavingsExperiment
         public Saving Run(bool batch, double target, double lambda, Action<double> progress, CancellationToken cancel)
         {
             int rounds = options.SavingsRounds;
-            double[][][] seconds =
-            [
-                .. Enumerable.Range(0, Ways).Select(_ => queries.Select(_ => new double[rounds]).ToArray()),
-            ];
+            double[][][] seconds = [.. Enumerable.Range(0, Ways).Select(_ => queries.Select(_ => new double[rounds]).ToArray())];
             var random = new Random(options.Seed);
             int[] order = [Adaptive, Anew, Largest];
             var workers = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancel };
@@ -246,8 +243,9 @@ public static class SavingsExperiment
                 reuse.Estimate,
                 reuse.Low,
                 reuse.High,
-                Enumerable.Range(0, queries.Length).Count(i => Statistics.Median(seconds[Adaptive][i]) > Statistics.Median(seconds[Largest][i]))
-                    / (double)queries.Length
+                Enumerable
+                    .Range(0, queries.Length)
+                    .Count(i => Statistics.Median(seconds[Adaptive][i]) > Statistics.Median(seconds[Largest][i])) / (double)queries.Length
             );
 
             void Time(int way, int i, int round)

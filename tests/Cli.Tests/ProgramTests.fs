@@ -102,7 +102,7 @@ let private inProcess =
                   usage "--seed" [ "run"; "--seed"; "99999999999" ]
                   usage "--seed: expected a whole number, got none" [ "run"; "--seed" ]
                   usage
-                      "--experiments: expected all, regret, tradeoff, statistical or speculative, got 'some'"
+                      "--experiments: expected all, regret, tradeoff, statistical, speculative or savings, got 'some'"
                       [ "run"; "--experiments"; "some" ]
                   usage
                       "--train-fraction: expected a number between 0 and 1, got 1"
@@ -282,7 +282,7 @@ let private inProcess =
                       let cascade = CascadeFile.Load config
                       using (Cascade.Load cascade) (fun models ->
                           File.Delete calibration
-                          Collector.Run(models, ExperimentRun.Queries(cascade, 1), calibration))
+                          Collector.Run(models, CascadeQueries.Draw(cascade, 1), calibration))
                       fault "prompt:5: expected a character of the cascade's alphabet" (decode "add ä")
                       Expect.equal (Toolkit.run (decode "add ä")).Out "" "nothing is printed before the prompt is known to be in order"
                       let long = Toolkit.run (decode (String('1', 128)))
@@ -296,7 +296,7 @@ let private inProcess =
                       File.WriteAllText(config, (File.ReadAllText config).Replace("calibration_trace: calibration.jsonl\n", ""))
                       fault "key 'calibration_trace': expected the trace file to fit the policy on, got none" (decode "add 1+1=")
                       Directory.Delete(Path.Combine(folder, "2"), true)
-                      fault "stage 'm2': expected a model folder at " [ "run"; "--config"; config; "--out"; Path.Combine(folder, "out") ])
+                      fault "stage 'm2': expected a model folder or a .gguf file at " [ "run"; "--config"; config; "--out"; Path.Combine(folder, "out") ])
               }
               test "a folder with records needs --resume, and a folder in use is refused" {
                   inCascade 2 4 100 (fun folder config ->
@@ -454,9 +454,9 @@ let private asProcess =
                   Expect.isTrue (File.Exists(Path.Combine(folder, "evaluated", "report.html"))) "report"
                   let kept = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--policy"; policy; "--json" ]
                   Expect.equal kept.Code 0 kept.Error
-                  let text = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--lambda"; "0" ]
+                  let text = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--lambda"; "0"; "--compare" ]
                   Expect.equal text.Code 0 "decode"
-                  for word in [ "answer "; "stage "; "confidence "; "cost "; "time " ] do
+                  for word in [ "answer "; "stage "; "confidence "; "charged "; "time "; "medians of 15, in turn" ] do
                       Expect.stringContains text.Out word "text"
                   let info = Toolkit.run [ "info"; "--config"; config; "--json" ]
                   Expect.equal (info.Code, info.Error) (0, "") "info --json"

@@ -66,7 +66,7 @@ let tests =
                           Expect.contains all command.Name "commands"
                       Expect.equal ev [ "evaluate" ] "a command by its beginning"
                       Expect.equal dec [ "decode" ] "a command as a value"
-                      Expect.equal (List.sort s) [ "speculative"; "statistical" ] "a choice"
+                      Expect.equal (List.sort s) [ "savings"; "speculative"; "statistical" ] "a choice"
                       Expect.equal (List.sort files) [ start; start + ".jsonl" ] "files and folders"
                       Expect.equal (folders, alone) ([ start ], [ start ]) "folders"
                       Expect.equal (number, shells) ([], [ "bash"; "zsh" ]) "a number; shells"

@@ -39,14 +39,14 @@ let tests =
         [ test "queries: calibration before test, every prompt once, the same for the same seed" {
               withFolder (fun folder ->
                   let file = CascadeFile.Load(RandomCascade.write folder 2 4 150)
-                  let queries = ExperimentRun.Queries(file, 1)
+                  let queries = CascadeQueries.Draw(file, 1)
                   Expect.equal
                       [ for struct (_, split) in queries -> split ]
                       (List.replicate 150 "calibration" @ List.replicate 150 "test")
                       "splits"
                   Expect.equal (queries.Select(fun struct (q, _) -> q.Prompt).Distinct().Count()) 300 "prompts"
-                  Expect.sequenceEqual (ExperimentRun.Queries(file, 1)) queries "again"
-                  Expect.isFalse (queries.SequenceEqual(ExperimentRun.Queries(file, 2))) "another seed")
+                  Expect.sequenceEqual (CascadeQueries.Draw(file, 1)) queries "again"
+                  Expect.isFalse (queries.SequenceEqual(CascadeQueries.Draw(file, 2))) "another seed")
           }
           test "a folder holds one run: another one is refused, and the first stays as it is" {
               withFolder (fun folder ->

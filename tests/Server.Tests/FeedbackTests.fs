@@ -25,7 +25,7 @@ let private openDesk folder learn =
     )
 
 let private ids (client: Net.Http.HttpClient) (count: int) =
-    [ for query, _ in OptimalStopping.Experiments.ExperimentRun.Queries(nano.Value, 3) |> Seq.take count ->
+    [ for query, _ in OptimalStopping.Experiments.CascadeQueries.Draw(nano.Value, 3) |> Seq.take count ->
           (json (post client "v1/chat/completions" (chat "nano" query.Prompt ""))).GetProperty("id").GetString() |> nonNull ]
 
 let private grade (client: Net.Http.HttpClient) (id: string) (quality: float) =

@@ -15,7 +15,7 @@ open Server.Tests.Servers
 let private queries = if isNull (Environment.GetEnvironmentVariable "TOOLKIT_LONG") then 60 else 300
 
 let private prompts (count: int) =
-    [ for query, _ in OptimalStopping.Experiments.ExperimentRun.Queries(nano.Value, 7) |> Seq.take count -> query.Prompt ]
+    [ for query, _ in OptimalStopping.Experiments.CascadeQueries.Draw(nano.Value, 7) |> Seq.take count -> query.Prompt ]
 
 let private settings (change: OpenAiSettings -> OpenAiSettings) _ (remote: OpenAiSettings) _ stage = withRemote (change remote) stage
 

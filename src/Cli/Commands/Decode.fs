@@ -131,8 +131,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
             if not (json || first) then printfn "" // a fault gets a line of its own
     let largest = file.Stages.Count - 1
     let request = StageRequest(StagePrompt.FromQuestion prompt)
-    let timeLargest () =
-        cascade.Stages[largest].AnswerAsync(request, cancel = cancel).AsTask().GetAwaiter().GetResult().Seconds
+    let timeLargest () = cascade.Stages[largest].AnswerAsync(request, cancel = cancel).AsTask().GetAwaiter().GetResult().Seconds
     let secondsOf (given: AdaptiveAnswer) = given.Turns.Sum(fun turn -> turn.Seconds)
     let struct (seconds, largestSeconds, rounds) =
         if arguments.Contains Compare then
@@ -148,6 +147,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                text = answer.Chosen.Text
                stage = name answer.Chosen.Stage
                confidence = answer.Chosen.Confidence
+               outside = answer.IsOutside
                cost = answer.Cost
                cost_of_largest = largestCost
                seconds = seconds
@@ -186,8 +186,9 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                 for line in draftLines (name turn.Stage) (name answer.Turns[i - 1].Stage) draft turn.Tokens turn.Reply.Forwards do
                     printfn "%s" line
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
-        let duration seconds =
-            if seconds < 1.0 then $"{number (1000.0 * seconds) 2} ms" else $"{number seconds 2} s"
+        if answer.IsOutside then
+            printfn "            not sure: the question is outside what this cascade was calibrated on"
+        let duration seconds = if seconds < 1.0 then $"{number (1000.0 * seconds) 2} ms" else $"{number seconds 2} s"
         if Double.IsNaN largestSeconds then
             printfn "time        %s (--compare also times %s alone)" (duration seconds) (name largest)
         else

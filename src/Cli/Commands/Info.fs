@@ -149,6 +149,20 @@ let private measured (file: CascadeFile) =
            batched_cost = t.BatchedSecondsPerToken / timings[0].BatchedSecondsPerToken
            batched_microseconds_per_token = 1e6 * t.BatchedSecondsPerToken |})
 
+/// Questions that tokens are priced on.
+let private pricedQuestions = 100
+
+/// Prices of tokens by the time that they take here, on the cascade's own calibration questions.
+let private prices (file: CascadeFile) =
+    let questions =
+        OptimalStopping.Experiments.CascadeQueries.Draw(file, 1)
+        |> Seq.choose (fun struct (query, split) -> if split = CascadeRecords.Calibration then Some query.Prompt else None)
+        |> Seq.truncate pricedQuestions
+        |> Seq.toArray
+    use cascade = Cascade.Load file
+    MeasuredPrices.OfStages(MeasuredPrices.Time(cascade, questions) |> Array.map (fun replies -> replies))
+    |> Array.mapi (fun k price -> {| name = file.Stages[k].Name; input_cost = price.Input; output_cost = price.Output |})
+
 let execute (arguments: ParseResults<InfoArguments>) =
     let tokens = arguments.GetResult(Tokens, defaultValue = defaultTokens)
     if tokens < 1 then raise (UsageException $"--tokens: expected at least 1, got {tokens}")
@@ -170,6 +184,7 @@ let execute (arguments: ParseResults<InfoArguments>) =
         else
             [||]
     // Small models are measured; memory bounds large ones.
+    let priced = if arguments.Contains Measure then prices file else [||]
     let bandwidth = lazy (MemoryBandwidth.Measure(512L <<< 20, 3))
     let expected = if timings.Length > 0 || Array.isEmpty local then fun _ _ -> nan else fromBandwidth bandwidth
     let stages = Array.zip local shapes |> Array.choose (fun (stage, shape) -> shape |> Option.map (plan tokens expected stage))
@@ -186,6 +201,7 @@ let execute (arguments: ParseResults<InfoArguments>) =
                stages = stages
                devices = totals
                timings = timings
+               prices = priced
                missing = missing |}
     else
         printfn
@@ -260,3 +276,11 @@ let execute (arguments: ParseResults<InfoArguments>) =
                           number t.microseconds_per_token 1
                           number t.batched_cost 2
                           number t.batched_microseconds_per_token 1 |] |]
+        if priced.Length > 0 then
+            printfn ""
+            printfn
+                "prices of tokens by their time here, for the stages of a cascade file (an average answer of %s costs %g):"
+                (Array.last priced).name
+                MeasuredPrices.Largest
+            for p in priced do
+                printfn "  %s: input_cost: %s, output_cost: %s" p.name (number p.input_cost 0) (number p.output_cost 0)

@@ -25,7 +25,8 @@ type RunArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Experiments _ -> "all (the three that follow), regret, tradeoff, statistical; or speculative, savings, which take times (default: all)."
+            | Experiments _ ->
+                "all (the three that follow), regret, tradeoff, statistical; or speculative, savings, which take times (default: all)."
             | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Traces _ -> "replay this trace file instead of running models."
             | Policy _ -> "replay this policy file of 'toolkit calibrate' beside the other policies."

@@ -20,6 +20,11 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
 
     public IStoppingPolicy Policy => policy;
 
+    /// <summary>
+    /// Tells questions that are unlike all calibration questions; confidences in answers to those are capped. Null where that is not known.
+    /// </summary>
+    public Familiarity? Familiarity { get; init; }
+
     /// <summary>Answers with the policy of a file that `toolkit calibrate` wrote.</summary>
     /// <exception cref="ToolkitException">The file is of another cascade, or needs what a live cascade does not have.</exception>
     public static AdaptiveCascade From(Cascade cascade, PolicyFile policy)
@@ -37,7 +42,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
     public static AdaptiveCascade Fit(Cascade cascade, CascadeRecords records, double lambda)
     {
         var plans = new CascadePlans(cascade.File, records);
-        return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy);
+        return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy) { Familiarity = plans.Familiarity };
     }
 
     /// <summary>Answers a prompt on the caller's thread.</summary>
@@ -76,6 +81,8 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
         Array.Fill(labels, -1);
         uint ran = 0,
             failed = 0;
+        double familiarity = Familiarity is { } known && request.Prompt.Question is { } question ? known.PValue(question) : double.NaN,
+            most = familiarity < Cascades.Familiarity.Least ? Cascades.Familiarity.ConfidenceOutside : 1;
         while (true)
         {
             Decision decision = policy.Decide(new Observation(ran, confidences, labels, []));
@@ -125,7 +132,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
                     ),
                 };
             // What was cut short is not known to be right, whatever its beginning is worth.
-            confidences[stage] = reply.IsWhole ? confidence(stage, reply.Features) : 0;
+            confidences[stage] = reply.IsWhole ? Math.Min(most, confidence(stage, reply.Features)) : 0;
             labels[stage] = same is null ? stage : labels[same.Stage];
             var turn = new StageAnswer(stage, reply, confidences[stage]) { Label = labels[stage] };
             turns.Add(turn);
@@ -133,7 +140,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
             events?.StageAnswered?.Invoke(turn);
         }
 
-        AdaptiveAnswer Result(StageAnswer chosen) => new(turns, chosen, turns.Sum(turn => turn.Reply.Cost)) { Failures = failures };
+        AdaptiveAnswer Result(StageAnswer chosen) => new(turns, chosen, turns.Sum(turn => turn.Reply.Cost)) { Failures = failures, Familiarity = familiarity };
 
         int FirstWorking(int from)
         {
@@ -167,6 +174,14 @@ public sealed record AdaptiveAnswer(IReadOnlyList<StageAnswer> Turns, StageAnswe
 {
     /// <summary>What went wrong on the way; empty when every stage that was asked answered.</summary>
     public IReadOnlyList<StageException> Failures { get; init; } = [];
+
+    /// <summary>
+    /// The question's p-value among the calibration questions (<see cref="Cascades.Familiarity.PValue"/>); NaN where that is not known.
+    /// </summary>
+    public double Familiarity { get; init; } = double.NaN;
+
+    /// <summary>Whether the question is unlike all that the cascade was calibrated on: its confidences are capped.</summary>
+    public bool IsOutside => Familiarity < Cascades.Familiarity.Least;
 }
 
 /// <summary>What a watcher of one answer is told, on the thread that computes it.</summary>

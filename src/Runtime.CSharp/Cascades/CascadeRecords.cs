@@ -18,6 +18,9 @@ public sealed record CascadeRecord(
 {
     /// <summary>Stages whose answer the limit of tokens cut short: they have confidence 0, as they have live.</summary>
     public IReadOnlySet<int> Cut { get; init; } = new HashSet<int>();
+
+    /// <summary>The question; null where the record does not tell.</summary>
+    public string? Prompt { get; init; }
 }
 
 /// <summary>The records that <see cref="Collector"/> wrote, in memory, and their form for the stopping policies.</summary>
@@ -65,6 +68,9 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
                     [.. trace.Stages.Select(stage => Features(stage.Extra))]
                 )
                 {
+                    Prompt = trace.Extra.FirstOrDefault(field => field.Key == "prompt") is { Value.ValueKind: JsonValueKind.String } prompt
+                        ? prompt.Value.GetString()
+                        : null,
                     Cut = trace
                         .Stages.Index()
                         .Where(stage => stage.Item.Extra.Any(field => field.Key == CutField && field.Value.ValueKind == JsonValueKind.True))

@@ -77,6 +77,9 @@ public sealed class StagePrompt
     /// <summary>The conversation, oldest message first; empty for a text.</summary>
     public IReadOnlyList<StageMessage> Messages { get; }
 
+    /// <summary>What the user asks: the last message of a conversation, where it is the user's, or the text.</summary>
+    public string? Question => Text ?? (Messages.Count > 0 && Messages[^1].Role == "user" ? Messages[^1].Content : null);
+
     /// <summary>A text to go on with, as it is, without a template around it.</summary>
     public static StagePrompt FromText(string text) => new(text, []);
 

@@ -21,7 +21,7 @@ let private silent = progress ignore
 
 /// 280 queries a split: 560 in all, that is three chunks.
 let private withCascade action =
-    RandomCascade.using 2 5 280 (fun cascade folder -> action cascade (ExperimentRun.Queries(cascade.File, 1)) folder)
+    RandomCascade.using 2 5 280 (fun cascade folder -> action cascade (CascadeQueries.Draw(cascade.File, 1)) folder)
 
 let private fault action =
     try
@@ -96,7 +96,7 @@ let tests =
                       File.WriteAllText(path, text)
                       Expect.stringStarts (fault (fun () -> Collector.Run(cascade, asked, path, silent))) (path + expected) expected
                       Expect.equal (File.ReadAllText path) text "untouched"
-                  let other = ExperimentRun.Queries(cascade.File, 2).Take(3).ToArray()
+                  let other = CascadeQueries.Draw(cascade.File, 2).Take(3).ToArray()
                   refused own other ":1: expected query "
                   refused (own.Substring(0, own.Length - 9)) other ":1: expected query "
                   refused own few[..1] ":3: expected 2 records, got more"

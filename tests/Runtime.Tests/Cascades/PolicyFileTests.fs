@@ -89,7 +89,7 @@ let tests =
           test "signals make the confidences where the traces hold them" {
               RandomCascade.using 2 6 100 (fun cascade folder ->
                   let file = Path.Combine(folder, "records.jsonl")
-                  let queries = ExperimentRun.Queries(cascade.File, 1)
+                  let queries = CascadeQueries.Draw(cascade.File, 1)
                   Collector.Run(cascade, queries, file)
                   let policy = PolicyCalibration.Run(file, CalibrationOptions(0.5, 0.1))
                   withFile policy (fun path ->
