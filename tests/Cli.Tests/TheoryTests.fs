@@ -40,6 +40,18 @@ let tests =
                       Expect.equal (numbers (t.GetProperty "recall")) [ 0.0; 0.0; 0.0 ] "always stop"
               }
 
+              test "an error that would take more queries than can be counted is refused in one line" {
+                  let before = System.Console.Error
+                  use error = new StringWriter()
+                  try
+                      System.Console.SetError error
+                      let code = Program.execute [| "theory"; "--config"; config; "--epsilon"; "1e-12" |] CancellationToken.None
+                      Expect.equal code 2 "bad usage"
+                  finally
+                      System.Console.SetError before
+                  Expect.stringContains (error.ToString()) "--epsilon: 1E-12 would take more than 9.2e18 queries" "line"
+              }
+
               test "priced by a run of all models, lambda 1 gives thresholds between 0 and 1" {
                   use json = JsonDocument.Parse(printed [ "theory"; "--config"; config; "--lambda"; "1"; "--cost-unit"; "all"; "--json" ])
                   let root = json.RootElement

@@ -24,7 +24,7 @@ let private headers =
       "stops.csv", "lambda,stage,share"
       "table1.csv",
       "baseline,lambda,pairs,utility_default,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,p_wilcoxon,p_t,"
-      + "d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_default,quality_baseline,cost_default,cost_baseline"
+      + "d_z,g_z,p_floor,paired_delta,paired_delta_low,paired_delta_high,cliff_delta,cliff_delta_low,cliff_delta_high,d_z_low,d_z_high,quality_default,quality_baseline,cost_default,cost_baseline"
       "thresholds.csv", "lambda,stage,threshold" ]
 
 let private files (folder: string) = [ for f in Directory.GetFiles folder -> nonNull (Path.GetFileName f), File.ReadAllText f ] |> List.sort

@@ -56,6 +56,36 @@ let tests =
                   |> Seq.length
               Expect.isTrue (covered > 895 && covered < 985) $"covered {covered} of 1000"
 
+          testCase "BCa misses its level on few observations, which is what SmallSample warns of"
+          <| fun () ->
+              let random = Random 18
+              let covered size =
+                  Seq.init 2000 (fun trial ->
+                      let xs = Array.init size (fun _ -> -log(1.0 - random.NextDouble()))
+                      let interval = Bootstrap.bcaMean (xs, 400, 0.95, uint64 trial)
+                      interval.Low <= 1.0 && 1.0 <= interval.High)
+                  |> Seq.filter id
+                  |> Seq.length
+              let few, enough = covered 10, covered Bootstrap.SmallSample
+              Expect.isTrue (few > 1650 && few < 1820) $"10 observations: {few} of 2000"
+              Expect.isTrue (enough > 1820) $"{Bootstrap.SmallSample} observations: {enough} of 2000"
+
+          testCase "the interval of d_z: on one statistic the percentiles of its resamples, and it covers"
+          <| fun () ->
+              let dz (xs: float[]) =
+                  let m = Array.average xs
+                  m / sqrt ((xs |> Array.sumBy (fun x -> (x - m) * (x - m))) / float (xs.Length - 1))
+              let interval = Bootstrap.standardisedMean (darwin, 2000, 0.9, 7UL)
+              within 1e-12 interval.Estimate (dz darwin) "estimate"
+              let random = SplitMix64 7UL
+              let values = Array.init 2000 (fun _ -> dz (Array.init 15 (fun _ -> darwin[random.NextIndex 15]))) |> Array.sort
+              let quantile p = values[int (p * 1999.0)], values[int (p * 1999.0) + 1]
+              for p, x in [ 0.05, interval.Low; 0.95, interval.High ] do
+                  let low, high = quantile p
+                  Expect.isTrue (low - 1e-12 <= x && x <= high + 1e-12) $"{p}: {x} in [{low}, {high}]"
+              let constant = Bootstrap.standardisedMean (Array.create 5 0.1, 200, 0.95, 1UL)
+              Expect.equal (constant.Low, constant.High) (0.0, 0.0) "no spread"
+
           testCase "clusters: of one value each they change nothing; copies of a value add no information"
           <| fun () ->
               let plain = Bootstrap.bcaMean (darwin, 2000, 0.95, 6UL)
