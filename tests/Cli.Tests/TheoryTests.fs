@@ -30,7 +30,16 @@ let tests =
             [ test "the user's cascade at lambda 1: going on never pays, and the command says so" {
                   let text = printed [ "theory"; "--config"; config; "--lambda"; "1" ]
                   for part in
-                      [ "rewards span B = 17.5"; "going on never pays"; "Thm 4"; "Thm 5"; "Thm 7"; "Thm 8(a)"; "Thm 9"; "Thm 10"; "Thm 11" ] do
+                      [ "rewards span B = 17.5"
+                        "going on never pays"
+                        "Thm 4"
+                        "Thm 5"
+                        "Thm 7"
+                        "Thm 8(a)"
+                        "Thm 9"
+                        "Thm 10"
+                        "Thm 11"
+                        "Thm 14" ] do
                       Expect.stringContains text part "text"
                   use json = JsonDocument.Parse(printed [ "theory"; "--config"; config; "--lambda"; "1"; "--json" ])
                   let root = json.RootElement
@@ -64,7 +73,7 @@ let tests =
                   let traces = Shared.repositoryFile (Path.Combine("models", "nano", "calibration.jsonl"))
                   let arguments = [ "theory"; "--traces"; traces; "--lambda"; "0.03" ]
                   let text = printed arguments
-                  for part in [ "chain"; "jump"; "recall"; "guaranteed"; "earned"; "Theorem 11" ] do
+                  for part in [ "chain"; "jump"; "recall"; "guaranteed"; "earned"; "Theorem 11"; "Theorem 14" ] do
                       Expect.stringContains text part "text"
                   use json = JsonDocument.Parse(printed (arguments @ [ "--json" ]))
                   for plan in (at [ "traces"; "plans" ] json.RootElement).EnumerateArray() do

@@ -138,7 +138,7 @@ let tests =
                   Expect.equal r[2] "250" "pairs"
                   Expect.floatClose Accuracy.high (number r[3] - number r[4]) (number r[5]) "difference"
                   Expect.isTrue (number r[6] <= number r[5] && number r[5] <= number r[7]) "interval"
-                  Expect.floatClose Accuracy.high (number r[18] - number r[1] * number r[20]) (number r[3]) "utility"
+                  Expect.floatClose Accuracy.high (number r[24] - number r[1] * number r[26]) (number r[3]) "utility"
                   for p in [ 8; 11; 12 ] do
                       Expect.isTrue (number r[p] >= 0.0 && number r[p] <= 1.0) "p"
                   if r[0] = "oracle" then
@@ -210,7 +210,7 @@ let tests =
                   )
                   Expect.equal (files folder).Length headers.Length "files"
                   for r in snd (table folder "table1.csv") do
-                      for effect in [ 13; 14; 16; 17 ] do
+                      for effect in [ 13; 14; 22; 23 ] do
                           // The costs of two fixed models differ by the same on every query: no spread, no effect size.
                           if r[0] = "fixed-2" then Expect.equal r[effect] "" "no spread"
                           if r[0] = "fixed-1" then Expect.equal r[effect] "0" "the same policy")

@@ -252,6 +252,10 @@ let private printTraces (answer: Answer) (plans: TracePlans) =
         plans.LeastCount
         (number plans.PlugInError 3)
         (if plans.PlugInError >= 1.0 then " (vacuous)" else "")
+    printfn
+        "Theorem 14: without that assumption it loses at most %s to the best policy of its kind; on its own queries no policy gains more than %s."
+        (number plans.PlanError 3)
+        (number plans.PlanGap 4)
     let errors = plans.CalibrationErrors |> Array.filter (Double.IsNaN >> not)
     if errors.Length > 0 then
         printfn
@@ -282,6 +286,8 @@ let private json (answer: Answer) =
                    calibration_errors = Array.map finite p.CalibrationErrors
                    least_count = p.LeastCount
                    plug_in_error = p.PlugInError
+                   plan_gap = p.PlanGap
+                   plan_error = p.PlanError
                    plans =
                     [| for plan in p.Plans ->
                            {| actions = plan.Actions

@@ -39,6 +39,12 @@ module SampleComplexity =
         checkShape stages bins
         float (stages - 1) * log (float bins * (float bins + 1.0) / 2.0 + 1.0)
 
+    /// ln N of all reactive policies, which stop or go on in every bin of every stage with a choice: m (n-1) ln 2.
+    [<CompiledName "LogReactivePolicies">]
+    let logReactivePolicies (stages: int, bins: int) : float =
+        checkShape stages bins
+        float (stages - 1) * float bins * log 2.0
+
     /// Theorem 9: the fewest traces for which P(best of the policy class - empirically best > epsilon) <= delta is proved:
     /// ceil(2 B^2 (ln N + ln(1/delta)) / epsilon^2); an epsilon that would take 9.2e18 traces or more is refused. With N = n fixed depths this is O(epsilon^-2 log(n/delta)).
     [<CompiledName "SamplesFor">]
@@ -138,6 +144,21 @@ module SampleComplexity =
         let evenly count = Array.init stages (fun _ -> Array.create bins count)
         leastTraces (fun count -> epsilonForPlugIn (evenly count, count * int64 bins, delta)) epsilon
 
+    /// Theorem 14: what a reactive policy made from M traces in any way, by plug-in planning say, loses to the best reactive policy, with
+    /// probability 1 - delta: gap + B sqrt(2 (m (n-1) ln 2 + ln(1/delta)) / M), at most B. `gap` >= 0 is by how much the best
+    /// policy may do better on those traces themselves (`EmpiricalModel.reactiveGap`). No Markov assumption; under it the best
+    /// reactive policy is the best of all.
+    [<CompiledName "EpsilonForReactivePlan">]
+    let epsilonForReactivePlan (range: float, stages: int, bins: int, traces: int64, gap: float, delta: float) : float =
+        if not (gap >= 0.0) then raise (ArgumentOutOfRangeException(nameof gap, gap, "expected at least 0"))
+        min range (gap + epsilonFor (range, logReactivePolicies (stages, bins), traces, delta))
+
+    /// Theorem 14 the other way: the fewest traces for a loss of at most epsilon by a plan that no policy beats on its own traces
+    /// (gap 0). At n = 4, m = 10, B = 1.3, epsilon = delta = .05: 32,165, where Theorem 11 asks for 6,857,800.
+    [<CompiledName "SamplesForReactivePlan">]
+    let samplesForReactivePlan (range: float, stages: int, bins: int, epsilon: float, delta: float) : int64 =
+        samplesFor (range, logReactivePolicies (stages, bins), epsilon, delta)
+
     /// Maurer and Pontil's (2009, Theorem 4) one-sided radius: with probability 1 - delta a mean of M >= 2 values in an
     /// interval of length B with sample variance v (divisor M-1) is within
     /// sqrt(2 v ln(2/delta) / M) + 7 B ln(2/delta) / (3 (M-1)) of its expectation, on the given side.
@@ -173,6 +194,38 @@ module SampleComplexity =
         let floor = means[best] - radius[best]
         let loss i = if i = best then 0.0 else max 0.0 (means[i] + radius[i] - floor)
         min range (Seq.max (Seq.init means.Length loss))
+
+    /// Corollary of Theorem 14, computed from the data: rewards[policy][trace] of N >= 1 policies on the same M >= 2 traces, in an
+    /// interval of length B. With probability 1 - delta the policy `chosen` (an index, chosen in any way, from the same traces too)
+    /// loses to the best of them at most max over the others i of (mean of d_i + radius of d_i), d_i = rewards[i] -
+    /// rewards[chosen], with the empirical Bernstein radius of values in an interval of length 2 B at level delta / (N-1); at
+    /// least 0, at most B. Policies that mostly agree have differences of small variance, which is where this is much smaller
+    /// than `policyClassCertificate`.
+    [<CompiledName "PairedCertificate">]
+    let pairedCertificate (range: float, rewards: float[][], chosen: int, delta: float) : float =
+        check range 0.0 delta
+        if chosen < 0 || chosen >= rewards.Length then
+            raise (ArgumentOutOfRangeException(nameof chosen, chosen, $"expected 0 .. {rewards.Length - 1}"))
+        rewards
+        |> Array.iteri (fun i row ->
+            Samples.requireFinite $"rewards[{i}]" row
+            Samples.requireCount $"rewards[{i}]" 2 row
+            if row.Length <> rewards[chosen].Length then
+                raise (ArgumentException($"rewards[{i}] has {row.Length} traces; expected {rewards[chosen].Length} as the others")))
+        let level = delta / float (max 1 (rewards.Length - 1))
+        let loss i =
+            let differences = Array.map2 (-) rewards[i] rewards[chosen]
+            let deviation = Samples.standardDeviation differences
+            Samples.mean differences + empiricalBernsteinRadius (2.0 * range, deviation * deviation, differences.Length, level)
+        min
+            range
+            (Seq.fold
+                max
+                0.0
+                (seq {
+                    for i in 0 .. rewards.Length - 1 do
+                        if i <> chosen then loss i
+                }))
 
 /// What planning with wrong tables costs (theory-proofs.md section 4c; theory.md Thm 4). Chain, Markov assumption.
 [<RequireQualifiedAccess>]

@@ -76,6 +76,21 @@ module Regret =
                 2.0 * sqrt 2.0 * range * sqrt (float stages * t * logComparators)
         cut bound horizon range
 
+    /// Theorem 15: E regret of NEST tuned for T queries of which each is graded with a known probability of at least `auditRate`, p:
+    /// 2B sqrt(D T lnN / p), under F with D = 1. Per query, with G = pT audits, 2B sqrt(D lnN / G): it depends on the number of
+    /// audits alone. At p = 1 Theorem 4.
+    [<CompiledName "NestAudited">]
+    let nestAudited (feedback: Feedback, stages: int, logComparators: float, horizon: int, range: float, auditRate: float) : RegretBound =
+        if not (auditRate > 0.0 && auditRate <= 1.0) then
+            raise (ArgumentOutOfRangeException(nameof auditRate, auditRate, "expected more than 0, at most 1"))
+        if auditRate = 1.0 then
+            nest (feedback, stages, logComparators, horizon, range)
+        else
+            check stages horizon range
+            checkLogComparators logComparators
+            let t = float horizon
+            cut (2.0 * range * sqrt (NestRates.Depth(feedback, stages, t) * t * logComparators / auditRate)) horizon range
+
     /// Theorem 5: with probability at least 1 - 4 delta, for all comparators at once, of NEST tuned for T over `policies` policy class
     /// policies. Under F: Theorem 4 plus Azuma's term (probability 1 - delta).
     [<CompiledName "NestHighProbability">]
@@ -173,6 +188,18 @@ module Regret =
     let lowerBound (stages: int, horizon: int) : float =
         check stages horizon 1.0
         if stages < 2 || horizon < stages - 1 then 0.0 else sqrt (float (stages - 1) * float horizon) / 64.0
+
+    /// Theorem 15: whatever the feedback of graded queries, some Markov instance forces E regret >= sqrt((n-1) T / p)/64 where each query
+    /// is graded with probability p, for n >= 2 and p T >= n-1; 0 elsewhere.
+    [<CompiledName "LowerBoundAudited">]
+    let lowerBoundAudited (stages: int, horizon: int, auditRate: float) : float =
+        check stages horizon 1.0
+        if not (auditRate > 0.0 && auditRate <= 1.0) then
+            raise (ArgumentOutOfRangeException(nameof auditRate, auditRate, "expected more than 0, at most 1"))
+        if stages < 2 || auditRate * float horizon < float (stages - 1) then
+            0.0
+        else
+            sqrt (float (stages - 1) * float horizon / auditRate) / 64.0
 
     /// Theorem 8(b): when only the returned answer is graded, some instance (even m = 1, lambda = 0) forces
     /// E regret >= min(sqrt(n T), T)/20, for n >= 2; 0 for one stage.

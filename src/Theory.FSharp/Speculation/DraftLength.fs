@@ -75,8 +75,11 @@ type DraftRule =
 [<RequireQualifiedAccess>]
 module DraftStopping =
 
-    /// Up to so many survivals are told apart; more than that many are grouped in so many cells.
-    let private kept, cells = 20_000, 1024
+    /// Up to so many survivals are told apart.
+    let private kept = 20_000
+
+    /// More than that are grouped in so many cells.
+    let private cells = 1024
 
     /// Expected tokens and drafted length of "draft on iff A > threshold", at most maxLength tokens. The distribution of A is
     /// carried forward; products of the same factors in another order are one state (merged to 1e-10 in log). Their number

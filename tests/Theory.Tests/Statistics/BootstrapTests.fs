@@ -37,6 +37,44 @@ let tests =
               Expect.equal (Bootstrap.bcaMean (darwin, 2000, 0.9, 4UL)) fast "same seed"
               Expect.notEqual (Bootstrap.bcaMean (darwin, 2000, 0.9, 5UL)) fast "another seed"
 
+          testCase "BCa by its formula on data with ties: half of the replicates that equal the estimate lie below it"
+          <| fun () ->
+              let normal p = MathNet.Numerics.Distributions.Normal.InvCDF(0.0, 1.0, p)
+              let cdf x = MathNet.Numerics.Distributions.Normal.CDF(0.0, 1.0, x)
+              let draws = Random 19
+              for seed in 1UL .. 40UL do
+                  let sample = Array.init (4 + draws.Next 9) (fun _ -> 0.25 * float (draws.Next 4))
+                  sample[0] <- 0.75
+                  sample[1] <- 0.0
+                  let size, estimate = sample.Length, Array.average sample
+                  let random = SplitMix64 seed
+                  let replicates =
+                      Array.init 200 (fun _ -> Array.init size (fun _ -> sample[random.NextIndex size]) |> Array.average) |> Array.sort
+                  let share =
+                      replicates
+                      |> Array.sumBy (fun r ->
+                          if r < estimate then 1.0
+                          elif r = estimate then 0.5
+                          else 0.0)
+                  let rest = Array.init size (fun i -> (Array.sum sample - sample[i]) / float (size - 1))
+                  let centre = Array.average rest
+                  let power p = rest |> Array.sumBy (fun x -> (centre - x) ** p)
+                  let bias, a = normal (share / 200.0), power 3.0 / (6.0 * power 2.0 ** 1.5)
+                  let bound tail =
+                      let z = bias + normal tail
+                      let position = 199.0 * cdf (bias + z / (1.0 - a * z))
+                      let below = min 198 (int position)
+                      replicates[below] + (position - float below) * (replicates[below + 1] - replicates[below])
+                  let interval = Bootstrap.bcaMean (sample, 200, 0.9, seed)
+                  allWithin 1e-9 [| interval.Low; interval.High |] [| bound 0.05; bound 0.95 |] $"seed {seed}"
+
+          testCase "an estimate outside all replicates gives a finite interval inside them"
+          <| fun () ->
+              let distinct (xs: float[]) = float (Array.distinct xs).Length
+              let interval = Bootstrap.bca (Array.init 30 float, Func<_, _> distinct, 200, 0.95, 8UL)
+              Expect.equal interval.Estimate 30.0 "all differ"
+              Expect.isTrue (interval.Low >= 10.0 && interval.Low <= interval.High && interval.High < 30.0) $"{interval}"
+
           testCase "a constant sample gives a point"
           <| fun () ->
               let point = Bootstrap.bcaMean (Array.create 9 0.5, 200, 0.95, 1UL)
