@@ -58,6 +58,7 @@ public class Learning
                     100_000,
                     Chain.Range(chain),
                     chain.ContinueCosts,
+                    1,
                     1
                 )
             )

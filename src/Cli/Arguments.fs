@@ -27,11 +27,13 @@ type ToolkitArguments =
     | [<CliPrefix(CliPrefix.None)>] Import of ParseResults<Import.ImportArguments>
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<Evaluate.EvaluateArguments>
     | [<CliPrefix(CliPrefix.None)>] Calibrate of ParseResults<Calibrate.CalibrateArguments>
+    | [<CliPrefix(CliPrefix.None)>] Check of ParseResults<Check.CheckArguments>
     | [<CliPrefix(CliPrefix.None)>] Figure of ParseResults<Figure.FigureArguments>
     | [<CliPrefix(CliPrefix.None)>] Decode of ParseResults<Decode.DecodeArguments>
     | [<CliPrefix(CliPrefix.None)>] Collect of ParseResults<Collect.CollectArguments>
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<Train.TrainArguments>
     | [<CliPrefix(CliPrefix.None)>] Serve of ParseResults<Serve.ServeArguments>
+    | [<CliPrefix(CliPrefix.None)>] Quickstart of ParseResults<Quickstart.QuickstartArguments>
     | [<CliPrefix(CliPrefix.None)>] Pull of ParseResults<Pull.PullArguments>
     | [<CliPrefix(CliPrefix.None)>] Info of ParseResults<Info.InfoArguments>
     | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<Bench.BenchArguments>
@@ -51,12 +53,14 @@ type ToolkitArguments =
             | Import _ -> "read the logs of other tools into a trace file."
             | Evaluate _ -> "fit and compare stopping policies on a trace file."
             | Calibrate _ -> "choose a policy that keeps a guarantee about its quality, and write it to a file."
+            | Check _ -> "hold a policy against fresh graded logs: exit code 1 when its guarantee no longer holds."
             | Figure _ -> "draw the figures, table and report of a run folder again."
             | Decode _ -> "answer one prompt with the cascade."
             | Collect _ -> "ask every model every query and write a trace file."
             | Train _ -> "train the models of a plan (needs a build with TorchSharp)."
             | Serve _ -> "serve the cascade behind one OpenAI-compatible endpoint."
             | Bench _ -> "measure the CPU engine: prefill, decoding, share of the memory's speed."
+            | Quickstart _ -> "from nothing to a calibrated cascade of real models: pull, collect, calibrate, decode."
             | Pull _ -> "download models from the hub: checked, resumable, several files at a time."
             | Info _ -> "show what a cascade would load where, the memory it takes, and what a token costs."
             | Export _ -> "write a model as one .gguf file, with its tokenizer, for llama.cpp and other programs."

@@ -23,11 +23,13 @@ let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitA
         | Import a -> Import.execute a cancel
         | Evaluate a -> abandonable (fun () -> Evaluate.execute a cancel)
         | Calibrate a -> abandonable (fun () -> Calibrate.execute a cancel)
+        | Check a -> abandonable (fun () -> Check.execute a)
         | Figure a -> abandonable (fun () -> Figure.execute a)
         | Decode a -> Decode.execute a cancel
         | Collect a -> Collect.execute a cancel
         | Train a -> Train.execute a cancel
         | Serve a -> Serve.execute a cancel
+        | Quickstart a -> Quickstart.execute a cancel
         | Pull a -> Pull.execute a cancel
         | Info a -> abandonable (fun () -> Info.execute a)
         | Bench a -> abandonable (fun () -> Bench.execute a)

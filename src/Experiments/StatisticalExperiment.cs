@@ -6,7 +6,9 @@ namespace OptimalStopping.Experiments;
 /// <summary>
 /// The default policy against one baseline at one price of cost, on the same test queries: mean utilities and their
 /// difference with its 95 % interval, p-values, effect sizes, and means of quality and cost. Adjusted p-values are NaN where
-/// the baseline is not in the family of tests; effect sizes are NaN where a difference does not spread.
+/// the baseline is not in the family of tests; effect sizes are NaN where a difference does not spread. The paired delta is
+/// P(d &gt; 0) - P(d &lt; 0) on the same query, Cliff's delta the same over all pairs of queries. PFloor is the least p-value that the
+/// permutation test's resamples can give, 0 where it is exact: a p-value that equals it is an upper bound.
 /// </summary>
 [RunTable("table1.csv")]
 public sealed record PolicyComparison(
@@ -25,7 +27,13 @@ public sealed record PolicyComparison(
     [Column(Unit = true, Optional = true)] double PT,
     [Column("d_z", Optional = true)] double Dz,
     [Column("g_z", Optional = true)] double Gz,
-    [Column(Optional = true)] double CliffDelta,
+    [Column(Optional = true)] double PFloor,
+    double PairedDelta,
+    double PairedDeltaLow,
+    double PairedDeltaHigh,
+    double CliffDelta,
+    double CliffDeltaLow,
+    double CliffDeltaHigh,
     [Column("d_z_low", Optional = true)] double DzLow,
     [Column("d_z_high", Optional = true)] double DzHigh,
     [Column(Unit = true)] double QualityDefault,
@@ -42,6 +50,9 @@ public sealed record PolicyComparison(
     /// dropped recall) is no rival: neither is in the family of tests.
     /// </summary>
     public bool Tested => !double.IsNaN(PHolm);
+
+    /// <summary>Whether no resample was as extreme as the data, so that the p-values are bounds from above ("at most").</summary>
+    public bool PIsBound => PFloor > 0 && PPermutation <= PFloor;
 
     /// <summary>+1 where the default is significantly better after Holm's correction, -1 where it is significantly worse, 0 otherwise.</summary>
     public int Verdict => PHolm < Level ? Math.Sign(Difference) : 0;
@@ -68,6 +79,7 @@ public static class StatisticalExperiment
         BenchPoint[] points = [.. baselines.Select(family => family.BestFor(lambda))];
         var comparisons = new Comparison[baselines.Length];
         var effects = new Interval[baselines.Length];
+        var deltas = new (Interval Paired, Interval Cliff)[baselines.Length];
         var equal = new bool[baselines.Length];
         Parallel.For(0, baselines.Length, i =>
         {
@@ -75,7 +87,8 @@ public static class StatisticalExperiment
             comparisons[i] = Comparison.Compute(utility, other, options.Resamples, 0.95, (ulong)options.Seed);
             double[] differences = [.. utility.Zip(other, (a, b) => a - b)];
             equal[i] = differences.Max() - differences.Min() <= RoundOff;
-            effects[i] = equal[i] ? WithoutSpread(differences[0]) : StandardisedInterval(differences, options);
+            effects[i] = equal[i] ? WithoutSpread(differences[0]) : Standardised(differences, options);
+            deltas[i] = (Dominance.Paired(utility, other, 0.95), Dominance.Cliff(utility, other, 0.95));
         });
         // Without recall the default is the jump policy itself, and nothing is to be tested between them.
         bool[] competes = [.. baselines.Select(family => family.Name != PolicyRegistry.Oracle && (family.Name != "jump" || bench.Recalls))];
@@ -105,7 +118,13 @@ public static class StatisticalExperiment
                             c.PairedT.PValue,
                             equal[i] ? effects[i].Estimate : c.Effect.Dz,
                             equal[i] ? effects[i].Estimate : c.Effect.HedgesGz,
-                            c.Effect.PairedDelta,
+                            c.Permutation.Exact ? 0 : 1.0 / (options.Resamples + 1),
+                            deltas[i].Paired.Estimate,
+                            deltas[i].Paired.Low,
+                            deltas[i].Paired.High,
+                            deltas[i].Cliff.Estimate,
+                            deltas[i].Cliff.Low,
+                            deltas[i].Cliff.High,
                             effects[i].Low,
                             effects[i].High,
                             main.TestQuality,
@@ -130,32 +149,6 @@ public static class StatisticalExperiment
         return new Interval(effect, effect, effect, 0.95);
     }
 
-    // Percentile interval of d_z from sums over resampled queries.
-    private static Interval StandardisedInterval(double[] differences, ExperimentOptions options)
-    {
-        int n = differences.Length,
-            resamples = Math.Min(options.Resamples, 2000);
-        var random = new SplitMix64((ulong)options.Seed);
-        var values = new double[resamples];
-        for (int r = 0; r < resamples; r++)
-        {
-            double sum = 0,
-                squares = 0;
-            for (int i = 0; i < n; i++)
-            {
-                double d = differences[random.NextIndex(n)];
-                sum += d;
-                squares += d * d;
-            }
-            double variance = (squares - sum * sum / n) / (n - 1);
-            values[r] = variance > 0 ? sum / n / Math.Sqrt(variance) : 0;
-        }
-        Array.Sort(values);
-        return new Interval(
-            values[resamples / 2],
-            values[(int)(0.025 * (resamples - 1))],
-            values[(int)Math.Ceiling(0.975 * (resamples - 1))],
-            0.95
-        );
-    }
+    private static Interval Standardised(double[] differences, ExperimentOptions options) =>
+        Bootstrap.StandardisedMean(differences, Math.Min(options.Resamples, 2000), 0.95, (ulong)options.Seed);
 }

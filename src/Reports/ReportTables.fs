@@ -38,10 +38,11 @@ module ReportTables =
 
     /// Table 1, with the tests that the paper's version leaves out.
     let comparisons (data: RunData) : XmlNode =
-        let p value =
-            match Numbers.pValue value with
+        let p (shown: string) =
+            match shown with
             | "<1e-4" -> [ str "<\u202f10"; sup [] [ str "−4" ] ]
             | shown -> text shown
+        let resampled (row: PolicyComparison) value = p (Table1.pValue row value)
         let verdict (row: PolicyComparison) =
             match row.Verdict with
             | 1 -> [ span [ _class "better" ] [ str "better" ] ]
@@ -52,19 +53,20 @@ module ReportTables =
               text (Numbers.parameter row.Lambda)
               str (signed 4 row.Difference) :: interval 4 row.CiLow row.CiHigh
               verdict row
-              p row.PHolm
+              resampled row row.PHolm
               str (signed 2 row.Dz) :: interval 2 row.DzLow row.DzHigh
-              text (signed 2 row.CliffDelta)
+              str (signed 2 row.PairedDelta) :: interval 2 row.PairedDeltaLow row.PairedDeltaHigh
+              str (signed 2 row.CliffDelta) :: interval 2 row.CliffDeltaLow row.CliffDeltaHigh
               text $"{number 3 row.QualityDefault} / {number 3 row.QualityBaseline}"
               text $"{number 2 row.CostDefault} / {number 2 row.CostBaseline}"
-              p row.PPermutation
-              p row.PBh
-              p row.PWilcoxon
-              p row.PT
+              resampled row row.PPermutation
+              resampled row row.PBh
+              p (Numbers.pValue row.PWilcoxon)
+              p (Numbers.pValue row.PT)
               text (signed 2 row.Gz)
               text (string row.Pairs) ]
         let heads =
-            "baseline|λ|utility difference|default is|p Holm|d_z|Cliff’s δ|quality default / its|cost default / its|"
+            "baseline|λ|utility difference|default is|p Holm|d_z|paired δ|Cliff’s δ|quality default / its|cost default / its|"
             + "p permutation|p BH|p Wilcoxon|p t|g_z|pairs"
         Table1.groups (data.Table<PolicyComparison>())
         |> Seq.collect (fun (struct (_, rows)) -> rows |> Seq.map cells)

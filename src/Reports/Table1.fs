@@ -45,11 +45,17 @@ module Table1 =
             | '–' -> "--"
             | c -> string c)
 
+    /// A p-value of a row as the tables show it: "≤ 0.000900" where no resample was as extreme as the data, so that the number is what
+    /// the resamples could show at best.
+    let pValue (row: PolicyComparison) (p: float) : string =
+        let shown = Numbers.pValue p
+        if row.PIsBound && Char.IsDigit shown[0] then $"≤ {shown}" else shown
+
     let private math (text: string) =
         match text with
         | "–" -> "--"
         | "<1e-4" -> "$<10^{-4}$"
-        | text -> $"${text}$"
+        | text -> "$" + text.Replace("≤", @"\le") + "$"
 
     let private interval digits low high =
         if Double.IsNaN low || Double.IsNaN high then
@@ -65,9 +71,10 @@ module Table1 =
             | _ -> ""
         [| escape (baseline data row.Baseline)
            math (Numbers.signed (4, row.Difference)) + mark + interval 4 row.CiLow row.CiHigh
-           math (Numbers.pValue row.PHolm)
+           math (pValue row row.PHolm)
            math (Numbers.signed (2, row.Dz)) + interval 2 row.DzLow row.DzHigh
-           math (Numbers.signed (2, row.CliffDelta))
+           math (Numbers.signed (2, row.PairedDelta)) + interval 2 row.PairedDeltaLow row.PairedDeltaHigh
+           math (Numbers.signed (2, row.CliffDelta)) + interval 2 row.CliffDeltaLow row.CliffDeltaHigh
            $"{math (Numbers.decimals (3, row.QualityDefault))} / {math (Numbers.decimals (3, row.QualityBaseline))}"
            $"{math (Numbers.decimals (2, row.CostDefault))} / {math (Numbers.decimals (2, row.CostBaseline))}" |]
         |> String.concat " & "
@@ -109,12 +116,20 @@ module Table1 =
         let tested = rows |> Array.filter _.Tested
         let count wanted = tested |> Array.filter (fun row -> row.Verdict = wanted) |> Array.length
         let better, worse, neither = count 1, count -1, count 0
+        let bounds = if tested |> Array.exists _.PIsBound then " (at most, where no resample was as extreme)" else ""
+        let few =
+            if rows |> Array.forall (fun row -> row.Pairs >= OptimalStopping.Theory.Bootstrap.SmallSample) then
+                ""
+            else
+                $" Fewer than {OptimalStopping.Theory.Bootstrap.SmallSample} pairs: bootstrap intervals cover less often than they say."
         $"The default policy against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
         + "Difference of mean utility (default minus baseline) with its 95% interval; p-values of the paired permutation test "
-        + "after Holm's correction; effect sizes d_z (with 95% interval) and Cliff's delta; mean quality and mean cost "
+        + $"after Holm's correction{bounds}; effect sizes with 95%% intervals: d_z, paired delta (wins less losses on the same query) and "
+        + "Cliff's delta (over all pairs of queries); mean quality and mean cost "
         + $"per query{data.CostUnit} of default / baseline. "
         + $"Of {tested.Length} comparisons the default is significantly better (+) in {better}, significantly worse (-) in {worse}, "
         + $"and {neither} are not significant at {Numbers.parameter PolicyComparison.Level}."
+        + few
         + (rules data |> Option.map (fun text -> " " + text) |> Option.defaultValue "")
 
     /// The LaTeX fragment, or None where the run has no comparisons.
@@ -127,23 +142,24 @@ module Table1 =
                 (escape (caption data))
                     .Replace("lambda", @"$\lambda$")
                     .Replace(@"d\_z", "$d_z$")
+                    .Replace("paired delta", @"paired $\delta$")
                     .Replace("Cliff's delta", @"Cliff's $\delta$")
                     .Replace("p-values", "$p$-values")
                     .Replace("(+)", "($^{+}$)")
                     .Replace("(-)", "($^{-}$)")
             [| "% Needs \\usepackage{booktabs}. Written by toolkit figure; do not edit."
                @"\begin{table*}"
-               @"  \centering\footnotesize\setlength{\tabcolsep}{4pt}"
+               @"  \centering\scriptsize\setlength{\tabcolsep}{2.5pt}"
                $"  \\caption{{{texCaption}}}"
                @"  \label{tab:comparison}"
                @"  \vspace{3pt}"
-               @"  \begin{tabular}{@{}llrlrcc@{}}"
+               @"  \begin{tabular}{@{}llrlllcc@{}}"
                @"    \toprule"
-               @"    Baseline & Utility difference & $p$ (Holm) & $d_z$ & Cliff's $\delta$ & Quality & Cost \\"
+               @"    Baseline & Utility difference & $p$ (Holm) & $d_z$ & Paired $\delta$ & Cliff's $\delta$ & Quality & Cost \\"
                for struct (lambda, rows) in groups do
                    @"    \midrule"
                    if groups.Length > 1 then
-                       $"    \\multicolumn{{7}}{{@{{}}l}}{{$\\lambda = {Numbers.parameter lambda}$, {pairs rows} pairs}} \\\\"
+                       $"    \\multicolumn{{8}}{{@{{}}l}}{{$\\lambda = {Numbers.parameter lambda}$, {pairs rows} pairs}} \\\\"
                        @"    \addlinespace[2pt]"
                    for row in rows do
                        line data row

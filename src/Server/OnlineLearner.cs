@@ -10,7 +10,10 @@ namespace OptimalStopping.Server;
 /// <remarks>
 /// Grades arrive late and in any order. A loss is weighted with the probability that the answer's policy had when it was
 /// drawn, not with today's: each answer remembers the number of the learner's state that drew it, and the last
-/// <see cref="Remembered"/> states are kept. So the estimates stay unbiased under delay.
+/// <see cref="Remembered"/> states are kept. So a late grade is estimated as a prompt one would have been. Theorem 4 bounds the
+/// regret of prompt grades of all answers. Two things are not covered: under delay the learner acts on fewer grades than the
+/// theorem counts, and where grades are missing for reasons of their own (only bad answers are complained about) no bound holds.
+/// Grades that are missing by a coin of known probability are Theorem 15's (NestSettings.AuditRate).
 /// </remarks>
 internal sealed class OnlineLearner
 {
@@ -40,7 +43,8 @@ internal sealed class OnlineLearner
             0,
             1 + _pathCost[^1],
             [.. costs.Skip(1).Select(cost => lambda * cost)],
-            seed
+            seed,
+            1
         );
         _state = Warm(settings, calibration);
         _random = new SplitMix64(seed);
@@ -99,6 +103,8 @@ internal sealed class OnlineLearner
                 [.. _state.BetLosses.Select((losses, j) => Grown(losses, after.BetLosses[j], drawn.BetLosses[j]))],
                 _state.BetSideLosses,
                 _state.Incurred + (after.Incurred - drawn.Incurred),
+                _state.BetIncurred,
+                _state.Variation + (after.Variation - drawn.Variation),
                 _state.Counts
             );
             _version++;
@@ -157,6 +163,8 @@ internal sealed class OnlineLearner
             0,
             [.. cold.BetLosses.Select(_ => losses.ToArray())],
             cold.BetSideLosses,
+            0,
+            cold.BetIncurred,
             0,
             TabularCounts.Create(n, settings.PolicyClass.Bins)
         );

@@ -52,6 +52,8 @@ let tests =
                       let traces = Path.Combine(folder, "traces.jsonl")
                       let calibration = Shared.repositoryFile (Path.Combine("models", "nano", "calibration.jsonl"))
                       File.WriteAllLines(traces, Seq.truncate 300 (File.ReadLines calibration))
+                      let fresh = Path.Combine(folder, "fresh.jsonl")
+                      File.WriteAllLines(fresh, File.ReadLines calibration |> Seq.skip 300 |> Seq.truncate 300)
                       let out = Path.Combine(folder, "out")
                       let evaluate = [ "evaluate"; "--traces"; traces; "--out"; out; "--resamples"; "20"; "--json" ]
                       let hubFile = { Support.TestHub.Name = "m.gguf"; Support.TestHub.Bytes = "x"B; Support.TestHub.Large = true }
@@ -71,6 +73,7 @@ let tests =
                             "evaluate --json", evaluate
                             "evaluate --seeds N --json", evaluate @ [ "--seeds"; "2" ]
                             "calibrate --json", [ "calibrate"; "--traces"; traces; "--out"; Path.Combine(folder, "p.json"); "--json" ]
+                            "check --json", [ "check"; "--policy"; Path.Combine(folder, "p.json"); "--traces"; fresh; "--json" ]
                             "calibrate --check N --json", [ "calibrate"; "--traces"; traces; "--check"; "2"; "--sample"; "60"; "--json" ]
                             "theory --json", [ "theory"; "--traces"; traces; "--json" ]
                             "theory --json", [ "theory"; "--json" ]

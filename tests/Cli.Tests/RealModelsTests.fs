@@ -16,7 +16,7 @@ let private withCascade (action: string -> string -> unit) =
     for name, hidden in [ "a", 16; "b", 32 ] do
         let path = folder.File name
         Directory.CreateDirectory path |> ignore
-        let c = config hidden 1 2 1 8 32 151936 true
+        let c = configOf 512 hidden 1 2 1 8 32 151936 true
         save path c (tensors c (weights c hidden))
         for file in [ "tokenizer.json"; "tokenizer_config.json"; "generation_config.json" ] do
             File.Copy(Path.Combine(root, "tests", "Runtime.Tests", "Tokenization", "qwen3", "model", file), Path.Combine(path, file))
@@ -122,6 +122,45 @@ let tests =
                       use document = JsonDocument.Parse info.Out
                       let missing = document.RootElement.GetProperty("missing")
                       Expect.equal (missing.GetArrayLength()) 0 "nothing is missing"))
+          }
+          test "quickstart: from nothing to a calibrated cascade, and again from what is there" {
+              withCascade (fun folder _ ->
+                  let repositories = [ for name in [ "a"; "b" ] -> $"Test/{name}", contentsOf (Path.Combine(folder, name)) ]
+                  let config = Path.Combine(folder, "public.yaml")
+                  File.WriteAllText(
+                      config,
+                      "name: public\nbackend: torch\nstages:\n"
+                      + "  - { name: a, repository: Test/a, cost: 1, devices: ['cuda:0'] }\n  - { name: b, repository: Test/b, cost: 2 }\n"
+                      + "  - { name: c, repository: Test/c, cost: 4 }\n"
+                      + "max_tokens: 6\ncalibration_queries: 100\ntest_queries: 100\n"
+                  )
+                  withHub repositories (fun hub ->
+                      let out = Path.Combine(folder, "start")
+                      let quickstart () =
+                          Toolkit.startWith
+                              [ "HF_ENDPOINT", string hub.Endpoint; "HF_HUB_CACHE", Path.Combine(folder, "hub") ]
+                              [ "quickstart"
+                                "What is 2 + 2?"
+                                "--config"
+                                config
+                                "--stages"
+                                "2"
+                                "--count"
+                                "100"
+                                "--max-tokens"
+                                "3"
+                                "--out"
+                                out ]
+                          |> Toolkit.finish
+                      let first = quickstart ()
+                      Expect.equal (first.Code, first.Error) (0, "") "from nothing"
+                      for part in
+                          [ "[1/4]"; "Test/b: "; "calibration.jsonl: 100 records"; "written "; "stage "; "next        toolkit serve" ] do
+                          Expect.stringContains first.Out part "its steps"
+                      let records = File.ReadAllBytes(Path.Combine(out, "calibration.jsonl"))
+                      let again = quickstart ()
+                      Expect.equal (again.Code, again.Error) (0, "") "again"
+                      Expect.equal (File.ReadAllBytes(Path.Combine(out, "calibration.jsonl"))) records "nothing is asked twice"))
           }
           test "doctor: a device that is none is bad usage; without TorchSharp it says how to get it" {
               let wrong = Toolkit.run [ "doctor"; "--device"; "gpu" ]

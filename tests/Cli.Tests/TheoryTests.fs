@@ -30,7 +30,16 @@ let tests =
             [ test "the user's cascade at lambda 1: going on never pays, and the command says so" {
                   let text = printed [ "theory"; "--config"; config; "--lambda"; "1" ]
                   for part in
-                      [ "rewards span B = 17.5"; "going on never pays"; "Thm 4"; "Thm 5"; "Thm 7"; "Thm 8(a)"; "Thm 9"; "Thm 10"; "Thm 11" ] do
+                      [ "rewards span B = 17.5"
+                        "going on never pays"
+                        "Thm 4"
+                        "Thm 5"
+                        "Thm 7"
+                        "Thm 8(a)"
+                        "Thm 9"
+                        "Thm 10"
+                        "Thm 11"
+                        "Thm 14" ] do
                       Expect.stringContains text part "text"
                   use json = JsonDocument.Parse(printed [ "theory"; "--config"; config; "--lambda"; "1"; "--json" ])
                   let root = json.RootElement
@@ -38,6 +47,18 @@ let tests =
                   Expect.equal ((root.GetProperty "range").GetDouble()) 17.5 "B"
                   for t in (root.GetProperty "thresholds").EnumerateArray() do
                       Expect.equal (numbers (t.GetProperty "recall")) [ 0.0; 0.0; 0.0 ] "always stop"
+              }
+
+              test "an error that would take more queries than can be counted is refused in one line" {
+                  let before = System.Console.Error
+                  use error = new StringWriter()
+                  try
+                      System.Console.SetError error
+                      let code = Program.execute [| "theory"; "--config"; config; "--epsilon"; "1e-12" |] CancellationToken.None
+                      Expect.equal code 2 "bad usage"
+                  finally
+                      System.Console.SetError before
+                  Expect.stringContains (error.ToString()) "--epsilon: 1E-12 would take more than 9.2e18 queries" "line"
               }
 
               test "priced by a run of all models, lambda 1 gives thresholds between 0 and 1" {
@@ -52,7 +73,7 @@ let tests =
                   let traces = Shared.repositoryFile (Path.Combine("models", "nano", "calibration.jsonl"))
                   let arguments = [ "theory"; "--traces"; traces; "--lambda"; "0.03" ]
                   let text = printed arguments
-                  for part in [ "chain"; "jump"; "recall"; "guaranteed"; "earned"; "Theorem 11" ] do
+                  for part in [ "chain"; "jump"; "recall"; "guaranteed"; "earned"; "Theorem 11"; "Theorem 14" ] do
                       Expect.stringContains text part "text"
                   use json = JsonDocument.Parse(printed (arguments @ [ "--json" ]))
                   for plan in (at [ "traces"; "plans" ] json.RootElement).EnumerateArray() do

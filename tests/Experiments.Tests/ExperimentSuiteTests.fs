@@ -24,7 +24,7 @@ let private headers =
       "stops.csv", "lambda,stage,share"
       "table1.csv",
       "baseline,lambda,pairs,utility_default,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,p_wilcoxon,p_t,"
-      + "d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_default,quality_baseline,cost_default,cost_baseline"
+      + "d_z,g_z,p_floor,paired_delta,paired_delta_low,paired_delta_high,cliff_delta,cliff_delta_low,cliff_delta_high,d_z_low,d_z_high,quality_default,quality_baseline,cost_default,cost_baseline"
       "thresholds.csv", "lambda,stage,threshold" ]
 
 let private files (folder: string) = [ for f in Directory.GetFiles folder -> nonNull (Path.GetFileName f), File.ReadAllText f ] |> List.sort
@@ -138,7 +138,7 @@ let tests =
                   Expect.equal r[2] "250" "pairs"
                   Expect.floatClose Accuracy.high (number r[3] - number r[4]) (number r[5]) "difference"
                   Expect.isTrue (number r[6] <= number r[5] && number r[5] <= number r[7]) "interval"
-                  Expect.floatClose Accuracy.high (number r[18] - number r[1] * number r[20]) (number r[3]) "utility"
+                  Expect.floatClose Accuracy.high (number r[24] - number r[1] * number r[26]) (number r[3]) "utility"
                   for p in [ 8; 11; 12 ] do
                       Expect.isTrue (number r[p] >= 0.0 && number r[p] <= 1.0) "p"
                   if r[0] = "oracle" then
@@ -210,7 +210,7 @@ let tests =
                   )
                   Expect.equal (files folder).Length headers.Length "files"
                   for r in snd (table folder "table1.csv") do
-                      for effect in [ 13; 14; 16; 17 ] do
+                      for effect in [ 13; 14; 22; 23 ] do
                           // The costs of two fixed models differ by the same on every query: no spread, no effect size.
                           if r[0] = "fixed-2" then Expect.equal r[effect] "" "no spread"
                           if r[0] = "fixed-1" then Expect.equal r[effect] "0" "the same policy")

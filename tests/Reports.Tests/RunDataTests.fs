@@ -34,7 +34,7 @@ let tests =
                   SampleRun.writeAll dir
                   let data = RunData.Load dir
                   Expect.equal (data.Table<RegretPoint>().Length) 12 "regret"
-                  Expect.equal (data.Table<PolicyComparison>().[0].CliffDelta) 0.11 "a comparison"
+                  Expect.equal (data.Table<PolicyComparison>().[0].PairedDelta) 0.11 "a comparison"
                   Expect.equal (data.Table<StopShare>().[1]) (StopShare(0.01, 2, 0.75)) "stops"
                   Expect.isTrue (Double.IsNaN(data.Table<ReliabilityPoint>().[0].Accuracy)) "an empty bin")
           }

@@ -81,7 +81,7 @@ let tests =
               let rows = lines |> Array.filter (fun l -> l.EndsWith @" \\" && l.Contains " & ")
               Expect.equal rows.Length 4 "heading and three rows"
               for row in rows do
-                  Expect.equal (row.Split(" & ").Length) 7 row
+                  Expect.equal (row.Split(" & ").Length) 8 row
               Expect.stringContains
                   rows[1]
                   "full chain & $+0.0400$$^{+}$ $[+0.0200, +0.0600]$ & $<10^{-4}$ & $+0.20$ $[+0.10, +0.30]$"
@@ -90,6 +90,26 @@ let tests =
               Expect.stringContains rows[3] "small alone & $-0.0100$$^{-}$" "a loss is marked as one"
               let count (part: string) = lines |> Array.filter (fun l -> l.Contains part) |> Array.length
               Expect.equal (List.map count [ @"\toprule"; @"\bottomrule"; @"\midrule"; @"\begin{"; @"\end{" ]) [ 1; 1; 1; 2; 2 ] "rules"
+          }
+          test "a p-value that resampling cannot show to be smaller is called a bound, others are not" {
+              let floor =
+                  SampleRun.comparisons[1]
+                      .Replace("0.00001,0.00003,0.00003,", "0.0001,0.0009,0.0005,")
+                      .Replace(",0.00001,0.11", ",0.0001,0.11")
+              let text = latex [ SampleRun.comparisonHeader; floor; SampleRun.comparisons[3] ]
+              Expect.stringContains text @"$\le 0.000900$" "at the floor"
+              Expect.stringContains text "& $0.500$ &" "above it"
+              let data = load [ SampleRun.comparisonHeader; floor ]
+              Expect.stringContains (Table1.caption data) "at most, where no resample was as extreme" "caption"
+              let exact = load [ SampleRun.comparisonHeader; floor.Replace(",0.0001,0.11", ",0,0.11") ]
+              Expect.isFalse (Table1.caption(exact).Contains "at most") "an exact p-value is no bound"
+          }
+          test "paired and unpaired deltas stand side by side with their intervals, few pairs with a warning" {
+              let text = latex SampleRun.comparisons
+              Expect.stringContains text "$+0.11$ $[+0.05, +0.17]$ & $+0.09$ $[+0.04, +0.14]$" "both"
+              Expect.isFalse (Table1.caption(load SampleRun.comparisons).Contains "cover less") "500 pairs"
+              let few = load [ SampleRun.comparisonHeader; SampleRun.comparisons[1].Replace(",500,", ",49,") ]
+              Expect.stringContains (Table1.caption few) "Fewer than 50 pairs" "49 pairs"
           }
           test "several lambdas are groups with their own heading" {
               let more = SampleRun.comparisons @ [ SampleRun.comparisons[1].Replace("chain,0.01,500", "random,0.002,450") ]

@@ -39,13 +39,14 @@ let headline =
 
 let comparisonHeader =
     "baseline,lambda,pairs,utility_default,utility_baseline,difference,ci_low,ci_high,p_permutation,p_holm,p_bh,"
-    + "p_wilcoxon,p_t,d_z,g_z,cliff_delta,d_z_low,d_z_high,quality_default,quality_baseline,cost_default,cost_baseline"
+    + "p_wilcoxon,p_t,d_z,g_z,p_floor,paired_delta,paired_delta_low,paired_delta_high,cliff_delta,cliff_delta_low,cliff_delta_high,"
+    + "d_z_low,d_z_high,quality_default,quality_baseline,cost_default,cost_baseline"
 
 let comparisons =
     [ comparisonHeader
-      "chain,0.01,500,0.84,0.80,0.04,0.02,0.06,0.00001,0.00003,0.00003,0.00002,0.00001,0.2,0.199,0.11,0.1,0.3,0.9,0.88,6,8"
-      "fixed-2,0.01,500,0.84,0.85,-0.01,-0.018,-0.002,0.01,0.02,0.015,0.012,0.011,-0.1,-0.099,-0.05,-0.19,-0.01,0.9,0.9,6,10"
-      "threshold,0.01,500,0.84,0.838,0.002,-0.01,0.014,0.5,0.5,0.5,0.52,0.51,0.02,0.02,0.01,-0.07,0.11,0.9,0.9,6,6.1" ]
+      "chain,0.01,500,0.84,0.80,0.04,0.02,0.06,0.00001,0.00003,0.00003,0.00002,0.00001,0.2,0.199,0.00001,0.11,0.05,0.17,0.09,0.04,0.14,0.1,0.3,0.9,0.88,6,8"
+      "fixed-2,0.01,500,0.84,0.85,-0.01,-0.018,-0.002,0.01,0.02,0.015,0.012,0.011,-0.1,-0.099,0.00001,-0.05,-0.1,0,-0.04,-0.09,0.01,-0.19,-0.01,0.9,0.9,6,10"
+      "threshold,0.01,500,0.84,0.838,0.002,-0.01,0.014,0.5,0.5,0.5,0.52,0.51,0.02,0.02,0.00001,0.01,-0.05,0.07,0.01,-0.03,0.05,-0.07,0.11,0.9,0.9,6,6.1" ]
 
 let regret =
     [ "instance,learner,feedback,t,seeds,mean,lower,upper,bound,certificate"

@@ -95,7 +95,8 @@ public static class CallerTests
             horizon: 200,
             range: 1.2,
             continueCosts: [0.2],
-            seed: 1
+            seed: 1,
+            auditRate: 1
         );
         NestState state = Nest.Init(settings);
         var random = new SplitMix64(7);

@@ -58,6 +58,27 @@ let tests =
                   let loss = Chain.optimalValue model - Chain.value (model, stop)
                   Expect.isTrue (loss <= bound + 1e-12) $"loss {loss}, bound {bound}"
 
+          testCase "perfectly calibrated and half of the quality lost: the tables' errors count too"
+          <| fun () ->
+              // Stage 2 is right half of the time and says so; the table promises that it is always right.
+              let model =
+                  { Initial = [| 1.0; 0.0 |]
+                    Kernels = [| [| [| 1.0; 0.0 |]; [| 1.0; 0.0 |] |] |]
+                    Means = [| [| 0.5; 0.5 |]; [| 0.0; 1.0 |] |]
+                    ContinueCosts = [| 0.0 |] }
+              let wrong = { model with Kernels = [| [| [| 0.0; 1.0 |]; [| 0.0; 1.0 |] |] |] }
+              let loss = Chain.optimalValue model - Chain.value (model, Chain.policy (Chain.plan wrong))
+              within 1e-15 loss 0.5 "loss"
+              Expect.isLessThan
+                  (Miscalibration.valueLoss ([| 0.0; 0.0 |], [| 0.0; 0.0 |], [| 0.0 |], 1.0))
+                  loss
+                  "ECEs alone do not bound it"
+              within
+                  1e-15
+                  (Miscalibration.valueLoss ([| 0.0; 0.0 |], [| 0.0; 0.0 |], [| 1.0 |], 1.0))
+                  1.0
+                  "the table is wrong by 1 everywhere"
+
           testCase "the smaller of the two stopping terms counts, errors of stages add, and the bound never exceeds B"
           <| fun () ->
               within 1e-15 (Miscalibration.valueLoss ([| 0.1; 0.05 |], [| 0.02; 0.03 |], [||], 1.0)) 0.1 "ECEs"

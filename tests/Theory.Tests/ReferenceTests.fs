@@ -93,7 +93,8 @@ let tests =
                     Horizon = horizon
                     Range = range
                     ContinueCosts = Array.create 3 0.1
-                    Seed = 1UL }
+                    Seed = 1UL
+                    AuditRate = 1.0 }
               let state = { Nest.init settings with Round = 7 }
               // B ln(3(N+1)/delta)/a for the stakes 2 gamma, 8 gamma, 32 gamma.
               let small, middle, large = 3304.981930056335, 826.2454825140837, 206.56137062852093

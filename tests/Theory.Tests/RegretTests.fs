@@ -133,6 +133,34 @@ let tests =
               rejects (fun () -> RegretSlope.logLog ([| 10; 10 |], [| [| 1.0; 2.0 |] |], 0.95, 100, 1UL) |> ignore) "one horizon"
               rejects (fun () -> RegretSlope.logLog (horizons, [||], 0.95, 100, 1UL) |> ignore) "no seed"
 
+          testCase "bounds are numbers for every argument of their domain, and other arguments are refused"
+          <| fun () ->
+              for n in [ 1; 2; 7; 1000 ] do
+                  for t in [ 0; 1; 2; 19; 20; 1000; Int32.MaxValue ] do
+                      for b in [ 1.0; 1e300 ] do
+                          for f in [ Feedback.Full; Feedback.StagesRun; Feedback.Returned ] do
+                              for logN in [ 0.0; 1e300 ] do
+                                  let values =
+                                      [ (Regret.nest (f, n, logN, t, b)).Value
+                                        (Regret.nestAnytime (f, n, logN, t, b)).Value
+                                        (Regret.nestHighProbability (f, n, (if logN = 0.0 then 1.0 else infinity), true, t, b, 1e-300))
+                                            .Value
+                                        (Regret.ucb1 (n, t, b)).Value
+                                        (Regret.gridLoss (n, 1, t, b)).Value
+                                        Regret.lowerBound (n, t)
+                                        Regret.lowerBoundReturned (n, t)
+                                        Regret.lowerBoundContexts (n, 3, t) ]
+                                  Expect.all values (fun x -> x >= 0.0) $"{n} stages, {t} queries, B = {b}, {f}, ln N = {logN}: {values}"
+                      Expect.isGreaterThanOrEqual (Regret.optStop (n, 3, t, 1.3)).Value 0.0 "OptStop"
+              for bad in [ nan; -1.0; infinity ] do
+                  rejects (fun () -> Regret.nest (Feedback.Full, 2, bad, 10, 1.0) |> ignore) $"ln N = {bad}"
+                  rejects (fun () -> Regret.nestAt (Feedback.Full, 2, bad, 10, 5, 1.0) |> ignore) $"ln N = {bad}, before T"
+                  rejects (fun () -> Regret.nestAnytime (Feedback.Full, 2, bad, 10, 1.0) |> ignore) $"ln N = {bad}, anytime"
+                  rejects (fun () -> Regret.optStopBranches (2, 3, 10, 1.0, bad) |> ignore) $"{bad} continued"
+              rejects (fun () -> Regret.nestHighProbability (Feedback.Full, 2, 0.0, false, 10, 1.0, 0.1) |> ignore) "no policy"
+              rejects (fun () -> Regret.optStopBranches (1, 3, 10, 1.0, 0.0) |> ignore) "one stage has no branches"
+              rejects (fun () -> Regret.optStopBranches (2, 3, 0, 1.0, 0.0) |> ignore) "no queries"
+
           testCase "bad arguments are rejected"
           <| fun () ->
               rejects (fun () -> Regret.nest (Feedback.Full, 0, 1.0, 10, 1.0) |> ignore) "no stage"

@@ -20,6 +20,24 @@ let tests =
               Expect.equal (RiskControl.clopperPearsonUpper (20, 20, 0.05)) 1.0 "all fail"
               within 1e-9 (RiskControl.binomial (7, 50, RiskControl.clopperPearsonUpper (7, 50, 0.1))) 0.1 "inverse"
 
+          testCase "Clopper-Pearson far out in the tails, where 1 - delta or 1 - rate rounds to 1"
+          <| fun () ->
+              for delta in [ 1e-3; 1e-12; 1e-30; 1e-200 ] do
+                  for count in [ 10; 1000; 1_000_000 ] do
+                      // No failure in M: the rate with (1 - rate)^M = delta.
+                      let exact = -(Math.Exp(log delta / float count) - 1.0)
+                      within (1e-9 * exact) (RiskControl.clopperPearsonUpper (0, count, delta)) exact $"0 of {count}, {delta}"
+                      let all = Math.Exp(log delta / float count)
+                      within (1e-9 * all) (RiskControl.clopperPearsonLower (count, count, delta)) all $"all of {count}, {delta}"
+              within 1e-4 (RiskControl.clopperPearsonUpper (0, 1000, 1e-12)) 0.0273 "the example"
+              // One failure: M rate approaches the root of 1 - exp(-x) = delta.
+              within 1e-14 (RiskControl.clopperPearsonLower (1, 1_000_000, 0.025)) (-(log 0.975) / 1e6) "1 of a million"
+              for failures in [ 1; 40; 99 ] do
+                  let upper, lower =
+                      RiskControl.clopperPearsonUpper (failures, 100, 1e-9), RiskControl.clopperPearsonLower (failures, 100, 1e-9)
+                  within 1e-15 (RiskControl.binomial (failures, 100, upper)) 1e-9 "upper"
+                  within 1e-15 (RiskControl.binomial (100 - failures, 100, 1.0 - lower)) 1e-9 "lower"
+
           testCase "property 30: P(p <= u) <= u for both p-values at the edge of the null, by enumeration"
           <| fun () ->
               for count, alpha in [ 20, 0.1; 50, 0.05; 50, 0.3; 200, 0.1 ] do

@@ -100,8 +100,27 @@ let tests =
               let quiet = SampleComplexity.policyClassCertificate (1.0, [| 0.9; 0.88; 0.85 |], Array.create 3 0.002, 4000, 0.05)
               Expect.isLessThan quiet (SampleComplexity.epsilonFor (1.0, log 3.0, 4000L, 0.05)) "certificate below Theorem 9"
 
+          testCase "a demand that no count of 63 bits meets is refused, not rounded to 2^63 - 1"
+          <| fun () ->
+              rejects (fun () -> SampleComplexity.samplesFor (1.3, 10.0, 1e-10, 0.05) |> ignore) "Theorem 9"
+              rejects (fun () -> SampleComplexity.samplesForOneParameter (1.3, 4, 1e-10, 0.05) |> ignore) "Theorem 10"
+              rejects (fun () -> SampleComplexity.samplesForRealThresholds (1.3, 4, 1e-10, 0.05) |> ignore) "Theorem 10, real"
+              rejects (fun () -> SampleComplexity.samplesPerBinForPlugIn (4, 10, 1e-10, 0.05) |> ignore) "Theorem 11"
+              rejects (fun () -> Power.requiredPairs (1e-12, 0.05, 0.8) |> ignore) "pairs"
+              Expect.isGreaterThan (SampleComplexity.samplesFor (1.3, 10.0, 1e-8, 0.05)) 400_000_000_000_000_000L "below it, a count"
+
           testCase "bad input is rejected"
           <| fun () ->
+              for bad in [ nan; infinity; -1.0 ] do
+                  rejects (fun () -> SampleComplexity.samplesFor (1.0, bad, 0.1, 0.1) |> ignore) $"ln N = {bad}"
+                  rejects (fun () -> SampleComplexity.samplesFor (bad, 1.0, 0.1, 0.1) |> ignore) $"B = {bad}"
+                  rejects (fun () -> SampleComplexity.deltaFor (1.0, 1.0, 10L, bad) |> ignore) $"eps = {bad}"
+                  rejects (fun () -> SampleComplexity.empiricalBernsteinRadius (1.0, bad, 10, 0.1) |> ignore) $"variance {bad}"
+                  rejects (fun () -> Miscalibration.valueLoss ([| 0.1 |], [| 0.1 |], [||], bad) |> ignore) $"B = {bad}, miscalibration"
+              rejects (fun () -> SampleComplexity.logThresholdPolicies (0, 5) |> ignore) "no stage"
+              rejects (fun () -> SampleComplexity.epsilonForOneParameter (1.0, 0, 10L, 0.1) |> ignore) "no stage, Theorem 10"
+              rejects (fun () -> SampleComplexity.epsilonForPlugIn ([| [| -1L |] |], 10L, 0.1) |> ignore) "a negative count"
+              rejects (fun () -> SampleComplexity.epsilonForPlugIn ([||], 10L, 0.1) |> ignore) "no counts"
               rejects (fun () -> SampleComplexity.samplesFor (1.0, -1.0, 0.1, 0.1) |> ignore) "empty policy class"
               rejects (fun () -> SampleComplexity.samplesFor (1.0, 1.0, 0.0, 0.1) |> ignore) "eps 0"
               rejects (fun () -> SampleComplexity.epsilonFor (1.0, 1.0, 10L, 1.0) |> ignore) "delta 1" ]

@@ -1,13 +1,12 @@
 /// Mutation check of src/Theory.FSharp: puts every fault of faults.tsv into a copy of the code, each behind a switch, builds
 /// once, runs the theory tests with one fault on at a time, and writes which test caught it to docs/mutations.md.
 /// Exit code 0 when none survives, 1 otherwise. Usage: tests/mutations/run [number ...] (default: all faults)
-open System
-open System.Diagnostics
-open System.IO
-open System.Text.RegularExpressions
+#load "workspace.fsx"
 
-let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, "..", ".."))
-let work = Path.Combine(Path.GetTempPath(), "toolkit-mutations")
+open System
+open System.IO
+open Workspace
+
 
 type Fault =
     {
@@ -33,81 +32,10 @@ let faults =
             First = c[4]
         })
 
-let copy (folder: string) =
-    for file in Directory.EnumerateFiles(Path.Combine(root, folder), "*", SearchOption.AllDirectories) do
-        let relative = Path.GetRelativePath(root, file)
-
-        if not (Regex.IsMatch(relative, @"[\\/](bin|obj)[\\/]")) then
-            let target = Path.Combine(work, relative)
-            Directory.CreateDirectory(Path.GetDirectoryName target) |> ignore
-            File.Copy(file, target, true)
-
-/// Runs a program; None when it does not end in time.
-let run (seconds: int) (fault: int) (arguments: string list) =
-    let info =
-        ProcessStartInfo(
-            "dotnet",
-            arguments,
-            WorkingDirectory = work,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true
-        )
-
-    info.Environment["TOOLKIT_FAULT"] <- string fault
-    use started = Process.Start info
-
-    let output, error =
-        started.StandardOutput.ReadToEndAsync(), started.StandardError.ReadToEndAsync()
-
-    if started.WaitForExit(1000 * seconds) then
-        Some(started.ExitCode, output.Result + error.Result)
-    else
-        started.Kill true
-        None
-
-// ---- the copy ----
-
-if Directory.Exists work then
-    Directory.Delete(work, true)
-
-for folder in
-    [
-        "src/Theory.FSharp"
-        "tests/Theory.Tests"
-        "tests/Support"
-        "docs"
-        "packaging"
-    ] do
-    copy folder
-// The solution file is how the tests find the repository.
-for file in
-    [
-        "Toolkit.sln"
-        "Directory.Build.props"
-        "Directory.Packages.props"
-        "global.json"
-    ] do
-    File.Copy(Path.Combine(root, file), Path.Combine(work, file), true)
-
-let theory = Path.Combine(work, "src", "Theory.FSharp")
-
-File.WriteAllText(
-    Path.Combine(theory, "Mutations.fs"),
-    """namespace OptimalStopping.Theory
-module internal Mutations =
-    let active = match System.Environment.GetEnvironmentVariable "TOOLKIT_FAULT" with null -> 0 | text -> int text
-"""
-)
-
-let project = Path.Combine(theory, "Theory.FSharp.fsproj")
-
-File.WriteAllText(
-    project,
-    Regex("<ItemGroup>").Replace(File.ReadAllText project, "<ItemGroup><Compile Include=\"Mutations.fs\" />", 1)
-)
+prepare ""
 
 for fault in faults do
-    let file = Path.Combine(theory, fault.File)
+    let file = Path.Combine(theory (), fault.File)
     let text = File.ReadAllText file
 
     if text.Split(fault.Expression).Length <> 2 then
@@ -122,42 +50,13 @@ for fault in faults do
         )
     )
 
-match run 1800 0 [ "build"; "tests/Theory.Tests"; "-c"; "Release"; "--nologo"; "-v"; "q" ] with
-| Some(0, _) -> ()
-| outcome ->
-    eprintfn "the copy does not build: %A" outcome
+match build () with
+| None -> ()
+| Some output ->
+    eprintfn "the copy does not build: %s" output
     exit 1
 
-// ---- the faults ----
-
-let failing (output: string) =
-    let plain = Regex.Replace(output, @"\x1b\[[0-9;?]*[A-Za-z]", "")
-
-    [
-        for m in Regex.Matches(plain, @"ERR\] (.+?) (failed|errored) in") do
-            // A test of time says nothing of a fault: a busy machine fails it too.
-            if not (m.Groups[1].Value.EndsWith "stay interactive") then
-                m.Groups[1].Value
-    ]
-
-let tests fault (list: string option) =
-    let filter =
-        match list with
-        | Some name -> [ "--filter-test-list"; name ]
-        | None -> []
-
-    match run 900 fault ([ "tests/Theory.Tests/bin/Release/net10.0/Theory.Tests.dll" ] @ filter) with
-    | None -> [ "(the tests did not end)" ]
-    | Some(0, _) -> []
-    | Some(2, _) -> [] // no test is in that list
-    | Some((1 | 3), output) -> failing output // 3: some failed and some threw
-    | Some _ -> [ "(the tests crashed)" ]
-
-match tests 0 None with
-| [] -> printfn "without a fault every test passes"
-| names ->
-    eprintfn "without a fault these fail: %s" (String.Join("; ", names))
-    exit 1
+requirePassing ()
 
 let chosen = fsi.CommandLineArgs[1..] |> Array.map int |> Set.ofArray
 

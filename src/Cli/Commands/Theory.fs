@@ -127,7 +127,11 @@ let private compute (arguments: ParseResults<TheoryArguments>) : Answer =
       Thresholds = ReferenceThresholds.All(costs, lambda)
       ByPrice = prices lambda |> Array.map (fun price -> price, ReferenceThresholds.Reference(costs, price))
       Regret = CascadeGuarantees.regret (n, bins, horizon, range, delta)
-      Samples = CascadeGuarantees.samples (n, bins, range, epsilon, delta)
+      Samples =
+        (try
+            CascadeGuarantees.samples (n, bins, range, epsilon, delta)
+         with :? ArgumentOutOfRangeException ->
+             raise (UsageException $"--epsilon: {epsilon} would take more than 9.2e18 queries at B = {range}"))
       Traces = plans }
 
 // ---- as text ----
@@ -198,7 +202,12 @@ let private print (answer: Answer) =
         [| "best policy of"; "theorem"; "needs"; "ln N"; "queries" |]
         [| for s in answer.Samples ->
                [| s.Class; s.Theorem; s.Assumption; (if Double.IsNaN s.LogPolicies then "" else number s.LogPolicies 1); string s.Samples |] |]
-    printfn "Calibration: an error of e in every model's confidence costs at most %d e of quality per query (2 n e)." (2 * n)
+    printfn
+        "Calibration: an ECE of e in every model costs at most %d e of quality per query (2 n e) where the transition tables are exact;"
+        (2 * n)
+    printfn
+        "an error of d (total variation) in every table adds at most %s d (2 (n-1) B d)."
+        (number (2.0 * float (n - 1) * answer.Range) 2)
 
 let private printTraces (answer: Answer) (plans: TracePlans) =
     printfn ""
@@ -243,10 +252,14 @@ let private printTraces (answer: Answer) (plans: TracePlans) =
         plans.LeastCount
         (number plans.PlugInError 3)
         (if plans.PlugInError >= 1.0 then " (vacuous)" else "")
+    printfn
+        "Theorem 14: without that assumption it loses at most %s to the best policy of its kind; on its own queries no policy gains more than %s."
+        (number plans.PlanError 3)
+        (number plans.PlanGap 4)
     let errors = plans.CalibrationErrors |> Array.filter (Double.IsNaN >> not)
     if errors.Length > 0 then
         printfn
-            "Raw confidences used as they are would cost at most %s per query (2 x the sum of their calibration errors)."
+            "Raw confidences used as they are, with exact transition tables, would cost at most %s per query (2 x the sum of their ECEs)."
             (number (min answer.Range (2.0 * Array.sum errors)) 3)
 
 // ---- as JSON ----
@@ -273,6 +286,8 @@ let private json (answer: Answer) =
                    calibration_errors = Array.map finite p.CalibrationErrors
                    least_count = p.LeastCount
                    plug_in_error = p.PlugInError
+                   plan_gap = p.PlanGap
+                   plan_error = p.PlanError
                    plans =
                     [| for plan in p.Plans ->
                            {| actions = plan.Actions

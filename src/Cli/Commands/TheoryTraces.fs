@@ -39,6 +39,9 @@ type TracePlans =
         /// The least number of fitting queries in any stage and bin, and what Theorem 11 then says of the plug-in chain.
         LeastCount: int64
         PlugInError: float
+        /// By how much any policy of histories may beat the chain's plan on the fitting half, and what Theorem 14 then says of it.
+        PlanGap: float
+        PlanError: float
         /// B, from the dearest query.
         Range: float
         Plans: FittedPlan[]
@@ -143,6 +146,9 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
             |> Array.map (fun q -> cascade.Confidence[q * n + k], cascade.Quality[q * n + k])
             |> Array.filter (fst >> Double.IsNaN >> not)
         if pairs.Length = 0 then nan else CalibrationMetrics.eceEqualMass (Array.map fst pairs, Array.map snd pairs, bins)
+    let range = 1.0 + lambda * (Array.append known.Costs fresh.Costs |> Array.map (fun row -> Array.sum row[1..]) |> Array.max)
+    let gap = EmpiricalModel.reactiveGap (known, Chain.policy chainPlan, lambda)
+    let mostBins = Array.max known.BinCounts
     { Queries = cascade.Queries
       LeftOut = cascade.Queries - complete.Length
       Fitted = fitting.Length
@@ -152,5 +158,7 @@ let fit (file: string) (table: TraceTable) (price: float[] -> float) (bins: int)
       CalibrationErrors = Array.init n calibrationError
       LeastCount = counts |> Array.map Array.min |> Array.min
       PlugInError = SampleComplexity.epsilonForPlugIn (counts, int64 fitting.Length, delta)
-      Range = 1.0 + lambda * (Array.append known.Costs fresh.Costs |> Array.map (fun row -> Array.sum row[1..]) |> Array.max)
+      PlanGap = gap
+      PlanError = SampleComplexity.epsilonForReactivePlan (range, n, mostBins, int64 fitting.Length, gap, delta)
+      Range = range
       Plans = [| ofChain; ofJump; ofRecall |] }

@@ -85,6 +85,17 @@ public sealed class HubCache(string folder)
         }
     }
 
+    /// <summary>What a model's folder or file is called: its own name, in the cache that of its repository.</summary>
+    public static string ModelName(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)),
+            name = Path.GetFileName(full);
+        string[] parts = full.Split(Path.DirectorySeparatorChar);
+        return parts is [.., var key, "snapshots", var commit] && commit == name && key.StartsWith("models--", StringComparison.Ordinal)
+            ? key[(key.LastIndexOf("--", StringComparison.Ordinal) + 2)..]
+            : name;
+    }
+
     /// <summary>Gives a blob its name in a snapshot: a link, or a copy where the system allows none.</summary>
     internal void Link(string repository, string commit, HubFile file)
     {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using OptimalStopping.Runtime.Files;
+using OptimalStopping.Runtime.Hub;
 
 namespace OptimalStopping.Runtime.Models;
 
@@ -176,7 +177,7 @@ public sealed class ModelSource : IDisposable
     /// <exception cref="ToolkitException">A file is missing or malformed, or describes another kind of model.</exception>
     public static ModelSource Open(string path)
     {
-        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+        string name = HubCache.ModelName(path);
         if (GgufFile.Is(path))
         {
             GgufFile file = GgufFile.Open(path);

@@ -37,6 +37,23 @@ type SampleGuarantee =
         Samples: int64
     }
 
+/// Which stages of a cascade can be worth their price.
+[<RequireQualifiedAccess>]
+module Pruning =
+
+    /// Indices of the stages that an optimal policy may run, for any distribution of qualities in [0,1]: the first, and those for
+    /// which lambda (c_k - c_1) < 1, c_k being the stage's own cost. A dearer one costs more than it can add wherever it stands, so
+    /// leaving it out lowers the optimum of no action set (chain, jump, recall). A price of all stages up to k of 1 or more is no such
+    /// reason in a chain: what was paid is sunk, and going on may still pay (paper, section 14). Costs are finite and at least 0.
+    [<CompiledName "Worthwhile">]
+    let worthwhile (costs: float[], lambda: float) : int[] =
+        Samples.requireFinite (nameof costs) costs
+        Samples.requireCount (nameof costs) 1 costs
+        if costs |> Array.exists (fun c -> c < 0.0) then raise (ArgumentException("expected costs of at least 0", nameof costs))
+        if not (lambda >= 0.0 && Double.IsFinite lambda) then
+            raise (ArgumentOutOfRangeException(nameof lambda, lambda, "expected a finite number of at least 0"))
+        [| 0 .. costs.Length - 1 |] |> Array.filter (fun k -> k = 0 || lambda * (costs[k] - costs[0]) < 1.0)
+
 /// All a priori guarantees for a cascade of n stages, m bins of confidence and range B = 1 + lambda (C_n - C_1).
 [<RequireQualifiedAccess>]
 module CascadeGuarantees =
@@ -135,6 +152,12 @@ module CascadeGuarantees =
                "none"
                nan
                (SampleComplexity.samplesForRealThresholds (range, stages, epsilon, delta))
+           row
+               $"all reactive policies on {bins} bins, plug-in"
+               "Thm 14"
+               "none"
+               (SampleComplexity.logReactivePolicies (stages, bins))
+               (SampleComplexity.samplesForReactivePlan (range, stages, bins, epsilon, delta))
            row
                $"all policies on {bins} bins, plug-in"
                "Thm 11"

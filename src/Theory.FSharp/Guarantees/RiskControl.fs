@@ -1,6 +1,7 @@
 namespace OptimalStopping.Theory
 
 open System
+open MathNet.Numerics
 open MathNet.Numerics.Distributions
 
 /// Choosing a policy whose expected loss is at most alpha, with confidence 1 - delta, from M i.i.d. calibration traces
@@ -45,6 +46,15 @@ module RiskControl =
             raise (ArgumentOutOfRangeException(nameof failures, failures, $"expected 0 .. {count}"))
         binomialCdf count alpha (float failures)
 
+    /// Where `below` turns from true to false on [0,1], by bisection: a quantile of the beta distribution by its tail, which keeps its
+    /// relative accuracy where 1 - delta or 1 - rate would lose it.
+    let private solveRate (below: float -> bool) =
+        let mutable low, high = 0.0, 1.0
+        for _ in 1..200 do
+            let middle = 0.5 * (low + high)
+            if below middle then low <- middle else high <- middle
+        0.5 * (low + high)
+
     /// Clopper and Pearson's (1934) upper bound of a failure rate, one-sided at level 1 - delta: the alpha at which
     /// `binomial` is delta; 1 when all fail.
     [<CompiledName "ClopperPearsonUpper">]
@@ -52,11 +62,17 @@ module RiskControl =
         check count delta
         if failures < 0 || failures > count then
             raise (ArgumentOutOfRangeException(nameof failures, failures, $"expected 0 .. {count}"))
-        if failures = count then 1.0 else Beta.InvCDF(float failures + 1.0, float (count - failures), 1.0 - delta)
+        if failures = count then 1.0 else solveRate (fun rate -> Binomial.CDF(rate, count, float failures) > delta)
 
     /// The lower bound, one-sided at level 1 - delta; 0 when none fails. Both at delta / 2 give the two-sided interval.
     [<CompiledName "ClopperPearsonLower">]
-    let clopperPearsonLower (failures: int, count: int, delta: float) : float = 1.0 - clopperPearsonUpper (count - failures, count, delta)
+    let clopperPearsonLower (failures: int, count: int, delta: float) : float =
+        check count delta
+        if failures < 0 || failures > count then
+            raise (ArgumentOutOfRangeException(nameof failures, failures, $"expected 0 .. {count}"))
+        // P(Bin(count, rate) >= failures), which rises in the rate.
+        let atLeast rate = SpecialFunctions.BetaRegularized(float failures, float (count - failures + 1), rate)
+        if failures = 0 then 0.0 else solveRate (fun rate -> atLeast rate < delta)
 
     /// Betting p-value: capital K_t = prod (1 + b_i (alpha - X_i)) is a supermartingale while E[X_i | past] >= alpha,
     /// so that p = min(1, 1 / max_t K_t) is valid (Ville; Waudby-Smith and Ramdas 2023). The bets b_i in [0,

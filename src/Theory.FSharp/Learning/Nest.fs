@@ -51,6 +51,30 @@ type NestRates =
             let eta = sqrt (logN / (2.0 * float stages * float t))
             { Eta = eta; Gamma = eta / 2.0 }
 
+    /// eta and gamma tuned for T queries of which each is graded with a known probability of at least `auditRate`, p:
+    /// eta = sqrt(p lnN/(D T)), gamma = eta/2, with D = 1 under F. At p = 1 the rates of Theorem 4.
+    static member TunedAudited(feedback: Feedback, stages: int, logComparators: float, horizon: int, auditRate: float) : NestRates =
+        if auditRate = 1.0 then
+            NestRates.Tuned(feedback, stages, logComparators, horizon)
+        else
+            let logN, t = max logComparators (log 2.0), float horizon
+            let eta = sqrt (auditRate * logN / (NestRates.Depth(feedback, stages, t) * t))
+            { Eta = eta; Gamma = eta / 2.0 }
+
+    /// The anytime schedule with audits: eta_t = sqrt(p lnN/(2 n t)) (under F without n), gamma_t = eta_t/2.
+    static member AnytimeAudited(feedback: Feedback, stages: int, logComparators: float, t: int, auditRate: float) : NestRates =
+        if auditRate = 1.0 then
+            NestRates.Anytime(feedback, stages, logComparators, t)
+        else
+            let depth = if feedback = Feedback.Full then 1.0 else float stages
+            let eta = sqrt (auditRate * max logComparators (log 2.0) / (2.0 * depth * float t))
+            { Eta = eta; Gamma = eta / 2.0 }
+
+    /// What an upward bet of stake a > 0 counts of the learner's own loss in [0,1] that was graded with probability p:
+    /// -ln(1 - (1 - exp(-a loss))/p)/a; what was not graded counts 0. Needs a < p. It is the loss itself at p = 1, and more than
+    /// loss/p below: exp(sum of a (loss - counted)) is a martingale, so the losses are at most the sum + ln(1/delta)/a.
+    static member BetUpwards(stake: float, loss: float, graded: float) : float = -log(1.0 - (1.0 - exp (-stake * loss)) / graded) / stake
+
 /// The side expert of NEST: a predictable policy outside the policy class, fitted to past data.
 type SideExpert =
     | None = 0
@@ -73,6 +97,9 @@ type NestSettings =
         ContinueCosts: float[]
         /// Seed of the side expert's own draws: its policy is a function of (state, seed), hence predictable.
         Seed: uint64
+        /// p in (0,1]: each query is graded with a known probability of at least p, by a coin that does not look at the query or at
+        /// the learner's draws (Theorem 15). 1, the usual: every query is graded.
+        AuditRate: float
     }
 
 /// Everything NEST knows after `Round` queries.
@@ -88,8 +115,13 @@ type NestState =
         /// Empty under Full feedback, where nothing is estimated.
         BetLosses: float[][]
         BetSideLosses: float[]
-        /// Sum of the losses that the learner itself incurred.
+        /// Sum of the losses that the learner itself incurred; of the graded ones, each over its probability of that, with audits.
         Incurred: float
+        /// With audits: the same losses by upward bets, one sum for each of `NestRates.Stakes`; else empty.
+        BetIncurred: float[]
+        /// What Theorem 16 observes in the place of the terms that hold D: sums of eta/2 <w, estimate^2> and of what gamma takes from the
+        /// estimates, in units of loss. Under F (all queries graded) eta/8 per query.
+        Variation: float
         /// What the side expert learns from.
         Counts: TabularCounts
     }
@@ -124,6 +156,10 @@ type NestRun(initial: NestState) =
     let bets = initial.BetLosses |> Array.map Array.copy
     let sideBets = Array.copy initial.BetSideLosses
     let counts = TabularCounts.Copy initial.Counts
+    let audited = settings.AuditRate < 1.0
+    // Under F with every query graded nothing is estimated.
+    let exact = feedback = Feedback.Full && not audited
+    let ownBets = Array.copy initial.BetIncurred
     let weights: float[] = Array.zeroCreate policies
     let sideStop: bool[][] = Array.init (n - 1) (fun _ -> Array.zeroCreate m)
     let path: int[] = Array.zeroCreate n
@@ -136,6 +172,7 @@ type NestRun(initial: NestState) =
     let mutable round = initial.Round
     let mutable sideLoss = initial.SideLoss
     let mutable incurred = initial.Incurred
+    let mutable variation = initial.Variation
     let mutable rates = Unchecked.defaultof<NestRates>
     let mutable sideWeight = 0.0
     let mutable total = 0.0
@@ -144,7 +181,14 @@ type NestRun(initial: NestState) =
     let mutable remaining = 1.0 // mass of the policies that have not stopped
     let mutable sideStopped = -1
 
-    let ratesAt t = if anytime then NestRates.Anytime(feedback, n, logN, t) else NestRates.Tuned(feedback, n, logN, settings.Horizon)
+    let ratesAt t =
+        if anytime then
+            NestRates.AnytimeAudited(feedback, n, logN, t, settings.AuditRate)
+        else
+            NestRates.TunedAudited(feedback, n, logN, settings.Horizon, settings.AuditRate)
+
+    // The own losses' bets need stakes below the audit rate; half of it is far above what is best.
+    let ownStake stake = min stake (settings.AuditRate / 2.0)
 
     let leastLoss () =
         let mutable least = if hasSide then sideLoss else infinity
@@ -212,6 +256,8 @@ type NestRun(initial: NestState) =
           BetLosses = bets |> Array.map Array.copy
           BetSideLosses = Array.copy sideBets
           Incurred = incurred
+          BetIncurred = Array.copy ownBets
+          Variation = variation
           Counts = TabularCounts.Copy counts }
 
     /// Probability with which the next query's policy is each policy class policy and, last, the side expert (0 without one). Valid
@@ -236,29 +282,47 @@ type NestRun(initial: NestState) =
         advance bin
         random.NextDouble() * before < masses[stage]
 
-    override _.Observe(outcome, stop) =
+    override this.Observe(outcome, stop) = this.ObserveGraded(outcome, stop, 1.0)
+
+    /// Learns that the query was not graded: the coin of its audit said no. Only where `AuditRate` is below 1.
+    member _.ObserveUngraded() : unit =
+        if not audited then raise (InvalidOperationException "every query is graded where AuditRate is 1")
+        round <- round + 1
+        reached <- 0
+        remaining <- 1.0
+
+    /// Learns from a query that was graded and had the given probability of that, in [AuditRate, 1], known before the query.
+    member _.ObserveGraded(outcome: Outcome, stop: int, probability: float) : unit =
+        if not (probability >= settings.AuditRate && probability <= 1.0) then
+            raise (ArgumentOutOfRangeException(nameof probability, probability, $"expected {settings.AuditRate} to 1"))
         let first = if feedback = Feedback.Returned then stop else 0
         let last = if feedback = Feedback.Full then n - 1 else stop
-        if feedback = Feedback.Full then
+        if exact then
             Array.blit outcome.Bins 0 path 0 n
             if hasSide then sideStopped <- Reactive.stopStage (sideStop, path)
+            variation <- variation + rates.Eta / 8.0
         else
             // Callers that drew a whole policy did not ask stage by stage.
-            while reached <= min stop (n - 2) do
+            while reached <= min last (n - 2) do
                 advance outcome.Bins[reached]
-            if stop = n - 1 then
+            if last = n - 1 then
                 masses[n - 1] <- remaining
                 if hasSide && sideStopped < 0 then sideStopped <- n - 1
         let mutable reaching = 1.0
         for k in 0..last do
             let graded =
                 match feedback with
-                | Feedback.Full -> 1.0
-                | Feedback.StagesRun -> max 0.0 reaching
-                | _ -> masses[k]
+                | Feedback.Full -> probability
+                | Feedback.StagesRun -> probability * max 0.0 reaching
+                | _ -> probability * masses[k]
             reaching <- reaching - masses[k]
             if k >= first then
-                stepLoss[k] <- Outcome.Loss(outcome, k, settings.Range) / (graded + rates.Gamma)
+                let loss = Outcome.Loss(outcome, k, settings.Range)
+                stepLoss[k] <- loss / (graded + rates.Gamma)
+                if not exact then
+                    // gamma loss o/(o + gamma) is what the estimate lacks in the mean; over o, since it is only seen when graded.
+                    let lacks = rates.Gamma * stepLoss[k] / max 1e-12 graded
+                    variation <- variation + masses[k] * (0.5 * rates.Eta * stepLoss[k] * stepLoss[k] + lacks)
                 stepGraded[k] <- graded
                 stepFactor[k] <- exp (-rates.Eta * stepLoss[k])
         index.Update(losses, (if anytime then [||] else weights), path, first, last, stepLoss, stepFactor)
@@ -266,8 +330,13 @@ type NestRun(initial: NestState) =
             sideLoss <- sideLoss + stepLoss[sideStopped]
             sideWeight <- sideWeight * stepFactor[sideStopped]
         if not anytime then total <- PolicyIndex.Total weights + sideWeight
-        if feedback <> Feedback.Full then placeBets outcome first last
-        incurred <- incurred + Outcome.Loss(outcome, stop, settings.Range)
+        if not exact then placeBets outcome first last
+        let own = Outcome.Loss(outcome, stop, settings.Range)
+        incurred <- incurred + own / probability
+        if audited then
+            let stakes = NestRates.Stakes rates.Gamma
+            for j in 0 .. stakes.Length - 1 do
+                ownBets[j] <- ownBets[j] + NestRates.BetUpwards(ownStake stakes[j], own, probability)
         TabularCounts.Record(counts, feedback, outcome, stop)
         round <- round + 1
         reached <- 0
@@ -283,18 +352,32 @@ type NestRun(initial: NestState) =
     /// Certificate A: B [incurred loss - min over policies of max over stakes a of (loss by that bet - ln(3(N+1)/delta)/a)].
     /// Each bet holds for each policy (paper, section 6); 3(N+1) is the union. Valid for all t at once. With the anytime schedule
     /// (N+1) t(t+1) stands for N+1: the bets at the stakes of gamma_t, the least so far, and a union over t. Under F the regret
-    /// is observed. 0 before the first query.
+    /// is observed. 0 before the first query. With audits the learner's own losses are bet on too, upwards, and take the place of
+    /// the incurred loss: the least of three sums, each with its slack; 3(N+2) is then the union.
     override _.CertificateA(delta) =
         if not (delta > 0.0 && delta < 1.0) then
             raise (ArgumentOutOfRangeException(nameof delta, delta, "expected a number strictly between 0 and 1"))
         if round = 0 then
             0.0
-        elif feedback = Feedback.Full then
+        elif exact then
             settings.Range * (incurred - leastLoss ())
         else
             let t, stakes = float round, NestRates.Stakes (ratesAt round).Gamma
-            let unions = float stakes.Length * float comparators * (if anytime then t * (t + 1.0) else 1.0)
-            settings.Range * (incurred - leastCertified (stakes |> Array.map (fun stake -> log (unions / delta) / stake)))
+            let bets = float comparators + (if audited then 1.0 else 0.0)
+            let unions = float stakes.Length * bets * (if anytime then t * (t + 1.0) else 1.0)
+            let slack stake = log (unions / delta) / stake
+            // No loss exceeds 1, whatever the bets say.
+            let ownLoss =
+                if audited then
+                    Array.fold2 (fun least bet stake -> min least (bet + slack (ownStake stake))) t ownBets stakes
+                else
+                    incurred
+            settings.Range * (ownLoss - leastCertified (Array.map slack stakes))
+
+    /// Theorem 16: B (ln N/eta + the observed variation), whose expectation bounds the expected regret of the queries so far against
+    /// any comparator. Where losses are small it is near half of Theorem 4, whose D bounds the same sums by their largest
+    /// possible value. 0 before the first query.
+    member _.RegretBound: float = if round = 0 then 0.0 else settings.Range * (logN / (ratesAt round).Eta + variation)
 
 /// NEST, nested exponential weights for stopping (theory 2.1), as pure functions on values. For many queries use `NestRun`.
 [<RequireQualifiedAccess>]
@@ -309,7 +392,10 @@ module Nest =
             raise (ArgumentOutOfRangeException("Range", settings.Range, "expected a finite number of at least 1"))
         if settings.ContinueCosts.Length <> settings.PolicyClass.Stages - 1 then
             raise (ArgumentException($"expected {settings.PolicyClass.Stages - 1} costs of going on, got {settings.ContinueCosts.Length}"))
-        let stakes = if settings.Feedback = Feedback.Full then 0 else (NestRates.Stakes 1.0).Length
+        if not (settings.AuditRate > 0.0 && settings.AuditRate <= 1.0) then
+            raise (ArgumentOutOfRangeException("AuditRate", settings.AuditRate, "expected more than 0, at most 1"))
+        let audited = settings.AuditRate < 1.0
+        let stakes = if settings.Feedback = Feedback.Full && not audited then 0 else (NestRates.Stakes 1.0).Length
         { Settings = settings
           Round = 0
           Losses = Array.zeroCreate (PolicyClass.Size settings.PolicyClass)
@@ -317,6 +403,8 @@ module Nest =
           BetLosses = Array.init stakes (fun _ -> Array.zeroCreate (PolicyClass.Size settings.PolicyClass))
           BetSideLosses = Array.zeroCreate stakes
           Incurred = 0.0
+          BetIncurred = Array.zeroCreate (if audited then stakes else 0)
+          Variation = 0.0
           Counts = TabularCounts.Create(settings.PolicyClass.Stages, settings.PolicyClass.Bins) }
 
     /// A driver that starts from a state; the state itself is never changed.
@@ -350,14 +438,29 @@ module Nest =
         elif state.Settings.Side <> SideExpert.None then { Index = -1; Stop = driver.SidePolicy }
         else { Index = i - 1; Stop = PolicyClass.Policy(state.Settings.PolicyClass, i - 1) } // rounding left u above the last sum
 
-    /// The state after a query that stopped at `stop`. Reads of the outcome only what the feedback shows.
-    [<CompiledName "Observe">]
-    let observe (state: NestState, outcome: Outcome, stop: int) : NestState =
+    /// The state after a graded query whose probability of being graded was `probability`, in [AuditRate, 1] (Theorem 15).
+    [<CompiledName "ObserveGraded">]
+    let observeGraded (state: NestState, outcome: Outcome, stop: int, probability: float) : NestState =
         if stop < 0 || stop >= state.Settings.PolicyClass.Stages then
             raise (ArgumentOutOfRangeException(nameof stop, stop, $"expected 0 .. {state.Settings.PolicyClass.Stages - 1}"))
         let driver = begun state
-        driver.Observe(outcome, stop)
+        driver.ObserveGraded(outcome, stop, probability)
         driver.State
+
+    /// The state after a query that stopped at `stop`. Reads of the outcome only what the feedback shows.
+    [<CompiledName "Observe">]
+    let observe (state: NestState, outcome: Outcome, stop: int) : NestState = observeGraded (state, outcome, stop, 1.0)
+
+    /// The state after a query that was not graded (Theorem 15).
+    [<CompiledName "ObserveUngraded">]
+    let observeUngraded (state: NestState) : NestState =
+        let driver = NestRun state
+        driver.ObserveUngraded()
+        driver.State
+
+    /// Theorem 16's bound of the regret so far, from what was observed; see `NestRun.RegretBound`.
+    [<CompiledName "RegretBound">]
+    let regretBound (state: NestState) : float = (NestRun state).RegretBound
 
     /// Certificate A at confidence 1 - delta; see `NestRun.CertificateA`.
     [<CompiledName "CertificateA">]
@@ -379,7 +482,8 @@ module Hedge =
               Horizon = horizon
               Range = range
               ContinueCosts = Array.zeroCreate (policyClass.Stages - 1)
-              Seed = 0UL }
+              Seed = 0UL
+              AuditRate = 1.0 }
 
     /// The same with the plug-in plan (follow the leader) as side expert of prior 1/2, which needs the lambda-costs of going on
     /// from each stage; n-1 entries.
@@ -392,7 +496,8 @@ module Hedge =
               Horizon = horizon
               Range = range
               ContinueCosts = continueCosts
-              Seed = 0UL }
+              Seed = 0UL
+              AuditRate = 1.0 }
 
     /// Draws the policy for the next query from the weights. O(N).
     [<CompiledName "Choose">]

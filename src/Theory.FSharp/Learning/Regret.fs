@@ -12,8 +12,8 @@ type RegretBound =
         Vacuous: bool
     }
 
-/// A priori bounds on regret and lower bounds (theory 2), all total functions of n stages, m bins, T >= 0 queries and the
-/// range B = 1 + lambda (C_n - C_1) >= 1. What to plug in for logComparators: ln N for a
+/// A priori bounds on regret and lower bounds (theory 2): finite for all n >= 1 stages, m >= 1 bins, T >= 0 queries and ranges
+/// B = 1 + lambda (C_n - C_1) >= 1; other arguments are refused. What to plug in for logComparators: ln N for a
 /// policy class of N policies, ln 2N with a side expert (`NestRates.LogComparators`); (n-1) ln(m+1) for all thresholds.
 [<RequireQualifiedAccess>]
 module Regret =
@@ -28,6 +28,10 @@ module Regret =
         if not (delta > 0.0 && delta < 1.0) then
             raise (ArgumentOutOfRangeException(nameof delta, delta, "expected a number strictly between 0 and 1"))
 
+    let private checkLogComparators (logComparators: float) =
+        if not (logComparators >= 0.0 && Double.IsFinite logComparators) then
+            raise (ArgumentOutOfRangeException("logComparators", logComparators, "expected a finite number of at least 0"))
+
     let private cut (bound: float) (horizon: int) (range: float) =
         let trivial = range * float horizon
         { Value = min bound trivial; Vacuous = not (bound < trivial) }
@@ -37,6 +41,7 @@ module Regret =
     [<CompiledName "Nest">]
     let nest (feedback: Feedback, stages: int, logComparators: float, horizon: int, range: float) : RegretBound =
         check stages horizon range
+        checkLogComparators logComparators
         let t = float horizon
         let bound =
             if feedback = Feedback.Full then
@@ -50,6 +55,7 @@ module Regret =
     [<CompiledName "NestAt">]
     let nestAt (feedback: Feedback, stages: int, logComparators: float, horizon: int, t: int, range: float) : RegretBound =
         check stages t range
+        checkLogComparators logComparators
         if horizon < 1 || t > horizon then
             raise (ArgumentOutOfRangeException(nameof t, t, $"expected at most the horizon {horizon}, at least 1"))
         let eta = (NestRates.Tuned(feedback, stages, logComparators, horizon)).Eta
@@ -61,6 +67,7 @@ module Regret =
     [<CompiledName "NestAnytime">]
     let nestAnytime (feedback: Feedback, stages: int, logComparators: float, horizon: int, range: float) : RegretBound =
         check stages horizon range
+        checkLogComparators logComparators
         let t = float horizon
         let bound =
             if feedback = Feedback.Full then
@@ -68,6 +75,21 @@ module Regret =
             else
                 2.0 * sqrt 2.0 * range * sqrt (float stages * t * logComparators)
         cut bound horizon range
+
+    /// Theorem 15: E regret of NEST tuned for T queries of which each is graded with a known probability of at least `auditRate`, p:
+    /// 2B sqrt(D T lnN / p), under F with D = 1. Per query, with G = pT audits, 2B sqrt(D lnN / G): it depends on the number of
+    /// audits alone. At p = 1 Theorem 4.
+    [<CompiledName "NestAudited">]
+    let nestAudited (feedback: Feedback, stages: int, logComparators: float, horizon: int, range: float, auditRate: float) : RegretBound =
+        if not (auditRate > 0.0 && auditRate <= 1.0) then
+            raise (ArgumentOutOfRangeException(nameof auditRate, auditRate, "expected more than 0, at most 1"))
+        if auditRate = 1.0 then
+            nest (feedback, stages, logComparators, horizon, range)
+        else
+            check stages horizon range
+            checkLogComparators logComparators
+            let t = float horizon
+            cut (2.0 * range * sqrt (NestRates.Depth(feedback, stages, t) * t * logComparators / auditRate)) horizon range
 
     /// Theorem 5: with probability at least 1 - 4 delta, for all comparators at once, of NEST tuned for T over `policies` policy class
     /// policies. Under F: Theorem 4 plus Azuma's term (probability 1 - delta).
@@ -77,8 +99,11 @@ module Regret =
         : RegretBound =
         check stages horizon range
         checkDelta delta
+        if not (policies >= 1.0) then raise (ArgumentOutOfRangeException(nameof policies, policies, "expected at least 1"))
         if horizon = 0 then
             cut 0.0 0 range
+        elif Double.IsPositiveInfinity policies then
+            cut infinity horizon range
         else
             let t, logN = float horizon, log policies + (if side then log 2.0 else 0.0)
             let deviation = sqrt (t * log (1.0 / delta) / 2.0)
@@ -106,6 +131,10 @@ module Regret =
     [<CompiledName "OptStopBranches">]
     let optStopBranches (stages: int, bins: int, horizon: int, range: float, continues: float) : OptStopBranches =
         check stages horizon range
+        if stages < 2 || bins < 1 || horizon < 1 then
+            raise (ArgumentException($"{stages} stages, {bins} bins, {horizon} queries; expected at least 2, 1 and 1"))
+        if not (continues >= 0.0 && continues <= float (stages - 1) * float horizon) then
+            raise (ArgumentOutOfRangeException(nameof continues, continues, "expected 0 to (stages - 1) horizon"))
         let n, m, t = float stages, float bins, float horizon
         let iota = log ((2.0 * m + 9.0) * n * m * t * t)
         let a = iota * (n - 1.0) * m * (1.0 + log t)
@@ -159,6 +188,18 @@ module Regret =
     let lowerBound (stages: int, horizon: int) : float =
         check stages horizon 1.0
         if stages < 2 || horizon < stages - 1 then 0.0 else sqrt (float (stages - 1) * float horizon) / 64.0
+
+    /// Theorem 15: whatever the feedback of graded queries, some Markov instance forces E regret >= sqrt((n-1) T / p)/64 where each query
+    /// is graded with probability p, for n >= 2 and p T >= n-1; 0 elsewhere.
+    [<CompiledName "LowerBoundAudited">]
+    let lowerBoundAudited (stages: int, horizon: int, auditRate: float) : float =
+        check stages horizon 1.0
+        if not (auditRate > 0.0 && auditRate <= 1.0) then
+            raise (ArgumentOutOfRangeException(nameof auditRate, auditRate, "expected more than 0, at most 1"))
+        if stages < 2 || auditRate * float horizon < float (stages - 1) then
+            0.0
+        else
+            sqrt (float (stages - 1) * float horizon / auditRate) / 64.0
 
     /// Theorem 8(b): when only the returned answer is graded, some instance (even m = 1, lambda = 0) forces
     /// E regret >= min(sqrt(n T), T)/20, for n >= 2; 0 for one stage.

@@ -80,7 +80,8 @@ module Simulation =
                       Horizon = if anytime then 0 else horizon
                       Range = environment.Range
                       ContinueCosts = environment.ContinueCosts
-                      Seed = seed }
+                      Seed = seed
+                      AuditRate = 1.0 }
             )
             :> LearnerRun
         let hedge side anytime =

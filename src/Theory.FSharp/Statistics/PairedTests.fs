@@ -55,7 +55,7 @@ module PairedTests =
         if resamples < 1 then raise (ArgumentOutOfRangeException(nameof resamples, resamples, "expected at least 1"))
         // Flips leave the sum of squares alone, so |t| is an increasing function of |sum|: comparing sums is enough.
         // Zeros contribute nothing, and sorting makes the answer independent of the order of the pairs.
-        let nonzero = differences |> Array.filter (fun d -> d <> 0.0) |> Array.sortBy (fun d -> struct (abs d, d))
+        let nonzero = Samples.withoutRounding differences |> Array.filter (fun d -> d <> 0.0) |> Array.sortBy (fun d -> struct (abs d, d))
         let magnitudes = Array.map abs nonzero
         let total, observed = Array.sum magnitudes, abs (Array.sum nonzero)
         // Flips that tie with the observed sum must count as ties in spite of rounding.
@@ -85,8 +85,10 @@ module PairedTests =
                 if abs (2.0 * positive - total) >= bar then hits <- hits + 1
             { Statistic = statistic; PValue = float (1 + hits) / float (1 + resamples); Exact = false }
 
-    /// Pratt's ranks: zeros take part in the ranking of |d| and are dropped afterwards.
+    /// Pratt's ranks: zeros take part in the ranking of |d| and are dropped afterwards. Differences within rounding of each other
+    /// (1e-12 of the largest) tie, and those within rounding of 0 are zeros.
     let private prattRanks (differences: float[]) =
+        let differences = Samples.withoutRounding differences
         let ranks = Samples.midRanks (Array.map abs differences)
         Array.zip differences ranks |> Array.filter (fun (d, _) -> d <> 0.0)
 
@@ -122,7 +124,7 @@ module PairedTests =
         let ranked = prattRanks differences
         let w = positiveRankSum ranked
         let count, zeros = float differences.Length, float (differences.Length - ranked.Length)
-        let ties = ranked |> Array.countBy (fun (d, _) -> abs d) |> Array.sumBy (fun (_, t) -> let t = float t in t * (t * t - 1.0))
+        let ties = ranked |> Array.countBy snd |> Array.sumBy (fun (_, t) -> let t = float t in t * (t * t - 1.0))
         let centre = (count * (count + 1.0) - zeros * (zeros + 1.0)) / 4.0
         let squares n = n * (n + 1.0) * (2.0 * n + 1.0)
         let variance = (squares count - squares zeros - ties / 2.0) / 24.0

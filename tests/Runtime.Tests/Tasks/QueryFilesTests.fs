@@ -109,6 +109,19 @@ let tests =
                       "another letter", "q,a,b,c,d,E\n", choices, "f.jsonl:1: field 6: expected A, B, C or D, got 'E'"
                       "a quote that does not end", "\"q,a,b,c,d,A\n", choices, "f.jsonl:" ] do
                     test name { fault text source part } ]
+          test "word problems: the same for the same seed, all different, and read back as a file of questions" {
+              let drawn = WordProblems.Draw(300, 4) |> Seq.toArray
+              Expect.sequenceEqual (WordProblems.Draw(300, 4)) drawn "the same"
+              Expect.equal (drawn |> Seq.map (fun struct (q, _, _) -> q) |> Seq.distinct |> Seq.length) 300 "different"
+              Expect.equal (drawn |> Seq.countBy (fun struct (_, _, steps) -> steps) |> List.ofSeq) [ for s in 1..6 -> s, 50 ] "steps"
+              Expect.all drawn (fun struct (_, a, _) -> int64 a >= 0L) "answers"
+              inFile "q.jsonl" (WordProblems.ToJsonLines drawn) (fun path ->
+                  let read = QueryFiles.Read(source "jsonl" path Grading.Numeric null, path)
+                  Expect.equal read.Count 300 "lines"
+                  let struct (question, answer, _) = drawn[7]
+                  Expect.equal read[7].Prompt question "question"
+                  Expect.equal read[7].Solution answer "answer")
+          }
           test "no such file" {
               Expect.throwsT<ToolkitException>
                   (fun () -> QueryFiles.Read(source "jsonl" "/nowhere/x.jsonl" Grading.Exact null, "/nowhere/x.jsonl") |> ignore)

@@ -81,6 +81,16 @@ let tests =
                   let shifted = { state with Losses = state.Losses |> Array.map (fun x -> x + 1234.5); SideLoss = state.SideLoss + 1234.5 }
                   allWithin 1e-9 (Nest.weights shifted) (Nest.weights state) "shifted"
 
+          testCase "the side expert draws anew for every query, and the same for the same one"
+          <| fun () ->
+              let random = Random 36
+              let state = warm random (Problems.policyClass random 3 3 2) Feedback.StagesRun SideExpert.PosteriorSampling 20 6
+              let policies = [ for round in 1..40 -> Nest.sidePolicy { state with Round = round } ]
+              Expect.isGreaterThan (List.distinct policies).Length 3 "rounds differ"
+              Expect.equal [ for round in 1..40 -> Nest.sidePolicy { state with Round = round } ] policies "and repeat"
+              let reseeded = { state with Settings = { state.Settings with Seed = 8UL } }
+              Expect.notEqual [ for round in 1..40 -> Nest.sidePolicy { reseeded with Round = round } ] policies "seeds differ"
+
           testCase "property 16: the weight of a duplicated policy splits evenly"
           <| fun () ->
               let random = Random 32

@@ -23,7 +23,8 @@ let settings policyClass feedback side horizon =
       Horizon = horizon
       Range = range
       ContinueCosts = Array.create (policyClass.Stages - 1) 0.05
-      Seed = 7UL }
+      Seed = 7UL
+      AuditRate = 1.0 }
 
 /// The stage at which each policy class policy stops, policy by policy, then the side expert if there is one.
 let stopStages (state: NestState) (bins: int[]) =

@@ -40,18 +40,48 @@ let private pair a b = Gen.map2 (fun x y -> x, y) (Gen.choose a) (Gen.choose b)
 let randomDistribution (random: Random) size : DiscreteDistribution =
     { Values = Array.init size (fun _ -> random.NextDouble()); Probabilities = ChainTests.randomSimplex random size }
 
+/// One instance in three lies on a grid of quarters: ties, zero probabilities, free stages, and costs above 0.3.
+let private either (random: Random) (grid: unit -> 'a) (smooth: unit -> 'a) = if random.Next 3 = 0 then grid () else smooth ()
+
+let private anyChain (random: Random) n m =
+    either random (fun () -> TieTests.chain random n m) (fun () -> ChainTests.randomChain random n m)
+
+let private anyCascade (random: Random) n m =
+    either
+        random
+        (fun () ->
+            let model = TieTests.chain random n m
+            Array.append [| 0.25 |] model.ContinueCosts, model.Means, model.Initial, model.Kernels)
+        (fun () -> JumpTests.randomChain random n m)
+
+let private anyDistribution (random: Random) n m =
+    let smooth = JointDistributionTests.randomDistribution random n m
+    either
+        random
+        (fun () ->
+            { smooth with
+                Probabilities = TieTests.quarters random smooth.Probabilities.Length
+                Qualities = smooth.Qualities |> Array.map (Array.map (fun q -> Math.Round(4.0 * q) / 4.0))
+                Costs = smooth.Costs |> Array.map (fun c -> Math.Round(4.0 * c) / 4.0) })
+        (fun () -> smooth)
+
 type Arbitraries =
-    static member Chain() = seeded (pair (1, 4) (1, 4)) (fun random (n, m) -> Chain(ChainTests.randomChain random n m))
+    static member Chain() = seeded (pair (1, 4) (1, 4)) (fun random (n, m) -> Chain(anyChain random n m))
     static member SmallChain() =
-        seeded (Gen.elements [ 1, 3; 2, 1; 2, 3; 2, 5; 3, 2; 3, 3; 4, 2 ]) (fun random (n, m) ->
-            SmallChain(ChainTests.randomChain random n m))
+        seeded (Gen.elements [ 1, 3; 2, 1; 2, 3; 2, 5; 3, 2; 3, 3; 4, 2 ]) (fun random (n, m) -> SmallChain(anyChain random n m))
     static member RegularChain() = seeded (pair (2, 4) (2, 4)) (fun random (n, m) -> RegularChain(ChainTests.regularChain random n m))
     static member MarkovCascade() =
         seeded (Gen.elements [ 1, 3; 2, 3; 3, 2; 3, 3; 4, 2 ]) (fun random (n, m) ->
-            MarkovCascade(JumpTests.randomChain random n m, 0.5 * random.NextDouble()))
+            MarkovCascade(
+                anyCascade random n m,
+                either random (fun () -> 0.25 * float (random.Next 5)) (fun () -> 0.5 * random.NextDouble())
+            ))
     static member AnyDistribution() =
         seeded (pair (1, 3) (1, 3)) (fun random (n, m) ->
-            AnyDistribution(JointDistributionTests.randomDistribution random n m, 0.6 * random.NextDouble()))
+            AnyDistribution(
+                anyDistribution random n m,
+                either random (fun () -> 0.25 * float (random.Next 5)) (fun () -> 0.6 * random.NextDouble())
+            ))
     static member Boxes() =
         seeded (Gen.choose (1, 4)) (fun random n ->
             Boxes(

@@ -56,33 +56,42 @@ let tests =
               if least > 2L then Expect.isTrue (radius (int least - 1) > epsilon) "one fewer is too few"
               Expect.isTrue (SampleComplexity.samplesForBernstein (1.0, 0.0, epsilon, delta) <= least) "no variance needs fewest"
 
-          property 30 "P29 the empirical best of a Bernoulli policy class is eps-optimal at confidence 1 - 1e-9"
-          <| fun (Seed seed) ->
-              let random, traces = Random seed, 400
-              let means = Array.init (random.Next(2, 20)) (fun _ -> random.NextDouble())
-              let observed =
-                  means |> Array.map (fun p -> Seq.init traces (fun _ -> if random.NextDouble() < p then 1.0 else 0.0) |> Seq.average)
-              let chosen = observed |> Array.indexed |> Array.maxBy snd |> fst
-              let epsilon = SampleComplexity.epsilonFor (1.0, log (float means.Length), int64 traces, sure)
-              atMost 0.0 (Array.max means - means[chosen]) epsilon "loss"
+          property 300 "P29 two policies: the chance that the worse one wins, by enumeration, is within Theorem 9's delta"
+          <| fun (Unit e) (Seed seed) ->
+              // Rewards 0 and 1, always opposite: differences of -1 and 1, of the widest spread. The worse is worse by 2p - 1 > epsilon.
+              let traces, epsilon = 1 + abs seed % 400, within01 0.02 0.9 e
+              let p = min 0.999 ((1.0 + epsilon) / 2.0 + 1e-9)
+              let wins = float (traces / 2)
+              // The better one gets at most half of the traces (ties may go to the worse).
+              let chance = MathNet.Numerics.Distributions.Binomial.CDF(p, traces, wins)
+              let delta = SampleComplexity.deltaFor (1.0, log 2.0, int64 traces, epsilon)
+              atMost 1e-12 chance delta "Theorem 9"
+              // Not idle: the exponent is right, so the bound is within a factor that grows slower than exponentially.
+              if epsilon < 0.3 && chance > 1e-12 then
+                  Expect.isLessThan
+                      (log delta - log chance)
+                      (3.0 + 2.0 * log (float traces + 1.0) + 0.2 * float traces * epsilon ** 4.0 + epsilon * 3.0)
+                      "sharp"
 
-          property 30 "P29b the policy class certificate covers at confidence 1 - 1e-9"
+          property 300 "P29b the policy class certificate is the largest upper end less the chosen one's lower end, ties included"
           <| fun (Seed seed) ->
-              let random, traces = Random seed, 300
-              let means = Array.init (random.Next(2, 10)) (fun _ -> 0.2 * random.NextDouble())
-              let samples = means |> Array.map (fun p -> Array.init traces (fun _ -> if random.NextDouble() < p then 1.0 else 0.0))
-              let averages = samples |> Array.map Array.average
-              let variances =
-                  Array.map2
-                      (fun (row: float[]) m -> (row |> Array.sumBy (fun x -> (x - m) * (x - m))) / float (traces - 1))
-                      samples
-                      averages
-              let chosen = averages |> Array.indexed |> Array.maxBy snd |> fst
-              atMost
+              let random = Random seed
+              let count, traces = random.Next(1, 8), random.Next(2, 5000)
+              let means = Array.init count (fun _ -> 0.25 * float (random.Next 5))
+              let variances = Array.init count (fun _ -> 0.125 * float (random.Next 3))
+              let delta = 0.01 + 0.5 * random.NextDouble()
+              let best = Array.findIndex ((=) (Array.max means)) means
+              let log4 = log (4.0 * float count / delta)
+              let radius v = sqrt (2.0 * v * log4 / float traces) + 7.0 * 1.5 * log4 / (3.0 * float (traces - 1))
+              let losses =
+                  [ 0.0
+                    for i in 0 .. count - 1 do
+                        if i <> best then means[i] + radius variances[i] - (means[best] - radius variances[best]) ]
+              within
                   1e-12
-                  (Array.max means - means[chosen])
-                  (SampleComplexity.policyClassCertificate (1.0, averages, variances, traces, sure))
-                  "loss"
+                  (SampleComplexity.policyClassCertificate (1.5, means, variances, traces, delta))
+                  (min 1.5 (List.max losses))
+                  "a policy that ties with the chosen one may be better"
 
           property 100 "P30 Hoeffding-Bentkus: P(p <= u) <= u at the edge of the null, by enumeration; monotone in the loss"
           <| fun (Unit a) (Unit u) (Seed seed) ->
@@ -127,39 +136,92 @@ let tests =
               Expect.isTrue (p[..last] |> Array.forall (fun x -> x <= delta)) "passed"
               if last + 1 < p.Length then Expect.isTrue (p[last + 1] > delta) "failed"
 
-          property 30 "P30d the policy chosen keeps its risk at confidence 1 - 1e-9, losses in no order"
-          <| fun (Seed seed) ->
+          property 60 "P30d the policy chosen breaks its risk with probability at most delta, by enumeration, losses in no order"
+          <| fun (Unit d) (Seed seed) ->
               let random = Random seed
-              let risks = Array.init 8 (fun _ -> 0.3 * random.NextDouble())
-              let losses = risks |> Array.map (fun p -> Array.init 200 (fun _ -> if random.NextDouble() < p then 1.0 else 0.0))
-              let chosen = RiskControl.choose (losses, 0.15, sure)
-              if chosen >= 0 then atMost 0.0 risks[chosen] 0.15 "risk"
+              let delta, alpha, traces = within01 0.02 0.6 d, within01 0.1 0.6 (random.NextDouble()), random.Next(4, 13)
+              // Just beyond alpha, where an error is likeliest, or below it.
+              let risks = Array.init 3 (fun _ -> if random.Next 2 = 0 then alpha + 1e-6 else alpha * random.NextDouble())
+              let chance k r = MathNet.Numerics.Distributions.Binomial.PMF(r, traces, k)
+              let mutable wrong = 0.0
+              for a in 0..traces do
+                  for b in 0..traces do
+                      for c in 0..traces do
+                          let losses = [| a; b; c |] |> Array.map (fun k -> Array.init traces (fun i -> if i < k then 1.0 else 0.0))
+                          let chosen = RiskControl.choose (losses, alpha, delta)
+                          if chosen >= 0 && risks[chosen] > alpha then
+                              wrong <- wrong + chance a risks[0] * chance b risks[1] * chance c risks[2]
+              atMost 1e-9 wrong delta "risk"
 
-          property 200 "P31 confidence sequences never miss at level 1e-9, and only narrow"
-          <| fun (Unit p) (Seed seed) ->
-              let random = Random seed
-              let mutable state, sum = ConfidenceSequences.start sure, 0.0
-              for t in 1..200 do
-                  let x =
-                      if seed % 2 = 0 then
-                          (if random.NextDouble() < p then 1.0 else 0.0)
-                      else
-                          p + (random.NextDouble() - 0.5) * 2.0 * min p (1.0 - p)
-                  let next = ConfidenceSequences.observe (state, x)
-                  Expect.isTrue (next.Low >= state.Low && next.High <= state.High) "narrows"
-                  atMost 1e-12 next.Low p "low"
-                  atMost 1e-12 p next.High "high"
-                  sum <- sum + x
-                  atMost 1e-12 (abs (sum / float t - p)) (ConfidenceSequences.robbinsHalfWidth (int64 t, sure, 1.0)) "Robbins"
+          property 200 "P31 confidence sequences weight a value by what came before it, and only narrow"
+          <| fun (Unit a) (Unit other) (Seed seed) ->
+              let random, alpha = Random seed, within01 0.001 0.5 a
+              let mutable state = ConfidenceSequences.start alpha
+              let mutable squares, total = 0.25, 0.5
+              for t in 1..60 do
+                  let x = 0.25 * float (random.Next 5)
+                  let next, counterfactual = ConfidenceSequences.observe (state, x), ConfidenceSequences.observe (state, other)
+                  let lambda = next.Weight - state.Weight
+                  Expect.equal counterfactual.Weight next.Weight "the weight does not see the value"
+                  within
+                      1e-12
+                      lambda
+                      (min 0.5 (sqrt (2.0 * log (2.0 / alpha) / (squares / float t * float t * log (1.0 + float t)))))
+                      "weight"
+                  let mean = total / float t
+                  let psi = (-(log (1.0 - lambda)) - lambda) / 4.0
+                  within 1e-12 (next.Variation - state.Variation) (4.0 * (x - mean) * (x - mean) * psi) "variation"
+                  within 1e-12 (next.WeightedTotal - state.WeightedTotal) (lambda * x) "weighted total"
+                  let half = (log (2.0 / alpha) + next.Variation) / next.Weight
+                  within 1e-12 next.Low (max state.Low (next.WeightedTotal / next.Weight - half)) "low, intersected"
+                  within 1e-12 next.High (min state.High (next.WeightedTotal / next.Weight + half)) "high, intersected"
+                  // The capital of either side is a supermartingale for two-valued observations of any mean m.
+                  for m in [ 0.1; 0.5; 0.9 ] do
+                      let factor s v = exp (s * lambda * (v - m) - 4.0 * (v - mean) * (v - mean) * psi)
+                      for s in [ 1.0; -1.0 ] do
+                          atMost 1e-12 (m * factor s 1.0 + (1.0 - m) * factor s 0.0) 1.0 "supermartingale"
+                  total <- total + x
+                  squares <- squares + (x - total / float (t + 1)) * (x - total / float (t + 1))
                   state <- next
 
-          property 100 "P31b the quality alarm stays silent at its floor at level 1e-9"
+          property 200 "P31c the betting p-value's capital is fair at the edge of the null: its bet does not see the loss that settles it"
+          <| fun (Unit a) (Unit d) (Seed seed) ->
+              let random, alpha, delta = Random seed, within01 0.1 0.9 a, within01 0.001 0.5 d
+              // Losses of 0 first, so that the capital is at its largest at the end and the p-value shows it.
+              let history = Array.init (1 + random.Next 30) (fun _ -> 0.0)
+              let capital x = 1.0 / RiskControl.betting (Array.append history [| x |], alpha, delta)
+              let all = Array.init (history.Length + 1) (fun _ -> 0.0)
+              within 1e-9 (capital 0.0) (1.0 / RiskControl.betting (all, alpha, delta)) "the last of all"
+              let before = capital alpha // a loss of alpha changes nothing
+              let below = capital (0.5 * alpha)
+              within (1e-9 * capital 0.0) (0.5 * (before + capital 0.0)) below "linear in the loss"
+              // Bets written out: 1/2 and 1/4 of a pseudo-observation come first.
+              let count = float all.Length
+              let mutable k, sum, squares = 1.0, 0.5, 0.25
+              for i in 1 .. all.Length do
+                  let bet = min (0.5 / (1.0 - alpha)) (sqrt (2.0 * log (1.0 / delta) / (count * squares / float i)))
+                  k <- k * (1.0 + bet * alpha)
+                  let mean = sum / (float i + 1.0)
+                  squares <- squares + mean * mean
+              within (1e-9 * k) (capital 0.0) k "capital"
+
+          property 100 "P31b the alarm's capital is fair at its floor and linear in the quality; once raised it stays"
           <| fun (Unit p) (Seed seed) ->
-              let random, quality = Random seed, within01 0.1 0.9 p
-              let mutable alarm = ConfidenceSequences.startAlarm (quality, sure)
-              for _ in 1..300 do
-                  alarm <- ConfidenceSequences.observeQuality (alarm, (if random.NextDouble() < quality then 1.0 else 0.0))
-              Expect.isFalse alarm.Raised "silent"
+              let random, floor = Random seed, within01 0.05 0.95 p
+              let mutable alarm = ConfidenceSequences.startAlarm (floor, 0.001)
+              let mutable t = 0
+              while t < 300 && not alarm.Raised do
+                  let state = alarm
+                  let capital x = exp (ConfidenceSequences.observeQuality (state, x)).LogCapital
+                  let now = exp state.LogCapital
+                  within (1e-11 * (1.0 + now)) (capital floor) now "fair"
+                  within (1e-11 * (1.0 + capital 0.0)) (0.25 * capital 1.0 + 0.75 * capital 0.0) (capital 0.25) "linear"
+                  alarm <- ConfidenceSequences.observeQuality (alarm, 0.25 * float (random.Next 4))
+                  Expect.equal alarm.Raised (alarm.LogCapital >= log 1000.0) "raised at 1/delta"
+                  t <- t + 1
+              if alarm.Raised then
+                  let later = Seq.fold (fun s x -> ConfidenceSequences.observeQuality (s, x)) alarm (Seq.replicate 50 1.0)
+                  Expect.isTrue later.Raised "latched"
 
           property 300 "P32 planning with wrong tables loses at most the bound"
           <| fun (Chain model) (Unit size) (Unit share) (Seed seed) ->

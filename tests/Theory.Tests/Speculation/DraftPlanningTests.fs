@@ -66,6 +66,18 @@ let tests =
                   if rule.Threshold < 0.98 then within 2e-2 plan.Continue[0] rule.Threshold "threshold"
                   Expect.all plan.Keep (fun x -> x <= 0.0) "what is drafted is verified"
 
+          testCase "long drafts of one acceptance: the rate is the best fixed length's, from above, within 1e-3 of it"
+          <| fun () ->
+              let random = Random 124
+              let mutable worst = 0.0
+              for _ in 1..150 do
+                  let alpha, c, longest = 0.8 + 0.199 * random.NextDouble(), 0.03 * random.NextDouble(), random.Next(20, 200)
+                  let plan = DraftPlanning.optimal ({ Values = [| alpha |]; Probabilities = [| 1.0 |] }, c, Array.create (longest + 1) 1.0)
+                  let exact = Seq.max (seq { for g in 0..longest -> DraftLength.expectedTokens (alpha, g) / (1.0 + c * float g) })
+                  Expect.isGreaterThanOrEqual plan.Rate (exact * (1.0 - 1e-9)) "from above"
+                  worst <- max worst (plan.Rate / exact - 1.0)
+              Expect.isLessThan worst 1e-3 "relative error"
+
           testCase "where verification costs as much per token as decoding, nothing is drafted"
           <| fun () ->
               let plan = DraftPlanning.optimal ({ Values = [| 0.95 |]; Probabilities = [| 1.0 |] }, 0.0, [| 1.0 .. 9.0 |])

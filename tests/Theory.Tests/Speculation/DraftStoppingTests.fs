@@ -42,6 +42,28 @@ let tests =
                       let net = goOn distribution c rule.Rate survival 5
                       if abs net > 1e-9 then Expect.equal (survival > rule.Threshold) (net > 0.0) $"A = {survival}"
 
+          testCase "many values: survivals are grouped, the rate is that of the plan on a grid and nearly that of fewer values"
+          <| fun () ->
+              let spread k =
+                  { Values = Array.init k (fun i -> 0.5 + 0.49 * (float i + 0.5) / float k)
+                    Probabilities = Array.create k (1.0 / float k) }
+              for c in [ 0.02; 0.1 ] do
+                  let rule = DraftStopping.optimal (spread 20, c, 40)
+                  let plan = DraftPlanning.optimal (spread 20, c, Array.create 41 1.0)
+                  within (3e-4 * plan.Rate) rule.Rate plan.Rate "rate"
+                  within 5e-3 rule.Threshold plan.Continue[0] "threshold"
+                  within (1e-2 * plan.Rate) (DraftStopping.optimal (spread 60, c, 40)).Rate rule.Rate "60 values"
+              // Two values, where the survivals are few: grouped and exact are told apart by the bar of the exact test above.
+              let few = DraftStopping.optimal ({ Values = [| 0.6; 0.95 |]; Probabilities = [| 0.5; 0.5 |] }, 0.05, 200)
+              let many =
+                  DraftStopping.optimal (
+                      { Values = Array.init 40 (fun i -> (if i % 2 = 0 then 0.6 else 0.95) + 1e-7 * float i)
+                        Probabilities = Array.create 40 0.025 },
+                      0.05,
+                      200
+                  )
+              within (1e-4 * few.Rate) many.Rate few.Rate "each value split into twenty"
+
           testCase "constant acceptance: the rate is the best fixed length's speed-up, and its length"
           <| fun () ->
               for alpha, c in [ 0.8, 0.1; 0.6, 0.05; 0.3, 0.5; 0.95, 0.2 ] do

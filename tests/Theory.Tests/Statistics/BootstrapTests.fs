@@ -37,6 +37,44 @@ let tests =
               Expect.equal (Bootstrap.bcaMean (darwin, 2000, 0.9, 4UL)) fast "same seed"
               Expect.notEqual (Bootstrap.bcaMean (darwin, 2000, 0.9, 5UL)) fast "another seed"
 
+          testCase "BCa by its formula on data with ties: half of the replicates that equal the estimate lie below it"
+          <| fun () ->
+              let normal p = MathNet.Numerics.Distributions.Normal.InvCDF(0.0, 1.0, p)
+              let cdf x = MathNet.Numerics.Distributions.Normal.CDF(0.0, 1.0, x)
+              let draws = Random 19
+              for seed in 1UL .. 40UL do
+                  let sample = Array.init (4 + draws.Next 9) (fun _ -> 0.25 * float (draws.Next 4))
+                  sample[0] <- 0.75
+                  sample[1] <- 0.0
+                  let size, estimate = sample.Length, Array.average sample
+                  let random = SplitMix64 seed
+                  let replicates =
+                      Array.init 200 (fun _ -> Array.init size (fun _ -> sample[random.NextIndex size]) |> Array.average) |> Array.sort
+                  let share =
+                      replicates
+                      |> Array.sumBy (fun r ->
+                          if r < estimate then 1.0
+                          elif r = estimate then 0.5
+                          else 0.0)
+                  let rest = Array.init size (fun i -> (Array.sum sample - sample[i]) / float (size - 1))
+                  let centre = Array.average rest
+                  let power p = rest |> Array.sumBy (fun x -> (centre - x) ** p)
+                  let bias, a = normal (share / 200.0), power 3.0 / (6.0 * power 2.0 ** 1.5)
+                  let bound tail =
+                      let z = bias + normal tail
+                      let position = 199.0 * cdf (bias + z / (1.0 - a * z))
+                      let below = min 198 (int position)
+                      replicates[below] + (position - float below) * (replicates[below + 1] - replicates[below])
+                  let interval = Bootstrap.bcaMean (sample, 200, 0.9, seed)
+                  allWithin 1e-9 [| interval.Low; interval.High |] [| bound 0.05; bound 0.95 |] $"seed {seed}"
+
+          testCase "an estimate outside all replicates gives a finite interval inside them"
+          <| fun () ->
+              let distinct (xs: float[]) = float (Array.distinct xs).Length
+              let interval = Bootstrap.bca (Array.init 30 float, Func<_, _> distinct, 200, 0.95, 8UL)
+              Expect.equal interval.Estimate 30.0 "all differ"
+              Expect.isTrue (interval.Low >= 10.0 && interval.Low <= interval.High && interval.High < 30.0) $"{interval}"
+
           testCase "a constant sample gives a point"
           <| fun () ->
               let point = Bootstrap.bcaMean (Array.create 9 0.5, 200, 0.95, 1UL)
@@ -55,6 +93,36 @@ let tests =
                   |> Seq.filter id
                   |> Seq.length
               Expect.isTrue (covered > 895 && covered < 985) $"covered {covered} of 1000"
+
+          testCase "BCa misses its level on few observations, which is what SmallSample warns of"
+          <| fun () ->
+              let random = Random 18
+              let covered size =
+                  Seq.init 2000 (fun trial ->
+                      let xs = Array.init size (fun _ -> -log(1.0 - random.NextDouble()))
+                      let interval = Bootstrap.bcaMean (xs, 400, 0.95, uint64 trial)
+                      interval.Low <= 1.0 && 1.0 <= interval.High)
+                  |> Seq.filter id
+                  |> Seq.length
+              let few, enough = covered 10, covered Bootstrap.SmallSample
+              Expect.isTrue (few > 1650 && few < 1820) $"10 observations: {few} of 2000"
+              Expect.isTrue (enough > 1820) $"{Bootstrap.SmallSample} observations: {enough} of 2000"
+
+          testCase "the interval of d_z: on one statistic the percentiles of its resamples, and it covers"
+          <| fun () ->
+              let dz (xs: float[]) =
+                  let m = Array.average xs
+                  m / sqrt ((xs |> Array.sumBy (fun x -> (x - m) * (x - m))) / float (xs.Length - 1))
+              let interval = Bootstrap.standardisedMean (darwin, 2000, 0.9, 7UL)
+              within 1e-12 interval.Estimate (dz darwin) "estimate"
+              let random = SplitMix64 7UL
+              let values = Array.init 2000 (fun _ -> dz (Array.init 15 (fun _ -> darwin[random.NextIndex 15]))) |> Array.sort
+              let quantile p = values[int (p * 1999.0)], values[int (p * 1999.0) + 1]
+              for p, x in [ 0.05, interval.Low; 0.95, interval.High ] do
+                  let low, high = quantile p
+                  Expect.isTrue (low - 1e-12 <= x && x <= high + 1e-12) $"{p}: {x} in [{low}, {high}]"
+              let constant = Bootstrap.standardisedMean (Array.create 5 0.1, 200, 0.95, 1UL)
+              Expect.equal (constant.Low, constant.High) (0.0, 0.0) "no spread"
 
           testCase "clusters: of one value each they change nothing; copies of a value add no information"
           <| fun () ->

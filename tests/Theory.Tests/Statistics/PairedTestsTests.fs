@@ -92,6 +92,21 @@ let tests =
               within 1e-12 (PairedTests.wilcoxonNormal sleep).PValue 0.005825024199461522 "sleep"
               within 1e-12 (PairedTests.wilcoxonNormal tied).PValue 0.13373114201804104 "tied"
 
+          testCase "ties and zeros up to rounding are ties and zeros"
+          <| fun () ->
+              // Multiples of 0.1 as whole numbers, and as sums that miss them by an ulp or two.
+              let whole = [| 2.0; -2.0; 1.0; 0.0; 3.0; 3.0; -1.0; 2.0; 0.0; 4.0; -3.0 |]
+              let summed = whole |> Array.mapi (fun i x -> if i % 2 = 0 then 0.1 * x + 0.7 - 0.7 else (x * 0.3 + 0.3) / 3.0 - 0.1)
+              Expect.isFalse (Array.forall2 (fun w s -> 0.1 * w = s) whole summed) "rounding there is"
+              for test in [ PairedTests.wilcoxonExact; PairedTests.wilcoxonNormal; (fun d -> PairedTests.signFlip (d, 100, 1UL)) ] do
+                  within 1e-12 (test summed).PValue (test whole).PValue "p"
+              Expect.equal (PairedTests.wilcoxonExact summed).Statistic (PairedTests.wilcoxonExact whole).Statistic "W"
+              within
+                  1e-15
+                  (PairedTests.wilcoxonExact (whole |> Array.map (fun x -> 1e-30 * x))).PValue
+                  (PairedTests.wilcoxonExact whole).PValue
+                  "scale"
+
           testCase "Wilcoxon exact with ties equals enumeration of the signs of Pratt's ranks"
           <| fun () ->
               let magnitudes = tied |> Array.map abs

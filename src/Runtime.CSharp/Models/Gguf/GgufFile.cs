@@ -102,8 +102,13 @@ internal sealed unsafe partial class GgufFile : ITensorFile
 
     private void ReadHeader(GgufReader reader)
     {
-        if (reader.UInt32("magic") != 0x46554747)
-            throw reader.Error("magic", "GGUF", "something else");
+        if (reader.UInt32("magic") is var magic && magic != 0x46554747)
+            // A Git LFS pointer begins with "version".
+            throw reader.Error(
+                "magic",
+                "GGUF",
+                magic == 0x73726576 ? "a Git LFS pointer: fetch the file itself (git lfs pull)" : "something else"
+            );
         uint version = reader.UInt32("version");
         if (version is not (2 or 3))
             throw reader.Error("version", "2 or 3", $"{version}");
