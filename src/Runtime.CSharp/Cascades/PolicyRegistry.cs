@@ -1,4 +1,3 @@
-using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Cascades;

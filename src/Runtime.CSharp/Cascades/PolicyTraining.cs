@@ -72,9 +72,9 @@ public sealed class PolicyTraining(RecordedCascade data, int[] rows, TraceFeatur
     public FittedPlan Planned => Recall.CandidateScores.Max() > Jump.CandidateScores.Max() ? Recall : Jump;
 
     /// <summary>
-    /// The default: the simplest family whose held-out curve is within a standard error of the best one's. The order is
-    /// mixtures of models, the envelope of pairs, chain, jump, recall, and recall with features, so the default is never far
-    /// below any of them.
+    /// The default: the richest family whose held-out curve is within a standard error of the best one's. The order is
+    /// mixtures of models, the envelope of pairs, chain, jump, recall, and recall with features; where a simpler family is
+    /// clearly better, it is the default.
     /// </summary>
     public DefaultChoice Default => _choice ??= Choose();
 

@@ -15,8 +15,10 @@ type FamilySelection =
     }
 
 /// Chooses between policy families by cross-validation. Each fold holds what every family, fitted without the fold's
-/// queries, did on them; the comparison is paired by query. The families stand from the simplest to the richest: the first
-/// whose score lies within `slack` standard errors of the best is taken, so a richer family has to earn its place.
+/// queries, did on them; the comparison is paired by query. The families stand from the simplest to the richest: the richest
+/// whose score lies within `slack` standard errors of the best is taken, and of equal scores the simplest. The scores of a
+/// few hundred queries are noisy, and on other cascades the richer family was better more often than not: taking the simplest
+/// within a standard error instead lost 0.4 to 0.7 points of area with 1,000 queries and gained nothing with 100.
 [<RequireQualifiedAccess>]
 module FamilyChoice =
 
@@ -84,5 +86,6 @@ module FamilyChoice =
                 let leads = samples |> Array.map (fun s -> s[winner] - s[c])
                 let mean = Array.average leads
                 sqrt (leads |> Array.averageBy (fun l -> (l - mean) * (l - mean))))
-        let chosen = Seq.findIndex (fun c -> scores[c] + slack * error[c] >= scores[winner]) (seq { 0 .. families - 1 })
+        let within = seq { families - 1 .. -1 .. 0 } |> Seq.find (fun c -> scores[c] + slack * error[c] >= scores[winner])
+        let chosen = seq { 0..within } |> Seq.find (fun c -> abs (scores[c] - scores[within]) < 1e-9)
         { Score = scores; Error = error; Chosen = chosen }
