@@ -71,6 +71,7 @@ public static class Evaluation
         );
         var training = new PolicyTraining(data, train, table.Features);
         IReadOnlyList<ExplainedPoint> explained = [];
+        EvaluationHeadline? headline = null;
         var families = new List<(string Name, double[] Parameter, GroupedOutcome[] Points, string Estimator)>();
         foreach (PolicyFamily family in PolicyRegistry.For(PolicyUse.Evaluate, data.Stages))
         {
@@ -86,7 +87,10 @@ public static class Evaluation
             string estimator = Describe(fitted, table.Models);
             if (family.Role == PolicyRole.Default)
                 estimator = $"{PolicyRegistry.Label(training.Default.Name)}{(estimator == "" ? "" : $"; {estimator}")}";
-            families.Add((family.Name, fitted.Family.Parameter, fitted.Replay(data, test, groups), estimator));
+            GroupedOutcome[] outcomes = fitted.Replay(data, test, groups);
+            families.Add((family.Name, fitted.Family.Parameter, outcomes, estimator));
+            if (family.Role == PolicyRole.Default)
+                headline = EvaluationHeadline.From(table, train, fitted, outcomes, models, options.Resamples, options.Seed);
             if (family.Role == PolicyRole.Default && options.Explain)
                 explained = EvaluationExplanation.Make(fitted, data, test);
         }
@@ -118,6 +122,9 @@ public static class Evaluation
         )
         {
             Explained = explained,
+            Headline = headline,
+            ModelRows = ModelRow.From(table, test, training.Featured?.Described),
+            Candidates = training.Default.Candidates,
         };
 
         GroupedOutcome[] Replay(IStoppingPolicy[] policies) => FamilyReplay.Run(policies, data, test, groups);

@@ -96,6 +96,7 @@ public static class PolicyRegistry
         new(Features, "recall with features", PolicyRole.Variant, PolicyUse.Evaluate)
         {
             Fit = training => training.Featured is { } plan ? FittedPolicies.From(plan) : null,
+            IsSaved = false,
         },
         Planned(Recall, "jump with recall", PolicyRole.Variant, PolicyUse.Evaluate, training => training.Recall),
         Planned("jump", "jump, no recall", PolicyRole.Variant, PolicyUse.Both, training => training.Jump),

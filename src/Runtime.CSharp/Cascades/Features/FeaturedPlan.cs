@@ -28,6 +28,9 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
     // A change of the stages has to bring this much held-out quality.
     private const double LeastGain = 0.0003;
 
+    /// <summary>What the pipeline shows of all stages.</summary>
+    public required RecordedCascade Described { get; init; }
+
     /// <summary>Estimators that compete; the first is taken unless another is clearly better.</summary>
     private static readonly double[] Penalties = [1000, 300, 3000];
 
@@ -90,7 +93,10 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
             columns,
             own,
             new FittedPlan(family, settings, [score], [.. plans.Select(p => p.HeldOutCost)], [.. plans.Select(p => p.HeldOutQuality)])
-        );
+        )
+        {
+            Described = view,
+        };
     }
 
     // Adds or drops one stage at a time while that brings held-out quality, from the models that a mixture would use on.
