@@ -2,7 +2,7 @@ namespace OptimalStopping.Runtime.Traces;
 
 /// <summary>
 /// What a trace file holds beside cost, confidence and quality: the question's text and dataset, and numbers that the
-/// stages recorded with their answers (`tokens`, everything under `signals`).
+/// stages recorded with their answers (their tokens, and every named number beside them).
 /// </summary>
 public sealed class TraceFeatures
 {
