@@ -69,8 +69,9 @@ public static class Evaluation
         var models = Replay(
             Enumerable.Range(0, data.Stages).Select(k => (IStoppingPolicy)ThresholdCascade.Fixed(data.Stages, k)).ToArray()
         );
-        var training = new PolicyTraining(data, train);
+        var training = new PolicyTraining(data, train, table.Features);
         IReadOnlyList<ExplainedPoint> explained = [];
+        EvaluationHeadline? headline = null;
         var families = new List<(string Name, double[] Parameter, GroupedOutcome[] Points, string Estimator)>();
         foreach (PolicyFamily family in PolicyRegistry.For(PolicyUse.Evaluate, data.Stages))
         {
@@ -81,16 +82,25 @@ public static class Evaluation
                 families.Add((family.Name, parameters, Map(parameters, x => family.Outcome!(data, test, x)), ""));
                 continue;
             }
-            FittedFamily fitted = fit(training);
-            families.Add((family.Name, fitted.Parameter, Replay(fitted.Policies), Describe(family.Plan?.Invoke(training))));
+            if (fit(training) is not { } fitted)
+                continue;
+            string estimator = Describe(fitted, table.Models);
+            if (family.Role == PolicyRole.Default)
+                estimator = $"{PolicyRegistry.Label(training.Default.Name)}{(estimator == "" ? "" : $"; {estimator}")}";
+            GroupedOutcome[] outcomes = fitted.Replay(data, test, groups);
+            families.Add((family.Name, fitted.Family.Parameter, outcomes, estimator));
+            if (family.Role == PolicyRole.Default)
+                headline = EvaluationHeadline.From(table, train, fitted, outcomes, models, options.Resamples, options.Seed);
             if (family.Role == PolicyRole.Default && options.Explain)
                 explained = EvaluationExplanation.Make(fitted, data, test);
         }
         if (options.Ceiling)
         {
             progress?.Report("fitting on the test part, for the ceiling");
-            FittedPlan plan = new PolicyTraining(data, test).Default;
-            families.Add((PolicyRegistry.Ceiling, plan.Family.Parameter, Replay(plan.Family.Policies), Describe(plan)));
+            FittedPolicies ceiling = new PolicyTraining(data, test, table.Features).Default.Policies;
+            families.Add(
+                (PolicyRegistry.Ceiling, ceiling.Family.Parameter, ceiling.Replay(data, test, groups), Describe(ceiling, table.Models))
+            );
         }
 
         progress?.Report($"resampling {options.Resamples} times");
@@ -112,6 +122,9 @@ public static class Evaluation
         )
         {
             Explained = explained,
+            Headline = headline,
+            ModelRows = ModelRow.From(table, test, training.Featured?.Described),
+            Candidates = training.Default.Candidates,
         };
 
         GroupedOutcome[] Replay(IStoppingPolicy[] policies) => FamilyReplay.Run(policies, data, test, groups);
@@ -131,12 +144,16 @@ public static class Evaluation
             .ThenBy(p => p.Quality)
             .ToArray();
 
-    private static string Describe(FittedPlan? plan) =>
-        plan?.Settings is { } s
-            ? FormattableString.Invariant(
+    private static string Describe(FittedPolicies fitted, IReadOnlyList<string> models)
+    {
+        if (fitted.Plan?.Settings is not { } s)
+            return "";
+        string of = fitted.Featured is { } featured ? $"stages {string.Join(" ", featured.Kept.Select(k => models[k]))}; " : "";
+        return of
+            + FormattableString.Invariant(
                 $"knots {s.Shape.Knots}, products {(s.Shape.Products ? "yes" : "no")}, penalty {s.Penalty}, realised {s.Realised}, window {s.Window}"
-            )
-            : "";
+            );
+    }
 }
 
 /// <summary>The figures of a policy for one size of the train part and one seed; see CurveMetrics for what they are.</summary>

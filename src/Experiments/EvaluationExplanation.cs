@@ -1,4 +1,5 @@
 using System.Numerics;
+using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;
@@ -47,15 +48,47 @@ public static class EvaluationExplanation
     private const int Steps = 200;
 
     /// <summary>Explains every operating point, in order of cost on the given queries (at most 4,000 of them are replayed).</summary>
-    public static IReadOnlyList<ExplainedPoint> Make(FittedFamily family, RecordedCascade data, int[] rows)
+    public static IReadOnlyList<ExplainedPoint> Make(FittedPolicies fitted, RecordedCascade recorded, int[] rows)
     {
+        FittedFamily family = fitted.Family;
+        RecordedCascade data = fitted.View(recorded);
         int[] sample = rows.Length > SampleSize ? rows[..SampleSize] : rows;
         var points = new ExplainedPoint[family.Policies.Length];
-        Parallel.For(0, points.Length, i => points[i] = Explain(family.Parameter[i], (PlannedPolicy)family.Policies[i], data, sample));
+        Parallel.For(0, points.Length, i => points[i] = OfCascade(Explain(family.Parameter[i], family.Policies[i], data, sample), fitted));
         return [.. points.OrderBy(p => p.Cost).ThenBy(p => p.Quality)];
     }
 
-    private static ExplainedPoint Explain(double lambda, PlannedPolicy policy, RecordedCascade data, int[] rows)
+    // Stages of the plans as stages of the whole cascade.
+    private static ExplainedPoint OfCascade(ExplainedPoint point, FittedPolicies fitted) =>
+        fitted.Featured is null
+            ? point
+            : point with
+            {
+                Paths =
+                [
+                    .. point.Paths.Select(path =>
+                        path with
+                        {
+                            Ran = [.. path.Ran.Select(fitted.Stage)],
+                            Answer = fitted.Stage(path.Answer),
+                        }
+                    ),
+                ],
+                Rules =
+                [
+                    .. point.Rules.Select(rule =>
+                        rule with
+                        {
+                            Stage = fitted.Stage(rule.Stage),
+                            After = [.. rule.After.Select(fitted.Stage)],
+                            Bands = [.. rule.Bands.Select(band => band with { Next = band.Next is { } next ? fitted.Stage(next) : null })],
+                        }
+                    ),
+                ],
+            };
+
+    // Only plans predict qualities; a cascade of thresholds has ways through it, but no such axis.
+    private static ExplainedPoint Explain(double lambda, IStoppingPolicy policy, RecordedCascade data, int[] rows)
     {
         int n = data.Stages;
         var visits = new Dictionary<uint, List<int>>();
@@ -76,11 +109,16 @@ public static class EvaluationExplanation
                     (visits.TryGetValue(ran, out var list) ? list : visits[ran] = []).Add(q);
             paths[(last, answer)] = paths.GetValueOrDefault((last, answer)) + 1;
         }
-        var rules = visits
-            .GroupBy(pair => LastStage(pair.Key))
-            .Select(group => group.MaxBy(pair => pair.Value.Count))
-            .OrderBy(pair => LastStage(pair.Key))
-            .Select(pair => Rule(policy, data, pair.Key, pair.Value, rows.Length));
+        StageRule[] rules = policy is not PlannedPolicy plan
+            ? []
+            :
+            [
+                .. visits
+                    .GroupBy(pair => LastStage(pair.Key))
+                    .Select(group => group.MaxBy(pair => pair.Value.Count))
+                    .OrderBy(pair => LastStage(pair.Key))
+                    .Select(pair => Rule(plan, data, pair.Key, pair.Value, rows.Length)),
+            ];
         return new ExplainedPoint(
             lambda,
             cost / rows.Length,
@@ -90,7 +128,7 @@ public static class EvaluationExplanation
                     .OrderByDescending(p => p.Value)
                     .Select(p => new PolicyPath(Stages(p.Key.Ran), p.Key.Answer, p.Value / (double)rows.Length)),
             ],
-            [.. rules]
+            rules
         );
     }
 

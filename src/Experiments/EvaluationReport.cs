@@ -1,3 +1,4 @@
+using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Experiments;
@@ -84,6 +85,15 @@ public sealed record EvaluationReport(
 {
     /// <summary>Lines whose id an earlier line has; see <see cref="OptimalStopping.Runtime.Traces.TraceTable.RepeatedIds"/>.</summary>
     public int RepeatedIds { get; init; }
+
+    /// <summary>The answer in one sentence; null where the models cannot be compared.</summary>
+    public EvaluationHeadline? Headline { get; init; }
+
+    /// <summary>What each model and its confidence are worth, in the order of the cascade.</summary>
+    public IReadOnlyList<ModelRow> ModelRows { get; init; } = [];
+
+    /// <summary>The families that competed to be the default, from the simplest to the richest.</summary>
+    public IReadOnlyList<DefaultCandidate> Candidates { get; init; } = [];
 
     /// <summary>The default policy taken apart, in order of cost.</summary>
     public IReadOnlyList<ExplainedPoint> Explained { get; init; } = [];

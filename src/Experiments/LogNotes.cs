@@ -23,6 +23,8 @@ public static class LogNotes
     {
         RecordedCascade data = table.Cascade;
         var notes = new List<string>();
+        if (table.Sorted)
+            notes.Add($"the stages are taken in order of their mean cost, not as on the lines: {string.Join(", ", table.Models)}");
         for (int k = 0; k < data.Stages; k++)
         {
             int[] with = [.. Enumerable.Range(0, data.Queries).Where(q => data.IsRecorded(q, k))];

@@ -59,8 +59,8 @@ public sealed class PolicyBench
             progress("fitting the policies", families.Count / (double)shown.Count);
             cancel.ThrowIfCancellationRequested();
             families.Add(
-                family.Fit is { } fit
-                    ? Replayed(family.Name, fit(training))
+                family.Fit?.Invoke(training) is { } fitted
+                    ? Replayed(family.Name, fitted)
                     : new BenchFamily(
                         family.Name,
                         [
@@ -90,12 +90,13 @@ public sealed class PolicyBench
         {
             Outcomes = outcomes,
             Families = families,
-            Plan = training.Default,
-            Recalls = training.Default == training.Recall,
+            Plan = training.Planned,
+            Recalls = training.Planned == training.Recall,
         };
 
-        BenchFamily Replayed(string name, FittedFamily family)
+        BenchFamily Replayed(string name, FittedPolicies fitted)
         {
+            FittedFamily family = fitted.Family;
             var points = new BenchPoint[family.Policies.Length];
             Parallel.For(0, points.Length, i =>
                 points[i] = new BenchPoint(

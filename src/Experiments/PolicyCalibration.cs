@@ -137,8 +137,9 @@ public static class PolicyCalibration
     private static (FittedFamily Family, (double Quality, double Cost)[] Expected) Fit(string name, PolicyTraining training)
     {
         PolicyFamily family = PolicyRegistry.Find(name)!;
-        FittedFamily fitted = family.Fit!(training);
-        if (family.Plan?.Invoke(training) is { } plan)
+        FittedPolicies fitting = family.Fit!(training)!;
+        FittedFamily fitted = fitting.Family;
+        if (fitting.Plan is { } plan)
             return (fitted, [.. plan.HeldOutQuality.Zip(plan.HeldOutCost)]);
         var expected = new (double, double)[fitted.Policies.Length];
         Parallel.For(0, expected.Length, i =>

@@ -44,12 +44,19 @@ module EvaluationPage =
         |> Page.table (text "policy" :: [ for heading, _ in figures -> text heading ])
 
     let private models (report: EvaluationReport) =
-        Seq.map3
-            (fun name cost quality -> [ text name; text (fixedPoint 3 cost); text (fixedPoint 4 quality) ])
-            report.Models
-            report.ModelCost
-            report.ModelQuality
-        |> Page.table [ text "model alone"; text "mean cost"; text "mean quality" ]
+        let share (x: float) = text (if Double.IsFinite x then Numbers.decimals (3, x) else "")
+        report.ModelRows
+        |> Seq.map (fun m ->
+            [ text m.Model
+              text (m.Cost.ToString("G3", Globalization.CultureInfo.InvariantCulture))
+              text (fixedPoint 4 m.Quality)
+              share m.Auroc
+              share m.Ece
+              share m.FeaturesAuroc
+              share m.FeaturesEce ])
+        |> Page.table
+            [ for heading in [ "model alone"; "mean cost"; "mean quality"; "AUROC"; "ECE"; "AUROC, features"; "ECE, features" ] ->
+                  text heading ]
 
     /// What the script draws from.
     let private content (report: EvaluationReport) =
@@ -84,7 +91,7 @@ module EvaluationPage =
                            quality = r.ThresholdQuality |}) |}) |}
 
     /// The page as text. `source` names the trace file.
-    let html (source: string, report: EvaluationReport) : string =
+    let html (source: string, report: EvaluationReport, unit: string) : string =
         Page.render
             $"{source}: stopping policies"
             $"What stopping early saves: {source}"
@@ -92,7 +99,10 @@ module EvaluationPage =
             []
             [ section
                   [ _class "provenance" ]
-                  [ p
+                  [ match Option.ofObj report.Headline with
+                    | Some headline -> p [] [ strong [] [ str (headline.Sentence unit) ] ]
+                    | None -> ()
+                    p
                         []
                         [ strong [] [ str "Measured" ]
                           str (
@@ -140,5 +150,5 @@ module EvaluationPage =
             [ "theme.js"; "evaluate.js" ]
 
     /// Writes report.html into a folder, whole or not at all.
-    let write (source: string, report: EvaluationReport, folder: string) : unit =
-        AtomicFile.Write(Path.Combine(folder, "report.html"), html (source, report))
+    let write (source: string, report: EvaluationReport, unit: string, folder: string) : unit =
+        AtomicFile.Write(Path.Combine(folder, "report.html"), html (source, report, unit))

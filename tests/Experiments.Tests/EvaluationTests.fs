@@ -62,6 +62,35 @@ let tests =
               Expect.equal report["pair-envelope"].["auc"].Difference 0.0 "the reference differs from itself by nothing"
           }
 
+          test "the sentence says what the chosen point keeps and costs, within its intervals" {
+              let report = evaluate (cascade 3000 2)
+              let headline = report.Headline |> Option.ofObj |> Option.get
+              let reference = Seq.findIndex ((=) headline.Reference) report.Models
+              let point = report["default"].Points |> Seq.find (fun p -> p.Lambda = headline.Lambda)
+              Expect.isTrue headline.Saves "a cheaper policy"
+              Expect.floatClose Accuracy.high headline.Quality.Value (point.Quality / report.ModelQuality[reference]) "quality"
+              Expect.floatClose Accuracy.high headline.Cost.Value (point.Cost / report.ModelCost[reference]) "cost"
+              Expect.isTrue (headline.Quality.Value > 0.95 && headline.Cost.Value < 1.0) "about what was asked for"
+              for share in [ headline.Quality; headline.Cost ] do
+                  Expect.isTrue (share.Low < share.Value && share.Value < share.High) $"{share}"
+              Expect.stringStarts (headline.Sentence "$") "Keeps " "in words"
+              Expect.stringContains (headline.Sentence "$") $" of {headline.Reference}'s quality at " "the model"
+              Expect.stringContains (headline.Sentence "$") " instead of $" "amounts"
+          }
+
+          test "each model's confidence is judged, and what competed to be the default is told" {
+              let report = evaluate (cascade 1200 3)
+              Expect.sequenceEqual (report.ModelRows |> Seq.map _.Model) report.Models "models"
+              for row in report.ModelRows do
+                  Expect.isTrue (row.Auroc > 0.55 && row.Auroc <= 1.0) $"informative: {row}"
+                  Expect.equal row.Recorded 1.0 "recorded"
+                  Expect.isTrue (Double.IsNaN row.FeaturesAuroc) "nothing but confidences was recorded"
+              Expect.sequenceEqual
+                  (report.Candidates |> Seq.map _.Name)
+                  [ "mixture"; "pair-envelope"; "chain"; "jump"; "recall" ]
+                  "from the simplest to the richest"
+          }
+
           test "the same seed gives the same bytes, another seed another split" {
               let run seed =
                   withFolder (fun folder ->

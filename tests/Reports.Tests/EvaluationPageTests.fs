@@ -23,7 +23,7 @@ let tests =
     testList
         "EvaluationPage"
         [ test "the page asks for nothing from elsewhere, and no name can break out of it" {
-              let page = EvaluationPage.html ("<b>\"x\"</b>.jsonl", report.Value)
+              let page = EvaluationPage.html ("<b>\"x\"</b>.jsonl", report.Value, "")
               Expect.stringContains page "default-src 'none'" "policy"
               // The first script is plotly.js, which names addresses that the policy keeps it from asking.
               let start = page.IndexOf("<script>", StringComparison.Ordinal)
@@ -36,7 +36,7 @@ let tests =
               Expect.isFalse (own.Contains "Where queries stop") "not where they stop"
           }
           test "every price, model and figure of the report is in it" {
-              let page = EvaluationPage.html ("x.jsonl", report.Value)
+              let page = EvaluationPage.html ("x.jsonl", report.Value, "$")
               let data = data page
               let points = data.GetProperty "points"
               Expect.equal (points.GetArrayLength()) report.Value.["default"].Points.Count "prices"
@@ -64,6 +64,6 @@ let tests =
           }
           test "it is written beside its place first" {
               SampleRun.inFolder (fun folder ->
-                  EvaluationPage.write ("x.jsonl", report.Value, folder)
+                  EvaluationPage.write ("x.jsonl", report.Value, "", folder)
                   Expect.equal [ for f in Directory.GetFiles folder -> Path.GetFileName f ] [ "report.html" ] "files")
           } ]

@@ -99,14 +99,23 @@ if chosen.IsEmpty then
                 $"| {fault.Number} | `{fault.File}` | `{cell fault.Expression}` | `{cell fault.Fault}` | {cell fault.What} | {cell by} |"
         ]
 
+    let document = Path.Combine(root, "docs", "mutations.md")
+    // What is said of the mechanical mutants, from its heading on, is written by hand.
+    let before = File.ReadAllText document
+    let mechanical =
+        match before.IndexOf "\n## Mechanical mutants" with
+        | -1 -> ""
+        | at -> before.Substring at
+
     File.WriteAllText(
-        Path.Combine(root, "docs", "mutations.md"),
-        $"# Mutation check\n\nWritten by `tests/mutations/run`; do not edit. Each fault of `tests/mutations/faults.tsv` is put into a copy of\n\
+        document,
+        $"# Mutation check\n\nWritten by `tests/mutations/run` down to the mechanical mutants; do not edit. Each fault of `tests/mutations/faults.tsv` is put into a copy of\n\
           `src/Theory.FSharp`, one at a time, and the theory tests run: first the list most likely to notice, then, if it does not, all.\n\n\
           **{results.Length - survivors} of {results.Length} faults are caught, {survivors} survive.**\n\n\
           | no. | file | code | fault | kind | caught by |\n|---|---|---|---|---|---|\n"
         + String.Join("\n", rows)
         + "\n"
+        + mechanical
     )
 
 printfn "%d of %d faults are caught" (results.Length - survivors) results.Length

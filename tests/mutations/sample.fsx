@@ -134,8 +134,10 @@ let survivors =
 
 let score = 100.0 * (1.0 - float survivors.Length / float installed.Length)
 let lines =
-    [ $"seed {seed}: {installed.Length} of {all.Length} sites, {installed.Length - survivors.Length} caught (%.1f{score} %%), {survivors.Length} survive"
-      for place, site in survivors -> $"  {place} `{site.Token}` -> `{site.Fault}` in `{site.Text}`" ]
+    [ yield
+          $"seed {seed}: {installed.Length} of {all.Length} sites, {installed.Length - survivors.Length} caught (%.1f{score} %%), {survivors.Length} survive"
+      for place, site in survivors do
+          yield $"  {place} `{site.Token}` -> `{site.Fault}` in `{site.Text}`" ]
 printfn "%s" (String.Join("\n", lines))
 if report <> "" then File.AppendAllLines(report, lines)
 exit (if survivors.IsEmpty then 0 else 1)

@@ -18,6 +18,7 @@ type EvaluateArguments =
     | Seeds of int
     | Resamples of int
     | Ceiling
+    | Unit of text: string
     | [<Mandatory>] Out of dir: string
     | Json
 
@@ -31,6 +32,7 @@ type EvaluateArguments =
             | Seeds _ -> "evaluate for this many splits, from --seed on, and print means over them; writes seeds.csv only."
             | Resamples _ -> "bootstrap resamples for the intervals (default: 1000)."
             | Ceiling -> "add a row for the default policy fitted on the test part itself, which bounds what more training could bring."
+            | Unit _ -> "what stands before an amount of cost, e.g. $ where the file counts in dollars."
             | Out _ -> "the folder for curve.csv, summary.csv, metrics.csv, stops.csv and report.html."
             | Json -> "print one JSON object instead of the table."
 
@@ -65,24 +67,36 @@ let private notes (traces: string) : string list =
         )
     List.ofSeq (LogNotes.Of table)
 
-let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
+/// The answer in one sentence.
+let private sentence (report: EvaluationReport) unit =
+    report.Headline |> Option.ofObj |> Option.map (fun headline -> headline.Sentence unit)
+
+let private one (options: EvaluationOptions) (steps: IProgress<string>) unit json =
     let notes = notes options.Traces
     let report = Evaluation.Run(options, steps)
-    OptimalStopping.Reports.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, options.Out)
+    OptimalStopping.Reports.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, unit, options.Out)
     if json then
         printJson
-            {| train_queries = report.TrainQueries
+            {| sentence = sentence report unit |> Option.toObj
+               train_queries = report.TrainQueries
                test_queries = report.TestQueries
                models =
-                Seq.map3
-                    (fun name cost quality -> {| name = name; cost = cost; quality = quality |})
-                    report.Models
-                    report.ModelCost
-                    report.ModelQuality
+                report.ModelRows
+                |> Seq.map (fun m ->
+                    {| name = m.Model
+                       cost = finite m.Cost
+                       quality = finite m.Quality
+                       recorded = m.Recorded
+                       auroc = finite m.Auroc
+                       ece = finite m.Ece
+                       features_auroc = finite m.FeaturesAuroc
+                       features_ece = finite m.FeaturesEce |})
+               candidates = report.Candidates |> Seq.map (fun c -> {| policy = c.Name; held_out_auc = c.Score; error = c.Error |})
                notes = notes
                reference = PolicyRegistry.Reference
                policies = report.Policies |> Seq.map (fun p -> {| policy = p.Policy; estimator = p.Estimator; metrics = metricsJson p |}) |}
     else
+        sentence report unit |> Option.iter (fun text -> printfn "%s" (Table.wrap (Table.screen ()) 0 text))
         printfn "%d queries to fit on, %d to test on" report.TrainQueries report.TestQueries
         if report.RepeatedIds > 0 then
             printfn
@@ -102,6 +116,12 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) json =
         Table.print
             [| "policy"; "auc"; "vs pair envelope"; "cost at 98 %"; "cost at 100 %"; "quality" |]
             [| for policy in report.Policies -> row policy |]
+        let share (x: float) = if Double.IsFinite x then number x 3 else ""
+        Table.print
+            [| "model"; "cost"; "quality"; "auroc"; "ece"; "auroc, features"; "ece, features" |]
+            [| for m in report.ModelRows ->
+                   [| m.Model; amount m.Cost; share m.Quality; share m.Auroc; share m.Ece; share m.FeaturesAuroc; share m.FeaturesEce |] |]
+        printfn "default     %s" report.Policies[0].Estimator
         printfn "report      %s" (IO.Path.Combine(options.Out, "report.html"))
 
 let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<string>) json =
@@ -169,7 +189,7 @@ let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationTo
             member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
     let json = arguments.Contains EvaluateArguments.Json
     match seeds with
-    | None -> one options steps json
+    | None -> one options steps (arguments.GetResult(Unit, defaultValue = "")) json
     | Some seeds ->
         let sizes = if sizes.IsEmpty then [| Nullable() |] else sizes |> List.map Nullable |> List.toArray
         several options seeds sizes steps json

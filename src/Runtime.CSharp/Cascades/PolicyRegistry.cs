@@ -1,4 +1,3 @@
-using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Cascades;
@@ -37,42 +36,6 @@ public enum PolicyUse
 }
 
 /// <summary>
-/// The queries that policies are fitted on, with what several families take from them; each is computed once, when first
-/// asked for.
-/// </summary>
-/// <param name="data">Recorded outcomes.</param>
-/// <param name="rows">The queries to fit on, in random order; at least 2.</param>
-public sealed class PolicyTraining(RecordedCascade data, int[] rows)
-{
-    private readonly Lazy<FittedPlan> _recall = new(() => PlannedFamily.Fit(data, rows, ActionSet.Recall)),
-        _jump = new(() => PlannedFamily.Fit(data, rows, ActionSet.Jump)),
-        _chain = new(() => PlannedFamily.Fit(data, rows, ActionSet.Chain));
-    private readonly Lazy<double[]> _prices = new(() => PlannedFamily.Prices(data, rows, 40));
-
-    public RecordedCascade Data => data;
-
-    public int[] Rows => rows;
-
-    /// <summary>Plans that may run any later stage next and answer with any stage that ran.</summary>
-    public FittedPlan Recall => _recall.Value;
-
-    /// <summary>Plans that may run any later stage next and answer with the last.</summary>
-    public FittedPlan Jump => _jump.Value;
-
-    /// <summary>Plans that run one stage after another and answer with the last.</summary>
-    public FittedPlan Chain => _chain.Value;
-
-    /// <summary>
-    /// The default: a jump plan is a plan with recall that never recalls. Where cross-validation says that answering with an
-    /// earlier stage does not pay, it costs estimates and is left out.
-    /// </summary>
-    public FittedPlan Default => Recall.CandidateScores.Max() > Jump.CandidateScores.Max() ? Recall : Jump;
-
-    /// <summary>Prices of cost for families that want a grid of them, decreasing.</summary>
-    public double[] Prices => _prices.Value;
-}
-
-/// <summary>
 /// A family of policies: what it is called in every file and picture, how it is fitted, and how it is replayed. How a
 /// fitted policy is saved and served is the business of its <see cref="PolicyForm"/>.
 /// </summary>
@@ -80,11 +43,11 @@ public sealed class PolicyTraining(RecordedCascade data, int[] rows)
 /// <param name="Label">The name for people.</param>
 public sealed record PolicyFamily(string Name, string Label, PolicyRole Role, PolicyUse Use)
 {
-    /// <summary>Fits its operating points; null for a family that no live cascade can run.</summary>
-    public Func<PolicyTraining, FittedFamily>? Fit { get; init; }
-
-    /// <summary>The plan behind the operating points, with its estimates on queries that it was not fitted on; null where there is none.</summary>
-    public Func<PolicyTraining, FittedPlan>? Plan { get; init; }
+    /// <summary>
+    /// Fits its operating points; null for a family that no live cascade can run. It gives null where the queries do not show
+    /// what the family needs.
+    /// </summary>
+    public Func<PolicyTraining, FittedPolicies?>? Fit { get; init; }
 
     /// <summary>For a family without <see cref="Fit"/>: the parameters of its operating points.</summary>
     public Func<PolicyTraining, double[]>? Parameters { get; init; }
@@ -110,6 +73,9 @@ public static class PolicyRegistry
     /// <summary>Jump with recall, whatever cross-validation says of recalling: what `calibrate` fits unless told otherwise.</summary>
     public const string Recall = "recall";
 
+    /// <summary>Jump with recall on everything that was recorded of questions and answers.</summary>
+    public const string Features = "features";
+
     /// <summary>The family that `evaluate` compares the others with.</summary>
     public const string Reference = "pair-envelope";
 
@@ -126,31 +92,36 @@ public static class PolicyRegistry
     /// <summary>The families but for the single models, of which there are as many as stages.</summary>
     public static IReadOnlyList<PolicyFamily> Families { get; } =
     [
-        Planned(Default, "default", PolicyRole.Default, PolicyUse.Both, training => training.Default),
+        new(Default, "default", PolicyRole.Default, PolicyUse.Both) { Fit = training => training.Default.Policies },
+        new(Features, "recall with features", PolicyRole.Variant, PolicyUse.Evaluate)
+        {
+            Fit = training => training.Featured is { } plan ? FittedPolicies.From(plan) : null,
+            IsSaved = false,
+        },
         Planned(Recall, "jump with recall", PolicyRole.Variant, PolicyUse.Evaluate, training => training.Recall),
         Planned("jump", "jump, no recall", PolicyRole.Variant, PolicyUse.Both, training => training.Jump),
         Planned("chain", "full chain", PolicyRole.Variant, PolicyUse.Both, training => training.Chain),
         new(Reference, "best pairs of models", PolicyRole.Baseline, PolicyUse.Both)
         {
-            Fit = training => Baselines.PairEnvelope(training.Data, training.Rows),
+            Fit = training => (FittedPolicies)Baselines.PairEnvelope(training.Data, training.Rows),
         },
         new("cascade-router", "cascade router", PolicyRole.Baseline, PolicyUse.Evaluate)
         {
-            Fit = training => CascadeRouting.Fit(training.Data, training.Rows, training.Prices),
+            Fit = training => (FittedPolicies)CascadeRouting.Fit(training.Data, training.Rows, training.Prices),
             IsSaved = false,
             MaxStages = RouterEstimates.MaxStages,
         },
         new("threshold-per-stage", "threshold per stage", PolicyRole.Baseline, PolicyUse.Both)
         {
-            Fit = training => Baselines.ChainThresholds(training.Data, training.Rows, training.Prices),
+            Fit = training => (FittedPolicies)Baselines.ChainThresholds(training.Data, training.Rows, training.Prices),
         },
         new("threshold", "one threshold", PolicyRole.Baseline, PolicyUse.Both)
         {
-            Fit = training => Baselines.CommonThreshold(training.Data, training.Rows),
+            Fit = training => (FittedPolicies)Baselines.CommonThreshold(training.Data, training.Rows),
         },
         new("mixture", "mixture of single models", PolicyRole.Baseline, PolicyUse.Evaluate)
         {
-            Fit = training => Baselines.Mixtures(training.Data, training.Rows),
+            Fit = training => (FittedPolicies)Baselines.Mixtures(training.Data, training.Rows),
         },
         new("random", "random mixture", PolicyRole.Baseline, PolicyUse.Both)
         {
@@ -208,11 +179,11 @@ public static class PolicyRegistry
     }
 
     private static PolicyFamily Planned(string name, string label, PolicyRole role, PolicyUse use, Func<PolicyTraining, FittedPlan> plan) =>
-        new(name, label, role, use) { Fit = training => plan(training).Family, Plan = plan };
+        new(name, label, role, use) { Fit = training => FittedPolicies.From(plan(training)) };
 
     private static PolicyFamily Single(int stage, int stages) =>
         new(SingleName(stage), Label(SingleName(stage)), PolicyRole.Single, PolicyUse.Run)
         {
-            Fit = _ => new FittedFamily(SingleName(stage), [double.NaN], [ThresholdCascade.Fixed(stages, stage - 1)]),
+            Fit = _ => (FittedPolicies)new FittedFamily(SingleName(stage), [double.NaN], [ThresholdCascade.Fixed(stages, stage - 1)]),
         };
 }

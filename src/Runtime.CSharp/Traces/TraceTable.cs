@@ -16,6 +16,14 @@ public sealed record TraceTable(IReadOnlyList<string> Models, RecordedCascade Ca
     /// intervals and guarantees that rest on independent queries are too good.
     /// </summary>
     public int RepeatedIds { get; init; }
+
+    /// <summary>The questions' texts and datasets and the numbers recorded with answers; null where the file holds none of these.</summary>
+    public TraceFeatures? Features { get; init; }
+
+    /// <summary>
+    /// Whether the stages stand in another order than on the lines: sorted by mean cost, since a cascade goes from cheap to dear.
+    /// </summary>
+    public bool Sorted { get; init; }
 }
 
 /// <summary>Collects the lines of a trace file into the arrays of a TraceTable. One column per model while reading.</summary>
@@ -29,7 +37,20 @@ internal sealed class TraceTableBuilder(string file)
             Confidence = [],
             Quality = [];
         public readonly List<ulong> Answer = [];
+
+        /// <summary>Numbers recorded with answers, by name; each list ends where the last one was recorded.</summary>
+        public readonly Dictionary<string, List<float>> Recorded = [];
         public int Rows => Cost.Count;
+
+        public void Record(string name, int row, double value)
+        {
+            if (!Recorded.TryGetValue(name, out List<float>? values))
+                Recorded[name] = values = [];
+            while (values.Count < row)
+                values.Add(float.NaN);
+            if (values.Count == row)
+                values.Add((float)value);
+        }
 
         public void PadTo(int rows)
         {
@@ -50,6 +71,12 @@ internal sealed class TraceTableBuilder(string file)
     private readonly long[,] _before = new long[RecordedCascade.MaxStages, RecordedCascade.MaxStages];
     private readonly List<double> _features = [];
     private readonly HashSet<ulong> _ids = []; // hashes of 64 bits
+    private readonly Dictionary<string, int> _datasets = [];
+    private readonly List<int> _dataset = [];
+    private readonly List<(ushort[] Bin, float[] Weight)> _grams = [];
+    private readonly List<double> _measures = [];
+    private readonly List<(string Name, double Value)> _recorded = []; // of the stage being read
+    private bool _hasText;
     private int _width = -1;
     private bool _hasAnswers;
     private int _rows,
@@ -82,6 +109,8 @@ internal sealed class TraceTableBuilder(string file)
         bool id = false,
             stages = false,
             features = false;
+        string dataset = "",
+            prompt = "";
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             if (reader.ValueTextEquals("stages"u8))
@@ -99,7 +128,18 @@ internal sealed class TraceTableBuilder(string file)
                     _repeated++;
             }
             else if (reader.ValueTextEquals("dataset"u8))
+            {
                 Text(ref reader, "dataset");
+                dataset = reader.GetString()!;
+            }
+            else if (reader.ValueTextEquals("prompt"u8))
+            {
+                reader.Read();
+                if (reader.TokenType == JsonTokenType.String)
+                    prompt = reader.GetString()!;
+                else
+                    reader.Skip();
+            }
             else if (reader.ValueTextEquals("split"u8))
                 Text(ref reader, "split");
             else if (reader.ValueTextEquals("features"u8))
@@ -121,6 +161,26 @@ internal sealed class TraceTableBuilder(string file)
             _width = 0;
         if (!features && _width > 0)
             throw Error("features", $"{_width} numbers as on the lines before", "nothing");
+        if (!_datasets.TryGetValue(dataset, out int number))
+            _datasets[dataset] = number = _datasets.Count;
+        _dataset.Add(number);
+        AddText(prompt);
+    }
+
+    private void AddText(string prompt)
+    {
+        if (_rows >= TraceFeatures.MostTexts)
+        {
+            _hasText = false;
+            _grams.Clear();
+            _measures.Clear();
+            return;
+        }
+        _hasText |= prompt.Length > 0;
+        Span<double> measures = stackalloc double[QuestionText.Measures.Count];
+        QuestionText.Measure(prompt, measures);
+        _measures.AddRange(measures);
+        _grams.Add(QuestionText.Grams(prompt));
     }
 
     private void ReadStages(ref Utf8JsonReader reader)
@@ -153,6 +213,7 @@ internal sealed class TraceTableBuilder(string file)
             confidence = double.NaN,
             quality = double.NaN;
         ulong answer = 0;
+        _recorded.Clear();
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             if (reader.ValueTextEquals("cost"u8))
@@ -182,13 +243,33 @@ internal sealed class TraceTableBuilder(string file)
             {
                 Once(ref seen, 16, position, "answer");
                 reader.Read();
-                if (reader.TokenType == JsonTokenType.String)
+                if (reader.TokenType is JsonTokenType.String or JsonTokenType.Number or JsonTokenType.True or JsonTokenType.False)
                 {
-                    answer = Hash(reader.ValueSpan);
+                    string text =
+                        reader.TokenType == JsonTokenType.String ? reader.GetString()! : Encoding.UTF8.GetString(reader.ValueSpan);
+                    answer = Hash(Encoding.UTF8.GetBytes(QuestionText.Normalise(text)));
                     _hasAnswers = true;
                 }
                 else
                     reader.Skip();
+            }
+            else if (reader.ValueTextEquals("tokens"u8))
+            {
+                reader.Read();
+                Record("tokens", ref reader);
+            }
+            else if (reader.ValueTextEquals("signals"u8))
+            {
+                reader.Read();
+                if (reader.TokenType != JsonTokenType.StartObject)
+                    reader.Skip();
+                else
+                    while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+                    {
+                        string name = reader.GetString()!;
+                        reader.Read();
+                        Record(name, ref reader);
+                    }
             }
             else
             {
@@ -207,7 +288,20 @@ internal sealed class TraceTableBuilder(string file)
             throw Error($"stages[{position}].model", "a model once per line", $"{target.Model} again");
         target.PadTo(_rows);
         target.Set(cost, confidence, quality, answer);
+        foreach (var (name, value) in _recorded)
+            target.Record(name, _rows, value);
         return column;
+    }
+
+    // Numbers and flags are taken; whatever else stands there is passed over.
+    private void Record(string name, ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType == JsonTokenType.Number && reader.TryGetDouble(out double value) && double.IsFinite(value))
+            _recorded.Add((name, value));
+        else if (reader.TokenType is JsonTokenType.True or JsonTokenType.False)
+            _recorded.Add((name, reader.TokenType == JsonTokenType.True ? 1 : 0));
+        else
+            reader.Skip();
     }
 
     private void Once(ref int seen, int key, int position, string name)
@@ -295,7 +389,7 @@ internal sealed class TraceTableBuilder(string file)
             throw new ToolkitException($"{file}: expected at least one query, got none");
         if (_columns.Count < 2)
             throw new ToolkitException($"{file}: expected at least 2 models, got {_columns.Count} ({_columns[0].Model})");
-        var order = CascadeOrder();
+        var (order, sorted) = CascadeOrder();
         var n = order.Length;
         var size = checked(_rows * n);
         double[] cost = new double[size],
@@ -323,33 +417,48 @@ internal sealed class TraceTableBuilder(string file)
             labels[i] = hashes[i] == 0 ? -1 : Array.IndexOf(hashes, hashes[i], first, n) - first;
         }
         var cascade = RecordedCascade.Create(_rows, n, cost, confidence, quality, labels, Math.Max(0, _width), _features.ToArray());
-        return new TraceTable(order.Select(c => _columns[c].Model).ToArray(), cascade) { RepeatedIds = _repeated };
+        return new TraceTable(order.Select(c => _columns[c].Model).ToArray(), cascade)
+        {
+            RepeatedIds = _repeated,
+            Features = Features(order),
+            Sorted = sorted,
+        };
     }
 
-    /// <summary>
-    /// The order of the models that agrees with every line; among models that no line compares, cheaper ones first.
-    /// </summary>
-    private int[] CascadeOrder()
+    private TraceFeatures? Features(int[] order)
     {
-        var left = Enumerable.Range(0, _columns.Count).OrderBy(c => _columns[c].Cost.Where(x => !double.IsNaN(x)).Average()).ToList();
-        var order = new List<int>();
-        while (left.Count > 0)
+        string[] names = [.. _columns.SelectMany(column => column.Recorded.Keys).Distinct().Order(StringComparer.Ordinal)];
+        if (!_hasText && _datasets.Count < 2 && names.Length == 0)
+            return null;
+        var values = new float[checked(_rows * order.Length * names.Length)];
+        Array.Fill(values, float.NaN);
+        for (int k = 0; k < order.Length; k++)
+        for (int s = 0; s < names.Length; s++)
+            if (_columns[order[k]].Recorded.TryGetValue(names[s], out List<float>? column))
+                for (int q = 0; q < column.Count; q++)
+                    values[(q * order.Length + k) * names.Length + s] = column[q];
+        return new TraceFeatures
         {
-            var next = left.FindIndex(c => left.All(other => other == c || _before[other, c] == 0));
-            if (next < 0)
-            {
-                var (line, earlier, later) = left.SelectMany(a => left.Where(b => _before[a, b] > 0).Select(b => (_before[a, b], a, b)))
-                    .Max();
-                _line = line;
-                throw Error(
-                    "stages",
-                    "the models in the same order on every line",
-                    $"{_columns[earlier].Model} before {_columns[later].Model}, against lines before"
-                );
-            }
-            order.Add(left[next]);
-            left.RemoveAt(next);
-        }
-        return order.ToArray();
+            Datasets = _datasets.Count < 2 ? [] : [.. _datasets.Keys],
+            Dataset = _datasets.Count < 2 ? [] : [.. _dataset],
+            Measures = _hasText ? [.. _measures] : [],
+            Grams = _hasText ? _grams : [],
+            Recorded = names,
+            Values = values,
+        };
+    }
+
+    /// <summary>The models by mean cost, among equally dear ones in the order of the lines; whether that is another order than theirs.</summary>
+    private (int[] Order, bool Sorted) CascadeOrder()
+    {
+        int[] order =
+        [
+            .. Enumerable.Range(0, _columns.Count).OrderBy(c => _columns[c].Cost.Where(x => !double.IsNaN(x)).Average()).ThenBy(c => c),
+        ];
+        bool sorted = false;
+        for (int i = 0; i < order.Length; i++)
+        for (int j = i + 1; j < order.Length; j++)
+            sorted |= _before[order[j], order[i]] > 0;
+        return (order, sorted);
     }
 }

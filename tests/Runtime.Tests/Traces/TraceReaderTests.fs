@@ -93,7 +93,44 @@ let tests =
                       Expect.stringStarts message $":3: {expected}" "fault"
               }
 
-          test "models in contradicting orders, a model twice, too many models, no query, no file" {
+          test "stages in any order are sorted by mean cost, and the table says so" {
+              withLines [ good; line "y" [ b; a ] ] (fun path ->
+                  let table = TraceReader.ReadTable path
+                  Expect.sequenceEqual table.Models [ "a"; "b" ] "cheap before dear"
+                  Expect.isTrue table.Sorted "told"
+                  Expect.equal table.Cascade.Cost [| 1.0; 2.5; 1.0; 2.5 |] "costs follow their models")
+              withLines [ good; good ] (fun path -> Expect.isFalse (TraceReader.ReadTable path).Sorted "nothing to tell")
+          }
+
+          test "numbers, flags and punctuation make no other answer; texts, datasets and recorded numbers are kept" {
+              let answered (s: string) extra = s.Insert(s.Length - 1, extra)
+              let first =
+                  line
+                      "x"
+                      [ answered a ",\"answer\":18,\"tokens\":7"
+                        answered b ",\"answer\":\"$18.00.\",\"signals\":{\"verbal\":0.5,\"note\":\"n\"}" ]
+              let second = line "y" [ answered a ",\"answer\":\"Paris\""; answered b ",\"answer\":\"paris.\"" ]
+              let put (key: string) (s: string) = s.Replace("\"stages\"", key + ",\"stages\"")
+              withLines
+                  [ put "\"prompt\":\"How much is 9 + 9?\"" first
+                    (put "\"prompt\":\"Capital of France\"" second).Replace("\"dataset\":\"d\"", "\"dataset\":\"e\"") ]
+                  (fun path ->
+                      let table = TraceReader.ReadTable path
+                      Expect.equal table.Cascade.Answer [| 0; 0; 0; 0 |] "the same answers"
+                      let features = Option.ofObj table.Features |> Option.get
+                      Expect.sequenceEqual features.Recorded [ "tokens"; "verbal" ] "numbers by name"
+                      Expect.equal
+                          (features.Values |> Array.map Single.IsNaN)
+                          [| false; true; true; false; true; true; true; true |]
+                          "where"
+                      Expect.equal (features.Values[0], features.Values[3]) (7.0f, 0.5f) "values"
+                      Expect.isTrue features.HasText "texts"
+                      let digits = Seq.findIndex ((=) "digits") QuestionText.Measures
+                      Expect.isTrue (abs (features.Measures[digits] - 2.0 / 18.0) < 1e-9) "share of digits"
+                      Expect.isTrue ((features.Grams[0]).ToTuple() |> fst |> Array.forall (fun bin -> int bin < QuestionText.Bins)) "bins")
+          }
+
+          test "a model twice, too many models, no query, no file" {
               let fault lines =
                   withLines lines (fun path ->
                       try
@@ -101,7 +138,6 @@ let tests =
                           ""
                       with :? ToolkitException as e ->
                           e.Message)
-              Expect.stringContains (fault [ good; line "y" [ b; a ] ]) ":2: stages: expected the models in the same order" "order"
               Expect.stringContains (fault [ good; line "y" [ a; a ] ]) ":2: stages[1].model: expected a model once per line" "twice"
               Expect.stringContains
                   (fault

@@ -133,6 +133,15 @@ let tests =
               let first, second = [| true; true; false; true; false |], [| true; false; true; false; false |]
               Expect.equal (PairedTests.discordant (first, second)) (struct (2, 1)) "counts"
 
+          testCase "non-inferiority at margin 0 is the one-sided t-test; negative and infinite margins are refused"
+          <| fun () ->
+              for d in [ sleep; Array.map (~-) sleep ] do
+                  let two, one = PairedTests.pairedT d, NonInferiority.pairedT (d, 0.0)
+                  within 1e-12 one.Statistic two.Statistic "t"
+                  within 1e-12 (2.0 * min one.PValue (1.0 - one.PValue)) two.PValue "p"
+              rejects (fun () -> NonInferiority.pairedT (sleep, -0.1) |> ignore) "negative"
+              rejects (fun () -> NonInferiority.pairedT (sleep, infinity) |> ignore) "infinite"
+
           testCase "bad input is rejected"
           <| fun () ->
               rejects (fun () -> PairedTests.pairedT [| 1.0 |] |> ignore) "one pair"

@@ -56,6 +56,18 @@ let tests =
                       Expect.equal plan.Thresholds[k] least "threshold"
               Expect.isGreaterThan ties 100 "ties were met"
 
+          testCase "a threshold rule stops at its threshold itself; a plan's ends are always and never"
+          <| fun () ->
+              let rule = ThresholdRule.Create [| 0.5; 0.75 |]
+              Expect.equal [ for x in [ 0.25; 0.5; 0.75 ] -> rule.Stops(0, x) ] [ false; true; true ] "at the threshold"
+              Expect.isTrue (rule.Stops(2, 0.0)) "the last stage"
+              Expect.isFalse (rule.Stops(1, nan)) "no confidence"
+              Expect.equal (rule.StopStage(ReadOnlySpan [| 0.25; 0.75; 0.0 |])) 1 "stage"
+              Expect.equal (rule.StopStage(ReadOnlySpan [| 0.25; 0.5; 0.0 |])) 2 "through"
+              let plan = { W = [||]; Q = [||]; D = [||]; Thresholds = [| 0; 1; 2; 3 |] }
+              let edges = Array.create 4 [| 0.25; 0.75 |]
+              Expect.equal (ThresholdRule.FromPlan(plan, edges)).Thresholds [| -infinity; 0.25; 0.75; infinity |] "lower edges"
+
           testCase "jump: a tie stops, and of equal later stages the earliest runs; the earliest of equal entries"
           <| fun () ->
               let random = Random 152

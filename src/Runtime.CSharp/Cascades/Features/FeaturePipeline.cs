@@ -1,0 +1,207 @@
+using OptimalStopping.Runtime.Traces;
+using OptimalStopping.Theory;
+using OptimalStopping.Theory.Policies;
+
+namespace OptimalStopping.Runtime.Cascades.Features;
+
+/// <summary>
+/// From everything that a trace or a live cascade shows to what a policy decides on. Before any model runs, the question's
+/// text and dataset predict every model's quality and cost: the policy's context. After an answer, all that is seen of it
+/// and these predictions give one calibrated probability that it is right: the policy's confidence. Every training query is
+/// described by fits that did not see it, so a policy that is fitted on them does not trust them too much.
+/// </summary>
+public sealed class FeaturePipeline
+{
+    private const int Folds = 5;
+
+    internal FeaturePipeline(
+        IReadOnlyList<string> datasets,
+        IReadOnlyList<string> recorded,
+        QuestionModel? question,
+        IReadOnlyList<StageModel> stages,
+        int recordedContext
+    ) => (Datasets, Recorded, Question, Stages, RecordedContext) = (datasets, recorded, question, stages, recordedContext);
+
+    /// <summary>Names of the datasets that training saw.</summary>
+    public IReadOnlyList<string> Datasets { get; }
+
+    /// <summary>Names of the numbers that must be known of an answer.</summary>
+    public IReadOnlyList<string> Recorded { get; }
+
+    internal QuestionModel? Question { get; }
+
+    internal IReadOnlyList<StageModel> Stages { get; }
+
+    /// <summary>Numbers that come with each query, beside its text: the trace's `features`.</summary>
+    public int RecordedContext { get; }
+
+    /// <summary>
+    /// Numbers of the context: what is predicted of every stage, the means of these predictions, and the numbers that come
+    /// with the query.
+    /// </summary>
+    public int ContextWidth => Predictions + Means + RecordedContext;
+
+    private int Predictions => Question?.Width ?? 0;
+
+    private int Means => Question is null ? 0 : Question.Width / Question.Stages;
+
+    /// <summary>The context's columns for a policy that predicts with the given stages: theirs, the means, and the query's own.</summary>
+    internal int[] Columns(int[] stages) =>
+        [
+            .. Enumerable.Range(0, Means).SelectMany(m => stages.Select(k => m * Stages.Count + k)),
+            .. Enumerable.Range(Predictions, Means + RecordedContext),
+        ];
+
+    /// <summary>
+    /// Fits on some queries of a trace and describes all of its queries: training queries by fits that did not see them, the
+    /// others by the fit on all training queries.
+    /// </summary>
+    /// <param name="rows">The queries to fit on, in random order; at least 2.</param>
+    /// <param name="described">The queries to describe; those left out keep their recorded confidence and have context 0.</param>
+    public static (FeaturePipeline Pipeline, RecordedCascade Described) Fit(
+        TraceFeatures features,
+        RecordedCascade data,
+        int[] rows,
+        int[] described
+    )
+    {
+        int n = data.Stages,
+            folds = Math.Min(Folds, rows.Length),
+            others = features.Recorded.Count;
+        bool asks = features.HasText || features.Datasets.Count > 0;
+        var fold = new int[data.Queries];
+        Array.Fill(fold, -1);
+        for (int i = 0; i < rows.Length; i++)
+            fold[rows[i]] = i % folds;
+
+        // 1. What the question predicts. Model f has not seen fold f; the last has seen all.
+        double? penalty = null;
+        QuestionModel[] questions = [];
+        if (asks)
+        {
+            QuestionModel all = QuestionModel.Fit(features, data, rows, ref penalty);
+            questions = new QuestionModel[folds + 1];
+            questions[folds] = all;
+            Parallel.For(0, folds, f =>
+            {
+                double? same = penalty;
+                questions[f] = QuestionModel.Fit(features, data, [.. rows.Where(q => fold[q] != f)], ref same);
+            });
+        }
+        int width = asks ? questions[folds].Width : 0;
+        var predicted = new float[data.Queries * width];
+        int[] needed = [.. rows.Concat(described).Distinct()];
+        if (asks)
+            Parallel.ForEach(needed, q =>
+                questions[fold[q] < 0 ? folds : fold[q]].Predict(Traces(features, q), predicted.AsSpan(q * width, width))
+            );
+
+        // 2. What the answers say, stage by stage.
+        var stages = new StageModel[n];
+        var confidence = (double[])data.Confidence.Clone();
+        int inputs = StageModel.Inputs(others);
+        Parallel.For(0, n, k =>
+        {
+            int[] own = [.. rows.Where(q => data.IsRecorded(q, k))];
+            var (ofConfidence, ofCost, ofRecorded) = StageModel.FitScales(
+                own.Select(q => data.Confidence[q * n + k]),
+                own.Select(q => data.Cost[q * n + k]),
+                Enumerable.Range(0, others).Select(s => own.Select(q => (double)features.Values[(q * n + k) * others + s]))
+            );
+            void Fill(int q, Span<double> into) =>
+                StageModel.Fill(
+                    new AnswerFeatures(
+                        data.Confidence[q * n + k],
+                        data.Cost[q * n + k],
+                        !data.HasAnswers || data.Answer[q * n + k] >= 0,
+                        features.Values.AsSpan((q * n + k) * others, others)
+                    ),
+                    ofConfidence,
+                    ofCost,
+                    ofRecorded,
+                    width == 0 ? 0.5 : predicted[q * width + k],
+                    width == 0 ? 0.5 : Mean(predicted.AsSpan(q * width, n)),
+                    width > n ? predicted[q * width + n + k] : 0,
+                    into
+                );
+            double[][] x =
+            [
+                .. own.Select(q =>
+                {
+                    var row = new double[inputs];
+                    Fill(q, row);
+                    return row;
+                }),
+            ];
+            double[] y = [.. own.Select(q => data.Quality[q * n + k])];
+            var held = new double[own.Length];
+            if (own.Length < 2 * folds)
+            {
+                stages[k] = new StageModel(ofConfidence, ofCost, ofRecorded, Constant(inputs, own.Length == 0 ? 0.5 : y.Average()), null);
+                foreach (int q in needed.Where(q => data.IsRecorded(q, k)))
+                    confidence[q * n + k] = stages[k].Apply(new double[inputs]);
+                return;
+            }
+            for (int f = 0; f < folds; f++)
+            {
+                int[] others = [.. Enumerable.Range(0, own.Length).Where(i => fold[own[i]] != f)];
+                if (others.Length == 0)
+                    continue;
+                LogisticCalibrator fit = StageModel.FitRegression([.. others.Select(i => x[i])], [.. others.Select(i => y[i])]);
+                for (int i = 0; i < own.Length; i++)
+                    if (fold[own[i]] == f)
+                        held[i] = fit.Apply(x[i]);
+            }
+            IsotonicCalibrator monotone = Isotonic.Fit(held, y);
+            stages[k] = new StageModel(ofConfidence, ofCost, ofRecorded, StageModel.FitRegression(x, y), monotone);
+            for (int i = 0; i < own.Length; i++)
+                confidence[own[i] * n + k] = StageModel.Corrected(held[i], monotone);
+            var column = new double[inputs];
+            foreach (int q in described)
+                if (fold[q] < 0 && data.IsRecorded(q, k))
+                {
+                    Fill(q, column);
+                    confidence[q * n + k] = stages[k].Apply(column);
+                }
+        });
+
+        // 3. The policy's view.
+        var pipeline = new FeaturePipeline(features.Datasets, features.Recorded, asks ? questions[folds] : null, stages, data.ContextWidth);
+        int total = pipeline.ContextWidth;
+        var context = new double[data.Queries * total];
+        foreach (int q in needed)
+            pipeline.Context(
+                predicted.AsSpan(q * width, width),
+                data.Context.AsSpan(q * data.ContextWidth, data.ContextWidth),
+                context.AsSpan(q * total, total)
+            );
+        RecordedCascade view = RecordedCascade.Create(data.Queries, n, data.Cost, confidence, data.Quality, data.Answer, total, context);
+        return (pipeline, view);
+    }
+
+    private static Question Traces(TraceFeatures features, int query) => Features.Question.From(features, query);
+
+    private void Context(ReadOnlySpan<float> predicted, ReadOnlySpan<double> own, Span<double> into)
+    {
+        for (int j = 0; j < predicted.Length; j++)
+            into[j] = predicted[j];
+        for (int m = 0; m < Means; m++)
+            into[predicted.Length + m] = Mean(predicted.Slice(m * Stages.Count, Stages.Count));
+        own.CopyTo(into[(predicted.Length + Means)..]);
+    }
+
+    private static double Mean(ReadOnlySpan<float> values)
+    {
+        double sum = 0;
+        foreach (float value in values)
+            sum += value;
+        return sum / values.Length;
+    }
+
+    private static LogisticCalibrator Constant(int inputs, double probability)
+    {
+        double p = Math.Clamp(probability, 1e-6, 1 - 1e-6);
+        double[] ones = [.. Enumerable.Repeat(1.0, inputs)];
+        return new LogisticCalibrator(new double[inputs], ones, new double[inputs], Math.Log(p / (1 - p)), 3);
+    }
+}

@@ -1,0 +1,32 @@
+namespace OptimalStopping.Runtime.Traces;
+
+/// <summary>
+/// What a trace file holds beside cost, confidence and quality: the question's text and dataset, and numbers that the
+/// stages recorded with their answers (their tokens, and every named number beside them).
+/// </summary>
+public sealed class TraceFeatures
+{
+    /// <summary>Queries; a file with more keeps no text, which would not fit into memory.</summary>
+    public const int MostTexts = 100_000;
+
+    /// <summary>Names of the datasets, in the order in which they first occur; empty where the file names at most one.</summary>
+    public required IReadOnlyList<string> Datasets { get; init; }
+
+    /// <summary>Each query's dataset, as a place in Datasets; empty when Datasets is.</summary>
+    public required int[] Dataset { get; init; }
+
+    /// <summary>Measures of each question's text (<see cref="QuestionText.Measures"/>), or an empty array without texts.</summary>
+    public required double[] Measures { get; init; }
+
+    /// <summary>The n-grams of each question; empty without texts.</summary>
+    public required IReadOnlyList<(ushort[] Bin, float[] Weight)> Grams { get; init; }
+
+    /// <summary>Names of the numbers recorded with answers.</summary>
+    public required IReadOnlyList<string> Recorded { get; init; }
+
+    /// <summary>Entry (q * stages + k) * Recorded.Count + s: number s of stage k on query q; NaN where it was not recorded.</summary>
+    public required float[] Values { get; init; }
+
+    /// <summary>Whether the texts of the questions are known.</summary>
+    public bool HasText => Grams.Count > 0;
+}
