@@ -31,11 +31,14 @@ public sealed class PolicyBench
     /// <summary>The families that the registry shows in a run, and the policy that was read from a file where there is one.</summary>
     public required IReadOnlyList<BenchFamily> Families { get; init; }
 
-    /// <summary>The default's plan, with its cross-fitted estimates on the calibration part.</summary>
-    public required FittedPlan Plan { get; init; }
+    /// <summary>The default's plan, with its cross-fitted estimates on the calibration part; null where the default is no plan.</summary>
+    public required FittedPlan? Plan { get; init; }
+
+    /// <summary>The family that cross-validation took as the default.</summary>
+    public required string DefaultFamily { get; init; }
 
     /// <summary>Whether cross-validation found that answering with an earlier stage pays.</summary>
-    public required bool Recalls { get; init; }
+    public bool Recalls => DefaultFamily == PolicyRegistry.Recall;
 
     public BenchFamily this[string name] => Families.First(family => family.Name == name);
 
@@ -90,8 +93,8 @@ public sealed class PolicyBench
         {
             Outcomes = outcomes,
             Families = families,
-            Plan = training.Planned,
-            Recalls = training.Planned == training.Recall,
+            Plan = training.Default.Policies.Plan,
+            DefaultFamily = training.Default.Name,
         };
 
         BenchFamily Replayed(string name, FittedPolicies fitted)

@@ -91,7 +91,7 @@ public static class StatisticalExperiment
             deltas[i] = (Dominance.Paired(utility, other, 0.95), Dominance.Cliff(utility, other, 0.95));
         });
         // Without recall the default is the jump policy itself, and nothing is to be tested between them.
-        bool[] competes = [.. baselines.Select(family => family.Name != PolicyRegistry.Oracle && (family.Name != "jump" || bench.Recalls))];
+        bool[] competes = [.. baselines.Select(family => family.Name != PolicyRegistry.Oracle && family.Name != bench.DefaultFamily)];
         FamilyMember[] family = Comparison.Family([.. comparisons.Where((_, i) => competes[i])]);
         int member = 0;
         ResultTable.Write(

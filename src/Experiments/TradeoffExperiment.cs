@@ -135,18 +135,22 @@ public static class Headline
     /// <summary>The chosen point must keep this share of the largest model's accuracy on the calibration part.</summary>
     public const double Kept = 0.99;
 
-    /// <summary>The cheapest point of the default whose cross-fitted calibration quality keeps <see cref="Kept"/>.</summary>
+    /// <summary>
+    /// The cheapest point of the default whose calibration quality (cross-fitted, where the default is a plan) keeps <see cref="Kept"/>.
+    /// </summary>
     public static BenchPoint Chosen(PolicyBench bench)
     {
-        FittedPlan plan = bench.Plan;
+        IReadOnlyList<BenchPoint> points = bench[PolicyRegistry.Default].Points;
+        double[] cost = bench.Plan?.HeldOutCost ?? [.. points.Select(point => point.Calibration.Cost.Average())],
+            quality = bench.Plan?.HeldOutQuality ?? [.. points.Select(point => point.Calibration.Quality.Average())];
         RecordedCascade data = bench.Outcomes.Calibration;
         double target = Kept * data.MeanQuality(RecordedOutcomes.AllRows(data), data.Stages - 1);
         int chosen = Enumerable
-            .Range(0, plan.HeldOutCost.Length)
-            .Where(i => plan.HeldOutQuality[i] >= target)
-            .DefaultIfEmpty(Array.IndexOf(plan.HeldOutQuality, plan.HeldOutQuality.Max()))
-            .MinBy(i => plan.HeldOutCost[i]);
-        return bench[PolicyRegistry.Default].Points[chosen];
+            .Range(0, points.Count)
+            .Where(i => quality[i] >= target)
+            .DefaultIfEmpty(Array.IndexOf(quality, quality.Max()))
+            .MinBy(i => cost[i]);
+        return points[chosen];
     }
 
     internal static void Write(PolicyBench bench, ExperimentOptions options, string folder)

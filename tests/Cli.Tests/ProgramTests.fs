@@ -296,7 +296,9 @@ let private inProcess =
                       File.WriteAllText(config, (File.ReadAllText config).Replace("calibration_trace: calibration.jsonl\n", ""))
                       fault "key 'calibration_trace': expected the trace file to fit the policy on, got none" (decode "add 1+1=")
                       Directory.Delete(Path.Combine(folder, "2"), true)
-                      fault "stage 'm2': expected a model folder or a .gguf file at " [ "run"; "--config"; config; "--out"; Path.Combine(folder, "out") ])
+                      fault
+                          "stage 'm2': expected a model folder or a .gguf file at "
+                          [ "run"; "--config"; config; "--out"; Path.Combine(folder, "out") ])
               }
               test "a folder with records needs --resume, and a folder in use is refused" {
                   inCascade 2 4 100 (fun folder config ->

@@ -32,9 +32,10 @@ let tests =
         [ test "the chosen point is the cheapest that keeps 99 % on the calibration part" {
               let bench = bench.Value
               let target = 0.99 * snd (single bench.Outcomes.Calibration 3)
-              let cost, quality = bench.Plan.HeldOutCost, bench.Plan.HeldOutQuality
+              let plan = nonNull bench.Plan
+              let cost, quality = plan.HeldOutCost, plan.HeldOutQuality
               let chosen = Headline.Chosen bench
-              let at = bench.Plan.Family.Parameter |> Array.findIndex (fun l -> l = chosen.Parameter)
+              let at = plan.Family.Parameter |> Array.findIndex (fun l -> l = chosen.Parameter)
               Expect.isTrue (quality |> Array.exists (fun q -> q >= target)) "the target can be reached"
               Expect.isTrue (quality[at] >= target) "it keeps the target"
               for i in 0 .. cost.Length - 1 do

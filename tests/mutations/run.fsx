@@ -102,6 +102,7 @@ if chosen.IsEmpty then
     let document = Path.Combine(root, "docs", "mutations.md")
     // What is said of the mechanical mutants, from its heading on, is written by hand.
     let before = File.ReadAllText document
+
     let mechanical =
         match before.IndexOf "\n## Mechanical mutants" with
         | -1 -> ""

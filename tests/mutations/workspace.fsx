@@ -9,7 +9,9 @@ open System.Text.RegularExpressions
 
 let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, "..", ".."))
 let mutable work = Path.Combine(Path.GetTempPath(), "toolkit-mutations")
-let theory () = Path.Combine(work, "src", "Theory.FSharp")
+
+let theory () =
+    Path.Combine(work, "src", "Theory.FSharp")
 
 let copy (folder: string) =
     for file in Directory.EnumerateFiles(Path.Combine(root, folder), "*", SearchOption.AllDirectories) do

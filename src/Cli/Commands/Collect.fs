@@ -36,8 +36,8 @@ let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
     if count < 1 then raise (UsageException $"--count: expected at least 1, got {count}")
     let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult CollectArguments.Config))
     let queries =
-        ExperimentRun
-            .Queries(file, arguments.GetResult(CollectArguments.Seed, defaultValue = 1))
+        CascadeQueries
+            .Draw(file, arguments.GetResult(CollectArguments.Seed, defaultValue = 1))
             .Where(fun (struct (_, s)) -> split = "both" || s = split)
             .Take(count)
             .ToArray()

@@ -186,8 +186,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                 for line in draftLines (name turn.Stage) (name answer.Turns[i - 1].Stage) draft turn.Tokens turn.Reply.Forwards do
                     printfn "%s" line
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
-        if answer.IsOutside then
-            printfn "            not sure: the question is outside what this cascade was calibrated on"
+        if answer.IsOutside then printfn "            not sure: the question is outside what this cascade was calibrated on"
         let duration seconds = if seconds < 1.0 then $"{number (1000.0 * seconds) 2} ms" else $"{number seconds 2} s"
         if Double.IsNaN largestSeconds then
             printfn "time        %s (--compare also times %s alone)" (duration seconds) (name largest)

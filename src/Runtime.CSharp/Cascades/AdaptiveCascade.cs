@@ -140,7 +140,8 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
             events?.StageAnswered?.Invoke(turn);
         }
 
-        AdaptiveAnswer Result(StageAnswer chosen) => new(turns, chosen, turns.Sum(turn => turn.Reply.Cost)) { Failures = failures, Familiarity = familiarity };
+        AdaptiveAnswer Result(StageAnswer chosen) =>
+            new(turns, chosen, turns.Sum(turn => turn.Reply.Cost)) { Failures = failures, Familiarity = familiarity };
 
         int FirstWorking(int from)
         {

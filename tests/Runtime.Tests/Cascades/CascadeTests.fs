@@ -33,7 +33,7 @@ let tests =
           }
           test "a missing folder, a missing file and another vocabulary are named" {
               let missing = faultAfter (fun folder -> Directory.Delete(Path.Combine(folder, "2"), true))
-              Expect.stringContains missing "stage 'm2': expected a model folder at " "folder"
+              Expect.stringContains missing "stage 'm2': expected a model folder or a .gguf file at " "folder"
               let noTokenizer = Path.Combine("2", "tokenizer.json")
               Expect.stringContains (faultAfter (fun folder -> File.Delete(Path.Combine(folder, noTokenizer)))) noTokenizer "tokenizer"
               let swapped = CharacterTokenizer.Nano.ToJson().Replace("\"a\": 11", "\"a\": 12").Replace("\"b\": 12", "\"b\": 11")
