@@ -58,7 +58,7 @@ public static class CascadeReport
     public static void Write(CascadeRecords test, ConfidenceCalibration calibration, string folder)
     {
         ResultTable.Write(folder, Stages(test));
-        ResultTable.Write(folder, Signals(test, calibration));
+        ResultTable.Write(folder, Features(test, calibration));
         ResultTable.Write(folder, Reliability(test, calibration));
     }
 
@@ -79,7 +79,7 @@ public static class CascadeReport
         );
 
     // ECE and Brier score belong to probabilities; a log-probability, margin, entropy or length is only ranked (AUROC).
-    private static IEnumerable<FeatureQuality> Signals(CascadeRecords test, ConfidenceCalibration calibration)
+    private static IEnumerable<FeatureQuality> Features(CascadeRecords test, ConfidenceCalibration calibration)
     {
         for (int k = 0; k < test.Models.Count; k++)
         {

@@ -84,7 +84,7 @@ public static class DraftReuse
         var plans = new CascadePlans(file, records);
         RecordedCascade test = records.Of(CascadeRecords.Test).ToRecordedCascade(plans.Calibration.Confidence);
         ResultTable.Write(folder, Front(file, plans, test, verdicts, half));
-        ResultTable.Write(folder, Signals(records, plans, answers, verdicts, half));
+        ResultTable.Write(folder, Features(records, plans, answers, verdicts, half));
     }
 
     /// <summary>A stage's answers, decoded by verifying those of another stage.</summary>
@@ -161,7 +161,7 @@ public static class DraftReuse
         verified.Metrics.Target.Forwards / (double)verified.Generation.Features.Length;
 
     // Both calibrations know what the two stages say of their own answers; the second also what the verifier says of the draft.
-    private static IEnumerable<DraftFeatures> Signals(
+    private static IEnumerable<DraftFeatures> Features(
         CascadeRecords records,
         CascadePlans plans,
         Generation[][] answers,

@@ -1,4 +1,5 @@
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Traces;
 
 namespace OptimalStopping.Experiments;
@@ -193,7 +194,7 @@ public static class RunReproduction
                 $"{manifestFile}: inputs_sha256: expected the {manifest.Inputs.Count} files of the run, got {inputs.Count}: {string.Join(", ", inputs)}"
             );
         for (int i = 0; i < inputs.Count; i++)
-            if (RunManifest.Digest(inputs[i]) is var digest && digest != manifest.Inputs[i].Value)
+            if (FileDigest.Sha256(inputs[i]) is var digest && digest != manifest.Inputs[i].Value)
                 throw new ToolkitException(
                     $"{inputs[i]}: expected the file of the run ({manifest.Inputs[i].Key}, SHA-256 {manifest.Inputs[i].Value}), got {digest}"
                 );
@@ -201,6 +202,6 @@ public static class RunReproduction
 
     private static ReproducedFile Compare(string name, string expected, string path) =>
         !File.Exists(path) ? new(name, false, "no such file")
-        : RunManifest.Digest(path) == expected ? new(name, true, "the same bytes")
+        : FileDigest.Sha256(path) == expected ? new(name, true, "the same bytes")
         : new(name, false, "other bytes");
 }

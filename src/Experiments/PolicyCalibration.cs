@@ -1,4 +1,5 @@
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
@@ -36,7 +37,7 @@ public static class PolicyCalibration
         Check(options);
         progress?.Report($"reading {traces}");
         bool signalled = CascadeRecords.AreIn(traces);
-        string hash = RunManifest.Digest(traces);
+        string hash = FileDigest.Sha256(traces);
         if (!signalled)
         {
             TraceTable table = TraceReader.ReadTable(traces);

@@ -84,10 +84,7 @@ public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, Recorded
     public static GivenPolicy On(string traces, IReadOnlyList<string> models, RecordedOutcomes outcomes, PolicyFile policy, int seed)
     {
         policy.RequireModels(models, traces);
-        if (policy.QueryFeatures != outcomes.Test.ContextWidth)
-            throw new ToolkitException(
-                $"{traces}: expected {policy.QueryFeatures} features of each query as the policy wants, got {outcomes.Test.ContextWidth}"
-            );
+        policy.RequireQueryFeatures(outcomes.Test.ContextWidth, traces);
         if (policy.Calibration is null)
             return new GivenPolicy(policy.Policy, policy.Lambda, outcomes.Calibration, outcomes.Test);
         if (!CascadeRecords.AreIn(traces))

@@ -1,6 +1,5 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -246,26 +245,11 @@ public sealed record RunManifest(
         );
     }
 
-    /// <summary>SHA-256 of a file, in lower-case hexadecimal.</summary>
-    /// <exception cref="ToolkitException">It cannot be read.</exception>
-    public static string Digest(string file)
-    {
-        try
-        {
-            using FileStream stream = File.OpenRead(file);
-            return Convert.ToHexStringLower(SHA256.HashData(stream));
-        }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
-        {
-            throw new ToolkitException($"{file}: expected a readable file, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
-        }
-    }
-
     private static JsonObject Digests(IEnumerable<KeyValuePair<string, string>> files)
     {
         var digests = new JsonObject();
         foreach (var (name, path) in files)
-            digests[name] = Digest(path);
+            digests[name] = FileDigest.Sha256(path);
         return digests;
     }
 

@@ -62,6 +62,10 @@ public static class SavingsExperiment
 {
     private static readonly double[] Targets = [0.99, 0.98, 0.95];
 
+    // Prices of cost that are tried, twelve to a power of ten.
+    private const int Prices = 40;
+    private const double LeastPrice = 1e-4;
+
     private const int Adaptive = 0,
         Anew = 1,
         Largest = 2,
@@ -115,12 +119,13 @@ public static class SavingsExperiment
             plans = new CascadePlans(priced, records);
             target = records.Records.Average(record => record.Quality[^1]);
         }
+        Plan[] front = [.. Enumerable.Range(0, Prices).Select(i => plans.Plan(LeastPrice * Math.Pow(10, i / 12.0)))];
         var rows = new List<Saving>();
         using Cascade own = Cascade.Load(priced),
             anew = Cascade.Load(priced with { Reuse = AnswerReuseMode.Never });
         foreach (double kept in Targets)
         {
-            Plan plan = Cheapest(plans, kept * target);
+            Plan plan = Cheapest(front, kept * target);
             foreach (bool batch in new[] { false, true })
             {
                 string step = $"timing {(batch ? "batches" : "one by one")}, {100 * kept:0} % of the quality";
@@ -143,9 +148,6 @@ public static class SavingsExperiment
         int count = Math.Min(most, all.Length);
         return [.. Enumerable.Range(0, count).Select(i => all[(int)((long)i * all.Length / count)])];
     }
-
-    private static StageReply Answered(IStage stage, Query query, CancellationToken cancel) =>
-        stage.AnswerAsync(new StageRequest(StagePrompt.FromQuestion(query.Prompt)), cancel: cancel).AsTask().GetAwaiter().GetResult();
 
     private static double Grade(Query query, StageReply reply) => reply.IsWhole ? query.Grade(reply.Text) : 0;
 
@@ -172,11 +174,8 @@ public static class SavingsExperiment
         );
 
     /// <summary>The plan of least held-out cost that keeps the quality on held-out calibration questions, or the one of most quality.</summary>
-    private static Plan Cheapest(CascadePlans plans, double quality)
-    {
-        Plan[] all = [.. Enumerable.Range(0, 40).Select(i => plans.Plan(1e-4 * Math.Pow(10, i / 12.0)))];
-        return all.Where(plan => plan.HeldOutQuality >= quality).MinBy(plan => plan.HeldOutCost) ?? all.MaxBy(plan => plan.HeldOutQuality)!;
-    }
+    private static Plan Cheapest(Plan[] plans, double quality) =>
+        plans.Where(plan => plan.HeldOutQuality >= quality).MinBy(plan => plan.HeldOutCost) ?? plans.MaxBy(plan => plan.HeldOutQuality)!;
 
     /// <summary>One operating point, timed: the policy, the policy without reuse, and the largest model, in turn.</summary>
     private sealed class Trial(AdaptiveCascade own, AdaptiveCascade anew, Query[] queries, ExperimentOptions options)
@@ -253,7 +252,7 @@ public static class SavingsExperiment
                 long start = Stopwatch.GetTimestamp();
                 if (way == Largest)
                 {
-                    StageReply reply = Answered(_largest, queries[i], cancel);
+                    StageReply reply = _largest.Answer(queries[i].Prompt, cancel);
                     Keep(Stopwatch.GetElapsedTime(start));
                     (_qualityOfLargest[i], _costOfLargest[i]) = (Grade(queries[i], reply), reply.Cost);
                     return;

@@ -174,14 +174,13 @@ module ReportTables =
           )
           data.Table<Saving>()
           |> Seq.map (fun s ->
-              let between low high (x: float) = text $"{number 2 x} [{number 2 low}, {number 2 high}]"
               [ text $"{100.0 * s.Target:F0} %%"
                 text (if s.Mode = "one" then "one by one" else s.Mode)
                 text (string s.Threads)
-                text $"{number 1 (100.0 * s.Kept)} [{number 1 (100.0 * s.KeptLow)}, {number 1 (100.0 * s.KeptHigh)}]"
-                between s.SpeedupLow s.SpeedupHigh s.Speedup
+                ratio 1 (100.0 * s.Kept) (100.0 * s.KeptLow) (100.0 * s.KeptHigh)
+                ratio 2 s.Speedup s.SpeedupLow s.SpeedupHigh
                 text (number 2 s.ChargedSaving)
-                between s.ReuseSpeedupLow s.ReuseSpeedupHigh s.ReuseSpeedup
+                ratio 2 s.ReuseSpeedup s.ReuseSpeedupLow s.ReuseSpeedupHigh
                 text (number 1 (100.0 * s.Slower)) ])
           |> Page.table (
               headings

@@ -62,9 +62,7 @@ let tests =
                                   Expect.equal (File.ReadAllBytes(Path.Combine(path, f.Name))) f.Bytes f.Name
                               ended <- true
                           else
-                              running.Kill() // SIGKILL
-                              running.WaitForExit()
-                              running.Dispose()
+                              Toolkit.kill running
                               hits <- hits + 1
                               nothingWrong folder
                   let resumed = hub.Requests |> Array.filter (fun r -> r.Range <> "") |> Array.length

@@ -51,4 +51,10 @@ let finish (started: Process) : Result =
         failwith "the program did not end within ten minutes"
     { Code = started.ExitCode; Out = output.Result; Error = error.Result }
 
+/// Ends it without any chance to put things in order.
+let kill (started: Process) =
+    use started = started
+    started.Kill() // SIGKILL
+    started.WaitForExit()
+
 let run (arguments: string list) : Result = finish (start 0 arguments)

@@ -119,6 +119,22 @@ let private intBytes (values: int[]) = values |> Array.collect (fun (v: int) -> 
 let private tensor (name: string) (kind: TensorType) (shape: int64 list) (bytes: byte[]) =
     TensorData(name, kind, List.toArray shape, ReadOnlyMemory bytes)
 
+/// The scales of groups of inputs, by group and output.
+let private groupScales (name: string) (scale: Half[,]) =
+    tensor
+        (name + ".scales")
+        TensorType.F16
+        [ int64 (Array2D.length1 scale); int64 (Array2D.length2 scale) ]
+        [| for g in 0 .. Array2D.length1 scale - 1 do
+               for o in 0 .. Array2D.length2 scale - 1 do
+                   yield! BitConverter.GetBytes scale[g, o] |]
+
+/// What integers with a zero point and a scale for each group of inputs stand for, output by output.
+let private groupValues (q: int[,]) (zero: int[,]) (scale: Half[,]) =
+    let columns, group = Array2D.length1 q, Array2D.length1 q / Array2D.length1 scale
+    [| for o in 0 .. Array2D.length2 q - 1 do
+           for i in 0 .. columns - 1 -> ofHalf scale[i / group, o] * float32 (q[i, o] - zero[i / group, o]) |]
+
 /// GPTQ: values of so many bits, packed along the inputs; the zero point is stored less one.
 let private gptq (bits: int) (group: int) (random: Random) (name: string) (rows: int) (columns: int) =
     let pack, groups, most = 32 / bits, columns / group, 1 <<< bits
@@ -132,21 +148,12 @@ let private gptq (bits: int) (group: int) (random: Random) (name: string) (rows:
     let join (parts: int seq) = parts |> Seq.indexed |> Seq.fold (fun word (k, v) -> word ||| (v <<< (k * bits))) 0
     let qweight = packed (columns / pack) rows (fun i o -> join (seq { for k in 0 .. pack - 1 -> q[i * pack + k, o] }))
     let qzeros = packed groups (rows / pack) (fun g o -> join (seq { for k in 0 .. pack - 1 -> zero[g, o * pack + k] - 1 }))
-    let exact =
-        [| for o in 0 .. rows - 1 do
-               for i in 0 .. columns - 1 -> ofHalf scale[i / group, o] * float32 (q[i, o] - zero[i / group, o]) |]
     let n (x: int) = int64 x
     [| tensor (name + ".qweight") TensorType.I32 [ n (columns / pack); n rows ] (intBytes qweight)
        tensor (name + ".qzeros") TensorType.I32 [ n groups; n (rows / pack) ] (intBytes qzeros)
-       tensor
-           (name + ".scales")
-           TensorType.F16
-           [ n groups; n rows ]
-           [| for g in 0 .. groups - 1 do
-                  for o in 0 .. rows - 1 do
-                      yield! BitConverter.GetBytes scale[g, o] |]
+       groupScales name scale
        tensor (name + ".g_idx") TensorType.I32 [ n columns ] (intBytes [| for i in 0 .. columns - 1 -> i / group |]) |],
-    exact
+    groupValues q zero scale
 
 /// AWQ: 4 bits, packed along the outputs in the order 0, 2, 4, 6, 1, 3, 5, 7.
 let private awq (group: int) (random: Random) (name: string) (rows: int) (columns: int) =
@@ -159,20 +166,11 @@ let private awq (group: int) (random: Random) (name: string) (rows: int) (column
         [| for i in 0 .. n - 1 do
                for o in 0 .. rows / 8 - 1 do
                    order |> Array.indexed |> Array.fold (fun word (k, place) -> word ||| (source[i, 8 * o + place] <<< (4 * k))) 0 |]
-    let exact =
-        [| for o in 0 .. rows - 1 do
-               for i in 0 .. columns - 1 -> ofHalf scale[i / group, o] * float32 (q[i, o] - zero[i / group, o]) |]
     let n (x: int) = int64 x
     [| tensor (name + ".qweight") TensorType.I32 [ n columns; n (rows / 8) ] (intBytes (pack q columns))
        tensor (name + ".qzeros") TensorType.I32 [ n groups; n (rows / 8) ] (intBytes (pack zero groups))
-       tensor
-           (name + ".scales")
-           TensorType.F16
-           [ n groups; n rows ]
-           [| for g in 0 .. groups - 1 do
-                  for o in 0 .. rows - 1 do
-                      yield! BitConverter.GetBytes scale[g, o] |] |],
-    exact
+       groupScales name scale |],
+    groupValues q zero scale
 
 /// FP8: E4M3 with one scale for each block of 128 x 128.
 let private fp8 (random: Random) (name: string) (rows: int) (columns: int) =

@@ -50,14 +50,17 @@ let private mostRounds = 15
 /// Median seconds of two ways to answer, side by side and in turn, after a warm-up, and the rounds.
 let private compareTimes (first: unit -> float) (second: unit -> float) : struct (float * float * int) =
     let watch = Diagnostics.Stopwatch.StartNew()
-    let longest = first () + second ()
-    let isLong = longest > longAnswer
-    while not isLong && watch.Elapsed.TotalSeconds < warmUp do
-        first () + second () |> ignore
-    let timed = if isLong then 1 else mostRounds
-    let rounds = Array.init timed (fun _ -> struct (first (), second ()))
-    let median pick = (rounds |> Array.map pick |> Array.sort)[timed / 2]
-    struct (median (fun struct (a, _) -> a), median (fun struct (_, b) -> b), timed)
+    let round _ = struct (first (), second ())
+    let struct (a, b) as once = round 0
+    let rounds =
+        if a + b > longAnswer then
+            [| once |]
+        else
+            while watch.Elapsed.TotalSeconds < warmUp do
+                round 0 |> ignore
+            Array.init mostRounds round
+    let median pick = (rounds |> Array.map pick |> Array.sort)[rounds.Length / 2]
+    struct (median (fun struct (a, _) -> a), median (fun struct (_, b) -> b), rounds.Length)
 
 /// The records that the policy is fitted on where no policy file is given.
 let private calibrationRecords (file: CascadeFile) =
@@ -130,8 +133,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         finally
             if not (json || first) then printfn "" // a fault gets a line of its own
     let largest = file.Stages.Count - 1
-    let request = StageRequest(StagePrompt.FromQuestion prompt)
-    let timeLargest () = cascade.Stages[largest].AnswerAsync(request, cancel = cancel).AsTask().GetAwaiter().GetResult().Seconds
+    let timeLargest () = cascade.Stages[largest].Answer(prompt, cancel).Seconds
     let secondsOf (given: AdaptiveAnswer) = given.Turns.Sum(fun turn -> turn.Seconds)
     let struct (seconds, largestSeconds, rounds) =
         if arguments.Contains Compare then
@@ -198,10 +200,9 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                 (duration largestSeconds)
                 (compared "faster" "slower" seconds largestSeconds)
                 (if rounds = 1 then "once each" else $"medians of {rounds}, in turn")
-        let cost = largestCost
         printfn
             "charged     %s, %s alone %s: %s"
             (number answer.Cost 1)
             (name largest)
-            (number cost 1)
-            (compared "cheaper" "more expensive" answer.Cost cost)
+            (number largestCost 1)
+            (compared "cheaper" "more expensive" answer.Cost largestCost)

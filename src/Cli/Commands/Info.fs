@@ -136,8 +136,8 @@ let private freeBytes (device: string) =
 
 let private gibibytes (bytes: int64) = number (float bytes / float (1L <<< 30)) 3
 
-let private measured (file: CascadeFile) =
-    use cascade = Cascade.Load file
+let private measured (cascade: Cascade) =
+    let file = cascade.File
     let timings = ModelBenchmark.Measure cascade.Models
     let costs = ModelBenchmark.RelativeCosts timings
     timings
@@ -153,14 +153,14 @@ let private measured (file: CascadeFile) =
 let private pricedQuestions = 100
 
 /// Prices of tokens by the time that they take here, on the cascade's own calibration questions.
-let private prices (file: CascadeFile) =
+let private prices (cascade: Cascade) =
+    let file = cascade.File
     let questions =
         OptimalStopping.Experiments.CascadeQueries.Draw(file, 1)
         |> Seq.choose (fun struct (query, split) -> if split = CascadeRecords.Calibration then Some query.Prompt else None)
         |> Seq.truncate pricedQuestions
         |> Seq.toArray
-    use cascade = Cascade.Load file
-    MeasuredPrices.OfStages(MeasuredPrices.Time(cascade, questions) |> Array.map (fun replies -> replies))
+    MeasuredPrices.OfStages(MeasuredPrices.Time(cascade, questions))
     |> Array.mapi (fun k price -> {| name = file.Stages[k].Name; input_cost = price.Input; output_cost = price.Output |})
 
 let execute (arguments: ParseResults<InfoArguments>) =
@@ -176,15 +176,15 @@ let execute (arguments: ParseResults<InfoArguments>) =
         raise (
             ToolkitException $"{file.File}: --measure: expected every model's files, got none for {missing[0].what}; {missing[0].remedy}"
         )
-    let timings =
+    let timings, priced =
         if local.Length = file.Stages.Count && allPresent && (arguments.Contains Measure || weights < smallBytes) then
-            measured file
+            use cascade = Cascade.Load file
+            measured cascade, (if arguments.Contains Measure then prices cascade else [||])
         elif arguments.Contains Measure then
             raise (ToolkitException $"{file.File}: --measure: expected models that run in this process, got backend openai")
         else
-            [||]
+            [||], [||]
     // Small models are measured; memory bounds large ones.
-    let priced = if arguments.Contains Measure then prices file else [||]
     let bandwidth = lazy (MemoryBandwidth.Measure(512L <<< 20, 3))
     let expected = if timings.Length > 0 || Array.isEmpty local then fun _ _ -> nan else fromBandwidth bandwidth
     let stages = Array.zip local shapes |> Array.choose (fun (stage, shape) -> shape |> Option.map (plan tokens expected stage))

@@ -42,7 +42,11 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
     public static AdaptiveCascade Fit(Cascade cascade, CascadeRecords records, double lambda)
     {
         var plans = new CascadePlans(cascade.File, records);
-        return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy) { Familiarity = plans.Familiarity };
+        IEnumerable<string?> questions = records.Of(CascadeRecords.Calibration).Records.Select(record => record.Prompt);
+        return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy)
+        {
+            Familiarity = Familiarity.Fit([.. questions.OfType<string>()]),
+        };
     }
 
     /// <summary>Answers a prompt on the caller's thread.</summary>

@@ -27,7 +27,6 @@ public sealed class CascadePlans
                 $"calibration records: expected at least 100 of split '{CascadeRecords.Calibration}', got {records.Records.Count}"
             );
         Calibration = ConfidenceCalibration.Fit(records);
-        Familiarity = Familiarity.Fit([.. records.Records.Select(record => record.Prompt).OfType<string>()]);
         Records = records.ToRecordedCascade(Calibration.Confidence);
         // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.
         EstimatorSettings settings = PlannedFamily.Candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0);
@@ -41,9 +40,6 @@ public sealed class CascadePlans
 
     /// <summary>From the confidence features of a stage's answer to the probability that it is right.</summary>
     public ConfidenceCalibration Calibration { get; }
-
-    /// <summary>What the calibration questions look like; null where they are too few, or not recorded.</summary>
-    public Familiarity? Familiarity { get; }
 
     /// <summary>The calibration queries with calibrated confidences.</summary>
     public RecordedCascade Records { get; }

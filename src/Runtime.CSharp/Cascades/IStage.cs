@@ -33,6 +33,10 @@ public interface IStage : IAsyncDisposable
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>
     ValueTask<StageReply> AnswerAsync(StageRequest request, Action<StageToken>? onToken = null, CancellationToken cancel = default);
 
+    /// <summary>Answers one question and waits for the answer. Errors as those of <see cref="AnswerAsync"/>.</summary>
+    StageReply Answer(string question, CancellationToken cancel = default) =>
+        AnswerAsync(new StageRequest(StagePrompt.FromQuestion(question)), cancel: cancel).AsTask().GetAwaiter().GetResult();
+
     /// <summary>
     /// Reads a text that another stage wrote, in one forward, and says how much of it this stage would have written too.
     /// </summary>

@@ -52,7 +52,7 @@ public static class MeasuredPrices
     /// Prices of every stage, from its answers to the same questions, in units in which an average answer of the last stage
     /// costs <see cref="Largest"/>.
     /// </summary>
-    public static TokenPrice[] OfStages(IReadOnlyList<IReadOnlyList<StageReply>> replies)
+    public static TokenPrice[] OfStages(StageReply[][] replies)
     {
         TokenPrice[] seconds =
         [
@@ -80,18 +80,15 @@ public static class MeasuredPrices
         var clock = Stopwatch.StartNew();
         for (int i = 0; clock.Elapsed < WarmUp; i = (i + 1) % questions.Count)
             foreach (IStage stage in cascade.Stages)
-                Ask(stage, i);
+                stage.Answer(questions[i], cancel);
         for (int round = 0; round < Rounds; round++)
         for (int i = 0; i < questions.Count; i++)
         {
             progress?.Invoke((round + i / (double)questions.Count) / Rounds);
             for (int k = 0; k < replies.Length; k++)
-                if (Ask(cascade.Stages[k], i) is var reply && (round == 0 || reply.Seconds < replies[k][i].Seconds))
+                if (cascade.Stages[k].Answer(questions[i], cancel) is var reply && (round == 0 || reply.Seconds < replies[k][i].Seconds))
                     replies[k][i] = reply;
         }
         return replies;
-
-        StageReply Ask(IStage stage, int i) =>
-            stage.AnswerAsync(new StageRequest(StagePrompt.FromQuestion(questions[i])), cancel: cancel).AsTask().GetAwaiter().GetResult();
     }
 }

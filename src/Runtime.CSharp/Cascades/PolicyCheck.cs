@@ -1,4 +1,4 @@
-using System.Security.Cryptography;
+using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
@@ -52,9 +52,8 @@ public sealed record PolicyCheck(
     /// </exception>
     public static PolicyCheck Run(PolicyFile policy, string traces)
     {
-        using (FileStream stream = Open(traces))
-            if (Convert.ToHexStringLower(SHA256.HashData(stream)).Equals(policy.Origin.Sha256, StringComparison.OrdinalIgnoreCase))
-                throw new ToolkitException($"{traces}: expected fresh logs, got the traces that the policy was calibrated on");
+        if (FileDigest.Sha256(traces).Equals(policy.Origin.Sha256, StringComparison.OrdinalIgnoreCase))
+            throw new ToolkitException($"{traces}: expected fresh logs, got the traces that the policy was calibrated on");
         RecordedCascade data = Read(policy, traces);
         int reference = policy.Models.ToList().IndexOf(policy.Guarantee.Reference);
         int[] rows = [.. Enumerable.Range(0, data.Queries).Where(q => data.IsRecorded(q, reference))];
@@ -139,22 +138,7 @@ public sealed record PolicyCheck(
         }
         TraceTable table = TraceReader.ReadTable(traces);
         policy.RequireModels(table.Models, traces);
-        return policy.QueryFeatures == table.Cascade.ContextWidth
-            ? table.Cascade
-            : throw new ToolkitException(
-                $"{traces}: expected {policy.QueryFeatures} features of each query as the policy wants, got {table.Cascade.ContextWidth}"
-            );
-    }
-
-    private static FileStream Open(string traces)
-    {
-        try
-        {
-            return File.OpenRead(traces);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new ToolkitException($"{traces}: expected a readable file, got: {error.Message.ReplaceLineEndings(" ")}", error);
-        }
+        policy.RequireQueryFeatures(table.Cascade.ContextWidth, traces);
+        return table.Cascade;
     }
 }

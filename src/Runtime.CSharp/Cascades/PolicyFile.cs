@@ -160,6 +160,14 @@ public sealed record PolicyFile(
             );
     }
 
+    /// <summary>Checks that traces have as many numbers with each query as the policy wants.</summary>
+    /// <exception cref="ToolkitException">They have more or fewer.</exception>
+    public void RequireQueryFeatures(int width, string traces)
+    {
+        if (width != QueryFeatures)
+            throw new ToolkitException($"{traces}: expected {QueryFeatures} features of each query as the policy wants, got {width}");
+    }
+
     /// <summary>Checks that the policy needs nothing but what models say.</summary>
     /// <exception cref="ToolkitException">It was fitted on traces with features of the queries.</exception>
     public void RequireNoFeatures()

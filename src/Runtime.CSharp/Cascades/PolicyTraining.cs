@@ -66,12 +66,6 @@ public sealed class PolicyTraining(RecordedCascade data, int[] rows, TraceFeatur
     public FeaturedPlan? Featured => _featured.Value;
 
     /// <summary>
-    /// Recall or jump: a jump plan is a plan with recall that never recalls. Where cross-validation says that answering with an
-    /// earlier stage does not pay, it costs estimates and is left out.
-    /// </summary>
-    public FittedPlan Planned => Recall.CandidateScores.Max() > Jump.CandidateScores.Max() ? Recall : Jump;
-
-    /// <summary>
     /// The default: the richest family whose held-out curve is within a standard error of the best one's. The order is
     /// mixtures of models, the envelope of pairs, chain, jump, recall, and recall with features; where a simpler family is
     /// clearly better, it is the default.

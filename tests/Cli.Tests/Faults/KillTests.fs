@@ -40,9 +40,7 @@ let private killAgainAndAgain (command: Command) =
                     Expect.equal (result.Code, result.Error) (0, "") place
                     ended <- true
                 else
-                    running.Kill() // SIGKILL
-                    running.WaitForExit()
-                    running.Dispose()
+                    Toolkit.kill running
                     hits <- hits + 1
                     expectNothingHalf expected out place
                 // A first kill may come before the records are there; --resume begins then.
