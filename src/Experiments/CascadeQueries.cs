@@ -16,15 +16,23 @@ public static class CascadeQueries
                 new QueryGenerator(seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries),
                 new QueryGenerator(seed, QuerySplit.Test).Distinct(file.TestQueries)
             ),
-            "miniature" => Miniature(new QuestionMix(Knowledge.Load(file.Tasks.Path!)), file, seed),
+            "miniature" => Miniature(Knowledge.Load(file.Tasks.Path!), file, seed),
             _ => QueryFiles.Draw(file.Tasks, seed, file.CalibrationQueries, file.TestQueries),
         };
         return [.. calibration.Select(query => (query, CascadeRecords.Calibration)), .. test.Select(query => (query, CascadeRecords.Test))];
     }
 
-    private static (Query[] Calibration, Query[] Test) Miniature(QuestionMix mix, CascadeFile file, int seed) =>
+    /// <summary>At most so many of a split's questions, spread evenly over them.</summary>
+    public static Query[] Spread(IReadOnlyList<(Query Query, string Split)> queries, string split, int most)
+    {
+        Query[] all = [.. queries.Where(q => q.Split == split).Select(q => q.Query)];
+        int count = Math.Min(most, all.Length);
+        return [.. Enumerable.Range(0, count).Select(i => all[(int)((long)i * all.Length / count)])];
+    }
+
+    private static (Query[] Calibration, Query[] Test) Miniature(Knowledge knowledge, CascadeFile file, int seed) =>
         (
-            new MiniatureQuestions(mix, seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries),
-            new MiniatureQuestions(mix, seed, QuerySplit.Test).Distinct(file.TestQueries)
+            new MiniatureQuestions(new QuestionMix(knowledge), seed, QuerySplit.Calibration).Distinct(file.CalibrationQueries),
+            new MiniatureQuestions(new QuestionMix(knowledge, file.Tasks.FlatTest), seed, QuerySplit.Test).Distinct(file.TestQueries)
         );
 }

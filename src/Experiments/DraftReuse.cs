@@ -1,6 +1,5 @@
 using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Runtime.Decoding;
-using OptimalStopping.Runtime.Tasks;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
@@ -46,12 +45,8 @@ public static class DraftReuse
         string[] names = [.. file.Stages.Select(stage => stage.Name)];
         int half = options.SpeculativeQueries,
             stages = names.Length;
-        (Query Query, string Split)[] queries =
-        [
-            .. new QueryGenerator(options.Seed, QuerySplit.Calibration).Distinct(half).Select(query => (query, CascadeRecords.Calibration)),
-            .. new QueryGenerator(options.Seed, QuerySplit.Test).Distinct(half).Select(query => (query, CascadeRecords.Test)),
-        ];
-        int[][] prompts = [.. queries.Select(q => cascade.Tokenizer.Encode(q.Query.Prompt))];
+        var queries = CascadeQueries.Draw(file with { CalibrationQueries = half, TestQueries = half }, options.Seed);
+        int[][] prompts = [.. queries.Select(q => cascade.EncodePrompt(q.Query.Prompt))];
         progress("answers of every stage", 0);
         Generation[][] answers = [.. Enumerable.Range(0, stages).Select(k => cascade.Decoder(k).DecodeAll(prompts, cancel: cancel))];
         var records = new CascadeRecords(
@@ -66,7 +61,7 @@ public static class DraftReuse
                             q.Query.Family,
                             q.Query.Level,
                             [.. file.Stages.Select((stage, k) => stage.CostOf(prompts[i].Length, answers[k][i].Features.Length))],
-                            [.. texts.Select(text => q.Query.Grade(text))],
+                            [.. texts.Select((text, k) => answers[k][i].Ended ? q.Query.Grade(text) : 0)],
                             [.. texts.Select(text => q.Query.Grader.Extract(text) ?? "")],
                             [.. answers.Select(stage => stage[i].Features)]
                         );

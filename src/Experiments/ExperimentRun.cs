@@ -8,13 +8,16 @@ namespace OptimalStopping.Experiments;
 public static class ExperimentSuite
 {
     /// <summary>Names that `--experiments` takes.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["all", "regret", "tradeoff", "statistical", Speculative, Savings];
+    public static IReadOnlyList<string> Names { get; } = ["all", "regret", "tradeoff", "statistical", Speculative, Savings, Looks];
 
     /// <summary>The experiment that runs models by itself, needs no recorded outcomes and is not part of `all`: what it measures is time.</summary>
     public const string Speculative = "speculative";
 
     /// <summary>The experiment that times the cascade against its largest model; like the one above.</summary>
     public const string Savings = "savings";
+
+    /// <summary>The experiment in which a larger model may only read the answer that is there; like the two above.</summary>
+    public const string Looks = "looks";
 
     /// <summary>Runs one experiment, or all.</summary>
     /// <param name="progress">Told the step and the share of it that is done.</param>
@@ -29,7 +32,7 @@ public static class ExperimentSuite
     {
         if (!Names.Contains(which))
             throw new ToolkitException($"experiments: expected {string.Join(", ", Names)}, got '{which}'");
-        if (which is Speculative or Savings)
+        if (which is Speculative or Savings or Looks)
             throw new ToolkitException($"experiments: {which}: expected models to run, got recorded outcomes");
         if (which is "all" or "tradeoff" or "statistical")
         {
@@ -83,10 +86,13 @@ public static class ExperimentRun
             RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
             return;
         }
-        if (request.Experiments == ExperimentSuite.Savings)
+        if (request.Experiments is ExperimentSuite.Savings or ExperimentSuite.Looks)
         {
             folder.Open();
-            SavingsExperiment.Run(file, request.Options, request.Out, progress, cancel);
+            if (request.Experiments == ExperimentSuite.Savings)
+                SavingsExperiment.Run(file, request.Options, request.Out, progress, cancel);
+            else
+                LookExperiment.Run(file, request.Options, request.Out, progress, cancel);
             RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
             return;
         }
@@ -114,7 +120,7 @@ public static class ExperimentRun
 
     private static void RunTraces(RunRequest request, Action<string, double> progress, CancellationToken cancel)
     {
-        if (request.Experiments is ExperimentSuite.Speculative or ExperimentSuite.Savings)
+        if (request.Experiments is ExperimentSuite.Speculative or ExperimentSuite.Savings or ExperimentSuite.Looks)
             throw new ToolkitException(
                 $"--experiments {request.Experiments}: expected a cascade of models to run (--config), got --traces"
             );

@@ -60,7 +60,10 @@ public static class PolicyCalibration
             hash,
             options,
             progress
-        );
+        ) with
+        {
+            Familiarity = records.FitFamiliarity(),
+        };
     }
 
     private static void CheckIndependent(string traces, int repeated)

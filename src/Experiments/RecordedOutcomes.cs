@@ -138,6 +138,9 @@ public sealed record ExperimentOptions
     /// <summary>Calibration queries, and test queries, of the cascade with and without draft reuse.</summary>
     public int SpeculativeQueries { get; init; } = 1000;
 
+    /// <summary>Calibration questions, and test questions, of the experiment with looks.</summary>
+    public int LookQueries { get; init; } = 1000;
+
     /// <summary>Calibration questions of the savings experiment, on which prices are measured and the policy is fitted.</summary>
     public int SavingsCalibration { get; init; } = 1000;
 

@@ -86,8 +86,8 @@ public static class SavingsExperiment
                 $"{file.File}: savings: expected stages that run in this process, got '{remote.Name}' (backend: {remote.Backend})"
             );
         var queries = CascadeQueries.Draw(file, options.Seed);
-        Query[] calibration = Spread(queries, CascadeRecords.Calibration, options.SavingsCalibration),
-            test = Spread(queries, CascadeRecords.Test, options.SavingsQueries);
+        Query[] calibration = CascadeQueries.Spread(queries, CascadeRecords.Calibration, options.SavingsCalibration),
+            test = CascadeQueries.Spread(queries, CascadeRecords.Test, options.SavingsQueries);
         CascadePlans plans;
         CascadeFile priced;
         double target;
@@ -139,14 +139,6 @@ public static class SavingsExperiment
             }
         }
         ResultTable.Write(folder, rows);
-    }
-
-    /// <summary>At most so many of a split's questions, spread evenly over them.</summary>
-    private static Query[] Spread(IReadOnlyList<(Query Query, string Split)> queries, string split, int most)
-    {
-        Query[] all = [.. queries.Where(q => q.Split == split).Select(q => q.Query)];
-        int count = Math.Min(most, all.Length);
-        return [.. Enumerable.Range(0, count).Select(i => all[(int)((long)i * all.Length / count)])];
     }
 
     private static double Grade(Query query, StageReply reply) => reply.IsWhole ? query.Grade(reply.Text) : 0;

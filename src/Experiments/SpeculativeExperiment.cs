@@ -1,6 +1,5 @@
 using OptimalStopping.Runtime.Cascades;
 using OptimalStopping.Runtime.Decoding;
-using OptimalStopping.Runtime.Tasks;
 using OptimalStopping.Theory;
 
 namespace OptimalStopping.Experiments;
@@ -261,10 +260,13 @@ public static class SpeculativeExperiment
     /// <summary>The first test prompts that the target answers at length.</summary>
     private static int[][] Prompts(Cascade cascade, int target, ExperimentOptions options, CancellationToken cancel)
     {
-        var generator = new QueryGenerator(options.Seed, QuerySplit.Test);
+        int count = Math.Max(100, 8 * options.SpeculativePrompts);
         int[][] candidates =
         [
-            .. generator.Distinct(8 * options.SpeculativePrompts).Select(query => cascade.Tokenizer.Encode(query.Prompt)),
+            .. CascadeQueries
+                .Draw(cascade.File with { CalibrationQueries = 100, TestQueries = count }, options.Seed)
+                .Where(q => q.Split == CascadeRecords.Test)
+                .Select(q => cascade.EncodePrompt(q.Query.Prompt)),
         ];
         Generation[] answers = cascade.Decoder(target).DecodeAll(candidates, cancel: cancel);
         return

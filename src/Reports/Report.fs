@@ -184,6 +184,7 @@ module ReportSections =
               "comparisons", "Comparison with baselines", [ p [] (ReportTables.prose (Table1.caption data)); ReportTables.comparisons data ]
           if hasCalibration data then "calibration", "Calibration", calibration data
           if data.Table<StageAccuracy>().Length > 0 then "accuracy", "Accuracy by task and level", accuracy data
+          if data.Table<LookPoint>().Length > 0 then "looks", "Looking before asking", ReportTables.looks data
           if data.Table<Saving>().Length > 0 then "savings", "What it saves on the clock", ReportTables.savings data
           if data.Table<SpeculationTime>().Length + data.Table<DraftFeatures>().Length > 0 then
               "speculative", "Speculative decoding", ReportTables.speculation data

@@ -196,6 +196,36 @@ module ReportTables =
                 text (number 1 (100.0 * p.Quality)) ])
           |> Page.table (headings "model|a million tokens read|a million tokens written|ms an answer|cost of an answer|accuracy, %") ]
 
+    /// What it brings that a larger model may only read the answer that is there.
+    let looks (data: RunData) : XmlNode list =
+        [ Page.paragraph (
+              "A look: a larger model reads the answer that is there, and its log-probabilities say how sure it is of it. The planner "
+              + "may stop, ask or look. Gain is quality less the price of cost, with looks over without, on test questions with 95 % "
+              + "intervals; costs in units in which an answer of the largest model costs 10. Published: the first and the last model at "
+              + "the speeds that the Qwen3 documentation gives for Qwen3-0.6B and Qwen3-8B on a GPU."
+          )
+          data.Table<LookPoint>()
+          |> Seq.map (fun p ->
+              [ text p.Setting
+                text (number 4 p.Lambda)
+                text (number 3 p.QualityWithout)
+                text (number 2 p.CostWithout)
+                text (number 3 p.QualityWith)
+                text (number 2 p.CostWith)
+                ratio 4 p.Gain p.GainLow p.GainHigh
+                text (number 2 p.Looks) ])
+          |> Page.table (headings "prices|lambda|quality without|cost|quality with looks|cost|gain|looks a question")
+          data.Table<LookQuality>()
+          |> Seq.map (fun s ->
+              [ text s.Setting
+                text s.Writer
+                text s.Looker
+                text (number 2 s.LookCost)
+                text (number 2 s.AnswerCost)
+                text (number 3 s.AurocOfWriter)
+                text (number 3 s.AurocWithLook) ])
+          |> Page.table (headings "prices|writer|looking model|cost of a look|of its own answer|AUROC of the writer|with the look") ]
+
     /// The tables of the speculative experiment, with what they mean.
     let speculation (data: RunData) : XmlNode list =
         let shown (rows: 'row[]) (table: 'row[] -> XmlNode) = if rows.Length > 0 then [ table rows ] else []

@@ -55,7 +55,7 @@ internal sealed class CascadeService(Cascade cascade, PolicyStore policies, Feed
                 "expected a stage of the cascade as model (a cascade has no tokens of its own)",
                 request.Echo ? "echo" : "prompt_logprobs"
             );
-        var adaptive = new AdaptiveCascade(cascade, policy.Confidence, policy.Policy);
+        var adaptive = new AdaptiveCascade(cascade, policy.Confidence, policy.Policy) { Familiarity = policy.Familiarity };
         AdaptiveAnswer answer = await adaptive.AnswerAsync(request.Stage, Counting(events), cancel).ConfigureAwait(false);
         double largest = CostOfLargest(answer);
         metrics.Answer(answer, largest);

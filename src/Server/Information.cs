@@ -60,6 +60,10 @@ internal static class Information
             json.WriteEndObject();
         }
         json.WriteEndArray();
+        json.WriteStartArray("examples");
+        foreach (string example in cascade.Examples)
+            json.WriteStringValue(example);
+        json.WriteEndArray();
         json.WriteStartObject("default");
         Policy(json, policies.Default);
         json.WriteEndObject();

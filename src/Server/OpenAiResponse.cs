@@ -312,6 +312,11 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         ServerJson.Number(json, "confidence", answer.Answer.Chosen.Confidence);
         json.WriteNumber("cost", answer.Answer.Cost);
         json.WriteNumber("cost_of_largest", answer.CostOfLargest);
+        if (!double.IsNaN(answer.Answer.Familiarity))
+        {
+            ServerJson.Number(json, "familiarity", answer.Answer.Familiarity);
+            json.WriteBoolean("outside", answer.Answer.IsOutside);
+        }
         if (answer.Policy is { } policy)
         {
             json.WriteString("policy", policy.Kind);

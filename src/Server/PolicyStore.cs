@@ -23,6 +23,9 @@ internal sealed record ServedPolicy(
     /// <summary>Whether the last stage's answer is always returned once it is there, so that it may be streamed as it is written.</summary>
     public bool LastIsFinal { get; init; }
 
+    /// <summary>Tells questions that are unlike all calibration queries; null where that is not known.</summary>
+    public Familiarity? Familiarity { get; init; }
+
     /// <summary>What tells two policy files apart; empty for other policies.</summary>
     public string Identity { get; init; } = "";
 
@@ -95,6 +98,7 @@ internal sealed class PolicyStore
         file.RequireNoFeatures();
         return new ServedPolicy("file", file.Lambda, file.Policy, file.Confidence, file.Measured.Cost, file.Measured.Quality)
         {
+            Familiarity = file.Familiarity,
             Identity =
                 $"{file.Origin.Sha256[..Math.Min(12, file.Origin.Sha256.Length)]}:{file.Origin.Seed}:{file.Guarantee.Candidates}:{file.Guarantee.Passed}",
         };
@@ -119,6 +123,7 @@ internal sealed class PolicyStore
         )
         {
             LastIsFinal = !_recall,
+            Familiarity = _plans.Familiarity,
         };
     }
 

@@ -102,7 +102,7 @@ let private inProcess =
                   usage "--seed" [ "run"; "--seed"; "99999999999" ]
                   usage "--seed: expected a whole number, got none" [ "run"; "--seed" ]
                   usage
-                      "--experiments: expected all, regret, tradeoff, statistical, speculative or savings, got 'some'"
+                      "--experiments: expected all, regret, tradeoff, statistical, speculative, savings or looks, got 'some'"
                       [ "run"; "--experiments"; "some" ]
                   usage
                       "--train-fraction: expected a number between 0 and 1, got 1"

@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text.Json
 open Argu
+open OptimalStopping.Experiments
 open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Decoding
 open OptimalStopping.Runtime.Models
@@ -29,13 +30,14 @@ type BenchArguments =
         member this.Usage =
             match this with
             | Config _ -> "measure the models of this cascade file."
-            | Shape _ -> "measure random weights of this shape: " + String.Join(", ", ModelShapes.Names) + " (default: nano)."
+            | Shape _ -> "measure random weights of this shape: " + String.Join(", ", ModelShapes.Names) + " (default: miniature)."
             | Kernels _ -> "the instruction set; `toolkit info` lists those of this machine (default: the fastest)."
             | Rounds _ -> "rounds whose median counts (default: 5)."
             | Prefill _ -> "prompt lengths (default: 8 64 512)."
             | Context _ -> "tokens held before decoding (default: 0 1024 8192)."
             | Batch _ -> "sequences decoded together (default: 1 4 16)."
-            | Accuracy _ -> "instead: what the engine's roundings change on so many nano queries (perplexity, accuracy, each layer)."
+            | Accuracy _ ->
+                "instead: what the engine's roundings change on so many test questions of the cascade (perplexity, accuracy, each layer)."
             | Json -> "print JSON."
 
 type private Figures = { Model: string; Kernels: string; WeightBytes: int64; GreedyBytes: int64; Figures: EngineFigure list }
@@ -106,19 +108,27 @@ type private Errors = { Stage: string; Report: QuantisationReport; Right: float;
 
 /// Both engines with the same weights: the reference solutions' tokens, and the answers that each writes itself.
 let private accuracy (file: CascadeFile) (count: int) =
-    let queries = QueryGenerator(2024, QuerySplit.Test).Distinct count
+    let queries =
+        CascadeQueries.Draw(file, 2024)
+        |> Seq.filter (fun struct (_, split) -> split = CascadeRecords.Test)
+        |> Seq.map (fun struct (query, _) -> query)
+        |> Seq.truncate count
+        |> Seq.toArray
+    use cascade = Cascade.Load file
+    let tokenizer = cascade.Tokenizer
     [ for stage in file.Stages do
           use model = CpuModel.Load stage.Path
           use reference = FloatModel.Load stage.Path
-          let tokenizer = CharacterTokenizer.Load(Path.Combine(stage.Path, "tokenizer.json"))
           let texts =
               queries
               |> Array.map (fun q ->
-                  struct (tokenizer.Encode q.Prompt, Array.append (tokenizer.Encode q.Solution) [| tokenizer.EndOfText |]))
+                  struct (cascade.EncodePrompt q.Prompt, Array.append (tokenizer.Encode q.Solution) [| tokenizer.EndOfText |]))
           let right (m: ITokenModel) =
-              let decoder = GreedyDecoder(m, tokenizer.EndOfText, file.MaxTokens)
+              let decoder = GreedyDecoder(m, tokenizer.StopTokens, file.MaxTokens)
               queries
-              |> Array.averageBy (fun q -> q.Grade(tokenizer.Decode((decoder.Decode(ReadOnlySpan(tokenizer.Encode q.Prompt))).Tokens)))
+              |> Array.averageBy (fun q ->
+                  let answer = decoder.Decode(ReadOnlySpan(cascade.EncodePrompt q.Prompt))
+                  if answer.Ended then q.Grade(tokenizer.Decode answer.Tokens) else 0.0)
           { Stage = stage.Name
             Report = QuantisationReport.Measure(model, reference, texts)
             Right = right model
@@ -177,7 +187,7 @@ let private speed (arguments: ParseResults<BenchArguments>) =
                   use model = CpuModel.Load(stage.Path, kernels)
                   yield run model ]
         | None, shape ->
-            let name = defaultArg shape "nano"
+            let name = defaultArg shape "miniature"
             use model = CpuModel.Random(name, ModelShapes.Find name, kernels = kernels)
             [ run model ]
     let bandwidth = MemoryBandwidth.Measure()
@@ -190,5 +200,8 @@ let execute (arguments: ParseResults<BenchArguments>) =
     | Some count ->
         if arguments.Contains Shape then raise (UsageException "expected --accuracy with --config or alone, got --shape")
         positive "--accuracy" 1 [ count ] |> ignore
-        let all = accuracy (CascadeFile.Load(cascadeFile (arguments.TryGetResult Config))) count
+        let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult Config))
+        if count > file.TestQueries then
+            raise (UsageException $"--accuracy: expected at most {file.TestQueries} (the test queries of {file.File}), got {count}")
+        let all = accuracy file count
         if arguments.Contains Json then accuracyJson count all else showAccuracy count all

@@ -22,22 +22,17 @@ type DecodeArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Prompt _ -> "the question, e.g. \"add 963+447=\"."
+            | Prompt _ -> "the question, e.g. \"Explain quantum computing\"."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
             | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
             | Config _ -> "the cascade file (default: configs/nano.yaml)."
             | Compare -> "also answer with the largest model alone, in turn, and say how much faster the cascade was."
             | Json -> "print one JSON object instead of text."
 
-/// Shown to whoever gives no prompt. The embedded models know the tasks of docs/concepts.md only.
-let private examples =
-    String.Join(
-        "\n",
-        [ "  toolkit decode \"add 963+447=\""
-          "  toolkit decode \"add 963+447=\" --lambda 0.1 --json"
-          "  toolkit decode \"add 963+447=\" --policy policy.json"
-          "  toolkit decode \"What is optimal stopping?\" --config configs/qwen3_public.yaml" ]
-    )
+/// Shown to whoever gives no prompt, or one that is outside what the cascade was calibrated on.
+let private examples (file: CascadeFile) =
+    let questions = if file.Examples.Count > 0 then Seq.toList file.Examples else [ "What is optimal stopping?" ]
+    String.Join("\n", [ for question in questions -> $"  toolkit decode \"{question}\"" ])
 
 /// Seconds in which the runtime replaces its quick first code; not measured.
 let private warmUp = 1.5
@@ -98,10 +93,6 @@ let draftLines (model: string) (drafter: string) (draft: DraftVerdict) tokens fo
       if forwards > 0 then $"forwards    {model} took {forwards} for {tokens} tokens, one each without a draft: {saved}" ]
 
 let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToken) =
-    let prompt =
-        match arguments.TryGetResult Prompt with
-        | Some prompt when prompt <> "" -> prompt
-        | _ -> raise (UsageException $"expected a prompt, got none; for example:\n{examples}")
     let lambda = arguments.GetResult(Lambda, defaultValue = 0.01)
     if not (lambda >= 0.0 && Double.IsFinite lambda) then
         raise (UsageException $"--lambda: expected a number of at least 0, got {lambda}")
@@ -109,6 +100,10 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         raise (UsageException "--policy: expected no --lambda beside it, since the policy fixes the price of cost")
     let json = arguments.Contains DecodeArguments.Json
     let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult DecodeArguments.Config))
+    let prompt =
+        match arguments.TryGetResult Prompt with
+        | Some prompt when prompt <> "" -> prompt
+        | _ -> raise (UsageException $"expected a prompt, got none; for example:\n{examples file}")
     let policy = arguments.TryGetResult DecodeArguments.Policy |> Option.map PolicyFile.Load
     use cascade = Cascade.Load file
     let adaptive =

@@ -31,7 +31,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
     {
         policy.RequireModels([.. cascade.File.Stages.Select(stage => stage.Name)], cascade.File.File);
         policy.RequireNoFeatures();
-        return new AdaptiveCascade(cascade, policy.Confidence, policy.Policy);
+        return new AdaptiveCascade(cascade, policy.Confidence, policy.Policy) { Familiarity = policy.Familiarity };
     }
 
     /// <summary>
@@ -42,11 +42,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
     public static AdaptiveCascade Fit(Cascade cascade, CascadeRecords records, double lambda)
     {
         var plans = new CascadePlans(cascade.File, records);
-        IEnumerable<string?> questions = records.Of(CascadeRecords.Calibration).Records.Select(record => record.Prompt);
-        return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy)
-        {
-            Familiarity = Familiarity.Fit([.. questions.OfType<string>()]),
-        };
+        return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy) { Familiarity = plans.Familiarity };
     }
 
     /// <summary>Answers a prompt on the caller's thread.</summary>

@@ -25,6 +25,9 @@ public sealed record CascadeFile(
     /// <summary>How a question becomes a prompt: as it is, or as a turn of a Qwen3 chat.</summary>
     public ChatMode Chat { get; init; } = ChatMode.None;
 
+    /// <summary>Questions of the kinds that the cascade was calibrated on, shown to whoever does not know what to ask; empty for none.</summary>
+    public IReadOnlyList<string> Examples { get; init; } = [];
+
     /// <summary>Whether stages verify the answer that is there instead of writing from nothing.</summary>
     public AnswerReuseMode Reuse { get; init; } = AnswerReuseMode.Auto;
 
@@ -65,6 +68,7 @@ public sealed record CascadeFile(
             Tasks = TaskSource.Read(root, folder),
             Chat = ReadChat(root),
             Reuse = ReadReuse(root),
+            Examples = root.Has("examples") ? root.Strings("examples") : [],
         };
         root.RejectUnknown();
         return cascade;

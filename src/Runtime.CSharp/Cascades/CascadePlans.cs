@@ -27,6 +27,7 @@ public sealed class CascadePlans
                 $"calibration records: expected at least 100 of split '{CascadeRecords.Calibration}', got {records.Records.Count}"
             );
         Calibration = ConfidenceCalibration.Fit(records);
+        Familiarity = records.FitFamiliarity();
         Records = records.ToRecordedCascade(Calibration.Confidence);
         // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.
         EstimatorSettings settings = PlannedFamily.Candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0);
@@ -40,6 +41,9 @@ public sealed class CascadePlans
 
     /// <summary>From the confidence features of a stage's answer to the probability that it is right.</summary>
     public ConfidenceCalibration Calibration { get; }
+
+    /// <summary>Tells questions that are unlike all calibration queries; null where those have no texts, or are too few.</summary>
+    public Familiarity? Familiarity { get; }
 
     /// <summary>The calibration queries with calibrated confidences.</summary>
     public RecordedCascade Records { get; }

@@ -117,6 +117,9 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
     /// <summary>The records of one split, in their order.</summary>
     public CascadeRecords Of(string split) => this with { Records = [.. Records.Where(record => record.Split == split)] };
 
+    /// <summary>What tells questions that are unlike all of these; null where the texts are missing, or too few.</summary>
+    public Familiarity? FitFamiliarity() => Familiarity.Fit([.. Records.Select(record => record.Prompt).OfType<string>()]);
+
     /// <summary>The arrays that policies are fitted on and replayed on, with confidences and answer labels.</summary>
     /// <param name="confidenceOf">From a stage and the features of its answer to a confidence in [0,1]: calibrated, or as recorded.</param>
     public RecordedCascade ToRecordedCascade(Func<int, ConfidenceFeatures, double> confidenceOf)

@@ -60,6 +60,9 @@ public sealed record PolicyFile(
     PolicyOrigin Origin
 )
 {
+    /// <summary>Tells questions that are unlike all that the policy was calibrated on; null where the calibration had no texts, or too few.</summary>
+    public Familiarity? Familiarity { get; init; }
+
     private const string Format = "optimal-stopping policy";
     private const int Version = 1;
 
@@ -118,8 +121,25 @@ public sealed record PolicyFile(
         string kind = policy.OneOf("kind", [.. PolicyRegistry.Forms.Select(form => form.Kind)]);
         IStoppingPolicy read = PolicyRegistry.Forms.First(form => form.Kind == kind).Read(policy, models);
         policy.RejectUnknown();
+        Familiarity? familiarity = ReadFamiliarity(root);
         root.RejectUnknown();
-        return new PolicyFile(models, lambda, read, signals, guarantee, measured, origin);
+        return new PolicyFile(models, lambda, read, signals, guarantee, measured, origin) { Familiarity = familiarity };
+    }
+
+    // Files that were written before there was one have none.
+    private static Familiarity? ReadFamiliarity(JsonMap root)
+    {
+        if (!root.Has("familiarity"))
+            return null;
+        string text = root.Text("familiarity");
+        try
+        {
+            return Familiarity.Load(text);
+        }
+        catch (FormatException error)
+        {
+            throw root.Error("familiarity", error.Message.Replace("expected ", "", StringComparison.Ordinal), Json.Short(text));
+        }
     }
 
     /// <summary>Writes the file beside its place first, then moves it there.</summary>
@@ -229,6 +249,8 @@ public sealed record PolicyFile(
         json.WriteString("kind", form.Kind);
         form.Write(json, Policy, Models);
         json.WriteEndObject();
+        if (Familiarity is not null)
+            json.WriteString("familiarity", Familiarity.Save());
         json.WriteEndObject();
     }
 

@@ -17,14 +17,14 @@ public static class ModelShapes
     };
 
     /// <summary>The names that <see cref="Find"/> knows.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["nano", .. Published.Keys];
+    public static IReadOnlyList<string> Names { get; } = ["miniature", .. Published.Keys];
 
     /// <summary>A shape by its name; <c>0.6b</c> and <c>qwen3-0.6b</c> are the same.</summary>
     /// <exception cref="ToolkitException">The name is unknown.</exception>
     public static Qwen3Config Find(string name) =>
         name.ToLowerInvariant() switch
         {
-            "nano" => Shape(128, 7, 4, 2, 32, 384, 64, 1e4, tied: true),
+            "miniature" => Shape(256, 5, 4, 2, 64, 704, 2048, 1e4, tied: true),
             var lower => Published.GetValueOrDefault(lower)
                 ?? Published.GetValueOrDefault("qwen3-" + lower)
                 ?? throw new ToolkitException($"shape: expected one of {string.Join(", ", Names)}, got {name}"),

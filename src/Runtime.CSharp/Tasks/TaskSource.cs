@@ -28,6 +28,9 @@ public sealed record TaskSource(
     string? Instruction
 )
 {
+    /// <summary>miniature: the test asks for every fact and explanation alike, so mostly for rare ones, not by popularity.</summary>
+    public bool FlatTest { get; init; }
+
     /// <summary>The generated families of the embedded cascade.</summary>
     public static TaskSource Nano { get; } = new("nano", null, null, "", "", Grading.Marked, null, null);
 
@@ -74,9 +77,19 @@ public sealed record TaskSource(
         );
         if (kind == "jsonl")
             source = ReadGrading(data, source);
+        if (kind == "miniature" && data.Has("test"))
+            source = source with { FlatTest = ReadFlat(data) };
         data.RejectUnknown();
         return source;
     }
+
+    private static bool ReadFlat(YamlMap data) =>
+        data.Text("test") switch
+        {
+            "popular" => false,
+            "flat" => true,
+            var other => throw data.Error("test", "popular or flat", $"'{other}'"),
+        };
 
     private static TaskSource ReadGrading(YamlMap data, TaskSource source)
     {

@@ -50,6 +50,7 @@ async function load() {
   }
   showError("");
   $("cascade-name").textContent = `The cascade “${cascade.name}”: ${cascade.stages.map(s => `${s.name} (cost ${s.cost})`).join(", ")}.`;
+  drawExamples();
   drawStages();
   if (cascade.front.length > 1) {
     $("lambda").max = cascade.front.length - 1;
@@ -57,6 +58,16 @@ async function load() {
     $("price").hidden = false;
     drawFront();
   }
+}
+
+function drawExamples() {
+  $("samples").replaceChildren(...cascade.examples.map(example => {
+    const button = make("button", "", example);
+    button.type = "button";
+    button.addEventListener("click", () => { $("prompt").value = example; $("ask").requestSubmit(); });
+    return button;
+  }));
+  if ($("prompt").value === "" && cascade.examples.length > 0) $("prompt").value = cascade.examples[0];
 }
 
 function nearest(lambda) {
@@ -169,7 +180,8 @@ function finish(toolkit, text) {
   row.item.className = "chosen";
   const mark = text.lastIndexOf("#");
   $("answer").textContent = mark < 0 ? text || "(an empty answer)" : text.slice(mark + 1);
-  $("summary").textContent = `${toolkit.stage} answered with confidence ${toolkit.confidence.toFixed(3)}; cost ${number(toolkit.cost)} instead of ${number(toolkit.cost_of_largest)}.`;
+  $("summary").textContent = `${toolkit.stage} answered with confidence ${toolkit.confidence.toFixed(3)}; cost ${number(toolkit.cost)} instead of ${number(toolkit.cost_of_largest)}.`
+    + (toolkit.outside ? " This question is outside what the cascade was calibrated on: its confidence is capped." : "");
   $("graded").textContent = "";
   $("right").disabled = $("wrong").disabled = false;
   $("result").hidden = false;
@@ -235,13 +247,6 @@ async function grade(quality) {
   } catch { $("graded").textContent = "The server cannot be reached."; }
 }
 
-for (const sample of ["add 963+447=", "sort 7402=", "max 31,58,9=", "mul 47*6=", "rev abcde="]) {
-  const button = make("button", "", sample);
-  button.type = "button";
-  button.addEventListener("click", () => { $("prompt").value = sample; $("ask").requestSubmit(); });
-  $("samples").append(button);
-}
-$("prompt").value = "add 963+447=";
 $("ask").addEventListener("submit", ask);
 $("stop").addEventListener("click", () => running?.abort());
 $("lambda").addEventListener("input", drawFront);

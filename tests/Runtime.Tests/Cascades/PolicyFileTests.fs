@@ -54,7 +54,26 @@ let rec private places (node: JsonNode | null) (path: string) : (string * (JsonN
 let tests =
     testList
         "PolicyFile"
-        [ test "reads back bit for bit: the same bytes, the same decisions" {
+        [ test "what tells questions from outside is in the file; a broken one is named" {
+              let familiarity = nonNull (Familiarity.Fit [| for i in 1..500 -> $"What is {i} + {i * 7}?" |])
+              let policy = planned.Value
+              Expect.isNull policy.Familiarity "traces without texts have none"
+              // F# has no copy of a C# record with another property: the file's text is changed instead.
+              withFile policy (fun path ->
+                  let root = nonNull (JsonNode.Parse(File.ReadAllText path))
+                  root["familiarity"] <- JsonValue.Create(familiarity.Save())
+                  File.WriteAllText(path, root.ToJsonString())
+                  let back = PolicyFile.Load path
+                  let kept = nonNull back.Familiarity
+                  for question in [ "What is 3 + 4?"; "Write a poem about the sea" ] do
+                      Expect.equal (kept.PValue question) (familiarity.PValue question) question
+                  withFile back (fun again ->
+                      Expect.equal ((nonNull (PolicyFile.Load again).Familiarity).Save()) (familiarity.Save()) "written again")
+                  root["familiarity"] <- JsonValue.Create "AAAA"
+                  File.WriteAllText(path, root.ToJsonString())
+                  Expect.stringContains (fault (fun () -> PolicyFile.Load path)) "policy.json: familiarity: expected the counts" "named")
+          }
+          test "reads back bit for bit: the same bytes, the same decisions" {
               for policy in [ planned.Value; fixedOne.Value ] do
                   withFile policy (fun path ->
                       let back = PolicyFile.Load path
