@@ -58,6 +58,11 @@ public sealed class CascadeServer : IAsyncDisposable
     {
         CascadePlans? plans = records is null ? null : new CascadePlans(cascade.File, records);
         var policies = new PolicyStore(cascade.File, plans, policy, lambda);
+        BudgetKeeper? budget = double.IsNaN(options.Budget)
+            ? null
+            : new BudgetKeeper(policies, options.Budget, cascade.File.Stages.Sum(stage => stage.Cost), ServeOptions.BudgetHorizon);
+        if (budget is not null)
+            policies.Use(budget.Expected);
         OnlineLearner? learner = !options.Learn
             ? null
             : new OnlineLearner(
@@ -70,12 +75,12 @@ public sealed class CascadeServer : IAsyncDisposable
             options.State is null || FeedbackStore.IsPostgres(options.State) || Directory.Exists(options.State) ? null : options.State;
         var feedback = new FeedbackService(cascade.File, options, policies, learner);
         var gate = new AdmissionLimiter(options);
-        var metrics = new ServerMetrics([.. cascade.File.Stages.Select(stage => stage.Name)], gate, feedback);
+        var metrics = new ServerMetrics([.. cascade.File.Stages.Select(stage => stage.Name)], gate, feedback, budget);
         // Models in this process compute on the pool's threads; connections need some of their own.
         ThreadPool.GetMinThreads(out int workers, out int ports);
         ThreadPool.SetMinThreads(Math.Max(workers, options.Concurrency + Environment.ProcessorCount + 4), ports);
         WebApplication app = Build(options);
-        var service = new CascadeService(cascade, policies, feedback, metrics);
+        var service = new CascadeService(cascade, policies, feedback, metrics, budget);
         Map(app, service, policies, feedback, metrics, gate, options);
         try
         {

@@ -6,7 +6,13 @@ namespace OptimalStopping.Server;
 /// Answers checked requests: picks the policy that a request asks for, climbs the cascade, counts what happened and
 /// remembers the answer for its grade. A request that names a stage instead of the cascade is answered by that stage alone.
 /// </summary>
-internal sealed class CascadeService(Cascade cascade, PolicyStore policies, FeedbackService feedback, ServerMetrics metrics)
+internal sealed class CascadeService(
+    Cascade cascade,
+    PolicyStore policies,
+    FeedbackService feedback,
+    ServerMetrics metrics,
+    BudgetKeeper? budget
+)
 {
     public CascadeFile File => cascade.File;
 
@@ -33,6 +39,8 @@ internal sealed class CascadeService(Cascade cascade, PolicyStore policies, Feed
     {
         if (policies.Chosen(request) is { } chosen)
             return (chosen, false);
+        if (budget is not null)
+            return (budget.Choose(), true);
         if (feedback.Learner is not { } learner)
             return (policies.Default, true);
         var (policy, version) = learner.Choose();
@@ -59,6 +67,8 @@ internal sealed class CascadeService(Cascade cascade, PolicyStore policies, Feed
         AdaptiveAnswer answer = await adaptive.AnswerAsync(request.Stage, Counting(events), cancel).ConfigureAwait(false);
         double largest = CostOfLargest(answer);
         metrics.Answer(answer, largest);
+        if (isDefault)
+            budget?.Observe(answer.Cost);
         feedback.Expect(id, policy, isDefault, answer);
         return new ServedAnswer(id, created, answer, policy) { CostOfLargest = largest };
     }

@@ -62,6 +62,9 @@ internal sealed class PolicyStore
     /// <exception cref="ToolkitException">It is of another cascade; the default stays.</exception>
     public void Replace(PolicyFile file) => Default = FromFile(file);
 
+    /// <summary>Takes one of the front's plans as the default.</summary>
+    public void Use(ServedPolicy plan) => Default = plan;
+
     /// <summary>Plans from the cheapest behaviour to the dearest; empty without calibration records.</summary>
     public IReadOnlyList<ServedPolicy> Front => _front.Value;
 

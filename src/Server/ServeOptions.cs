@@ -32,6 +32,14 @@ public sealed record ServeOptions
     /// <summary>Whether requests without a price of cost of their own are answered by the online learner.</summary>
     public bool Learn { get; init; }
 
+    /// <summary>
+    /// Mean cost of a query, in the cascade's units, that requests without a price of their own are answered within (Theorem 17); NaN for none.
+    /// </summary>
+    public double Budget { get; init; } = double.NaN;
+
+    /// <summary>Queries over which the budget is to be met: the price of cost moves faster where they are fewer.</summary>
+    public const long BudgetHorizon = 10_000;
+
     /// <summary>Mean quality that the service guarantees; an alarm is raised when live grades contradict it. NaN for the policy's own expectation less <see cref="GuaranteeSlack"/>.</summary>
     public double Guarantee { get; init; } = double.NaN;
 

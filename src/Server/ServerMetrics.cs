@@ -55,7 +55,7 @@ internal sealed class ServerMetrics : IDisposable
         _confidence;
     private readonly string[] _stages;
 
-    public ServerMetrics(IReadOnlyList<string> stages, AdmissionLimiter gate, FeedbackService feedback)
+    public ServerMetrics(IReadOnlyList<string> stages, AdmissionLimiter gate, FeedbackService feedback, BudgetKeeper? budget)
     {
         _stages = [.. stages];
         _requests = _meter.CreateCounter<long>("toolkit_requests", description: "Requests by endpoint and HTTP status.");
@@ -123,6 +123,18 @@ internal sealed class ServerMetrics : IDisposable
             "toolkit_learner_rounds",
             () => feedback.Learner?.Rounds ?? 0,
             description: "Graded answers that the online learner has learnt from, calibration included."
+        );
+        if (budget is null)
+            return;
+        _meter.CreateObservableGauge(
+            "toolkit_budget_price",
+            () => budget.State.Price,
+            description: "Price of cost that the next request is planned with, so that the budget is kept."
+        );
+        _meter.CreateObservableGauge(
+            "toolkit_budget_excess",
+            () => budget.State.Excess,
+            description: "Cost beyond the budget of all requests so far; below 0 where less was spent."
         );
     }
 

@@ -26,6 +26,7 @@ type ServeArguments =
     | State of dir: string
     | Learn
     | Guarantee of float
+    | Budget of float
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -44,6 +45,8 @@ type ServeArguments =
             | State _ ->
                 "where grades are kept: a folder, or \"Host=...\" for a PostgreSQL database that several servers share (default: serve-state)."
             | Learn -> "let the online learner (NEST) answer requests that name no price of their own."
+            | Budget _ ->
+                "mean cost of a query, in the cascade's units: the price of cost follows what is spent (Theorem 17), for requests that name no price of their own."
             | Guarantee _ -> "mean quality that is guaranteed; the alarm watches it (default: what calibration expects, less 0.02)."
 
 let private atLeast name (least: float) (value: float) =
@@ -86,6 +89,12 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
         raise (UsageException "--policy: expected no --lambda beside it, since the policy fixes the price of cost")
     if arguments.Contains Learn && arguments.Contains Policy then
         raise (UsageException "--policy: expected no --learn beside it, since the learner draws the policies")
+    for flag, given in [ "--lambda", arguments.Contains Lambda; "--policy", arguments.Contains Policy; "--learn", arguments.Contains Learn ] do
+        if given && arguments.Contains Budget then
+            raise (UsageException $"--budget: expected no {flag} beside it, since the budget decides the price of cost")
+    let budget = arguments.GetResult(Budget, defaultValue = nan)
+    if not (Double.IsNaN budget || (budget > 0.0 && Double.IsFinite budget)) then
+        raise (UsageException $"--budget: expected a number above 0, got {budget}")
     let lambda = arguments.GetResult(Lambda, defaultValue = 0.01) |> atLeast "--lambda" 0.0
     let port = arguments.GetResult(Port, defaultValue = 8080)
     if port < 0 || port > 65535 then raise (UsageException $"--port: expected a number from 0 to 65535, got {port}")
@@ -121,7 +130,8 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
             Drain = TimeSpan.FromSeconds(arguments.GetResult(Drain, defaultValue = 30.0) |> atLeast "--drain" 0.0),
             State = arguments.GetResult(State, defaultValue = "serve-state"),
             Learn = arguments.Contains Learn,
-            Guarantee = guarantee
+            Guarantee = guarantee,
+            Budget = budget
         )
     let records = records file policy
     let run = task {
