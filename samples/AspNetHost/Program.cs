@@ -26,7 +26,7 @@ public static class Program
     {
         WebApplicationBuilder builder = WebApplication.CreateBuilder(args);
         // One cascade for all requests: it may answer many at once, and is disposed with the program.
-        builder.Services.AddSingleton<IChatClient>(_ => CascadeChatClient.Load("configs/nano.yaml", lambda: 0.02));
+        builder.Services.AddSingleton<IChatClient>(_ => CascadeChatClient.Load("configs/miniature.yaml", lambda: 0.02));
         WebApplication app = builder.Build();
         app.MapGet("/answer", AnswerAsync);
         app.MapGet("/stream", (string prompt, IChatClient client, CancellationToken cancel) =>

@@ -19,17 +19,17 @@ public static class Program
         int length = DraftLength.Optimal(acceptance: 0.8, costRatio: 0.1);
         Console.WriteLine($"{queries} queries, drafts of {length}");
 
-        CascadeFile file = CascadeFile.Load("configs/nano.yaml");
+        CascadeFile file = CascadeFile.Load("configs/miniature.yaml");
         CascadeRecords records = CascadeRecords.Load(file.CalibrationTrace!);
         await using Cascade cascade = Cascade.Load(file);
         AdaptiveCascade adaptive = AdaptiveCascade.Fit(cascade, records, lambda: 0.02);
 
-        AdaptiveAnswer answer = adaptive.Answer("add 963+447=");
+        AdaptiveAnswer answer = adaptive.Answer("What is the capital of France?");
         StageAnswer chosen = answer.Chosen;
         Console.WriteLine($"{chosen.Text} (stage {chosen.Stage + 1}, confidence {chosen.Confidence:F3}, cost {answer.Cost})");
 
-        using IChatClient client = CascadeChatClient.Load("configs/nano.yaml", lambda: 0.02);
-        ChatResponse response = await client.GetResponseAsync("add 963+447=");
+        using IChatClient client = CascadeChatClient.Load("configs/miniature.yaml", lambda: 0.02);
+        ChatResponse response = await client.GetResponseAsync("What is the capital of France?");
         Console.WriteLine($"{response.Text} from {response.ModelId}, cost {response.AdditionalProperties?[CascadeChatClient.CostKey]}");
     }
 }

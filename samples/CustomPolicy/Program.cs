@@ -39,7 +39,7 @@ public static class Program
     /// <summary>Compares the policy with the planned one on recorded queries, then answers one query with it.</summary>
     public static async Task Main()
     {
-        CascadeFile file = CascadeFile.Load("configs/nano.yaml");
+        CascadeFile file = CascadeFile.Load("configs/miniature.yaml");
         CascadeRecords records = CascadeRecords.Load(file.CalibrationTrace!);
         var plans = new CascadePlans(file, records);
         RecordedCascade recorded = plans.Records;
@@ -52,7 +52,7 @@ public static class Program
         }
 
         await using Cascade cascade = Cascade.Load(file);
-        AdaptiveAnswer answer = new AdaptiveCascade(cascade, plans.Calibration.Confidence, own).Answer("sub 8388-6714=");
+        AdaptiveAnswer answer = new AdaptiveCascade(cascade, plans.Calibration.Confidence, own).Answer("What is the capital of Spain?");
         Console.WriteLine($"{answer.Chosen.Text} after {answer.Turns.Count} models");
     }
 }

@@ -68,7 +68,7 @@ let tests =
                                       Environment.SetEnvironmentVariable(name, null) }
                       let commands =
                           [ "pull NAME --json", [ "pull"; "a/b"; "--json" ]
-                            "decode PROMPT --json", [ "decode"; "add 963+447="; "--json" ]
+                            "decode PROMPT --json", [ "decode"; "What is 17 * 23?"; "--json" ]
                             "info --json", [ "info"; "--json" ]
                             "evaluate --json", evaluate
                             "evaluate --seeds N --json", evaluate @ [ "--seeds"; "2" ]

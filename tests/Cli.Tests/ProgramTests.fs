@@ -94,7 +94,7 @@ let private inProcess =
                       let code, error = execute without
                       Expect.equal code 2 "exit code"
                       Expect.stringStarts error "toolkit: expected a prompt, got none; for example:\n" "says what is missing"
-                      Expect.stringContains error "\n  toolkit decode \"add 963+447=\"\n" "and shows how"
+                      Expect.stringContains error "\n  toolkit decode \"Explain quantum computing\"\n" "and shows how"
                   usage "collect: expected --out FILE, got none" [ "collect" ]
                   usage "train: expected --out DIR, got none" [ "train" ]
                   usage "--horizon: expected at least 1000, got 999" [ "run"; "--horizon"; "999" ]

@@ -82,7 +82,7 @@ let tests =
                       [ [ "pull" ], 2, "expected a repository, as in Qwen/Qwen3-0.6B, or --config FILE"
                         [ "pull"; "a/b/c" ], 2, "got 'a/b/c'"
                         [ "pull"; "Qwen/Tiny"; "--parallel"; "0" ], 2, "--parallel: expected 1 to 64, got 0"
-                        [ "pull"; "--config"; "configs/nano.yaml" ], 1, "expected a stage with the key repository, got none"
+                        [ "pull"; "--config"; "configs/miniature.yaml" ], 1, "expected a stage with the key repository, got none"
                         [ "pull"; "Qwen/Other" ], 1, "got 404 (Repository not found)" ] do
                       let refused = run hub folder arguments
                       Expect.equal refused.Code code part

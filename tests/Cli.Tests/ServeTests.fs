@@ -26,7 +26,7 @@ let private start (arguments: string list) =
 let private post (client: HttpClient) (path: string) (body: string) =
     client.PostAsync(path, new StringContent(body, Encoding.UTF8, "application/json"))
 
-let private chat = """{"model":"nano","messages":[{"role":"user","content":"add 12+34="}]}"""
+let private chat = """{"model":"miniature","messages":[{"role":"user","content":"What is the capital of France?"}]}"""
 
 let private answer (client: HttpClient) = task {
     let! response = post client "v1/chat/completions" chat
@@ -144,7 +144,8 @@ let tests =
               }
               test "the openai package of npm, unchanged: whole, streamed, errors" {
                   SampleRun.inFolder (fun folder ->
-                      let server, client, _ = start [ "--state"; folder ]
+                      let server, client, _ =
+                          start [ "--config"; Path.Combine(Support.Repository.root, "configs", "nano.yaml"); "--state"; folder ]
                       use server = server
                       use client = client
                       try

@@ -121,7 +121,7 @@ let tests =
               let colour, without = inTerminal "env -u NO_COLOR", inTerminal "NO_COLOR=1"
               Expect.stringContains colour "\u001b[1mmodel" "bold heads"
               Expect.isFalse (without.Contains "\u001b[1m") "no colour"
-              let table = without.Split '\n' |> Array.map _.TrimEnd() |> Array.filter (fun line -> line.Contains "nano-1")
+              let table = without.Split '\n' |> Array.map _.TrimEnd() |> Array.filter (fun line -> line.Contains "miniature-1")
               Expect.isNonEmpty table "rows"
               for line in table do
                   Expect.isLessThanOrEqual line.Length 60 line) ]

@@ -1,4 +1,4 @@
-// Load on a running server: node load.mjs URL PID [SECONDS=600] [CLIENTS=64] [PROMPTS=models/nano/calibration.jsonl]
+// Load on a running server: node load.mjs URL PID [SECONDS=600] [CLIENTS=64] [PROMPTS=models/miniature/calibration.jsonl]
 // Each client asks, waits for the answer, and asks again; every fourth answer is streamed. Prints statuses, memory of the
 // server's process through the run, and its own measurements from /metrics, both after the first tenth. Exits with 1 where something else than 200
 // or 429 came back, or memory grew by 5 % or more after the first tenth.
@@ -6,7 +6,7 @@ import http from "node:http";
 import { readFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 
-const [url, pid, seconds = "600", clients = "64", file = new URL("../../models/nano/calibration.jsonl", import.meta.url)] = process.argv.slice(2);
+const [url, pid, seconds = "600", clients = "64", file = new URL("../../models/miniature/calibration.jsonl", import.meta.url)] = process.argv.slice(2);
 const prompts = readFileSync(file, "utf8").trim().split("\n").slice(0, 500).map(line => JSON.parse(line).prompt);
 const agent = new http.Agent({ keepAlive: true, maxSockets: Number(clients) });
 const end = Date.now() + 1000 * Number(seconds);
@@ -14,7 +14,7 @@ const counts = new Map(), latencies = [];
 let asked = 0;
 
 function ask() {
-  const stream = asked % 4 === 3, body = JSON.stringify({ model: "nano", messages: [{ role: "user", content: prompts[asked++ % prompts.length] }], stream });
+  const stream = asked % 4 === 3, body = JSON.stringify({ model: "miniature", messages: [{ role: "user", content: prompts[asked++ % prompts.length] }], stream });
   return new Promise(resolve => {
     const start = performance.now();
     const done = kind => {

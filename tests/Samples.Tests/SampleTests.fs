@@ -49,8 +49,8 @@ let tests =
                       Expect.isTrue (program.Contains(line.Trim())) $"the program has the line: {line}"
               let printed = output ChatConsole.Program.Main
               Expect.stringContains printed "10277 queries, drafts of" "the sample size"
-              Expect.stringContains printed "#1410 (stage" "the answer"
-              Expect.stringContains printed "from nano-" "the chat client's"
+              Expect.stringContains printed "Paris. (stage" "the answer"
+              Expect.stringContains printed "from miniature-" "the chat client's"
           }
 
           test "CustomPolicy" {
@@ -58,12 +58,12 @@ let tests =
               let quality = numberAfter "second opinion: quality" printed
               Expect.isGreaterThan quality (numberAfter "planned: quality" printed - 0.1) "a sensible policy"
               Expect.isLessThan (numberAfter $"second opinion: quality {quality:F3}, cost" printed) 17.5 "which does not ask every model"
-              Expect.stringContains printed "#1674 after" "the live answer"
+              Expect.stringContains printed "Madrid. after" "the live answer"
           }
 
           test "CustomBackend" {
               let printed = output CustomBackend.Program.Main
-              Expect.stringContains printed "add 963+447= #1410 by calculator for 0.01" "what the backend computes"
+              Expect.stringContains printed "add What is the capital of France? #1410 by calculator for 0.01" "what the backend computes"
               Expect.isMatch printed @"last kfa,zob= .*#zob by nano-3 for 4\.51" "what it leaves to the model"
           }
 
@@ -75,7 +75,7 @@ let tests =
                   app.StartAsync().Wait()
                   use client = new HttpClient(BaseAddress = Uri(Seq.head app.Urls))
                   let answer = client.GetFromJsonAsync<AspNetHost.Answer>("/answer?prompt=add+963%2B447%3D").Result
-                  Expect.stringContains (nonNull answer).Text "#1410" "the answer"
+                  Expect.stringContains (nonNull answer).Text "Paris" "the answer"
                   Expect.stringStarts (nonNull answer).Stage "nano-" "who gave it"
                   let events = client.GetStringAsync("/stream?prompt=add+963%2B447%3D").Result
                   let text = Regex.Matches(events, @"(?m)^data: (.*)$") |> Seq.map _.Groups[1].Value |> String.concat ""

@@ -74,8 +74,12 @@ let tests =
           }
           test "the embedded cascade answers from what is part of the assembly" {
               use client = CascadeChatClient.CreateDefault()
-              let expected = AdaptiveCascade.Fit(models.Value, records.Value, 0.01).Answer "add 963+447="
-              Expect.equal (ChatClientExtensions.GetResponseAsync(client, "add 963+447=").Result.Text) expected.Chosen.Text "answer"
+              let repository = CascadeFile.Load(repositoryFile "configs/miniature.yaml")
+              use own = Cascade.Load repository
+              let records = CascadeRecords.Load(nonNull repository.CalibrationTrace)
+              let question = "Explain quantum computing"
+              let expected = AdaptiveCascade.Fit(own, records, 0.01).Answer question
+              Expect.equal (ChatClientExtensions.GetResponseAsync(client, question).Result.Text) expected.Chosen.Text "answer"
               let file = (client :> IChatClient).GetService<AdaptiveCascade>() |> nonNull |> _.Cascade.File.File
               Expect.isFalse (file.StartsWith Support.Repository.root) "not from the repository"
           }

@@ -22,7 +22,7 @@ type CollectArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the cascade file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/miniature.yaml)."
             | Split _ -> "calibration, test or both (default: both)."
             | Count _ -> "only the first so many queries."
             | Seed _ -> "seed of the queries (default: 1)."

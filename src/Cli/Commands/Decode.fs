@@ -25,7 +25,7 @@ type DecodeArguments =
             | Prompt _ -> "the question, e.g. \"Explain quantum computing\"."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
             | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
-            | Config _ -> "the cascade file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/miniature.yaml)."
             | Compare -> "also answer with the largest model alone, in turn, and say how much faster the cascade was."
             | Json -> "print one JSON object instead of text."
 

@@ -22,7 +22,7 @@ type InfoArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the cascade file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/miniature.yaml)."
             | Tokens _ -> "length of the sequence whose cache is counted (default: 4096, or what the model allows)."
             | Measure -> "load the models and measure what a token costs, however large they are."
             | Json -> "print JSON."

@@ -27,7 +27,7 @@ type RunArguments =
             match this with
             | Experiments _ ->
                 "all (the three that follow), regret, tradeoff, statistical; or speculative, savings, looks, which take times (default: all)."
-            | Config _ -> "the cascade file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/miniature.yaml)."
             | Traces _ -> "replay this trace file instead of running models."
             | Policy _ -> "replay this policy file of 'toolkit calibrate' beside the other policies."
             | Out _ -> "the folder for results (default: results/run; with --reproduce, the run's folder with -reproduced)."

@@ -31,7 +31,7 @@ type ServeArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the cascade file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/miniature.yaml)."
             | Policy _ -> "answer with this policy file of 'toolkit calibrate'; it fixes the price of cost."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01). A request may name its own."
             | Host _ -> "address to listen on (default: 127.0.0.1)."

@@ -27,7 +27,7 @@ let repositoryFile (path: string) =
 let cascadeFile =
     function
     | Some(path: string) -> path
-    | None -> repositoryFile (Path.Combine("configs", "nano.yaml"))
+    | None -> repositoryFile (Path.Combine("configs", "miniature.yaml"))
 
 /// A number with so many digits after the point, the same in every culture.
 let number (x: float) digits = x.ToString("F" + string digits, CultureInfo.InvariantCulture)

@@ -31,7 +31,7 @@ type TheoryArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the cascade file (default: configs/nano.yaml)."
+            | Config _ -> "the cascade file (default: configs/miniature.yaml)."
             | Lambda _ -> "price of cost: quality that one unit of cost is worth (default: 0.01)."
             | Cost_Unit _ ->
                 "what lambda prices: file (one unit of the cascade file, default), largest (one answer of the largest model) or all (one of each)."

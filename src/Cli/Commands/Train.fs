@@ -17,14 +17,15 @@ type TrainArguments =
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Config _ -> "the training plan (default: configs/nano_training.yaml)."
+            | Config _ -> "the training plan (default: configs/miniature_training.yaml)."
             | Out _ -> "the folder for the models."
             | Model _ -> "train only this model of the plan (default: all, one after the other)."
             | Threads _ -> "threads for libtorch (default: 1)."
 
 let execute (arguments: ParseResults<TrainArguments>) (cancel: CancellationToken) =
     let out = arguments.GetResult TrainArguments.Out
-    let config = arguments.GetResult(TrainArguments.Config, defaultValue = repositoryFile (Path.Combine("configs", "nano_training.yaml")))
+    let config =
+        arguments.GetResult(TrainArguments.Config, defaultValue = repositoryFile (Path.Combine("configs", "miniature_training.yaml")))
     let threads = arguments.GetResult(Threads, defaultValue = 1)
     if threads < 1 then raise (UsageException $"--threads: expected at least 1, got {threads}")
 #if TORCH

@@ -51,7 +51,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
     public static CascadeChatClient CreateDefault(double lambda = 0.01) => Load(EmbeddedCascade.Unpack(), lambda);
 
     /// <summary>Loads a cascade and fits its policy on the calibration records that its file names.</summary>
-    /// <param name="cascadeFile">For example <c>configs/nano.yaml</c>.</param>
+    /// <param name="cascadeFile">For example <c>configs/miniature.yaml</c>.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
     /// <exception cref="ToolkitException">A file is missing or faulty.</exception>
     public static CascadeChatClient Load(string cascadeFile, double lambda)

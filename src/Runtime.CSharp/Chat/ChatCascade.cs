@@ -97,9 +97,9 @@ internal static class EmbeddedCascade
                 ? home
                 : Path.GetTempPath(),
             "optimal-stopping",
-            "nano-" + Convert.ToHexStringLower(hash.GetHashAndReset())[..16]
+            "miniature-" + Convert.ToHexStringLower(hash.GetHashAndReset())[..16]
         );
-        string file = Path.Combine(place, "configs", "nano.yaml");
+        string file = Path.Combine(place, "configs", "miniature.yaml");
         if (File.Exists(file))
             return file;
         try

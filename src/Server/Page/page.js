@@ -178,8 +178,7 @@ function finish(toolkit, text) {
   for (const row of rows.values()) if (row.item.className === "idle") row.state.textContent = "not needed";
   const row = rows.get(toolkit.stage);
   row.item.className = "chosen";
-  const mark = text.lastIndexOf("#");
-  $("answer").textContent = mark < 0 ? text || "(an empty answer)" : text.slice(mark + 1);
+  $("answer").textContent = text || "(an empty answer)";
   $("summary").textContent = `${toolkit.stage} answered with confidence ${toolkit.confidence.toFixed(3)}; cost ${number(toolkit.cost)} instead of ${number(toolkit.cost_of_largest)}.`
     + (toolkit.outside ? " This question is outside what the cascade was calibrated on: its confidence is capped." : "");
   $("graded").textContent = "";
