@@ -63,7 +63,7 @@ let tests =
 
           test "CustomBackend" {
               let printed = output CustomBackend.Program.Main
-              Expect.stringContains printed "add What is the capital of France? #1410 by calculator for 0.01" "what the backend computes"
+              Expect.stringContains printed "add 963+447= #1410 by calculator for 0.01" "what the backend computes"
               Expect.isMatch printed @"last kfa,zob= .*#zob by nano-3 for 4\.51" "what it leaves to the model"
           }
 
@@ -74,10 +74,10 @@ let tests =
                   use app = AspNetHost.Program.Build [| "--urls"; "http://127.0.0.1:0"; "--Logging:LogLevel:Default=Warning" |]
                   app.StartAsync().Wait()
                   use client = new HttpClient(BaseAddress = Uri(Seq.head app.Urls))
-                  let answer = client.GetFromJsonAsync<AspNetHost.Answer>("/answer?prompt=add+963%2B447%3D").Result
+                  let answer = client.GetFromJsonAsync<AspNetHost.Answer>("/answer?prompt=What+is+the+capital+of+France%3F").Result
                   Expect.stringContains (nonNull answer).Text "Paris" "the answer"
-                  Expect.stringStarts (nonNull answer).Stage "nano-" "who gave it"
-                  let events = client.GetStringAsync("/stream?prompt=add+963%2B447%3D").Result
+                  Expect.stringStarts (nonNull answer).Stage "miniature-" "who gave it"
+                  let events = client.GetStringAsync("/stream?prompt=What+is+the+capital+of+France%3F").Result
                   let text = Regex.Matches(events, @"(?m)^data: (.*)$") |> Seq.map _.Groups[1].Value |> String.concat ""
                   Expect.equal text (nonNull answer).Text "the same, in pieces"
                   app.StopAsync().Wait()
