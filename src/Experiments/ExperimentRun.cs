@@ -10,13 +10,13 @@ public static class ExperimentSuite
     /// <summary>Names that `--experiments` takes.</summary>
     public static IReadOnlyList<string> Names { get; } = ["all", "regret", "tradeoff", "statistical", Speculative, Savings, Looks];
 
-    /// <summary>The experiment that runs models by itself, needs no recorded outcomes and is not part of `all`: what it measures is time.</summary>
+    /// <summary>The experiment with smaller models as drafters of larger ones; part of `all` where all models run in this process.</summary>
     public const string Speculative = "speculative";
 
-    /// <summary>The experiment that times the cascade against its largest model; like the one above.</summary>
+    /// <summary>The experiment that times the cascade against its largest model; not part of `all`.</summary>
     public const string Savings = "savings";
 
-    /// <summary>The experiment in which a larger model may only read the answer that is there; like the two above.</summary>
+    /// <summary>The experiment in which a larger model may only read the answer that is there; likewise.</summary>
     public const string Looks = "looks";
 
     /// <summary>Runs one experiment, or all.</summary>
@@ -81,8 +81,10 @@ public static class ExperimentRun
         {
             folder.Open();
             using Cascade models = Cascade.Load(file);
-            SpeculativeExperiment.Run(models, request.Options, request.Out, progress, cancel);
-            DraftReuse.Run(models, request.Options, request.Out, progress, cancel);
+            if (!Speculate(models, request, progress, cancel))
+                throw new ToolkitException(
+                    $"speculative: expected answers of at least {SpeculativeExperiment.LeastTokens} tokens from '{file.Stages[^1].Name}', got none"
+                );
             RunManifest.Write(folder, request, file.Name, RunManifest.InputFiles(file));
             return;
         }
@@ -115,7 +117,18 @@ public static class ExperimentRun
         if (policy is not null)
             outcomes = outcomes with { Given = GivenPolicy.On(all, policy) };
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
+        if (request.Experiments == "all" && file.Stages.All(stage => stage.IsLocal))
+            using (Cascade models = Cascade.Load(file))
+                Speculate(models, request, progress, cancel);
         RunManifest.Write(folder, request, file.Name, [.. RunManifest.InputFiles(file), .. PolicyInput(request)]);
+    }
+
+    private static bool Speculate(Cascade models, RunRequest request, Action<string, double> progress, CancellationToken cancel)
+    {
+        if (!SpeculativeExperiment.Run(models, request.Options, request.Out, progress, cancel))
+            return false;
+        DraftReuse.Run(models, request.Options, request.Out, progress, cancel);
+        return true;
     }
 
     private static void RunTraces(RunRequest request, Action<string, double> progress, CancellationToken cancel)

@@ -62,7 +62,7 @@ public sealed record SpeculationTime(
 /// means where the others count medians, and Fresh is the same for decoders that begin each round from nothing. Twin is one
 /// fixed length against itself.
 /// </summary>
-[RunTable("speculative_adaptive.csv")]
+[RunTable("speculative_adaptive_times.csv")]
 public sealed record SpeculationAdaptive(
     string Target,
     string Chain,
@@ -99,8 +99,9 @@ public static class SpeculativeExperiment
     public const int LeastTokens = 20;
 
     /// <summary>Writes speculative.csv, speculative_positions.csv, and with the times of this machine
-    /// speculative_times.csv and speculative_adaptive.csv.</summary>
-    public static void Run(
+    /// speculative_times.csv and speculative_adaptive_times.csv.</summary>
+    /// <returns>False, and nothing is written, where no target answers at that length.</returns>
+    public static bool Run(
         Cascade cascade,
         ExperimentOptions options,
         string folder,
@@ -166,13 +167,12 @@ public static class SpeculativeExperiment
             }
         }
         if (counts.Count == 0)
-            throw new ToolkitException(
-                $"speculative: expected answers of at least {LeastTokens} tokens from '{cascade.File.Stages[^1].Name}', got none"
-            );
+            return false;
         ResultTable.Write(folder, counts);
         ResultTable.Write(folder, positions);
         ResultTable.Write(folder, times);
         ResultTable.Write(folder, adaptive);
+        return true;
     }
 
     private static SpeculationCount Counts(SpeculativeSetup setup, SpeculativeRuns runs, int way)

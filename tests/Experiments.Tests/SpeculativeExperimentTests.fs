@@ -43,7 +43,7 @@ let tests =
               Expect.isTrue
                   (times |> Array.exists (fun r -> r["length"] = "adaptive") && times |> Array.exists (fun r -> r["length"] = "none"))
                   "ways"
-              let adaptive = rows folder.Path "speculative_adaptive.csv"
+              let adaptive = rows folder.Path "speculative_adaptive_times.csv"
               let timed = times |> Array.filter (fun r -> r["length"] = "adaptive") |> Array.map (fun r -> r["target"], r["chain"])
               Expect.equal (adaptive |> Array.map (fun r -> r["target"], r["chain"])) timed "every chain is compared"
               for row in adaptive do

@@ -26,7 +26,7 @@ type RunArguments =
         member this.Usage =
             match this with
             | Experiments _ ->
-                "all (the three that follow), regret, tradeoff, statistical; or speculative, savings, looks, which take times (default: all)."
+                "all (the four that follow), regret, tradeoff, statistical, speculative; or savings, looks, which take times (default: all)."
             | Config _ -> "the cascade file (default: configs/miniature.yaml)."
             | Traces _ -> "replay this trace file instead of running models."
             | Policy _ -> "replay this policy file of 'toolkit calibrate' beside the other policies."
