@@ -70,6 +70,20 @@ internal static unsafe partial class Llama
     internal static partial nint llama_model_load_from_file(string file, ModelParameters parameters);
 
     [LibraryImport("llama")]
+    internal static partial nint llama_model_get_vocab(nint model);
+
+    [LibraryImport("llama")]
+    internal static partial int llama_tokenize(
+        nint vocabulary,
+        byte* text,
+        int length,
+        int* tokens,
+        int most,
+        [MarshalAs(UnmanagedType.U1)] bool addSpecial,
+        [MarshalAs(UnmanagedType.U1)] bool parseSpecial
+    );
+
+    [LibraryImport("llama")]
     internal static partial ContextParameters llama_context_default_params();
 
     [LibraryImport("llama")]
@@ -104,7 +118,8 @@ internal static unsafe partial class Llama
 /// <summary>A model in llama.cpp with one sequence.</summary>
 internal sealed unsafe class LlamaModel
 {
-    private readonly nint _context;
+    private readonly nint _context,
+        _words;
     private readonly int _vocabulary;
 
     public LlamaModel(string file, int vocabulary, int capacity, int threads)
@@ -113,12 +128,26 @@ internal sealed unsafe class LlamaModel
         nint model = Llama.llama_model_load_from_file(file, Llama.llama_model_default_params());
         if (model == 0)
             throw new InvalidOperationException($"{file}: llama.cpp does not load it");
+        _words = Llama.llama_model_get_vocab(model);
         Llama.ContextParameters parameters = Llama.llama_context_default_params();
         parameters.Context = (uint)capacity;
         _context = Llama.llama_init_from_model(model, parameters);
         if (_context == 0)
             throw new InvalidOperationException($"{file}: llama.cpp gives no context of {capacity}");
         Llama.llama_set_n_threads(_context, threads, threads);
+    }
+
+    /// <summary>The tokens of a text in which the names of special tokens stand for these.</summary>
+    public int[] Tokenize(string text)
+    {
+        byte[] bytes = System.Text.Encoding.UTF8.GetBytes(text);
+        var tokens = new int[bytes.Length + 8];
+        fixed (byte* first = bytes)
+        fixed (int* into = tokens)
+        {
+            int count = Llama.llama_tokenize(_words, first, bytes.Length, into, tokens.Length, addSpecial: false, parseSpecial: true);
+            return tokens[..Math.Max(0, count)];
+        }
     }
 
     /// <summary>Forgets all tokens from a position on.</summary>

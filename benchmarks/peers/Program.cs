@@ -2,7 +2,7 @@ using OptimalStopping.Peers;
 
 const string Usage = """
     peers speed [shape] [rounds] [prefills] [contexts]   tokens/s of both engines, e.g. speed qwen3-0.6b 5 8,64,512 0,1024
-    peers agree [folder] [prompts]                       the same weights in both, e.g. agree models/nano/4 200
+    peers agree [config] [prompts]                       the same weights in both, e.g. agree configs/miniature.yaml 200
     peers torch [folder] [prompts] [rounds]              the same checkpoint through TorchSharp; needs a build with -p:TorchBackend=cpu
     Libraries of llama.cpp: benchmarks/peers/llama (get-llama.sh), or the folder in PEERS_LLAMA. TOOLKIT_THREADS sets the threads of both.
     """;
@@ -36,5 +36,5 @@ Llama.UseFolder(libraries);
 if (args[0] == "speed")
     Speed.Run(At(1, "qwen3-0.6b"), int.Parse(At(2, "5")), threads, Numbers(At(3, "8,64,512")), Numbers(At(4, "0,1024")));
 else
-    Agreement.Run(At(1, "models/nano/4"), int.Parse(At(2, "200")), threads);
+    Agreement.Run(At(1, "configs/miniature.yaml"), int.Parse(At(2, "200")), threads);
 return 0;

@@ -458,7 +458,7 @@ let private asProcess =
                   Expect.equal kept.Code 0 kept.Error
                   let text = Toolkit.run [ "decode"; "add 12+34="; "--config"; config; "--lambda"; "0"; "--compare" ]
                   Expect.equal text.Code 0 "decode"
-                  for word in [ "answer "; "stage "; "confidence "; "charged "; "time "; "medians of 15, in turn" ] do
+                  for word in [ "used "; "confidence "; "charged "; "speedup "; "medians of 15, in turn" ] do
                       Expect.stringContains text.Out word "text"
                   let info = Toolkit.run [ "info"; "--config"; config; "--json" ]
                   Expect.equal (info.Code, info.Error) (0, "") "info --json"

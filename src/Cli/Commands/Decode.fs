@@ -169,12 +169,13 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                 |> Seq.toArray |}
         printJson value
     else
-        printfn
-            "answer      %s"
-            (match file.Tasks.ExtractAnswer answer.Chosen.Text with
-             | null -> "(none given)"
-             | text -> text)
-        printfn "stage       %s (asked: %s)" (name answer.Chosen.Stage) (String.Join(", ", answer.Turns |> Seq.map (fun t -> name t.Stage)))
+        printfn ""
+        // The text stands above as it was written; what is graded of it is told where that is something else.
+        match file.Tasks.ExtractAnswer answer.Chosen.Text with
+        | null -> printfn "answer      (none given)"
+        | text when text <> answer.Chosen.Text || answer.Chosen.Stage <> (Seq.last answer.Turns).Stage -> printfn "answer      %s" text
+        | _ -> ()
+        printfn "used        %s (asked: %s)" (name answer.Chosen.Stage) (String.Join(", ", answer.Turns |> Seq.map (fun t -> name t.Stage)))
         for i in 1 .. answer.Turns.Count - 1 do
             let turn = answer.Turns[i]
             match turn.Reply.Draft with
@@ -183,17 +184,19 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
                 for line in draftLines (name turn.Stage) (name answer.Turns[i - 1].Stage) draft turn.Tokens turn.Reply.Forwards do
                     printfn "%s" line
         printfn "confidence  %s" (number answer.Chosen.Confidence 3)
-        if answer.IsOutside then printfn "            not sure: the question is outside what this cascade was calibrated on"
+        if answer.IsOutside then
+            printfn "            not sure: the question is outside what this cascade was calibrated on"
+            if file.Examples.Count > 0 then printfn "            it was calibrated on questions such as\n%s" (examples file)
         let duration seconds = if seconds < 1.0 then $"{number (1000.0 * seconds) 2} ms" else $"{number seconds 2} s"
         if Double.IsNaN largestSeconds then
             printfn "time        %s (--compare also times %s alone)" (duration seconds) (name largest)
         else
             printfn
-                "time        %s, %s alone %s: %s (%s)"
+                "speedup     %sx: %s, %s alone %s (%s)"
+                (number (largestSeconds / seconds) 2)
                 (duration seconds)
                 (name largest)
                 (duration largestSeconds)
-                (compared "faster" "slower" seconds largestSeconds)
                 (if rounds = 1 then "once each" else $"medians of {rounds}, in turn")
         printfn
             "charged     %s, %s alone %s: %s"
