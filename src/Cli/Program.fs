@@ -32,7 +32,7 @@ let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitA
         | Quickstart a -> Quickstart.execute a cancel
         | Pull a -> Pull.execute a cancel
         | Info a -> abandonable (fun () -> Info.execute a)
-        | Bench a -> abandonable (fun () -> Bench.execute a)
+        | Bench a -> abandonable (fun () -> Bench.execute a cancel)
         | Export a -> abandonable (fun () -> Export.execute a)
         | Perplexity a -> abandonable (fun () -> Perplexity.execute a)
         | Doctor a -> Doctor.execute a

@@ -42,6 +42,28 @@ let private faults (schema: JsonSchema) (json: JsonNode) : string list =
                   for error in nonNull detail.Errors do
                       $"{detail.InstanceLocation}: {error.Value}" ]
 
+/// Answers every request with a streamed word.
+type private StreamServer() =
+    let listener = new Net.Sockets.TcpListener(Net.IPAddress.Loopback, 0)
+    do
+        listener.Start()
+        Threading.Tasks.Task.Run(fun () ->
+            try
+                while true do
+                    use client = listener.AcceptTcpClient()
+                    use stream = client.GetStream()
+                    stream.Read(Array.zeroCreate<byte> 65536, 0, 65536) |> ignore
+                    let event = """data: {"choices":[{"delta":{"content":"yes"}}]}"""
+                    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+                    stream.Write(Text.Encoding.UTF8.GetBytes($"{head}{event}\n\ndata: [DONE]\n\n"))
+            with
+            | :? Net.Sockets.SocketException
+            | :? ObjectDisposedException -> ())
+        |> ignore
+    member _.Url = $"http://127.0.0.1:{(listener.LocalEndpoint :?> Net.IPEndPoint).Port}/v1"
+    interface IDisposable with
+        member _.Dispose() = listener.Stop()
+
 [<Tests>]
 let tests =
     testSequenced (
@@ -66,6 +88,7 @@ let tests =
                               member _.Dispose() =
                                   for name in [ "HF_ENDPOINT"; "HF_HUB_CACHE" ] do
                                       Environment.SetEnvironmentVariable(name, null) }
+                      use stream = new StreamServer()
                       let commands =
                           [ "pull NAME --json", [ "pull"; "a/b"; "--json" ]
                             "decode PROMPT --json", [ "decode"; "What is 17 * 23?"; "--json" ]
@@ -78,6 +101,7 @@ let tests =
                             "theory --json", [ "theory"; "--traces"; traces; "--json" ]
                             "theory --json", [ "theory"; "--json" ]
                             "bench --json", [ "bench"; "--rounds"; "1"; "--prefill"; "8"; "--context"; "0"; "--batch"; "1"; "--json" ]
+                            "bench --serve URL --json", [ "bench"; "--serve"; stream.Url; "--requests"; "3"; "--json" ]
                             "bench --accuracy N --json", [ "bench"; "--accuracy"; "2"; "--json" ] ]
                       Expect.equal (commands |> List.map fst |> Set) (schemas.Value |> Map.keys |> Set) "a schema for each, and no other"
                       for title, arguments in commands do

@@ -24,6 +24,15 @@ type BenchArguments =
     | Context of int list
     | Batch of int list
     | Accuracy of int
+    | Serve of url: string
+    | Model of name: string
+    | Prompts of file: string
+    | Requests of int
+    | Rate of float
+    | Clients of int
+    | Max_Tokens of int
+    | Within of float
+    | Key_Env of name: string
     | Json
 
     interface IArgParserTemplate with
@@ -38,6 +47,15 @@ type BenchArguments =
             | Batch _ -> "sequences decoded together (default: 1 4 16)."
             | Accuracy _ ->
                 "instead: what the engine's roundings change on so many test questions of the cascade (perplexity, accuracy, each layer)."
+            | Serve _ -> "instead: load on an OpenAI-compatible server, by its address, e.g. http://127.0.0.1:8080/v1."
+            | Model _ -> "with --serve: the model to ask for (default: miniature)."
+            | Prompts _ -> "with --serve: a trace file, or JSON lines with a prompt (default: the embedded cascade's examples)."
+            | Requests _ -> "with --serve: requests in all (default: 100)."
+            | Rate _ -> "with --serve: requests a second, arriving at random (default: as fast as the clients are answered)."
+            | Clients _ -> "with --serve: clients that ask at the same time (default: 4)."
+            | Max_Tokens _ -> "with --serve: most tokens of an answer (default: 64)."
+            | Within _ -> "with --serve: seconds within which the first token makes a request a good one (default: 1)."
+            | Key_Env _ -> "with --serve: environment variable with the API key."
             | Json -> "print JSON."
 
 type private Figures = { Model: string; Kernels: string; WeightBytes: int64; GreedyBytes: int64; Figures: EngineFigure list }
@@ -194,14 +212,61 @@ let private speed (arguments: ParseResults<BenchArguments>) =
     let threads = WorkerPool.Shared.Size
     if arguments.Contains Json then json bandwidth threads all else show bandwidth threads all
 
-let execute (arguments: ParseResults<BenchArguments>) =
-    match arguments.TryGetResult Accuracy with
-    | None -> speed arguments
-    | Some count ->
-        if arguments.Contains Shape then raise (UsageException "expected --accuracy with --config or alone, got --shape")
-        positive "--accuracy" 1 [ count ] |> ignore
-        let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult Config))
-        if count > file.TestQueries then
-            raise (UsageException $"--accuracy: expected at most {file.TestQueries} (the test queries of {file.File}), got {count}")
-        let all = accuracy file count
-        if arguments.Contains Json then accuracyJson count all else showAccuracy count all
+let private load (url: string) (arguments: ParseResults<BenchArguments>) =
+    let address =
+        match Uri.TryCreate(url, UriKind.Absolute) with
+        | true, address when (nonNull address).Scheme = "http" || (nonNull address).Scheme = "https" -> nonNull address
+        | _ -> raise (UsageException $"--serve: expected an address that begins with http:// or https://, got '{url}'")
+    let whole flag (value: int) = (positive flag 1 [ value ])[0]
+    let above (flag: string) (value: float) =
+        if not (value > 0.0 && Double.IsFinite value) then
+            raise (UsageException $"{flag}: expected a number above 0, got {value}")
+        value
+    let key =
+        arguments.TryGetResult Key_Env
+        |> Option.map (fun name ->
+            match Environment.GetEnvironmentVariable name with
+            | null
+            | "" -> raise (UsageException $"--key-env: expected an API key in the environment variable {name}, got none")
+            | key -> key)
+    if arguments.Contains Rate && arguments.Contains Clients then
+        raise (UsageException "--rate: expected no --clients beside it, since requests arrive whether others are answered or not")
+    LoadSettings(
+        address,
+        arguments.GetResult(Model, defaultValue = "miniature"),
+        BenchServe.prompts (arguments.TryGetResult Prompts),
+        Requests = whole "--requests" (arguments.GetResult(Requests, defaultValue = 100)),
+        Rate = (arguments.TryGetResult Rate |> Option.map (above "--rate") |> Option.defaultValue 0.0),
+        Clients = whole "--clients" (arguments.GetResult(Clients, defaultValue = 4)),
+        MaxTokens = whole "--max-tokens" (arguments.GetResult(Max_Tokens, defaultValue = 64)),
+        FirstTokenWithin = above "--within" (arguments.GetResult(Within, defaultValue = 1.0)),
+        Key = Option.toObj key
+    )
+
+let execute (arguments: ParseResults<BenchArguments>) (cancel: Threading.CancellationToken) =
+    match arguments.TryGetResult Serve with
+    | Some url -> BenchServe.run (load url arguments) (arguments.Contains Json) cancel
+    | None ->
+
+        if
+            [ arguments.Contains Model
+              arguments.Contains Prompts
+              arguments.Contains Requests
+              arguments.Contains Rate
+              arguments.Contains Clients
+              arguments.Contains Max_Tokens
+              arguments.Contains Within
+              arguments.Contains Key_Env ]
+            |> List.contains true
+        then
+            raise (UsageException "--serve: expected the address of a server beside flags of a load, got none")
+        match arguments.TryGetResult Accuracy with
+        | None -> speed arguments
+        | Some count ->
+            if arguments.Contains Shape then raise (UsageException "expected --accuracy with --config or alone, got --shape")
+            positive "--accuracy" 1 [ count ] |> ignore
+            let file = CascadeFile.Load(cascadeFile (arguments.TryGetResult Config))
+            if count > file.TestQueries then
+                raise (UsageException $"--accuracy: expected at most {file.TestQueries} (the test queries of {file.File}), got {count}")
+            let all = accuracy file count
+            if arguments.Contains Json then accuracyJson count all else showAccuracy count all
