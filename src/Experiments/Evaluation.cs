@@ -15,6 +15,9 @@ public sealed record EvaluationOptions(string Traces, string Out)
     /// <summary>Fit on at most this many queries of the train part; null for all.</summary>
     public int? TrainQueries { get; init; }
 
+    /// <summary>What the policies are to save: the traces' costs, the seconds that answers took, or both.</summary>
+    public TraceObjective Objective { get; init; }
+
     /// <summary>Seed of the split and of the bootstrap.</summary>
     public int Seed { get; init; } = 1;
 
@@ -44,7 +47,7 @@ public static class Evaluation
     public static EvaluationReport Run(EvaluationOptions options, IProgress<string>? progress = null)
     {
         progress?.Report($"reading {options.Traces}");
-        var table = TraceReader.ReadTable(options.Traces);
+        var table = TraceReader.ReadTable(options.Traces, objective: options.Objective);
         var report = Run(table, options, progress) with { RepeatedIds = table.RepeatedIds };
         report.Write(options.Out);
         return report;
@@ -213,7 +216,13 @@ public static class EvaluationStudy
     )
     {
         progress?.Report($"reading {options.Traces}");
-        IReadOnlyList<StudyRow> rows = Run(TraceReader.ReadTable(options.Traces), options, seeds, sizes, progress);
+        IReadOnlyList<StudyRow> rows = Run(
+            TraceReader.ReadTable(options.Traces, objective: options.Objective),
+            options,
+            seeds,
+            sizes,
+            progress
+        );
         EvaluationReport.MakeFolder(options.Out);
         ResultTable.Write(options.Out, rows.SelectMany(row => row.Splits(options.Seed)));
         return rows;

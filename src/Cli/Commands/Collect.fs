@@ -17,6 +17,7 @@ type CollectArguments =
     | Count of int
     | Seed of int
     | Max_Cost of number: float
+    | Times
     | [<Mandatory>] Out of file: string
 
     interface IArgParserTemplate with
@@ -27,6 +28,7 @@ type CollectArguments =
             | Count _ -> "only the first so many queries."
             | Seed _ -> "seed of the queries (default: 1)."
             | Max_Cost _ -> "most that this call spends, in the cascade's units (default: no limit)."
+            | Times -> "also record the seconds that each answer took, one question at a time; bytes then differ from run to run."
             | Out _ -> "the trace file to write; one that an interrupted run left is gone on with."
 
 let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationToken) =
@@ -50,7 +52,8 @@ let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
             let relay =
                 { new IProgress<int> with
                     member _.Report done' = report.Invoke("asking the models", float done' / float queries.Length) }
-            records.Value <- Collector.CollectAsync(cascade, queries, out, maxCost, relay, cancel).GetAwaiter().GetResult())
+            records.Value <-
+                Collector.CollectAsync(cascade, queries, out, maxCost, relay, arguments.Contains Times, cancel).GetAwaiter().GetResult())
     with :? OperationCanceledException ->
         raise (ToolkitException $"interrupted; {out} is kept: the same command goes on")
     if records.Value < queries.Length then

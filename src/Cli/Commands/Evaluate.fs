@@ -7,6 +7,7 @@ open System.Threading
 open Argu
 open OptimalStopping.Experiments
 open OptimalStopping.Runtime.Cascades
+open OptimalStopping.Runtime.Traces
 open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands.Shared
 
@@ -18,6 +19,7 @@ type EvaluateArguments =
     | Seeds of int
     | Resamples of int
     | Ceiling
+    | Objective of name: string
     | Unit of text: string
     | [<Mandatory>] Out of dir: string
     | Json
@@ -32,6 +34,8 @@ type EvaluateArguments =
             | Seeds _ -> "evaluate for this many splits, from --seed on, and print means over them; writes seeds.csv only."
             | Resamples _ -> "bootstrap resamples for the intervals (default: 1000)."
             | Ceiling -> "add a row for the default policy fitted on the test part itself, which bounds what more training could bring."
+            | Objective _ ->
+                "what to save: cost, latency (the 'seconds' of each stage; see collect --times), or both alike (default: cost)."
             | Unit _ -> "what stands before an amount of cost, e.g. $ where the file counts in dollars."
             | Out _ -> "the folder for curve.csv, summary.csv, metrics.csv, stops.csv and report.html."
             | Json -> "print one JSON object instead of the table."
@@ -172,12 +176,19 @@ let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationTo
     let seeds = arguments.TryGetResult Seeds |> Option.map (atLeast 1 "--seeds")
     if seeds.IsNone && sizes.Length > 1 then
         raise (UsageException $"--train-queries: expected one number without --seeds, got {sizes.Length}")
+    let objective =
+        match arguments.GetResult(Objective, defaultValue = "cost") with
+        | "cost" -> TraceObjective.Cost
+        | "latency" -> TraceObjective.Latency
+        | "both" -> TraceObjective.Both
+        | other -> raise (UsageException $"--objective: expected cost, latency or both, got '{other}'")
     let traces = Import.tracesOf given folder cancel
     let options =
         EvaluationOptions(
             traces,
             folder,
             TrainFraction = fraction,
+            Objective = objective,
             TrainQueries = Option.toNullable (List.tryHead sizes),
             Resamples = (arguments.GetResult(Resamples, defaultValue = 1000) |> atLeast 0 "--resamples"),
             Ceiling = arguments.Contains Ceiling,

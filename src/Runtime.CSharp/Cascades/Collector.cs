@@ -23,7 +23,7 @@ public static class Collector
         string path,
         IProgress<int>? progress = null,
         CancellationToken cancel = default
-    ) => CollectAsync(cascade, queries, path, double.PositiveInfinity, progress, cancel).GetAwaiter().GetResult();
+    ) => CollectAsync(cascade, queries, path, double.PositiveInfinity, progress, cancel: cancel).GetAwaiter().GetResult();
 
     /// <summary>
     /// Collects until the file holds every query. The file is held from the first look at it to the last record, so two
@@ -32,6 +32,7 @@ public static class Collector
     /// </summary>
     /// <param name="maxCost">Most that this call spends, in the cascade's units; no query is begun that may exceed it.</param>
     /// <param name="progress">Told how many queries are done.</param>
+    /// <param name="times">Whether to record the seconds of each answer too; models in this process are then asked one question at a time.</param>
     /// <returns>Records in the file: fewer than the queries where the budget is used up.</returns>
     /// <exception cref="ToolkitException">
     /// The file holds something else than these queries' records (it is left as it is), is held by another process, or
@@ -43,6 +44,7 @@ public static class Collector
         string path,
         double maxCost,
         IProgress<int>? progress = null,
+        bool times = false,
         CancellationToken cancel = default
     )
     {
@@ -52,8 +54,8 @@ public static class Collector
             int done = Resume(file, path, queries, cascade);
             progress?.Report(done);
             using var writer = new TraceWriter(file);
-            if (!cascade.File.Stages.All(stage => stage.IsLocal) || double.IsFinite(maxCost))
-                return await AskEachAsync(cascade, queries, done, maxCost, Keep, cancel).ConfigureAwait(false);
+            if (times || !cascade.File.Stages.All(stage => stage.IsLocal) || double.IsFinite(maxCost))
+                return await AskEachAsync(cascade, queries, done, maxCost, times, Keep, cancel).ConfigureAwait(false);
             while (done < queries.Count)
             {
                 int count = Math.Min(ChunkSize, queries.Count - done);
@@ -88,11 +90,13 @@ public static class Collector
         IReadOnlyList<(Query Query, string Split)> queries,
         int from,
         double maxCost,
+        bool times,
         Action<TraceRecord> keep,
         CancellationToken cancel
     )
     {
-        int window = cascade.Stages.Max(stage => stage.Concurrency),
+        // Answers that share processors would be timed together.
+        int window = times && cascade.File.Stages.Any(stage => stage.IsLocal) ? 1 : cascade.Stages.Max(stage => stage.Concurrency),
             next = from,
             done = from;
         double spent = 0,
@@ -106,7 +110,7 @@ public static class Collector
                 while (next < queries.Count && underWay.Count < window && spent + (underWay.Count + 1) * dearest <= maxCost)
                 {
                     int query = next++;
-                    underWay.Enqueue(Task.Run(() => AskOneAsync(cascade, queries[query], stop.Token), stop.Token));
+                    underWay.Enqueue(Task.Run(() => AskOneAsync(cascade, queries[query], times, stop.Token), stop.Token));
                 }
                 if (underWay.Count == 0)
                     return done;
@@ -130,12 +134,17 @@ public static class Collector
     private static async Task<(TraceRecord, double)> AskOneAsync(
         Cascade cascade,
         (Query Query, string Split) asked,
+        bool times,
         CancellationToken cancel
     )
     {
         var request = new StageRequest(StagePrompt.FromQuestion(asked.Query.Prompt));
-        StageReply[] replies = await Task.WhenAll(cascade.Stages.Select(stage => AskStageAsync(stage, request, cancel)))
-            .ConfigureAwait(false);
+        var replies = new StageReply[cascade.Stages.Count];
+        if (times && cascade.File.Stages.Any(stage => stage.IsLocal))
+            for (int k = 0; k < replies.Length; k++)
+                replies[k] = await AskStageAsync(cascade.Stages[k], request, cancel).ConfigureAwait(false);
+        else
+            replies = await Task.WhenAll(cascade.Stages.Select(stage => AskStageAsync(stage, request, cancel))).ConfigureAwait(false);
         string[] answers = [.. replies.Select(reply => cascade.File.Tasks.ExtractAnswer(reply.Text) ?? "")];
         for (int k = 0; k < replies.Length; k++)
             if (cascade.Stages[k].Confidence == ConfidenceSource.Agreement)
@@ -148,7 +157,7 @@ public static class Collector
                     ),
                 };
         return (
-            Record(cascade, asked, replies.Max(reply => reply.PromptTokens), [.. replies.Select(StageRecord.From)]),
+            Record(cascade, asked, replies.Max(reply => reply.PromptTokens), [.. replies.Select(reply => StageRecord.From(reply, times))]),
             replies.Sum(reply => reply.Cost)
         );
     }
@@ -178,10 +187,17 @@ public static class Collector
     }
 
     // What a record keeps of an answer.
-    private readonly record struct StageRecord(string Text, ConfidenceFeatures Features, bool Ended, int Tokens, double Cost)
+    private readonly record struct StageRecord(
+        string Text,
+        ConfidenceFeatures Features,
+        bool Ended,
+        int Tokens,
+        double Cost,
+        double? Seconds
+    )
     {
-        public static StageRecord From(StageReply reply) =>
-            new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost);
+        public static StageRecord From(StageReply reply, bool times) =>
+            new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost, times ? reply.Seconds : null);
     }
 
     private static IEnumerable<TraceRecord> Ask(
@@ -215,7 +231,8 @@ public static class Collector
                                     stage[i].Features,
                                     stage[i].Ended,
                                     stage[i].Features.Length,
-                                    cascade.File.Stages[k].CostOf(prompts[i].Length, stage[i].Features.Length)
+                                    cascade.File.Stages[k].CostOf(prompts[i].Length, stage[i].Features.Length),
+                                    null
                                 )
                         ),
                     ]
@@ -248,6 +265,9 @@ public static class Collector
                         Field("text", text),
                         Field("tokens", answer.Tokens),
                         Field("signals", signals),
+                        .. answer.Seconds is { } seconds
+                            ? (KeyValuePair<string, JsonElement>[])[Field("seconds", Math.Round(seconds, 6))]
+                            : [],
                         .. answer.Ended ? (KeyValuePair<string, JsonElement>[])[] : [Field(CascadeRecords.CutField, true)],
                     ],
                 };

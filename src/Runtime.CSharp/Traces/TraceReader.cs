@@ -13,14 +13,15 @@ public static class TraceReader
     /// </summary>
     /// <param name="path">The file.</param>
     /// <param name="progress">Told the number of lines read, every 100,000 lines; may be null.</param>
+    /// <param name="objective">What stands as cost in the table.</param>
     /// <exception cref="ToolkitException">
     /// The file cannot be read, holds no query, names more than 16 models or orders them inconsistently, or has a
     /// malformed line; the message names file:line, key, expected, got.
     /// </exception>
-    public static TraceTable ReadTable(string path, IProgress<long>? progress = null)
+    public static TraceTable ReadTable(string path, IProgress<long>? progress = null, TraceObjective objective = TraceObjective.Cost)
     {
         using var lines = new LineReader(Open(path), path);
-        var builder = new TraceTableBuilder(path);
+        var builder = new TraceTableBuilder(path, objective);
         while (lines.Next(out var line))
         {
             if (!IsBlank(line))

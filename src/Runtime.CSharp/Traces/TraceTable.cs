@@ -27,13 +27,14 @@ public sealed record TraceTable(IReadOnlyList<string> Models, RecordedCascade Ca
 }
 
 /// <summary>Collects the lines of a trace file into the arrays of a TraceTable. One column per model while reading.</summary>
-internal sealed class TraceTableBuilder(string file)
+internal sealed class TraceTableBuilder(string file, TraceObjective objective)
 {
     private sealed class Column(string model)
     {
         public readonly string Model = model;
         public readonly byte[] Name = Encoding.UTF8.GetBytes(model);
         public readonly List<double> Cost = [],
+            Seconds = [], // where the objective is not the cost alone
             Confidence = [],
             Quality = [];
         public readonly List<ulong> Answer = [];
@@ -55,12 +56,13 @@ internal sealed class TraceTableBuilder(string file)
         public void PadTo(int rows)
         {
             while (Cost.Count < rows)
-                Set(double.NaN, double.NaN, double.NaN, 0);
+                Set(double.NaN, double.NaN, double.NaN, double.NaN, 0);
         }
 
-        public void Set(double cost, double confidence, double quality, ulong answer)
+        public void Set(double cost, double seconds, double confidence, double quality, ulong answer)
         {
             Cost.Add(cost);
+            Seconds.Add(seconds);
             Confidence.Add(confidence);
             Quality.Add(quality);
             Answer.Add(answer);
@@ -210,6 +212,7 @@ internal sealed class TraceTableBuilder(string file)
         int column = -1,
             seen = 0;
         double cost = double.NaN,
+            seconds = double.NaN,
             confidence = double.NaN,
             quality = double.NaN;
         ulong answer = 0;
@@ -253,6 +256,11 @@ internal sealed class TraceTableBuilder(string file)
                 else
                     reader.Skip();
             }
+            else if (objective != TraceObjective.Cost && reader.ValueTextEquals("seconds"u8))
+            {
+                Once(ref seen, 32, position, "seconds");
+                seconds = Number(ref reader, position, "seconds", "a number of at least 0", double.MaxValue, false);
+            }
             else if (reader.ValueTextEquals("tokens"u8))
             {
                 reader.Read();
@@ -283,11 +291,13 @@ internal sealed class TraceTableBuilder(string file)
             throw Error($"stages[{position}].cost", "a number of at least 0", "nothing");
         if (double.IsNaN(quality))
             throw Error($"stages[{position}].quality", "a number in [0,1]", "nothing");
+        if (objective != TraceObjective.Cost && double.IsNaN(seconds))
+            throw Error($"stages[{position}].seconds", "a number of at least 0 ('toolkit collect --times' writes it)", "nothing");
         var target = _columns[column];
         if (target.Rows > _rows)
             throw Error($"stages[{position}].model", "a model once per line", $"{target.Model} again");
         target.PadTo(_rows);
-        target.Set(cost, confidence, quality, answer);
+        target.Set(cost, seconds, confidence, quality, answer);
         foreach (var (name, value) in _recorded)
             target.Record(name, _rows, value);
         return column;
@@ -385,6 +395,7 @@ internal sealed class TraceTableBuilder(string file)
     /// <summary>Puts the columns in the order of the cascade and interleaves them.</summary>
     public TraceTable Build()
     {
+        TakeObjective();
         if (_rows == 0)
             throw new ToolkitException($"{file}: expected at least one query, got none");
         if (_columns.Count < 2)
@@ -423,6 +434,26 @@ internal sealed class TraceTableBuilder(string file)
             Features = Features(order),
             Sorted = sorted,
         };
+    }
+
+    // Puts what is to be saved in the place of the costs.
+    private void TakeObjective()
+    {
+        if (objective == TraceObjective.Cost)
+            return;
+        double cost = Dearest(column => column.Cost),
+            seconds = Dearest(column => column.Seconds);
+        foreach (Column column in _columns)
+            for (int q = 0; q < column.Rows; q++)
+                column.Cost[q] =
+                    objective == TraceObjective.Latency ? column.Seconds[q] : column.Cost[q] / cost + column.Seconds[q] / seconds;
+
+        // The largest mean over the models; 1 where all is free.
+        double Dearest(Func<Column, List<double>> amounts)
+        {
+            double most = _columns.Max(column => amounts(column).Where(double.IsFinite).DefaultIfEmpty(0).Average());
+            return most > 0 ? most : 1;
+        }
     }
 
     private TraceFeatures? Features(int[] order)

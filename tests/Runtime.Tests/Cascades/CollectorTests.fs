@@ -30,6 +30,10 @@ let private fault action =
     with :? ToolkitException as e ->
         e.Message
 
+/// `collect --times`.
+let private timed (cascade: Cascade) queries path =
+    Collector.CollectAsync(cascade, queries, path, infinity, silent, true, CancellationToken.None).GetAwaiter().GetResult() |> ignore
+
 [<Tests>]
 let tests =
     testList
@@ -62,6 +66,18 @@ let tests =
                   for record in loaded.Records do
                       Expect.equal record.Cost [| 1.0; 2.0 |] "costs"
                   Expect.equal (loaded.Of(CascadeRecords.Test).Records.Count) 280 "test split")
+          }
+          test "with times every answer has its seconds, and all else is as without" {
+              withCascade (fun cascade queries folder ->
+                  let first = queries.Take(30).ToArray()
+                  let plain, path = Path.Combine(folder, "plain.jsonl"), Path.Combine(folder, "timed.jsonl")
+                  Collector.Run(cascade, first, plain, silent)
+                  timed cascade first path
+                  let without (line: string) = Text.RegularExpressions.Regex.Replace(line, ",\"seconds\":[0-9.eE-]+", "")
+                  Expect.sequenceEqual (File.ReadAllLines path |> Array.map without) (File.ReadAllLines plain) "all else"
+                  Expect.isTrue
+                      (TraceReader.ReadTable(path, null, TraceObjective.Latency).Cascade.Cost |> Array.forall (fun s -> s > 0.0))
+                      "seconds")
           }
           test "interrupted anywhere and gone on with, the bytes are the same" {
               withCascade (fun cascade queries folder ->

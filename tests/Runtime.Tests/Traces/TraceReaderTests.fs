@@ -49,7 +49,28 @@ let private malformed =
 let tests =
     testList
         "TraceReader"
-        [ test "reads confidences, nulls, costs and qualities in place" {
+        [ test "an objective with latency takes the seconds, sorts by them, and names the stage that has none" {
+              let timed (stage: string) (seconds: float) = stage.Replace("\"cost\"", $"\"seconds\":{seconds},\"cost\"")
+              let read objective lines = withLines lines (fun path -> TraceReader.ReadTable(path, null, objective))
+              let lines = [ line "x" [ timed a 0.5; timed b 0.25 ]; line "y" [ timed a 1.5; timed b 0.25 ] ]
+              let latency = read TraceObjective.Latency lines
+              Expect.sequenceEqual latency.Models [ "b"; "a" ] "the quicker first"
+              Expect.equal latency.Cascade.Cost [| 0.25; 0.5; 0.25; 1.5 |] "seconds"
+              // In units of the dearest stage's mean: 2.5 of cost (b), 1 second (a).
+              let both = read TraceObjective.Both lines
+              Expect.sequenceEqual both.Models [ "b"; "a" ] "by the sum: 1.25 and 1.4 on average"
+              Expect.equal both.Cascade.Cost [| 1.25; 0.9; 1.25; 1.9 |] "both"
+              Expect.equal (read TraceObjective.Cost lines).Cascade.Cost [| 1.0; 2.5; 1.0; 2.5 |] "cost"
+              let missing () = read TraceObjective.Latency [ lines[0]; line "y" [ timed a 1.5; b ] ] |> ignore
+              let message =
+                  try
+                      missing ()
+                      "no fault"
+                  with :? ToolkitException as e ->
+                      e.Message
+              Expect.stringContains message ":2: stages[1].seconds: expected a number of at least 0" "where"
+          }
+          test "reads confidences, nulls, costs and qualities in place" {
               withLines [ good; ""; line "y" [ stage "a" 3.0 (Some 0.0) 0.0; b ] ] (fun path ->
                   let table = TraceReader.ReadTable path
                   Expect.sequenceEqual table.Models [ "a"; "b" ] "models"
