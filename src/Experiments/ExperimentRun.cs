@@ -119,9 +119,17 @@ public static class ExperimentRun
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
         if (request.Experiments == "all" && file.Stages.All(stage => stage.IsLocal))
             using (Cascade models = Cascade.Load(file))
-                Speculate(models, request, progress, cancel);
+                Speculate(models, request with { Options = Short(request.Options) }, progress, cancel);
         RunManifest.Write(folder, request, file.Name, [.. RunManifest.InputFiles(file), .. PolicyInput(request)]);
     }
+
+    // As one part of many, with fewer prompts and rounds: its intervals are wider, and `all` ends in minutes.
+    private static ExperimentOptions Short(ExperimentOptions options) =>
+        options with
+        {
+            SpeculativePrompts = Math.Min(24, options.SpeculativePrompts),
+            SpeculativeRounds = Math.Min(4, options.SpeculativeRounds),
+        };
 
     private static bool Speculate(Cascade models, RunRequest request, Action<string, double> progress, CancellationToken cancel)
     {
