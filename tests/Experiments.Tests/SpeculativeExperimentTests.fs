@@ -24,7 +24,7 @@ let tests =
         [ test "on the nano cascade: no token differs, counts add up, reuse costs less for the same answers" {
               use folder = new RandomCheckpoint.TemporaryFolder()
               let options = ExperimentOptions(SpeculativePrompts = 5, SpeculativeRounds = 2, SpeculativeQueries = 150)
-              SpeculativeExperiment.Run(NanoModels.cascade (), options, folder.Path, quiet, CancellationToken.None)
+              SpeculativeExperiment.Run(NanoModels.cascade (), options, folder.Path, quiet, CancellationToken.None) |> ignore
               DraftReuse.Run(NanoModels.cascade (), options, folder.Path, quiet, CancellationToken.None)
               let number column (row: Map<string, string>) = float row[column]
               let counts, times = rows folder.Path "speculative.csv", rows folder.Path "speculative_times.csv"

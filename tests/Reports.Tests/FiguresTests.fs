@@ -47,7 +47,7 @@ let tests =
                   SampleRun.write dir "cascade.yaml" ([ "name: two"; "tasks: nano"; "stages:"; stage 1; stage 2 ] @ sizes)
                   use cascade = Cascade.Load(CascadeFile.Load(Path.Combine(dir, "cascade.yaml")))
                   let options = ExperimentOptions(SpeculativePrompts = 3, SpeculativeRounds = 2, Resamples = 200)
-                  SpeculativeExperiment.Run(cascade, options, dir, (fun _ _ -> ()), CancellationToken.None)
+                  SpeculativeExperiment.Run(cascade, options, dir, (fun _ _ -> ()), CancellationToken.None) |> ignore
                   let data = RunData.Load dir
                   Expect.equal (data.Table<SpeculationAdaptive>() |> Array.map _.Chain) [| "nano-1>nano-2"; "lookup>nano-2" |] "chains"
                   let drawn = Figures.drawAll dir |> names
