@@ -69,7 +69,7 @@ public static class ExperimentRun
         CascadeFile file = CascadeFile.Load(request.Config);
         PolicyFile? policy = request.Policy is null ? null : PolicyFile.Load(request.Policy);
         policy?.RequireModels([.. file.Stages.Select(stage => stage.Name)], file.File);
-        policy?.RequireNoFeatures();
+        policy?.RequireLive();
         using RunFolder folder = RunFolder.Claim(request.Out);
         string records = Path.Combine(request.Out, "records.jsonl");
         if (File.Exists(records) && !request.Resume)
@@ -115,7 +115,7 @@ public static class ExperimentRun
         CascadeReport.Write(all.Of(CascadeRecords.Test), calibration, request.Out);
         RecordedOutcomes outcomes = RecordedOutcomes.Of(all, calibration);
         if (policy is not null)
-            outcomes = outcomes with { Given = GivenPolicy.On(all, policy) };
+            outcomes = outcomes with { Given = GivenPolicy.On(all, policy, records) };
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
         if (request.Experiments == "all" && file.Stages.All(stage => stage.IsLocal))
             using (Cascade models = Cascade.Load(file))
@@ -151,7 +151,7 @@ public static class ExperimentRun
         if (request.Policy is not null)
             outcomes = outcomes with
             {
-                Given = GivenPolicy.On(request.Traces!, table.Models, outcomes, PolicyFile.Load(request.Policy), request.Options.Seed),
+                Given = GivenPolicy.On(request.Traces!, table, PolicyFile.Load(request.Policy), request.Options.Seed),
             };
         using RunFolder folder = RunFolder.Claim(request.Out);
         folder.Admit(request);

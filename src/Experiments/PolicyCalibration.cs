@@ -18,12 +18,12 @@ public sealed record CalibrationOptions(double MaxLoss, double Delta)
     public int Seed { get; init; } = 1;
 
     /// <summary>The family to fit, by its name in the registry: one that a live cascade can run.</summary>
-    public string Family { get; init; } = PolicyRegistry.Recall;
+    public string Family { get; init; } = PolicyRegistry.Default;
 }
 
 /// <summary>
-/// `toolkit calibrate`: fits a policy family (jump with recall, if no other is named) for a whole range of prices on one part of the traces, then tests on the
-/// other part, in a fixed order from the most careful price to the cheapest, which operating points keep the guarantee
+/// `toolkit calibrate`: fits a policy family (the default, as `evaluate` chooses it, if no other is named) for a whole range of
+/// prices on one part of the traces, then tests on the other part, in a fixed order from the most careful price to the cheapest, which operating points keep the guarantee
 /// (Learn then Test, with betting p-values of the difference in quality to the reference model on the same queries).
 /// The cheapest point that passes is the policy; when none passes it is the reference model itself, which keeps any
 /// guarantee.
@@ -54,7 +54,10 @@ public static class PolicyCalibration
             }
         );
         return Run(
-            new TraceTable(records.Models, records.ToRecordedCascade(signals.Confidence)),
+            new TraceTable(records.Models, records.ToRecordedCascade(signals.Confidence))
+            {
+                Features = CascadeRecords.FeaturesOf(traces, records.Models),
+            },
             signals,
             Path.GetFileName(traces),
             hash,
@@ -103,7 +106,9 @@ public static class PolicyCalibration
         RecordedCascade data = table.Cascade;
         EvaluationSplit split = EvaluationSplit.Make(data.Queries, options.FitFraction, options.Seed, name == "" ? "traces" : name);
         progress?.Report($"fitting on {split.Train.Length} queries");
-        var (family, expected) = Fit(options.Family, new PolicyTraining(data, split.Train));
+        var (fitted, expected) = Fit(options.Family, new PolicyTraining(data, split.Train, table.Features), name);
+        IStoppingPolicy[] policies = fitted.Policies;
+        RecordedCascade view = fitted.Featured?.Described ?? data;
         int reference = Reference(data, split.Train);
         // The guarantee is about queries on which the reference model can be asked.
         int[] rows = [.. split.Test.Where(q => data.IsRecorded(q, reference))];
@@ -114,12 +119,9 @@ public static class PolicyCalibration
 
         progress?.Report($"testing the guarantee on {rows.Length} queries");
         ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(data.Stages, reference), data, rows);
-        int[] order =
-        [
-            .. Enumerable.Range(0, family.Policies.Length).OrderByDescending(i => expected[i].Quality).ThenBy(i => expected[i].Cost),
-        ];
+        int[] order = [.. Enumerable.Range(0, policies.Length).OrderByDescending(i => expected[i].Quality).ThenBy(i => expected[i].Cost)];
         var outcomes = new ReplayOutcome[order.Length];
-        Parallel.For(0, order.Length, i => outcomes[i] = Replay.Run(family.Policies[order[i]], data, rows));
+        Parallel.For(0, order.Length, i => outcomes[i] = Replay.Run(policies[order[i]], view, rows));
         double[][] losses = [.. outcomes.Select(o => always.Quality.Zip(o.Quality, (best, own) => best - own).ToArray())];
         int passed = RiskControl.PassedNet(losses, options.MaxLoss, options.Delta);
         // All that passed keep the guarantee together, so the cheapest may be taken; cheap is judged on the fitted part.
@@ -127,28 +129,37 @@ public static class PolicyCalibration
         ReplayOutcome own = chosen < 0 ? always : outcomes[chosen];
         return new PolicyFile(
             table.Models,
-            chosen < 0 ? double.NaN : family.Parameter[order[chosen]],
-            chosen < 0 ? ThresholdCascade.Fixed(data.Stages, reference) : family.Policies[order[chosen]],
+            chosen < 0 ? double.NaN : fitted.Family.Parameter[order[chosen]],
+            chosen < 0 ? ThresholdCascade.Fixed(data.Stages, reference) : policies[order[chosen]],
             signals,
             new PolicyGuarantee(options.MaxLoss, options.Delta, table.Models[reference], rows.Length, order.Length, passed),
             new PolicyMeasurement(own.Quality.Average(), own.Cost.Average(), always.Quality.Average(), always.Cost.Average()),
             new PolicyOrigin(RunManifest.Version, name, hash, options.Seed, split.Train.Length)
-        );
+        )
+        {
+            Features = chosen < 0 ? null : fitted.Featured?.Pipeline,
+        };
     }
 
     // Quality and cost of each operating point as the fitted part tells: cross-fitted where the family has a plan. The order
     // of the tests may rest on anything but the queries that they are made on.
-    private static (FittedFamily Family, (double Quality, double Cost)[] Expected) Fit(string name, PolicyTraining training)
+    private static (FittedPolicies Fitted, (double Quality, double Cost)[] Expected) Fit(
+        string name,
+        PolicyTraining training,
+        string traces
+    )
     {
         PolicyFamily family = PolicyRegistry.Find(name)!;
-        FittedPolicies fitting = family.Fit!(training)!;
-        FittedFamily fitted = fitting.Family;
-        if (fitting.Plan is { } plan)
+        FittedPolicies fitted = family.Fit!(training)
+            ?? throw new ToolkitException(
+                $"{traces}: expected texts, datasets or numbers with the answers for the policy '{name}', got none (or one model is both the cheapest and the best)"
+            );
+        if (fitted.Plan is { } plan)
             return (fitted, [.. plan.HeldOutQuality.Zip(plan.HeldOutCost)]);
         var expected = new (double, double)[fitted.Policies.Length];
         Parallel.For(0, expected.Length, i =>
         {
-            ReplayOutcome outcome = Replay.Run(fitted.Policies[i], training.Data, training.Rows);
+            ReplayOutcome outcome = fitted.Replay(i, training.Data, training.Rows);
             expected[i] = (outcome.Quality.Average(), outcome.Cost.Average());
         });
         return (fitted, expected);
@@ -215,6 +226,7 @@ public sealed record GuaranteeCheck(int Resamples, int Sample, int Broken, int W
                     table with
                     {
                         Cascade = RecordedOutcomes.Select(world, rows),
+                        Features = table.Features?.Select(rows),
                     },
                     options with
                     {
@@ -223,7 +235,7 @@ public sealed record GuaranteeCheck(int Resamples, int Sample, int Broken, int W
                 );
                 int reference = policy.Models.ToList().IndexOf(policy.Guarantee.Reference);
                 int[] comparable = [.. all.Where(q => world.IsRecorded(q, reference))];
-                ReplayOutcome own = Replay.Run(policy.Policy, world, comparable);
+                ReplayOutcome own = Replay.Run(policy.Policy, policy.View(world, table.Features, "traces"), comparable);
                 ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(world.Stages, reference), world, comparable);
                 double fullCost = always.Cost.Average();
                 results[i] = (

@@ -71,27 +71,31 @@ public sealed record EvaluationSplit(int[] Train, int[] Test)
 public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, RecordedCascade Calibration, RecordedCascade Test)
 {
     /// <summary>On a cascade's own records.</summary>
-    public static GivenPolicy On(CascadeRecords records, PolicyFile policy) =>
-        new(
+    /// <param name="traces">The file that the records are from.</param>
+    public static GivenPolicy On(CascadeRecords records, PolicyFile policy, string traces)
+    {
+        RecordedCascade all = View(records, policy, traces);
+        int[] Rows(string split) => [.. Enumerable.Range(0, all.Queries).Where(q => records.Records[q].Split == split)];
+        return new GivenPolicy(
             policy.Policy,
             policy.Lambda,
-            Confidences(records.Of(CascadeRecords.Calibration), policy),
-            Confidences(records.Of(CascadeRecords.Test), policy)
+            RecordedOutcomes.Select(all, Rows(CascadeRecords.Calibration)),
+            RecordedOutcomes.Select(all, Rows(CascadeRecords.Test))
         );
+    }
 
     /// <summary>On a trace file that was split with the seed.</summary>
     /// <exception cref="ToolkitException">The traces are of other models, or lack what the policy needs.</exception>
-    public static GivenPolicy On(string traces, IReadOnlyList<string> models, RecordedOutcomes outcomes, PolicyFile policy, int seed)
+    public static GivenPolicy On(string traces, TraceTable table, PolicyFile policy, int seed)
     {
-        policy.RequireModels(models, traces);
-        policy.RequireQueryFeatures(outcomes.Test.ContextWidth, traces);
-        if (policy.Calibration is null)
-            return new GivenPolicy(policy.Policy, policy.Lambda, outcomes.Calibration, outcomes.Test);
-        if (!CascadeRecords.AreIn(traces))
+        policy.RequireModels(table.Models, traces);
+        if (policy.Calibration is not null && !CascadeRecords.AreIn(traces))
             throw new ToolkitException(
                 $"{traces}: expected signals of every stage as 'toolkit collect' writes them, since the policy makes its confidences from signals, got none"
             );
-        RecordedCascade all = Confidences(CascadeRecords.Load(traces), policy);
+        RecordedCascade all = policy.Calibration is null
+            ? policy.View(table.Cascade, table.Features, traces)
+            : View(CascadeRecords.Load(traces), policy, traces);
         EvaluationSplit split = EvaluationSplit.Make(all.Queries, 0.5, seed, traces);
         return new GivenPolicy(
             policy.Policy,
@@ -101,7 +105,12 @@ public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, Recorded
         );
     }
 
-    private static RecordedCascade Confidences(CascadeRecords records, PolicyFile policy) => records.ToRecordedCascade(policy.Confidence);
+    private static RecordedCascade View(CascadeRecords records, PolicyFile policy, string traces) =>
+        policy.View(
+            records.ToRecordedCascade(policy.Confidence),
+            policy.Features is null ? null : CascadeRecords.FeaturesOf(traces, records.Models),
+            traces
+        );
 }
 
 /// <summary>What decides the experiments' results besides the recorded outcomes.</summary>

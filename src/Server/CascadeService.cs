@@ -63,7 +63,11 @@ internal sealed class CascadeService(
                 "expected a stage of the cascade as model (a cascade has no tokens of its own)",
                 request.Echo ? "echo" : "prompt_logprobs"
             );
-        var adaptive = new AdaptiveCascade(cascade, policy.Confidence, policy.Policy) { Familiarity = policy.Familiarity };
+        var adaptive = new AdaptiveCascade(cascade, policy.Confidence, policy.Policy)
+        {
+            Familiarity = policy.Familiarity,
+            Features = policy.Features,
+        };
         AdaptiveAnswer answer = await adaptive.AnswerAsync(request.Stage, Counting(events), cancel).ConfigureAwait(false);
         double largest = CostOfLargest(answer);
         metrics.Answer(answer, largest);

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Theory.Policies;
 
@@ -25,6 +26,9 @@ internal sealed record ServedPolicy(
 
     /// <summary>Tells questions that are unlike all calibration queries; null where that is not known.</summary>
     public Familiarity? Familiarity { get; init; }
+
+    /// <summary>Turns a question and its answers into what the policy sees; null for a policy that sees the confidences alone.</summary>
+    public FeaturePipeline? Features { get; init; }
 
     /// <summary>What tells two policy files apart; empty for other policies.</summary>
     public string Identity { get; init; } = "";
@@ -98,10 +102,11 @@ internal sealed class PolicyStore
     private ServedPolicy FromFile(PolicyFile file)
     {
         file.RequireModels([.. _cascade.Stages.Select(stage => stage.Name)], _cascade.File);
-        file.RequireNoFeatures();
+        file.RequireLive();
         return new ServedPolicy("file", file.Lambda, file.Policy, file.Confidence, file.Measured.Cost, file.Measured.Quality)
         {
             Familiarity = file.Familiarity,
+            Features = file.Features,
             Identity =
                 $"{file.Origin.Sha256[..Math.Min(12, file.Origin.Sha256.Length)]}:{file.Origin.Seed}:{file.Guarantee.Candidates}:{file.Guarantee.Passed}",
         };

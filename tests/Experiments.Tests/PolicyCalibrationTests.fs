@@ -5,6 +5,7 @@ open System
 open Expecto
 open OptimalStopping.Runtime
 open OptimalStopping.Experiments
+open OptimalStopping.Runtime.Cascades
 open OptimalStopping.Runtime.Traces
 open OptimalStopping.Theory.Policies
 
@@ -37,7 +38,11 @@ let tests =
               let loss, delta, runs = 0.05, 0.2, 60
               let results =
                   Array.Parallel.init runs (fun seed ->
-                      let policy = PolicyCalibration.Run(sample population.Value 600 seed, CalibrationOptions(loss, delta, Seed = seed))
+                      let policy =
+                          PolicyCalibration.Run(
+                              sample population.Value 600 seed,
+                              CalibrationOptions(loss, delta, Seed = seed, Family = PolicyRegistry.Recall)
+                          )
                       let reference = Seq.findIndex ((=) policy.Guarantee.Reference) policy.Models
                       let cost, quality = means policy.Policy data
                       let fullCost, fullQuality = means (ThresholdCascade.Fixed(data.Stages, reference)) data
@@ -49,7 +54,7 @@ let tests =
           }
           test "what is measured is what the policy does on the queries of the test" {
               let table = population.Value
-              let policy = PolicyCalibration.Run(table, CalibrationOptions(0.05, 0.05, Seed = 4))
+              let policy = PolicyCalibration.Run(table, CalibrationOptions(0.05, 0.05, Seed = 4, Family = PolicyRegistry.Recall))
               let split = EvaluationSplit.Make(table.Cascade.Queries, 0.5, 4)
               let own = Replay.run (policy.Policy, table.Cascade, split.Test)
               Expect.equal policy.Measured.Quality (Array.average own.Quality) "quality"

@@ -32,7 +32,7 @@ type CalibrateArguments =
             | Max_Loss _ -> "most expected quality that may be lost against the best model alone (default: 0.02)."
             | Delta _ -> "most probability of losing more (default: 0.05)."
             | Fit_Fraction _ -> "share of the queries to fit on; the guarantee is tested on the others (default: 0.5)."
-            | Policy _ -> "the family of policies to fit, by its name in `toolkit evaluate` (default: recall)."
+            | Policy _ -> "the family of policies to fit, by its name in `toolkit evaluate` (default: default)."
             | Seed _ -> "seed of the split (default: 1)."
             | Out _ -> "the policy file to write, e.g. policy.json (required without --check)."
             | Check _ -> "instead, calibrate on this many samples drawn from the traces and count how often the guarantee breaks."
@@ -91,7 +91,7 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
             delta,
             FitFraction = share "--fit-fraction" (arguments.GetResult(Fit_Fraction, defaultValue = 0.5)),
             Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1),
-            Family = arguments.GetResult(CalibrateArguments.Policy, defaultValue = PolicyRegistry.Recall)
+            Family = arguments.GetResult(CalibrateArguments.Policy, defaultValue = PolicyRegistry.Default)
         )
     let atLeast low name value =
         if value < low then raise (UsageException $"{name}: expected at least {low}, got {value}")

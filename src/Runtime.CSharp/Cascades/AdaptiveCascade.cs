@@ -1,3 +1,4 @@
+using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Theory.Policies;
 
@@ -25,13 +26,23 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
     /// </summary>
     public Familiarity? Familiarity { get; init; }
 
+    /// <summary>
+    /// What turns the question and the answers so far into what the policy sees; null for a policy that sees the confidences
+    /// alone.
+    /// </summary>
+    public FeaturePipeline? Features { get; init; }
+
     /// <summary>Answers with the policy of a file that `toolkit calibrate` wrote.</summary>
     /// <exception cref="ToolkitException">The file is of another cascade, or needs what a live cascade does not have.</exception>
     public static AdaptiveCascade From(Cascade cascade, PolicyFile policy)
     {
         policy.RequireModels([.. cascade.File.Stages.Select(stage => stage.Name)], cascade.File.File);
-        policy.RequireNoFeatures();
-        return new AdaptiveCascade(cascade, policy.Confidence, policy.Policy) { Familiarity = policy.Familiarity };
+        policy.RequireLive();
+        return new AdaptiveCascade(cascade, policy.Confidence, policy.Policy)
+        {
+            Familiarity = policy.Familiarity,
+            Features = policy.Features,
+        };
     }
 
     /// <summary>
@@ -83,9 +94,11 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
             failed = 0;
         double familiarity = Familiarity is { } known && request.Prompt.Question is { } question ? known.PValue(question) : double.NaN,
             most = familiarity < Cascades.Familiarity.Least ? Cascades.Familiarity.ConfidenceOutside : 1;
+        FeaturedQuestion? featured = Features?.Ask(request.Prompt.Question ?? "", request.Dataset);
+        double[] context = featured?.Context ?? [];
         while (true)
         {
-            Decision decision = policy.Decide(new Observation(ran, confidences, labels, []));
+            Decision decision = policy.Decide(new Observation(ran, confidences, labels, context));
             if (decision.Stop)
                 return Result(turns.First(turn => turn.Stage == decision.Stage));
             int stage = FirstWorking(decision.Stage);
@@ -132,7 +145,15 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
                     ),
                 };
             // What was cut short is not known to be right, whatever its beginning is worth.
-            confidences[stage] = reply.IsWhole ? Math.Min(most, confidence(stage, reply.Features)) : 0;
+            double own = reply.IsWhole ? confidence(stage, reply.Features) : 0;
+            if (featured is not null)
+                own = featured.Confidence(
+                    stage,
+                    own,
+                    cascade.Stages[stage].CostOf(reply.PromptTokens, reply.CompletionTokens),
+                    reply.Features
+                );
+            confidences[stage] = Math.Min(most, own);
             labels[stage] = same is null ? stage : labels[same.Stage];
             var turn = new StageAnswer(stage, reply, confidences[stage]) { Label = labels[stage] };
             turns.Add(turn);
@@ -141,7 +162,12 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
         }
 
         AdaptiveAnswer Result(StageAnswer chosen) =>
-            new(turns, chosen, turns.Sum(turn => turn.Reply.Cost)) { Failures = failures, Familiarity = familiarity };
+            new(turns, chosen, turns.Sum(turn => turn.Reply.Cost))
+            {
+                Failures = failures,
+                Familiarity = familiarity,
+                Context = context,
+            };
 
         int FirstWorking(int from)
         {
@@ -175,6 +201,9 @@ public sealed record AdaptiveAnswer(IReadOnlyList<StageAnswer> Turns, StageAnswe
 {
     /// <summary>What went wrong on the way; empty when every stage that was asked answered.</summary>
     public IReadOnlyList<StageException> Failures { get; init; } = [];
+
+    /// <summary>What the policy saw of the question before any model ran; empty for a policy without features.</summary>
+    public IReadOnlyList<double> Context { get; init; } = [];
 
     /// <summary>
     /// The question's p-value among the calibration questions (<see cref="Cascades.Familiarity.PValue"/>); NaN where that is not known.

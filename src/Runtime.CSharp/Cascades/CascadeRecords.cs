@@ -114,6 +114,14 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
         && first.Extra.Any(field => field.Key == "family")
         && first.Stages.All(stage => stage.Extra.Any(field => field.Key == "signals"));
 
+    /// <summary>What else a trace file records of its queries and answers, with the stages in the given order; null for nothing.</summary>
+    public static TraceFeatures? FeaturesOf(string path, IReadOnlyList<string> models)
+    {
+        TraceTable table = TraceReader.ReadTable(path);
+        int[] from = [.. models.Select(model => table.Models.ToList().IndexOf(model))];
+        return table.Features?.Reordered(from);
+    }
+
     /// <summary>The records of one split, in their order.</summary>
     public CascadeRecords Of(string split) => this with { Records = [.. Records.Where(record => record.Split == split)] };
 

@@ -100,6 +100,9 @@ public sealed record StageRequest(StagePrompt Prompt)
     /// <summary>Most tokens to write; null for the cascade's own limit, which also bounds it.</summary>
     public int? MaxTokens { get; init; }
 
+    /// <summary>The dataset that the question is of, where a policy was calibrated by datasets; null where that is not known.</summary>
+    public string? Dataset { get; init; }
+
     /// <summary>Texts that end the answer; they are not part of it.</summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
 

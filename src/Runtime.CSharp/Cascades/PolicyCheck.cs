@@ -134,11 +134,10 @@ public sealed record PolicyCheck(
                 );
             CascadeRecords records = CascadeRecords.Load(traces);
             policy.RequireModels(records.Models, traces);
-            return records.ToRecordedCascade(policy.Confidence);
+            return policy.View(records.ToRecordedCascade(policy.Confidence), CascadeRecords.FeaturesOf(traces, records.Models), traces);
         }
         TraceTable table = TraceReader.ReadTable(traces);
         policy.RequireModels(table.Models, traces);
-        policy.RequireQueryFeatures(table.Cascade.ContextWidth, traces);
-        return table.Cascade;
+        return policy.View(table.Cascade, table.Features, traces);
     }
 }

@@ -1,8 +1,9 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Files;
-using OptimalStopping.Theory;
+using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Cascades;
@@ -63,8 +64,17 @@ public sealed record PolicyFile(
     /// <summary>Tells questions that are unlike all that the policy was calibrated on; null where the calibration had no texts, or too few.</summary>
     public Familiarity? Familiarity { get; init; }
 
+    /// <summary>
+    /// What turns a question and the answers so far into the context and the confidences that the policy expects; null for a
+    /// policy that sees the confidences alone.
+    /// </summary>
+    public FeaturePipeline? Features { get; init; }
+
     private const string Format = "optimal-stopping policy";
-    private const int Version = 1;
+
+    // A file without features is what the first version wrote.
+    private const int Plain = 1,
+        WithFeatures = 2;
 
     private static readonly JsonWriterOptions Layout = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -75,8 +85,9 @@ public sealed record PolicyFile(
         using JsonDocument document = Json.Open(path);
         var root = JsonMap.From(path, document.RootElement);
         root.Literal("format", Format);
-        if (root.Integer("version", 1, int.MaxValue) is var version && version != Version)
-            throw root.Error("version", $"{Version} (the version that this toolkit writes)", $"{version}");
+        int version = root.Integer("version", 1, int.MaxValue);
+        if (version is not (Plain or WithFeatures))
+            throw root.Error("version", $"{Plain} or {WithFeatures} (the versions that this toolkit reads)", $"{version}");
         string[] models = root.Texts("models");
         if (models.Length is < 1 or > 16 || models.Distinct().Count() != models.Length)
             throw root.Error("models", "1 to 16 different names", string.Join(", ", models));
@@ -121,9 +132,17 @@ public sealed record PolicyFile(
         string kind = policy.OneOf("kind", [.. PolicyRegistry.Forms.Select(form => form.Kind)]);
         IStoppingPolicy read = PolicyRegistry.Forms.First(form => form.Kind == kind).Read(policy, models);
         policy.RejectUnknown();
+        FeaturePipeline? features = version == WithFeatures ? FeaturePipelineFile.Read(root.Map("features"), models) : null;
+        int columns = read is SubsetPolicy subset ? subset.Columns.Append(-1).Max() + 1 : 0;
+        if (columns > (features?.ContextWidth ?? 0))
+            throw root.Error("features", $"at least {columns} columns for the policy", $"{features?.ContextWidth ?? 0}");
         Familiarity? familiarity = ReadFamiliarity(root);
         root.RejectUnknown();
-        return new PolicyFile(models, lambda, read, signals, guarantee, measured, origin) { Familiarity = familiarity };
+        return new PolicyFile(models, lambda, read, signals, guarantee, measured, origin)
+        {
+            Familiarity = familiarity,
+            Features = features,
+        };
     }
 
     // Files that were written before there was one have none.
@@ -163,7 +182,7 @@ public sealed record PolicyFile(
     }
 
     /// <summary>Numbers known before any model runs that the policy wants with each query; 0 for none.</summary>
-    public int QueryFeatures => Form.QueryFeatures(Policy);
+    public int QueryFeatures => Features?.RecordedContext ?? Form.QueryFeatures(Policy);
 
     /// <summary>The confidence in [0,1] that the policy expects after a stage wrote an answer with these features.</summary>
     public double Confidence(int stage, ConfidenceFeatures features) =>
@@ -188,10 +207,32 @@ public sealed record PolicyFile(
             throw new ToolkitException($"{traces}: expected {QueryFeatures} features of each query as the policy wants, got {width}");
     }
 
-    /// <summary>Checks that the policy needs nothing but what models say.</summary>
-    /// <exception cref="ToolkitException">It was fitted on traces with features of the queries.</exception>
-    public void RequireNoFeatures()
+    /// <summary>Recorded queries as the policy sees them: with the context and the confidences that its pipeline makes.</summary>
+    /// <param name="data">Outcomes with the confidences that <see cref="Confidence"/> gives, or that the traces record.</param>
+    /// <param name="features">What else the traces record; null for nothing.</param>
+    /// <param name="traces">Their name, for messages.</param>
+    /// <exception cref="ToolkitException">The traces lack what the policy needs.</exception>
+    public RecordedCascade View(RecordedCascade data, TraceFeatures? features, string traces)
     {
+        RequireQueryFeatures(data.ContextWidth, traces);
+        try
+        {
+            return Features is null ? data : Features.Describe(features, data);
+        }
+        catch (ToolkitException error)
+        {
+            throw new ToolkitException($"{traces}: {error.Message}");
+        }
+    }
+
+    /// <summary>Checks that the policy needs nothing but what a question and the models say.</summary>
+    /// <exception cref="ToolkitException">It was fitted on traces with features of the queries, or with numbers that only the log holds.</exception>
+    public void RequireLive()
+    {
+        if (Features?.Recorded.FirstOrDefault(name => !FeaturedQuestion.IsLive(name)) is { } logged)
+            throw new ToolkitException(
+                $"policy: expected one that needs only what live stages tell, got one that wants '{logged}' with each answer; calibrate with --policy {PolicyRegistry.Recall}, or on traces without it"
+            );
         if (QueryFeatures > 0)
             throw new ToolkitException(
                 $"policy: expected one without query features, got one that wants {QueryFeatures} numbers with each query; calibrate on traces without 'features'"
@@ -208,7 +249,7 @@ public sealed record PolicyFile(
     {
         json.WriteStartObject();
         json.WriteString("format", Format);
-        json.WriteNumber("version", Version);
+        json.WriteNumber("version", Features is null ? Plain : WithFeatures);
         json.WriteStartArray("models");
         foreach (string model in Models)
             json.WriteStringValue(model);
@@ -249,6 +290,12 @@ public sealed record PolicyFile(
         json.WriteString("kind", form.Kind);
         form.Write(json, Policy, Models);
         json.WriteEndObject();
+        if (Features is not null)
+        {
+            json.WriteStartObject("features");
+            FeaturePipelineFile.Write(json, Features, Models);
+            json.WriteEndObject();
+        }
         if (Familiarity is not null)
             json.WriteString("familiarity", Familiarity.Save());
         json.WriteEndObject();
@@ -264,11 +311,7 @@ public sealed record PolicyFile(
             foreach (var stage in signals.Stages)
             {
                 json.WriteStartObject();
-                PolicyForm.Numbers(json, "means", stage.Means);
-                PolicyForm.Numbers(json, "scales", stage.Scales);
-                PolicyForm.Numbers(json, "weights", stage.Weights);
-                json.WriteNumber("intercept", stage.Intercept);
-                json.WriteNumber("ridge", stage.Ridge);
+                PolicyForm.Write(json, stage);
                 json.WriteEndObject();
             }
             json.WriteEndArray();
@@ -283,22 +326,7 @@ public sealed record PolicyFile(
         if (kind == "signals")
         {
             JsonMap[] stages = confidence.Maps("stages", models);
-            signals = ConfidenceCalibration.Of([
-                .. stages.Select(stage =>
-                {
-                    var fit = new LogisticCalibrator(
-                        stage.Numbers("means", ConfidenceCalibration.Inputs),
-                        stage.Numbers("scales", ConfidenceCalibration.Inputs),
-                        stage.Numbers("weights", ConfidenceCalibration.Inputs),
-                        stage.Number("intercept", double.MinValue, double.MaxValue),
-                        stage.Number("ridge", 0, double.MaxValue)
-                    );
-                    if (fit.Scales.Any(scale => !(scale > 0)))
-                        throw stage.Error("scales", "numbers above 0", string.Join(", ", fit.Scales));
-                    stage.RejectUnknown();
-                    return fit;
-                }),
-            ]);
+            signals = ConfidenceCalibration.Of(stages.Select(stage => PolicyForm.ReadRegression(stage, ConfidenceCalibration.Inputs)));
         }
         confidence.RejectUnknown();
         return signals;

@@ -24,6 +24,30 @@ internal abstract class PolicyForm(string kind)
     /// <summary>Numbers known before any model runs that the policy wants with each query; 0 for none.</summary>
     public virtual int QueryFeatures(IStoppingPolicy policy) => 0;
 
+    internal static void Write(Utf8JsonWriter json, LogisticCalibrator fit)
+    {
+        Numbers(json, "means", fit.Means);
+        Numbers(json, "scales", fit.Scales);
+        Numbers(json, "weights", fit.Weights);
+        json.WriteNumber("intercept", fit.Intercept);
+        json.WriteNumber("ridge", fit.Ridge);
+    }
+
+    internal static LogisticCalibrator ReadRegression(JsonMap saved, int inputs)
+    {
+        var fit = new LogisticCalibrator(
+            saved.Numbers("means", inputs),
+            saved.Numbers("scales", inputs),
+            saved.Numbers("weights", inputs),
+            saved.Number("intercept", double.MinValue, double.MaxValue),
+            saved.Number("ridge", 0, double.MaxValue)
+        );
+        if (fit.Scales.Any(scale => !(scale > 0)))
+            throw saved.Error("scales", "numbers above 0", string.Join(", ", fit.Scales));
+        saved.RejectUnknown();
+        return fit;
+    }
+
     protected static void Strings(Utf8JsonWriter json, string key, IEnumerable<string> values)
     {
         json.WriteStartArray(key);
@@ -170,4 +194,55 @@ internal sealed class PlannedPolicyForm() : PolicyForm("planned")
         choices.RejectUnknown();
         return coefficients;
     }
+}
+
+/// <summary>A policy for some of the models and some of the context's columns; it asks none of the others.</summary>
+internal sealed class SubsetPolicyForm() : PolicyForm("subset")
+{
+    public override bool Holds(IStoppingPolicy policy) => policy is SubsetPolicy subset && Inner(subset.Inner) is not null;
+
+    public override void Write(Utf8JsonWriter json, IStoppingPolicy policy, IReadOnlyList<string> models)
+    {
+        var subset = (SubsetPolicy)policy;
+        string[] kept = [.. subset.Kept.Select(k => models[k])];
+        Strings(json, "stages", kept);
+        Numbers(json, "columns", [.. subset.Columns.Select(c => (double)c)]);
+        json.WriteStartObject("of");
+        PolicyForm inner = Inner(subset.Inner)!;
+        json.WriteString("kind", inner.Kind);
+        inner.Write(json, subset.Inner, kept);
+        json.WriteEndObject();
+    }
+
+    public override IStoppingPolicy Read(JsonMap saved, string[] models)
+    {
+        string[] kept = saved.Texts("stages");
+        double[] columns = saved.Numbers("columns", null);
+        if (columns.FirstOrDefault(c => !(c >= 0 && c < 1_000_000 && c == Math.Floor(c)), 0) is var wrong && wrong != 0)
+            throw saved.Error("columns", "whole numbers from 0 on", $"{wrong}");
+        JsonMap of = saved.Map("of");
+        PolicyForm[] forms = Forms;
+        string kind = of.OneOf("kind", [.. forms.Select(form => form.Kind)]);
+        if (kept.Length == 0)
+            throw saved.Error("stages", "some of the models, in their order", "none");
+        IStoppingPolicy inner = forms.First(form => form.Kind == kind).Read(of, kept);
+        of.RejectUnknown();
+        try
+        {
+            return new SubsetPolicy(
+                inner,
+                models.Length,
+                [.. kept.Select(name => Array.IndexOf(models, name))],
+                Array.ConvertAll(columns, c => (int)c)
+            );
+        }
+        catch (ArgumentException e)
+        {
+            throw saved.Error("stages", "some of the models, in their order", $"{string.Join(", ", kept)}: {e.Message}");
+        }
+    }
+
+    private static PolicyForm[] Forms => [new ThresholdCascadeForm(), new PlannedPolicyForm()];
+
+    private static PolicyForm? Inner(IStoppingPolicy policy) => Forms.FirstOrDefault(form => form.Holds(policy));
 }

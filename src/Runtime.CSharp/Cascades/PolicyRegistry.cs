@@ -70,7 +70,7 @@ public static class PolicyRegistry
 {
     public const string Default = "default";
 
-    /// <summary>Jump with recall, whatever cross-validation says of recalling: what `calibrate` fits unless told otherwise.</summary>
+    /// <summary>Jump with recall, whatever cross-validation says of recalling.</summary>
     public const string Recall = "recall";
 
     /// <summary>Jump with recall on everything that was recorded of questions and answers.</summary>
@@ -96,7 +96,6 @@ public static class PolicyRegistry
         new(Features, "recall with features", PolicyRole.Variant, PolicyUse.Evaluate)
         {
             Fit = training => training.Featured is { } plan ? FittedPolicies.From(plan) : null,
-            IsSaved = false,
         },
         Planned(Recall, "jump with recall", PolicyRole.Variant, PolicyUse.Evaluate, training => training.Recall),
         Planned("jump", "jump, no recall", PolicyRole.Variant, PolicyUse.Both, training => training.Jump),
@@ -138,7 +137,8 @@ public static class PolicyRegistry
     ];
 
     /// <summary>The forms in which policies are saved.</summary>
-    internal static IReadOnlyList<PolicyForm> Forms { get; } = [new ThresholdCascadeForm(), new PlannedPolicyForm()];
+    internal static IReadOnlyList<PolicyForm> Forms { get; } =
+    [new ThresholdCascadeForm(), new PlannedPolicyForm(), new SubsetPolicyForm()];
 
     /// <summary>The families that a comparison of a cascade shows, single models included for `run`, the limits last.</summary>
     public static IReadOnlyList<PolicyFamily> For(PolicyUse use, int stages)

@@ -29,4 +29,42 @@ public sealed class TraceFeatures
 
     /// <summary>Whether the texts of the questions are known.</summary>
     public bool HasText => Grams.Count > 0;
+
+    /// <summary>The same with the stages in another order.</summary>
+    /// <param name="from">Per stage, where it stands now.</param>
+    public TraceFeatures Reordered(int[] from)
+    {
+        int width = Recorded.Count,
+            stages = from.Length;
+        var values = new float[Values.Length];
+        for (int i = 0; width > 0 && i < values.Length / width; i++)
+            Values.AsSpan((i - i % stages + from[i % stages]) * width, width).CopyTo(values.AsSpan(i * width));
+        return With(Dataset, Measures, Grams, values);
+    }
+
+    /// <summary>The given queries, in their order; a query may stand several times.</summary>
+    public TraceFeatures Select(int[] rows)
+    {
+        int queries = Datasets.Count > 0 ? Dataset.Length : Grams.Count;
+        int width = Recorded.Count == 0 ? 0 : Values.Length / (queries > 0 ? queries : 1);
+        return With(
+            Datasets.Count == 0 ? [] : [.. rows.Select(q => Dataset[q])],
+            HasText ? Pick(Measures, QuestionText.Measures.Count) : [],
+            HasText ? [.. rows.Select(q => Grams[q])] : [],
+            Pick(Values, width)
+        );
+
+        T[] Pick<T>(T[] source, int each) => [.. rows.SelectMany(q => source.AsSpan(q * each, each).ToArray())];
+    }
+
+    private TraceFeatures With(int[] dataset, double[] measures, IReadOnlyList<(ushort[] Bin, float[] Weight)> grams, float[] values) =>
+        new()
+        {
+            Datasets = Datasets,
+            Dataset = dataset,
+            Measures = measures,
+            Grams = grams,
+            Recorded = Recorded,
+            Values = values,
+        };
 }

@@ -19,7 +19,8 @@ let private fault action =
         e.Message
 
 let private calibrate (lines: string[]) maxLoss =
-    TraceFiles.withLines lines (fun traces -> PolicyCalibration.Run(traces, CalibrationOptions(maxLoss, 0.1)))
+    TraceFiles.withLines lines (fun traces ->
+        PolicyCalibration.Run(traces, CalibrationOptions(maxLoss, 0.1, Family = PolicyRegistry.Recall)))
 
 let private planned = lazy (calibrate (TraceFiles.cascade 600 5) 0.2)
 let private fixedOne = lazy (calibrate (TraceFiles.cascade 40 5) 0.001)
@@ -103,7 +104,7 @@ let tests =
                   back.Save(path + ".again")
                   Expect.equal (File.ReadAllText(path + ".again")) (File.ReadAllText path) "bytes"
                   Expect.equal back.QueryFeatures 2 "features"
-                  Expect.stringContains (fault back.RequireNoFeatures) "expected one without query features" "live use")
+                  Expect.stringContains (fault back.RequireLive) "expected one without query features" "live use")
           }
           test "signals make the confidences where the traces hold them" {
               RandomCascade.using 2 6 100 (fun cascade folder ->
@@ -151,7 +152,8 @@ let tests =
                   let number (value: float) : JsonNode = nonNull (JsonValue.Create value)
                   for (place: JsonNode -> JsonNode), key, value, expected in
                       [ id, "format", text' "x", "format: expected 'optimal-stopping policy', got 'x'"
-                        id, "version", number 2.0, "version: expected 1 (the version that this toolkit writes), got 2"
+                        id, "version", number 3.0, "version: expected 1 or 2 (the versions that this toolkit reads), got 3"
+                        id, "version", number 2.0, "features: expected an object, got nothing"
                         id, "models", (JsonArray(text' "a") :> JsonNode), "guarantee.reference: expected a"
                         inner "guarantee", "max_loss", number 0.001, "guarantee.statement: expected 'With probability"
                         inner "measured", "quality", number 2.0, "measured.quality: expected a number from 0 to 1, got 2"

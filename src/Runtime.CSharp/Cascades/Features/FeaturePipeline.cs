@@ -41,7 +41,7 @@ public sealed class FeaturePipeline
     /// </summary>
     public int ContextWidth => Predictions + Means + RecordedContext;
 
-    private int Predictions => Question?.Width ?? 0;
+    internal int Predictions => Question?.Width ?? 0;
 
     private int Means => Question is null ? 0 : Question.Width / Question.Stages;
 
@@ -109,19 +109,14 @@ public sealed class FeaturePipeline
                 Enumerable.Range(0, others).Select(s => own.Select(q => (double)features.Values[(q * n + k) * others + s]))
             );
             void Fill(int q, Span<double> into) =>
-                StageModel.Fill(
-                    new AnswerFeatures(
-                        data.Confidence[q * n + k],
-                        data.Cost[q * n + k],
-                        !data.HasAnswers || data.Answer[q * n + k] >= 0,
-                        features.Values.AsSpan((q * n + k) * others, others)
-                    ),
+                FillAnswer(
+                    k,
+                    n,
+                    Answer(data, q, k, features.Values.AsSpan((q * n + k) * others, others)),
                     ofConfidence,
                     ofCost,
                     ofRecorded,
-                    width == 0 ? 0.5 : predicted[q * width + k],
-                    width == 0 ? 0.5 : Mean(predicted.AsSpan(q * width, n)),
-                    width > n ? predicted[q * width + n + k] : 0,
+                    predicted.AsSpan(q * width, width),
                     into
                 );
             double[][] x =
@@ -170,7 +165,7 @@ public sealed class FeaturePipeline
         int total = pipeline.ContextWidth;
         var context = new double[data.Queries * total];
         foreach (int q in needed)
-            pipeline.Context(
+            pipeline.FillContext(
                 predicted.AsSpan(q * width, width),
                 data.Context.AsSpan(q * data.ContextWidth, data.ContextWidth),
                 context.AsSpan(q * total, total)
@@ -179,9 +174,87 @@ public sealed class FeaturePipeline
         return (pipeline, view);
     }
 
+    /// <summary>
+    /// Describes queries that the pipeline was not fitted on, of the same models: what a live cascade would see of them.
+    /// </summary>
+    /// <param name="features">What else was recorded of them; null for nothing. Datasets and numbers are found by name.</param>
+    /// <param name="data">Recorded outcomes, with <see cref="RecordedContext"/> numbers of each query's own.</param>
+    /// <exception cref="ToolkitException">A number that the pipeline wants of answers, or the questions' texts, are not there.</exception>
+    public RecordedCascade Describe(TraceFeatures? features, RecordedCascade data)
+    {
+        if (Question is { Frequency.Length: > 0 } && features is not { HasText: true })
+            throw new ToolkitException("traces: expected the questions' texts ('prompt') as the policy wants, got none");
+        int n = data.Stages,
+            has = features?.Recorded.Count ?? 0;
+        int[] places = [.. Recorded.Select(name => IndexOf(features?.Recorded ?? [], name))];
+        if (Array.IndexOf(places, -1) is var missing && missing >= 0)
+            throw new ToolkitException($"traces: expected '{Recorded[missing]}' with the answers as the policy wants, got none");
+        int[] datasets = [.. (features?.Datasets ?? []).Select(name => IndexOf(Datasets, name))];
+        var confidence = (double[])data.Confidence.Clone();
+        var context = new double[data.Queries * ContextWidth];
+        Parallel.For(0, data.Queries, q =>
+        {
+            Question known = features is null ? new Question(-1, default, ([], [])) : Traces(features, q);
+            if (known.Dataset >= 0)
+                known = known with { Dataset = datasets[known.Dataset] };
+            var question = new FeaturedQuestion(this, known, data.Context.AsSpan(q * data.ContextWidth, data.ContextWidth));
+            question.Context.CopyTo(context, q * ContextWidth);
+            var recorded = new float[places.Length];
+            for (int k = 0; k < n; k++)
+            {
+                if (!data.IsRecorded(q, k))
+                    continue;
+                for (int s = 0; s < places.Length; s++)
+                    recorded[s] = features!.Values[(q * n + k) * has + places[s]];
+                confidence[q * n + k] = question.Confidence(k, Answer(data, q, k, recorded));
+            }
+        });
+        return RecordedCascade.Create(data.Queries, n, data.Cost, confidence, data.Quality, data.Answer, ContextWidth, context);
+    }
+
+    /// <summary>A question as it comes in to a live cascade.</summary>
+    /// <param name="dataset">Its dataset; null where that is not known.</param>
+    public FeaturedQuestion Ask(string text, string? dataset = null) =>
+        new(this, Features.Question.From(text, dataset, Datasets), new double[RecordedContext]);
+
+    private static int IndexOf(IReadOnlyList<string> names, string name)
+    {
+        for (int i = 0; i < names.Count; i++)
+            if (names[i] == name)
+                return i;
+        return -1;
+    }
+
+    private static AnswerFeatures Answer(RecordedCascade data, int query, int stage, ReadOnlySpan<float> recorded)
+    {
+        int i = query * data.Stages + stage;
+        return new AnswerFeatures(data.Confidence[i], data.Cost[i], !data.HasAnswers || data.Answer[i] >= 0, recorded);
+    }
+
+    internal static void FillAnswer(
+        int stage,
+        int stages,
+        in AnswerFeatures answer,
+        QuantileScale confidence,
+        QuantileScale cost,
+        IReadOnlyList<QuantileScale> recorded,
+        ReadOnlySpan<float> predicted,
+        Span<double> into
+    ) =>
+        StageModel.Fill(
+            answer,
+            confidence,
+            cost,
+            recorded,
+            predicted.Length == 0 ? 0.5 : predicted[stage],
+            predicted.Length == 0 ? 0.5 : Mean(predicted[..stages]),
+            predicted.Length > stages ? predicted[stages + stage] : 0,
+            into
+        );
+
     private static Question Traces(TraceFeatures features, int query) => Features.Question.From(features, query);
 
-    private void Context(ReadOnlySpan<float> predicted, ReadOnlySpan<double> own, Span<double> into)
+    internal void FillContext(ReadOnlySpan<float> predicted, ReadOnlySpan<double> own, Span<double> into)
     {
         for (int j = 0; j < predicted.Length; j++)
             into[j] = predicted[j];
