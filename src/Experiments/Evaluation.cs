@@ -30,6 +30,9 @@ public sealed record EvaluationOptions(string Traces, string Out)
     /// </summary>
     public bool Ceiling { get; init; }
 
+    /// <summary>The comparison whose families compete.</summary>
+    internal PolicyUse Use { get; init; } = PolicyUse.Evaluate;
+
     /// <summary>Whether to take the default policy apart (EvaluationReport.Explained).</summary>
     public bool Explain { get; init; }
 }
@@ -76,7 +79,7 @@ public static class Evaluation
         IReadOnlyList<ExplainedPoint> explained = [];
         EvaluationHeadline? headline = null;
         var families = new List<(string Name, double[] Parameter, GroupedOutcome[] Points, string Estimator)>();
-        foreach (PolicyFamily family in PolicyRegistry.For(PolicyUse.Evaluate, data.Stages))
+        foreach (PolicyFamily family in PolicyRegistry.For(options.Use, data.Stages))
         {
             progress?.Report($"fitting {family.Label} on {train.Length} queries");
             if (family.Fit is not { } fit)
@@ -108,13 +111,10 @@ public static class Evaluation
 
         progress?.Report($"resampling {options.Resamples} times");
         var reference = families.FindIndex(f => f.Name == PolicyRegistry.Reference);
-        var metrics = EvaluationBootstrap.Estimate(
-            families.Select(f => f.Points).ToArray(),
-            models,
-            reference,
-            options.Resamples,
-            options.Seed
-        );
+        GroupedOutcome[][] points = [.. families.Select(f => f.Points)];
+        double[][] point = EvaluationBootstrap.Metrics(points, models, [.. Enumerable.Repeat(1, groups)]);
+        double[][][] samples = EvaluationBootstrap.Samples(points, models, options.Resamples, options.Seed);
+        var metrics = EvaluationBootstrap.Estimate(CurveMetrics.Names(), point, samples, reference);
         return new(
             table.Models,
             Array.ConvertAll(models, m => m.MeanCost),
@@ -128,6 +128,7 @@ public static class Evaluation
             Headline = headline,
             ModelRows = ModelRow.From(table, test, training.Featured?.Described),
             Candidates = training.Default.Candidates,
+            Samples = samples,
         };
 
         GroupedOutcome[] Replay(IStoppingPolicy[] policies) => FamilyReplay.Run(policies, data, test, groups);

@@ -27,10 +27,17 @@ internal static class EvaluationBootstrap
         int seed
     )
     {
-        var groups = models[0].Cost.Length;
-        var ones = Enumerable.Repeat(1, groups).ToArray();
+        var ones = Enumerable.Repeat(1, models[0].Cost.Length).ToArray();
         var names = CurveMetrics.Names();
         var point = Metrics(families, models, ones);
+        var samples = Samples(families, models, resamples, seed);
+        return Estimate(names, point, samples, reference);
+    }
+
+    /// <summary>Per resample and family, the metrics in the order of CurveMetrics.Names.</summary>
+    public static double[][][] Samples(IReadOnlyList<GroupedOutcome[]> families, GroupedOutcome[] models, int resamples, int seed)
+    {
+        var groups = models[0].Cost.Length;
 
         // The draws come first, in one sequence, so that the result does not depend on the number of threads.
         var random = new Random(seed);
@@ -43,8 +50,12 @@ internal static class EvaluationBootstrap
         }
         var samples = new double[resamples][][];
         Parallel.For(0, resamples, b => samples[b] = Metrics(families, models, draws[b]));
+        return samples;
+    }
 
-        return families
+    /// <summary>Estimates from the metrics at the point and of each resample.</summary>
+    public static MetricEstimate[][] Estimate(string[] names, double[][] point, double[][][] samples, int reference) =>
+        point
             .Select(
                 (_, f) =>
                     names
@@ -67,10 +78,9 @@ internal static class EvaluationBootstrap
                         .ToArray()
             )
             .ToArray();
-    }
 
     /// <summary>Per family, the metrics when group g counts weight[g] times.</summary>
-    private static double[][] Metrics(IReadOnlyList<GroupedOutcome[]> families, GroupedOutcome[] models, int[] weight)
+    internal static double[][] Metrics(IReadOnlyList<GroupedOutcome[]> families, GroupedOutcome[] models, int[] weight)
     {
         var queries = 0.0;
         var total = models[0].Queries;
@@ -101,7 +111,7 @@ internal static class EvaluationBootstrap
     }
 
     /// <summary>Percentile interval; NaN when a resample has no value or there are no resamples.</summary>
-    private static (double Low, double High) Interval(IEnumerable<double> values)
+    internal static (double Low, double High) Interval(IEnumerable<double> values)
     {
         var sorted = values.ToArray();
         if (sorted.Length == 0 || sorted.Any(double.IsNaN))

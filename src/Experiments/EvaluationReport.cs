@@ -95,6 +95,9 @@ public sealed record EvaluationReport(
     /// <summary>The families that competed to be the default, from the simplest to the richest.</summary>
     public IReadOnlyList<DefaultCandidate> Candidates { get; init; } = [];
 
+    /// <summary>Per bootstrap resample and policy, the figures in the order of CurveMetrics.Names; the same queries for all policies.</summary>
+    internal double[][][] Samples { get; init; } = [];
+
     /// <summary>The default policy taken apart, in order of cost.</summary>
     public IReadOnlyList<ExplainedPoint> Explained { get; init; } = [];
 

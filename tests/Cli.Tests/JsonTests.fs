@@ -77,6 +77,10 @@ let tests =
                       let fresh = Path.Combine(folder, "fresh.jsonl")
                       File.WriteAllLines(fresh, File.ReadLines calibration |> Seq.skip 300 |> Seq.truncate 300)
                       let out = Path.Combine(folder, "out")
+                      let suite = Path.Combine(folder, "suite")
+                      Directory.CreateDirectory suite |> ignore
+                      for name in [ "a.jsonl"; "b.jsonl" ] do
+                          File.Copy(traces, Path.Combine(suite, name))
                       let evaluate = [ "evaluate"; "--traces"; traces; "--out"; out; "--resamples"; "20"; "--json" ]
                       let hubFile = { Support.TestHub.Name = "m.gguf"; Support.TestHub.Bytes = "x"B; Support.TestHub.Large = true }
                       let hub = Support.TestHub.TestHub(Map [ "a/b", [ hubFile ] ])
@@ -94,6 +98,8 @@ let tests =
                             "decode PROMPT --json", [ "decode"; "What is 17 * 23?"; "--json" ]
                             "info --json", [ "info"; "--json" ]
                             "evaluate --json", evaluate
+                            "evaluate --json", evaluate @ [ "--ablation" ]
+                            "evaluate --suite DIR --json", [ "evaluate"; "--suite"; suite; "--resamples"; "20"; "--ablation"; "--json" ]
                             "evaluate --seeds N --json", evaluate @ [ "--seeds"; "2" ]
                             "calibrate --json", [ "calibrate"; "--traces"; traces; "--out"; Path.Combine(folder, "p.json"); "--json" ]
                             "check --json", [ "check"; "--policy"; Path.Combine(folder, "p.json"); "--traces"; fresh; "--json" ]

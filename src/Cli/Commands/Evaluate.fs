@@ -12,7 +12,9 @@ open OptimalStopping.Cli.Terminal
 open OptimalStopping.Cli.Commands.Shared
 
 type EvaluateArguments =
-    | [<Mandatory>] Traces of file: string
+    | Traces of file: string
+    | Suite of dir: string
+    | Ablation
     | Train_Fraction of float
     | Train_Queries of int list
     | Seed of int
@@ -21,13 +23,15 @@ type EvaluateArguments =
     | Ceiling
     | Objective of name: string
     | Unit of text: string
-    | [<Mandatory>] Out of dir: string
+    | Out of dir: string
     | Json
 
     interface IArgParserTemplate with
         member this.Usage =
             match this with
-            | Traces _ -> "the trace file, or a log that 'toolkit import' reads."
+            | Traces _ -> "the trace file, or a log that 'toolkit import' reads (required without --suite)."
+            | Suite _ -> "instead, evaluate every trace file of this folder against the field's policies, and pool over files."
+            | Ablation -> "tell what each group of features (text, dataset, numbers recorded, agreement, confidence) brings."
             | Train_Fraction _ -> "share of the queries to fit on (default: 0.5)."
             | Train_Queries _ -> "fit on at most this many of them; several numbers with --seeds."
             | Seed _ -> "seed of the split and of the bootstrap (default: 1)."
@@ -37,7 +41,7 @@ type EvaluateArguments =
             | Objective _ ->
                 "what to save: cost, latency (the 'seconds' of each stage; see collect --times), or both alike (default: cost)."
             | Unit _ -> "what stands before an amount of cost, e.g. $ where the file counts in dollars."
-            | Out _ -> "the folder for curve.csv, summary.csv, metrics.csv, stops.csv and report.html."
+            | Out _ -> "the folder for curve.csv, summary.csv, metrics.csv, stops.csv and report.html (required without --suite)."
             | Json -> "print one JSON object instead of the table."
 
 /// The mean of a cost over splits, or in how many of them a policy never reached the quality.
@@ -75,9 +79,27 @@ let private notes (traces: string) : string list =
 let private sentence (report: EvaluationReport) unit =
     report.Headline |> Option.ofObj |> Option.map (fun headline -> headline.Sentence unit)
 
-let private one (options: EvaluationOptions) (steps: IProgress<string>) unit json =
+let private ablationJson (rows: AblationRow seq) =
+    rows
+    |> Seq.map (fun r -> {| group = r.Group; auc_without = finite r.Auc; gain = finite r.Gain; low = finite r.Low; high = finite r.High |})
+
+let private points (value: float) (low: float) (high: float) =
+    $"{number (100.0 * value) 2} [{number (100.0 * low) 2}, {number (100.0 * high) 2}]"
+
+let private printAblation (rows: AblationRow seq) =
+    if not (Seq.isEmpty rows) then
+        Table.print
+            [| "without"; "auc"; "the group brings" |]
+            [| for r in rows -> [| r.Group; number (100.0 * r.Auc) 2; points r.Gain r.Low r.High |] |]
+
+let private one (options: EvaluationOptions) (steps: IProgress<string>) unit json ablation =
     let notes = notes options.Traces
     let report = Evaluation.Run(options, steps)
+    let ablation =
+        if ablation then
+            EvaluationAblation.Run(OptimalStopping.Runtime.Traces.TraceReader.ReadTable(options.Traces, null, options.Objective), options, steps) |> Seq.toArray
+        else
+            [||]
     OptimalStopping.Reports.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, unit, options.Out)
     if json then
         printJson
@@ -97,6 +119,7 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) unit jso
                        features_ece = finite m.FeaturesEce |})
                candidates = report.Candidates |> Seq.map (fun c -> {| policy = c.Name; held_out_auc = c.Score; error = c.Error |})
                notes = notes
+               ablation = ablationJson ablation
                reference = PolicyRegistry.Reference
                policies = report.Policies |> Seq.map (fun p -> {| policy = p.Policy; estimator = p.Estimator; metrics = metricsJson p |}) |}
     else
@@ -125,6 +148,7 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) unit jso
             [| "model"; "cost"; "quality"; "auroc"; "ece"; "auroc, features"; "ece, features" |]
             [| for m in report.ModelRows ->
                    [| m.Model; amount m.Cost; share m.Quality; share m.Auroc; share m.Ece; share m.FeaturesAuroc; share m.FeaturesEce |] |]
+        printAblation ablation
         printfn "default     %s" report.Policies[0].Estimator
         printfn "report      %s" (IO.Path.Combine(options.Out, "report.html"))
 
@@ -163,9 +187,94 @@ let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<s
             [| "policy"; "queries"; "auc"; "least"; "most"; "least lead over mixture"; "cost at 98 %" |]
             [| for row in rows -> cells row |]
 
+let private suiteFigures (policy: SuitePolicy) =
+    policy.Figures
+    |> Seq.map (fun f -> KeyValuePair(f.Name, {| value = finite f.Value; low = finite f.Low; high = finite f.High |}))
+    |> Dictionary
+
+let private leadJson (lead: SuiteLead) =
+    {| policy = lead.Policy
+       files = lead.Files
+       lead = {| value = finite lead.Lead.Value; low = finite lead.Lead.Low; high = finite lead.Lead.High |}
+       wins = {| value = finite lead.Wins.Value; low = finite lead.Wins.Low; high = finite lead.Wins.High |}
+       clear_wins = lead.ClearWins
+       clear_losses = lead.ClearLosses |}
+
+let private policyJson (policy: SuitePolicy) = {| policy = policy.Policy; files = policy.Files; figures = suiteFigures policy |}
+
+let private suite (options: EvaluationOptions) ablation (steps: IProgress<string>) json (cancel: CancellationToken) =
+    let report = EvaluationSuite.Run(options, ablation, steps, cancel)
+    if json then
+        printJson
+            {| seed = options.Seed
+               files =
+                report.Files
+                |> Seq.map (fun f ->
+                    {| file = f.File
+                       models = f.Models
+                       train_queries = f.TrainQueries
+                       test_queries = f.TestQueries
+                       ``default`` = f.Default
+                       policies = f.Policies |> Seq.map policyJson
+                       leads = f.Leads |> Seq.map leadJson
+                       ablation = ablationJson f.Ablation |})
+               policies = report.Policies |> Seq.map policyJson
+               leads = report.Leads |> Seq.map leadJson |}
+    else
+        let share (x: float) = if Double.IsNaN x then "" else number x 3
+        let table (policies: SuitePolicy seq) (leads: SuiteLead seq) pooled =
+            let lead (policy: SuitePolicy) = leads |> Seq.tryFind (fun l -> l.Policy = policy.Policy)
+            Table.print
+                [| "policy"
+                   if pooled then "files"
+                   "aiq"
+                   "apgr"
+                   "cpt 50 %"
+                   "cpt 80 %"
+                   "cost at 95 %"
+                   "98 %"
+                   "100 %"
+                   "default's lead"
+                   if pooled then "wins" |]
+                [| for p in policies ->
+                       let value (name: string) = p[name].Value
+                       [| p.Policy
+                          if pooled then string p.Files
+                          number (100.0 * value "aiq") 2
+                          for name in [ "apgr"; "cpt50"; "cpt80"; "cost_at_95pct"; "cost_at_98pct"; "cost_at_100pct" ] do
+                              share (value name)
+                          match lead p with
+                          | Some l -> points l.Lead.Value l.Lead.Low l.Lead.High
+                          | None -> ""
+                          if pooled then
+                              match lead p with
+                              | Some l -> $"{number l.Wins.Value 0} [{number l.Wins.Low 0}, {number l.Wins.High 0}] of {l.Files}"
+                              | None -> "" |] |]
+        for f in report.Files do
+            printfn
+                "%s: %d models, %d queries to fit on, %d to test on; default: %s"
+                f.File
+                f.Models.Count
+                f.TrainQueries
+                f.TestQueries
+                f.Default
+            table f.Policies f.Leads false
+            printAblation f.Ablation
+        printfn "over %d files" report.Files.Count
+        table report.Policies report.Leads true
+        printfn "costs are shares of the best single model's; leads are in points of auc, with 95 %% intervals for these files"
+
 let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationToken) =
-    let folder = arguments.GetResult EvaluateArguments.Out
-    let given = arguments.GetResult EvaluateArguments.Traces
+    let directory = arguments.TryGetResult Suite
+    let needed name (value: string option) =
+        match value, directory with
+        | Some value, _ -> value
+        | None, Some _ -> ""
+        | None, None -> raise (UsageException $"evaluate: expected {name}, got none")
+    if directory.IsSome && arguments.Contains EvaluateArguments.Traces then
+        raise (UsageException "--suite: expected no --traces beside it, since its folder names the files")
+    let folder = arguments.TryGetResult EvaluateArguments.Out |> needed "--out DIR"
+    let given = arguments.TryGetResult EvaluateArguments.Traces |> needed "--traces FILE (or --suite DIR)"
     let fraction = arguments.GetResult(Train_Fraction, defaultValue = 0.5)
     if not (fraction > 0.0 && fraction < 1.0) then
         raise (UsageException $"--train-fraction: expected a number between 0 and 1, got {fraction}")
@@ -182,7 +291,12 @@ let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationTo
         | "latency" -> TraceObjective.Latency
         | "both" -> TraceObjective.Both
         | other -> raise (UsageException $"--objective: expected cost, latency or both, got '{other}'")
-    let traces = Import.tracesOf given folder cancel
+    if directory.IsSome && (seeds.IsSome || sizes.Length > 1) then
+        raise (UsageException "--suite: expected no --seeds and one --train-queries at most beside it")
+    let traces =
+        match directory with
+        | Some directory -> directory
+        | None -> Import.tracesOf given folder cancel
     let options =
         EvaluationOptions(
             traces,
@@ -192,15 +306,17 @@ let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationTo
             TrainQueries = Option.toNullable (List.tryHead sizes),
             Resamples = (arguments.GetResult(Resamples, defaultValue = 1000) |> atLeast 0 "--resamples"),
             Ceiling = arguments.Contains Ceiling,
-            Explain = seeds.IsNone,
+            Explain = (seeds.IsNone && directory.IsNone),
             Seed = arguments.GetResult(EvaluateArguments.Seed, defaultValue = 1)
         )
     let steps =
         { new IProgress<string> with
             member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
     let json = arguments.Contains EvaluateArguments.Json
+    let ablation = arguments.Contains Ablation
     match seeds with
-    | None -> one options steps (arguments.GetResult(Unit, defaultValue = "")) json
+    | _ when directory.IsSome -> suite options ablation steps json cancel
+    | None -> one options steps (arguments.GetResult(Unit, defaultValue = "")) json ablation
     | Some seeds ->
         let sizes = if sizes.IsEmpty then [| Nullable() |] else sizes |> List.map Nullable |> List.toArray
         several options seeds sizes steps json

@@ -10,6 +10,9 @@ public sealed record FittedPolicies(FittedFamily Family)
     /// <summary>The plans on features that the family comes from; null for a family that sees the recorded confidences.</summary>
     public FeaturedPlan? Featured { get; init; }
 
+    /// <summary>Recorded outcomes with what a family sees in place of the recorded confidences and context; null for those.</summary>
+    public RecordedCascade? Seen { get; init; }
+
     /// <summary>The plan behind the operating points, with its estimates on queries that it was not fitted on; null where there is none.</summary>
     public FittedPlan? Plan { get; init; }
 
@@ -26,7 +29,7 @@ public sealed record FittedPolicies(FittedFamily Family)
     public IStoppingPolicy[] Policies => Featured is null ? Family.Policies : [.. Family.Policies.Select(Featured.Whole)];
 
     /// <summary>The recorded outcomes that the operating points are replayed on.</summary>
-    public RecordedCascade View(RecordedCascade data) => Featured?.View ?? data;
+    public RecordedCascade View(RecordedCascade data) => Featured?.View ?? Seen ?? data;
 
     /// <summary>A stage of the operating points as a stage of the cascade.</summary>
     public int Stage(int stage) => Featured is null || stage < 0 ? stage : Featured.Kept[stage];

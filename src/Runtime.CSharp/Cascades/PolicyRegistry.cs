@@ -1,3 +1,4 @@
+using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Cascades;
@@ -33,6 +34,9 @@ public enum PolicyUse
     /// <summary>`toolkit evaluate`.</summary>
     Evaluate = 2,
     Both = Run | Evaluate,
+
+    /// <summary>`toolkit evaluate --suite`: the field's table.</summary>
+    Suite = 4,
 }
 
 /// <summary>
@@ -92,7 +96,7 @@ public static class PolicyRegistry
     /// <summary>The families but for the single models, of which there are as many as stages.</summary>
     public static IReadOnlyList<PolicyFamily> Families { get; } =
     [
-        new(Default, "default", PolicyRole.Default, PolicyUse.Both) { Fit = training => training.Default.Policies },
+        new(Default, "default", PolicyRole.Default, PolicyUse.Both | PolicyUse.Suite) { Fit = training => training.Default.Policies },
         new(Features, "recall with features", PolicyRole.Variant, PolicyUse.Evaluate)
         {
             Fit = training => training.Featured is { } plan ? FittedPolicies.From(plan) : null,
@@ -100,15 +104,45 @@ public static class PolicyRegistry
         Planned(Recall, "jump with recall", PolicyRole.Variant, PolicyUse.Evaluate, training => training.Recall),
         Planned("jump", "jump, no recall", PolicyRole.Variant, PolicyUse.Both, training => training.Jump),
         Planned("chain", "full chain", PolicyRole.Variant, PolicyUse.Both, training => training.Chain),
-        new(Reference, "best pairs of models", PolicyRole.Baseline, PolicyUse.Both)
+        new(Reference, "best pairs of models", PolicyRole.Baseline, PolicyUse.Both | PolicyUse.Suite)
         {
             Fit = training => (FittedPolicies)Baselines.PairEnvelope(training.Data, training.Rows),
         },
-        new("cascade-router", "cascade router", PolicyRole.Baseline, PolicyUse.Evaluate)
+        new("cascade-router", "cascade router", PolicyRole.Baseline, PolicyUse.Evaluate | PolicyUse.Suite)
         {
             Fit = training => (FittedPolicies)CascadeRouting.Fit(training.Data, training.Rows, training.Prices),
             IsSaved = false,
             MaxStages = RouterEstimates.MaxStages,
+        },
+        new("text-router", "router on the question's text", PolicyRole.Baseline, PolicyUse.Suite)
+        {
+            Fit = training =>
+                training.Pipeline is { Pipeline.Question: not null } seen
+                    ? TextRouters.Logistic(seen.View, training.Rows, training.Prices)
+                    : null,
+            IsSaved = false,
+        },
+        new("knn-router", "router on the nearest questions", PolicyRole.Baseline, PolicyUse.Suite)
+        {
+            Fit = training =>
+                training.Pipeline is { Pipeline.Question: { } question }
+                    ? TextRouters.Nearest(question, training.Features!, training.Data, training.Rows, training.Prices)
+                    : null,
+            IsSaved = false,
+        },
+        new("frugal-gpt", "scored chains, FrugalGPT-like", PolicyRole.Baseline, PolicyUse.Suite)
+        {
+            // The scorer sees the question and the answer, where these are recorded.
+            Fit = training =>
+                training.Pipeline is { } seen
+                    ? new FittedPolicies(Baselines.ScoredChains(seen.View, training.Rows)) { Seen = seen.View }
+                    : (FittedPolicies)Baselines.ScoredChains(training.Data, training.Rows),
+            IsSaved = false,
+        },
+        new("automix", "one look, AutoMix-like", PolicyRole.Baseline, PolicyUse.Suite)
+        {
+            Fit = training => (FittedPolicies)Baselines.OneLook(training.Data, training.Rows, training.Prices),
+            IsSaved = false,
         },
         new("threshold-per-stage", "threshold per stage", PolicyRole.Baseline, PolicyUse.Both)
         {
@@ -118,7 +152,7 @@ public static class PolicyRegistry
         {
             Fit = training => (FittedPolicies)Baselines.CommonThreshold(training.Data, training.Rows),
         },
-        new("mixture", "mixture of single models", PolicyRole.Baseline, PolicyUse.Evaluate)
+        new("mixture", "mixture of single models", PolicyRole.Baseline, PolicyUse.Evaluate | PolicyUse.Suite)
         {
             Fit = training => (FittedPolicies)Baselines.Mixtures(training.Data, training.Rows),
         },
@@ -127,7 +161,7 @@ public static class PolicyRegistry
             Parameters = _ => [-40, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 40],
             Outcome = Baselines.RandomStop,
         },
-        new(Oracle, "oracle (not attainable)", PolicyRole.Limit, PolicyUse.Both)
+        new(Oracle, "oracle (not attainable)", PolicyRole.Limit, PolicyUse.Both | PolicyUse.Suite)
         {
             Parameters = training => training.Prices,
             Outcome = Baselines.Oracle,

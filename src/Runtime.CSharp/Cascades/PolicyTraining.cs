@@ -39,11 +39,9 @@ public sealed class PolicyTraining(RecordedCascade data, int[] rows, TraceFeatur
         _jump = new(() => PlannedFamily.Fit(data, rows, ActionSet.Jump)),
         _chain = new(() => PlannedFamily.Fit(data, rows, ActionSet.Chain));
     private readonly Lazy<double[]> _prices = new(() => PlannedFamily.Prices(data, rows, 40));
-    private readonly Lazy<FeaturedPlan?> _featured = new(() =>
-        features is null ? null
-        : Described(data, features, rows, Others(data, rows)) is var (pipeline, view) ? FeaturedPlan.Make(pipeline, view, rows)
-        : null
-    );
+    private FeaturedPlan? _featured;
+    private bool _planned;
+    private (FeaturePipeline Pipeline, RecordedCascade View)? _described;
     private DefaultChoice? _choice;
 
     public RecordedCascade Data => data;
@@ -63,7 +61,23 @@ public sealed class PolicyTraining(RecordedCascade data, int[] rows, TraceFeatur
     /// Plans with recall on everything that was recorded of questions and answers; null where nothing was, or one model is
     /// both the cheapest and the best.
     /// </summary>
-    public FeaturedPlan? Featured => _featured.Value;
+    public FeaturedPlan? Featured
+    {
+        get
+        {
+            if (!_planned && Pipeline is var (pipeline, view))
+                _featured = FeaturedPlan.Make(pipeline, view, rows);
+            _planned = true;
+            return _featured;
+        }
+    }
+
+    /// <summary>What else was recorded of the queries and answers; null for nothing.</summary>
+    internal TraceFeatures? Features => features;
+
+    /// <summary>The pipeline that was fitted on the queries, with what it shows of all; null where nothing but outcomes was recorded.</summary>
+    internal (FeaturePipeline Pipeline, RecordedCascade View)? Pipeline =>
+        features is null ? null : _described ??= Described(data, features, rows, Others(data, rows));
 
     /// <summary>
     /// The default: the richest family whose held-out curve is within a standard error of the best one's. The order is

@@ -38,6 +38,41 @@ type ThresholdCascade(stages: int, chain: int[], thresholds: float[]) =
             elif next > 0 && observation.Confidence[last] >= thresholds[next - 1] then Decision.StopWith last
             else Decision.GoTo chain[next]
 
+/// The first stage answers; the bin of its confidence says which stage answers in the end (0: itself).
+/// edges: increasing lower ends of the bins from the second on. choice: per bin, and last for no confidence, a stage.
+[<Sealed>]
+type OneLookPolicy(stages: int, edges: float[], choice: int[]) =
+
+    do
+        if choice.Length <> edges.Length + 2 then
+            invalidArg (nameof choice) $"expected {edges.Length + 2} choices, got {choice.Length}"
+        if choice |> Array.exists (fun k -> k < 0 || k >= stages) then
+            invalidArg (nameof choice) $"expected stages in 0..{stages - 1}"
+
+    /// The bin of a confidence; the last for NaN.
+    static member Bin (edges: float[]) (confidence: float) : int =
+        if Double.IsNaN confidence then
+            edges.Length + 1
+        else
+            let mutable bin = 0
+            while bin < edges.Length && confidence >= edges[bin] do
+                bin <- bin + 1
+            bin
+
+    interface IStoppingPolicy with
+        member _.Stages = stages
+
+        member _.Decide(observation) =
+            let last = observation.Last
+            if last < 0 then
+                Decision.GoTo 0
+            elif last > 0 then
+                Decision.StopWith last
+            else
+                match choice[OneLookPolicy.Bin edges observation.Confidence[0]] with
+                | 0 -> Decision.StopWith 0
+                | k -> Decision.GoTo k
+
 /// The policies that others use, each tuned on the same training queries as ours. Operating points are those on the
 /// upper concave hull of the training points, so each family is at its best.
 [<RequireQualifiedAccess>]
@@ -111,6 +146,57 @@ module Baselines =
                            ThresholdCascade(n, [| i; j |], [| t |]) :> IStoppingPolicy |]
         let family = onHull "pair-envelope" data rows (Array.zeroCreate (n + pairs.Length)) (Array.append (singles data) pairs)
         { family with Parameter = Array.init family.Policies.Length float }
+
+    /// FrugalGPT's cascade (Chen, Zaharia and Zou 2023): at most three models in a row, each with a threshold on a score of
+    /// its answer; models and thresholds are chosen together. The confidences of the data are the scores. Pairs have 32
+    /// thresholds, chains of three 8 for each; at most 3,000 queries choose. The parameter is the position on the hull.
+    [<CompiledName "ScoredChains">]
+    let scoredChains (data: RecordedCascade) (rows: int[]) : FittedFamily =
+        let n = data.Stages
+        let rows = if rows.Length > 3000 then Array.sub rows 0 3000 else rows
+        let fine, coarse = Array.init n (fun k -> grid data rows k 32), Array.init n (fun k -> grid data rows k 8)
+        let chains =
+            [| for i in 0 .. n - 1 do
+                   for j in i + 1 .. n - 1 do
+                       for t in fine[i] do
+                           ThresholdCascade(n, [| i; j |], [| t |]) :> IStoppingPolicy
+                       for k in j + 1 .. n - 1 do
+                           for t in coarse[i] do
+                               for u in coarse[j] do
+                                   ThresholdCascade(n, [| i; j; k |], [| t; u |]) :> IStoppingPolicy |]
+        let family = onHull "frugal-gpt" data rows (Array.zeroCreate (n + chains.Length)) (Array.append (singles data) chains)
+        { family with Parameter = Array.init family.Policies.Length float }
+
+    /// AutoMix's rule (Madaan et al. 2023), with any confidence in place of its self-verification: the cheapest model answers
+    /// first; its confidence, in ten bins, tells what every model's answer is worth on average, and the best of stopping and
+    /// asking one larger model, which then answers, is done. One operating point for each price of cost.
+    [<CompiledName "OneLook">]
+    let oneLook (data: RecordedCascade) (rows: int[]) (lambdas: float[]) : FittedFamily =
+        let n, bins = data.Stages, 10
+        let known = rows |> Array.filter (fun q -> data.IsRecorded(q, 0))
+        let edges = grid data known 0 bins |> Array.filter (fun t -> t > 0.0 && t < infinity)
+        let look = OneLookPolicy.Bin edges
+        let cells = edges.Length + 2
+        let worth = Array.init cells (fun _ -> Array.zeroCreate<float> n)
+        let price = Array.init n (fun k -> data.MeanCost(rows, k))
+        let overall = Array.init n (fun k -> data.MeanQuality(rows, k))
+        for cell in 0 .. cells - 1 do
+            let own = known |> Array.filter (fun q -> look data.Confidence[q * n] = cell)
+            for k in 0 .. n - 1 do
+                let seen = own |> Array.filter (fun q -> data.IsRecorded(q, k))
+                let sum = seen |> Array.sumBy (fun q -> data.Quality[q * n + k])
+                // One query's weight of the mean over all bins, so that an empty bin has a value.
+                worth[cell][k] <- (sum + overall[k]) / float (seen.Length + 1)
+        let policy lambda =
+            let choice =
+                worth
+                |> Array.map (fun w ->
+                    [| 0 .. n - 1 |]
+                    |> Array.filter (fun k -> not (Double.IsNaN w[k]))
+                    |> Array.maxBy (fun k -> w[k] - (if k = 0 then 0.0 else lambda * price[k])))
+            OneLookPolicy(n, edges, choice) :> IStoppingPolicy
+        let sorted = lambdas |> Array.sortDescending
+        onHull "automix" data rows sorted (sorted |> Array.map policy)
 
     /// The full chain with a threshold of its own for each stage, on a grid of 32 quantiles per stage: for each price
     /// of cost, coordinate ascent from the last stage to the first, from two starts (never stop early, always stop at

@@ -55,7 +55,10 @@ internal sealed record QuestionModel(float[] Frequency, double[] Means, double[]
     public int Width => Regression.Targets;
 
     /// <summary>Writes the predictions for a question.</summary>
-    public void Predict(Question question, Span<float> into) => Regression.Predict(Row(question, Frequency, Means, Scales, Datasets), into);
+    public void Predict(Question question, Span<float> into) => Regression.Predict(Row(question), into);
+
+    /// <summary>A question as the regression sees it: words and characters of length 1 together, measures, dataset.</summary>
+    public SparseRow Row(Question question) => Row(question, Frequency, Means, Scales, Datasets);
 
     /// <summary>Fits on the given queries. Costs that never change are not predicted.</summary>
     /// <param name="penalty">The penalty; null to choose it by how well a fifth of the queries is predicted from the others.</param>
