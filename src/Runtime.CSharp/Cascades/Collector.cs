@@ -180,9 +180,22 @@ public static class Collector
     // What a record keeps of an answer.
     private readonly record struct StageRecord(string Text, ConfidenceFeatures Features, bool Ended, int Tokens, double Cost)
     {
+        public ServerIdentity? Server { get; init; }
+
         public static StageRecord From(StageReply reply) =>
-            new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost);
+            new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost) { Server = reply.Server };
     }
+
+    private static KeyValuePair<string, JsonElement> ServerField(ServerIdentity server) =>
+        Field(
+            ServerFingerprint.Field,
+            new
+            {
+                model = server.Model,
+                version = server.Version,
+                log_probabilities = server.HasLogProbabilities,
+            }
+        );
 
     private static IEnumerable<TraceRecord> Ask(
         Cascade cascade,
@@ -249,6 +262,7 @@ public static class Collector
                         Field("tokens", answer.Tokens),
                         Field("signals", signals),
                         .. answer.Ended ? (KeyValuePair<string, JsonElement>[])[] : [Field(CascadeRecords.CutField, true)],
+                        .. answer.Server is { } server ? [ServerField(server)] : (KeyValuePair<string, JsonElement>[])[],
                     ],
                 };
             }
