@@ -47,7 +47,7 @@ let private withPolicy (action: Self ref -> (unit -> Cascade) -> PolicyFile -> C
     let file = CascadeFile.Load(folder.File "c.yaml")
     let traces, policy = folder.File "t.jsonl", folder.File "p.json"
     using (Cascade.Load file) (fun cascade ->
-        let queries = ExperimentRun.Queries(file, 1)
+        let queries = CascadeQueries.Draw(file, 1)
         Collector.CollectAsync(cascade, queries, traces, infinity, null, CancellationToken.None).Wait())
     PolicyCalibration.Run(traces, CalibrationOptions(0.3, 0.05)).WithServersOf(traces).Save policy
     action cheap (fun () -> Cascade.Load file) (PolicyFile.Load policy) (CascadeRecords.Load traces)
