@@ -25,6 +25,7 @@ public sealed class CascadeServer : IAsyncDisposable
     private readonly FeedbackService _feedback;
     private readonly AdmissionLimiter _gate;
     private readonly ServerMetrics _metrics;
+    private readonly ServerWatch _watch;
 
     private CascadeServer(
         WebApplication app,
@@ -32,8 +33,9 @@ public sealed class CascadeServer : IAsyncDisposable
         PolicyStore policies,
         FeedbackService feedback,
         AdmissionLimiter gate,
-        ServerMetrics metrics
-    ) => (_app, _cascade, _policies, _feedback, _gate, _metrics) = (app, cascade, policies, feedback, gate, metrics);
+        ServerMetrics metrics,
+        ServerWatch watch
+    ) => (_app, _cascade, _policies, _feedback, _gate, _metrics, _watch) = (app, cascade, policies, feedback, gate, metrics, watch);
 
     /// <summary>Where the server listens, once it has started.</summary>
     public Uri Address { get; private set; } = new("http://localhost");
@@ -46,7 +48,10 @@ public sealed class CascadeServer : IAsyncDisposable
     /// <param name="records">Calibration records; null for a cascade without them, which then needs a policy file.</param>
     /// <param name="policy">The default policy; null for the plan of <paramref name="lambda"/>.</param>
     /// <param name="lambda">Price of cost of the default policy, and of the online learner.</param>
-    /// <exception cref="ToolkitException">Policy, records or state are of another cascade, or the port cannot be had.</exception>
+    /// <exception cref="ToolkitException">
+    /// Policy, records or state are of another cascade, a stage's server is another than the policy was calibrated on, or the
+    /// port cannot be had.
+    /// </exception>
     public static async Task<CascadeServer> StartAsync(
         Cascade cascade,
         CascadeRecords? records,
@@ -80,21 +85,29 @@ public sealed class CascadeServer : IAsyncDisposable
         ThreadPool.GetMinThreads(out int workers, out int ports);
         ThreadPool.SetMinThreads(Math.Max(workers, options.Concurrency + Environment.ProcessorCount + 4), ports);
         WebApplication app = Build(options);
-        var service = new CascadeService(cascade, policies, feedback, metrics, budget);
+        var watch = new ServerWatch(cascade, metrics, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("toolkit"));
+        var service = new CascadeService(cascade, policies, feedback, metrics, budget, watch);
         Map(app, service, policies, feedback, metrics, gate, options);
         try
         {
+            watch.Expect(policy);
+            await watch.ProbeAsync(cancel).ConfigureAwait(false);
             await app.StartAsync(cancel).ConfigureAwait(false);
         }
-        catch (IOException fault)
+        catch (Exception fault)
         {
             await app.DisposeAsync().ConfigureAwait(false);
             await feedback.DisposeAsync().ConfigureAwait(false);
             if (newFolder is not null)
                 Directory.Delete(newFolder, recursive: true); // holds nothing but the names of an empty log
-            throw new ToolkitException($"port {options.Port}: expected a free port, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
+            if (fault is IOException)
+                throw new ToolkitException(
+                    $"port {options.Port}: expected a free port, got: {fault.Message.ReplaceLineEndings(" ")}",
+                    fault
+                );
+            throw;
         }
-        return new CascadeServer(app, cascade, policies, feedback, gate, metrics)
+        return new CascadeServer(app, cascade, policies, feedback, gate, metrics, watch)
         {
             Address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()),
             Replayed = feedback.Grades,
@@ -112,6 +125,7 @@ public sealed class CascadeServer : IAsyncDisposable
     public async Task ReloadAsync(PolicyFile policy)
     {
         _policies.Replace(policy);
+        _watch.Expect(policy);
         await _feedback.RestartAsync().ConfigureAwait(false);
     }
 

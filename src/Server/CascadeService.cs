@@ -11,7 +11,8 @@ internal sealed class CascadeService(
     PolicyStore policies,
     FeedbackService feedback,
     ServerMetrics metrics,
-    BudgetKeeper? budget
+    BudgetKeeper? budget,
+    ServerWatch watch
 )
 {
     public CascadeFile File => cascade.File;
@@ -145,12 +146,16 @@ internal sealed class CascadeService(
         return cascade.Stages[^1].CostOf(reply.PromptTokens, reply.CompletionTokens);
     }
 
-    private CascadeEvents Counting(CascadeEvents events) =>
-        events with
+    private CascadeEvents Counting(CascadeEvents events)
+    {
+        bool first = true;
+        return events with
         {
             StageAnswered = turn =>
             {
                 metrics.Turn(turn);
+                watch.Compare(turn.Stage, turn.Reply, first);
+                first = false;
                 events.StageAnswered?.Invoke(turn);
             },
             StageFailed = (stage, failure) =>
@@ -159,6 +164,7 @@ internal sealed class CascadeService(
                 events.StageFailed?.Invoke(stage, failure);
             },
         };
+    }
 }
 
 /// <summary>An answer with all that a response tells of it.</summary>

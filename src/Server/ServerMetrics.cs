@@ -45,7 +45,8 @@ internal sealed class ServerMetrics : IDisposable
         _failures,
         _tokens,
         _draft,
-        _feedback;
+        _feedback,
+        _serverChanges;
     private readonly Counter<double> _cost,
         _costOfLargest;
     private readonly Histogram<double> _seconds,
@@ -66,6 +67,10 @@ internal sealed class ServerMetrics : IDisposable
         _draft = _meter.CreateCounter<long>(
             "toolkit_draft_tokens",
             description: "Draft tokens judged and accepted, by the stage that verified them."
+        );
+        _serverChanges = _meter.CreateCounter<long>(
+            "toolkit_server_changes",
+            description: "Answers of a server that is another than at calibration, by stage and what differs."
         );
         _feedback = _meter.CreateCounter<long>("toolkit_feedback", description: "Grades acknowledged, by stage.");
         _cost = _meter.CreateCounter<double>("toolkit_cost", description: "Cost of all answers, in the cascade's units.");
@@ -170,6 +175,8 @@ internal sealed class ServerMetrics : IDisposable
     }
 
     public void Failure(int stage, StageException failure) => _failures.Add(1, Stage(stage), new("kind", failure.Kind));
+
+    public void ServerChange(int stage, string what) => _serverChanges.Add(1, Stage(stage), new("what", what));
 
     public void Feedback(int stage) => _feedback.Add(1, Stage(stage));
 

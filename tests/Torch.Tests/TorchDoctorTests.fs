@@ -14,6 +14,15 @@ let tests =
               Expect.isGreaterThan checks.Length 9 "checks"
               for check in checks do
                   Expect.isTrue check.Passed $"{check.Name}: {check.Detail}")
+          testCase "a library that does not load: the cause and the remedy, in a line each" (fun () ->
+              let struct (cause, remedy) =
+                  TorchLibrary.Explain
+                      "Unable to load shared library 'x'\n/lib/x86_64-linux-gnu/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (required by x)\n"
+              Expect.stringContains cause "asks for GLIBCXX_3.4.32 of libstdc++, which came with GCC 13" "cause"
+              Expect.stringContains remedy "choose backend: cpu" "remedy"
+              let struct (other, _) = TorchLibrary.Explain "libgomp.so.1: cannot open shared object file\nmore"
+              Expect.equal other "TorchSharp's library cannot be loaded: libgomp.so.1: cannot open shared object file" "another cause"
+              Expect.isFalse ((cause + remedy + other).Contains '\n') "lines")
           testCase "a GPU that is not there is one failed check, and nothing else runs" (fun () ->
               let checks = Seq.toArray (TorchDoctor.Run "cuda:63")
               Expect.equal (checks |> Array.map (fun c -> c.Passed)) [| false |] "checks"

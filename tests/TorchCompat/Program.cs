@@ -5,7 +5,7 @@
 // COPY of the library, the one in a build's output folder, this tool renames the wanted symbol and version to the old
 // ones. Nothing else is changed, and the next build puts the original back.
 //
-//   dotnet run --project tests/TorchCompat -- FOLDER [FOLDER ...]
+//   dotnet run --project tests/TorchCompat [-- FOLDER ...]     # without folders: every build below the working folder
 using System.Buffers.Binary;
 using System.Text;
 
@@ -14,12 +14,13 @@ const string NewVersion = "GLIBCXX_3.4.32",
 const string NewSymbol = "_ZSt21ios_base_library_initv",
     OldSymbol = "_ZNSt8ios_base4InitC1Ev";
 
-if (args.Length == 0)
+string[] folders = args.Length > 0 ? args : BuildOutputs();
+if (folders.Length == 0)
 {
-    Console.Error.WriteLine("TorchCompat: expected the folders that hold libLibTorchSharp.so, got none");
+    Console.Error.WriteLine("TorchCompat: expected a build with -p:TorchBackend=cpu or cuda below this folder, got none");
     return 2;
 }
-foreach (string folder in args)
+foreach (string folder in folders)
 {
     string path = Path.Combine(folder, "libLibTorchSharp.so");
     if (!File.Exists(path))
@@ -44,6 +45,18 @@ foreach (string folder in args)
     Console.WriteLine($"{path}: now asks for {OldVersion}");
 }
 return 0;
+
+// The folders below this one in whose builds the library lies.
+static string[] BuildOutputs() =>
+    [
+        .. new DirectoryInfo(".")
+            .EnumerateFiles(
+                "libLibTorchSharp.so",
+                new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.ReparsePoint }
+            )
+            .Where(file => file.FullName.Split(Path.DirectorySeparatorChar).Contains("bin"))
+            .Select(file => file.DirectoryName!),
+    ];
 
 // A string table's entry: the text between two zero bytes.
 static byte[] Text(string text) => [0, .. Encoding.ASCII.GetBytes(text), 0];

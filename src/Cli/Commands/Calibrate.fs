@@ -109,7 +109,7 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
         let steps =
             { new IProgress<string> with
                 member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
-        let policy = PolicyCalibration.Run(traces, options, steps)
+        let policy = PolicyCalibration.Run(traces, options, steps).WithServersOf traces
         policy.Save file
         let guarantee, measured = policy.Guarantee, policy.Measured
         if arguments.Contains CalibrateArguments.Json then

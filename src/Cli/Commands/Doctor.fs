@@ -25,6 +25,11 @@ let execute (arguments: ParseResults<DoctorArguments>) =
     if not (isDevice device) then raise (UsageException $"--device: expected cpu or cuda:0 to cuda:99, got '{device}'")
 #if TORCH
     let json = arguments.Contains DoctorArguments.Json
+    match Option.ofNullable Torch.Inference.TorchLibrary.Problem with
+    | None -> ()
+    | Some(struct (cause, remedy)) ->
+        eprintfn "toolkit: %s" cause
+        raise (ToolkitException remedy)
     let mutable failed = 0
     let checks =
         [| for check in Torch.Inference.TorchDoctor.Run device do

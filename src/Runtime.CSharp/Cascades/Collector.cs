@@ -196,9 +196,25 @@ public static class Collector
         double? Seconds
     )
     {
+        public ServerIdentity? Server { get; init; }
+
         public static StageRecord From(StageReply reply, bool times) =>
-            new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost, times ? reply.Seconds : null);
+            new(reply.Text, reply.Features, reply.Ended, reply.CompletionTokens, reply.Cost, times ? reply.Seconds : null)
+            {
+                Server = reply.Server,
+            };
     }
+
+    private static KeyValuePair<string, JsonElement> ServerField(ServerIdentity server) =>
+        Field(
+            ServerFingerprint.Field,
+            new
+            {
+                model = server.Model,
+                version = server.Version,
+                log_probabilities = server.HasLogProbabilities,
+            }
+        );
 
     private static IEnumerable<TraceRecord> Ask(
         Cascade cascade,
@@ -269,6 +285,7 @@ public static class Collector
                             ? (KeyValuePair<string, JsonElement>[])[Field("seconds", Math.Round(seconds, 6))]
                             : [],
                         .. answer.Ended ? (KeyValuePair<string, JsonElement>[])[] : [Field(CascadeRecords.CutField, true)],
+                        .. answer.Server is { } server ? [ServerField(server)] : (KeyValuePair<string, JsonElement>[])[],
                     ],
                 };
             }

@@ -155,8 +155,8 @@ public sealed record StageReply(
     /// </summary>
     public bool IsWhole { get; init; } = Ended;
 
-    /// <summary>What the server says of itself; null where it says nothing.</summary>
-    public string? Fingerprint { get; init; }
+    /// <summary>What the server says of itself; null where it says nothing, and for a stage in this process.</summary>
+    public ServerIdentity? Server { get; init; }
 
     /// <summary>Forwards of the model that the answer took, the prompt's among them; 0 where the stage does not tell.</summary>
     public int Forwards { get; init; }

@@ -30,6 +30,10 @@ internal sealed class OpenAiAnswer(string stage, ToldTokens told, int mostTokens
     public (int Prompt, int Completion)? Usage { get; private set; }
     public ConfidenceFeatures? Features { get; private set; }
     public string? Fingerprint { get; private set; }
+    public string? Model { get; private set; }
+
+    /// <summary>Whether the server told the log-probabilities of its tokens, or features made of them.</summary>
+    public bool HasLogProbabilities => _counted.Count > 0 || Features is not null;
 
     /// <summary>Whether anything of an answer has come.</summary>
     public bool Begun => _anything;
@@ -52,6 +56,7 @@ internal sealed class OpenAiAnswer(string stage, ToldTokens told, int mostTokens
         Usage = chunk.Usage ?? Usage;
         Features = chunk.Features ?? Features;
         Fingerprint = chunk.Fingerprint ?? Fingerprint;
+        Model = chunk.Model ?? Model;
         foreach (ReportedToken token in chunk.Tokens)
             Check(token);
         if (chunk.Reasoning != "" && chunk.Content == "")

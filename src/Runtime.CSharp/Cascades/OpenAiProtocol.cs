@@ -38,6 +38,9 @@ internal sealed record OpenAiChunk
     /// <summary>What the server says of itself: <c>system_fingerprint</c>.</summary>
     public string? Fingerprint { get; init; }
 
+    /// <summary>The model that the server names; null for none.</summary>
+    public string? Model { get; init; }
+
     /// <summary>The server's own words where the event is an error.</summary>
     public string? Error { get; init; }
 }
@@ -124,6 +127,7 @@ internal static class OpenAiProtocol
                     : null,
                 Features = Get(root, "signals", JsonValueKind.Object) is { } signals ? Features(signals) : null,
                 Fingerprint = Get(root, "system_fingerprint", JsonValueKind.String)?.GetString(),
+                Model = Get(root, "model", JsonValueKind.String)?.GetString(),
             };
             if (Get(root, "choices", JsonValueKind.Array) is not { } choices)
                 throw Unexpected("an array", "choices", root);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Net.Http.Headers;
 using System.Net.ServerSentEvents;
 using System.Text;
@@ -185,9 +186,14 @@ public sealed partial class OpenAiStage : IStage
         {
             // Where a server does not say what ended the answer, a text that the request names may have.
             IsWhole = ended && (request.Stop.Count == 0 || answer.Stopped == false),
-            Fingerprint = answer.Fingerprint,
+            Server = answer.Model is { } model
+                ? new ServerIdentity(Short(model), Short(answer.Fingerprint), answer.HasLogProbabilities)
+                : null,
         };
     }
+
+    [return: NotNullIfNotNull(nameof(text))]
+    private static string? Short(string? text) => text is null ? null : OpenAiProtocol.Short(text);
 
     // What the confidence in an answer is computed from, and all the tokens that were read and written for it.
     private async Task<(ConfidenceFeatures, int Prompt, int Completion)> FeaturesAsync(

@@ -78,6 +78,13 @@ public sealed record PolicyFile(
 
     private static readonly JsonWriterOptions Layout = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <summary>The server of each remote stage as it was at calibration, null for other stages; empty where none is known.</summary>
+    public IReadOnlyList<ServerFingerprint?> Servers { get; init; } = [];
+
+    /// <summary>With the servers that answered the records of a trace file.</summary>
+    /// <exception cref="ToolkitException">The file cannot be read.</exception>
+    public PolicyFile WithServersOf(string traces) => this with { Servers = ServerFingerprint.Read(traces) };
+
     /// <summary>Reads a policy file.</summary>
     /// <exception cref="ToolkitException">With file, key, what was expected and what was got.</exception>
     public static PolicyFile Load(string path)
@@ -137,11 +144,13 @@ public sealed record PolicyFile(
         if (columns > (features?.ContextWidth ?? 0))
             throw root.Error("features", $"at least {columns} columns for the policy", $"{features?.ContextWidth ?? 0}");
         Familiarity? familiarity = ReadFamiliarity(root);
+        IReadOnlyList<ServerFingerprint?> servers = root.Has("servers") ? ReadServers(root, models) : [];
         root.RejectUnknown();
         return new PolicyFile(models, lambda, read, signals, guarantee, measured, origin)
         {
             Familiarity = familiarity,
             Features = features,
+            Servers = servers,
         };
     }
 
@@ -285,6 +294,8 @@ public sealed record PolicyFile(
         json.WriteEndObject();
 
         WriteConfidence(json, Calibration);
+        if (Servers.Count > 0)
+            WriteServers(json);
         json.WriteStartObject("policy");
         PolicyForm form = Form;
         json.WriteString("kind", form.Kind);
@@ -299,6 +310,45 @@ public sealed record PolicyFile(
         if (Familiarity is not null)
             json.WriteString("familiarity", Familiarity.Save());
         json.WriteEndObject();
+    }
+
+    private void WriteServers(Utf8JsonWriter json)
+    {
+        json.WriteStartArray("servers");
+        for (int k = 0; k < Servers.Count; k++)
+            if (Servers[k] is { } server)
+            {
+                json.WriteStartObject();
+                json.WriteString("stage", Models[k]);
+                json.WriteString("model", server.Identity.Model);
+                if (server.Identity.Version is { } version)
+                    json.WriteString("version", version);
+                json.WriteBoolean("log_probabilities", server.Identity.HasLogProbabilities);
+                json.WriteNumber("confidence", server.Confidence);
+                json.WriteNumber("deviation", server.Deviation);
+                json.WriteNumber("answers", server.Answers);
+                json.WriteEndObject();
+            }
+        json.WriteEndArray();
+    }
+
+    private static ServerFingerprint?[] ReadServers(JsonMap root, string[] models)
+    {
+        var servers = new ServerFingerprint?[models.Length];
+        foreach (JsonMap server in root.Maps("servers"))
+        {
+            int stage = Array.IndexOf(models, server.OneOf("stage", models));
+            if (servers[stage] is not null)
+                throw server.Error("stage", "each stage once", models[stage]);
+            servers[stage] = new ServerFingerprint(
+                new ServerIdentity(server.Text("model"), server.TextOr("version", null), server.Flag("log_probabilities")),
+                server.Number("confidence", 0, 1),
+                server.Number("deviation", 0, 1),
+                server.Integer("answers", 0, int.MaxValue)
+            );
+            server.RejectUnknown();
+        }
+        return servers;
     }
 
     private static void WriteConfidence(Utf8JsonWriter json, ConfidenceCalibration? signals)

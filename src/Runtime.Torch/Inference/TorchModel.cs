@@ -60,6 +60,7 @@ public sealed class TorchModel : ITokenModel
 
     internal static TorchModel Load(string path, IReadOnlyList<string> devices, bool? wide, int? group)
     {
+        TorchLibrary.Require();
         using ModelSource source = ModelSource.Open(path);
         Qwen3Config config = source.Config;
         if (config.HeadDimension % 8 != 0) // libtorch's product of scores and values then rounds a row by its place among the rows
