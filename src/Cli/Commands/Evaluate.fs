@@ -97,7 +97,12 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) unit jso
     let report = Evaluation.Run(options, steps)
     let ablation =
         if ablation then
-            EvaluationAblation.Run(OptimalStopping.Runtime.Traces.TraceReader.ReadTable(options.Traces, null, options.Objective), options, steps) |> Seq.toArray
+            EvaluationAblation.Run(
+                OptimalStopping.Runtime.Traces.TraceReader.ReadTable(options.Traces, null, options.Objective),
+                options,
+                steps
+            )
+            |> Seq.toArray
         else
             [||]
     OptimalStopping.Reports.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, unit, options.Out)
