@@ -45,7 +45,7 @@ public readonly record struct LoadTimes(double P50, double P90, double P99);
 /// <param name="FirstToken">Until the first token of text.</param>
 /// <param name="PerToken">Between two tokens of an answer, on average over it.</param>
 /// <param name="Whole">Until the end of the answer.</param>
-/// <param name="Faults">What went wrong, and how often; the ten most frequent.</param>
+/// <param name="Errors">What went wrong, and how often; the ten most frequent.</param>
 public sealed record LoadSummary(
     int Requests,
     int Failed,
@@ -56,7 +56,7 @@ public sealed record LoadSummary(
     LoadTimes FirstToken,
     LoadTimes PerToken,
     LoadTimes Whole,
-    IReadOnlyList<KeyValuePair<string, int>> Faults
+    IReadOnlyList<KeyValuePair<string, int>> Errors
 );
 
 /// <summary>Asks a server for streamed answers, at a rate or from a number of clients, and times them.</summary>

@@ -28,7 +28,7 @@ let tests =
               File.WriteAllLines(fresh, lines[half..])
               File.WriteAllLines(worse, lines[half..] |> Array.map spoilt)
               let policy = folder.File "p.json"
-              let calibrated = Toolkit.run [ "calibrate"; "--traces"; old; "--max-loss"; "0.05"; "--out"; policy ]
+              let calibrated = Toolkit.run [ "calibrate"; "--traces"; old; "--max-loss"; "0.05"; "--policy"; "recall"; "--out"; policy ]
               Expect.equal (calibrated.Code, calibrated.Error) (0, "") "calibrate"
               let check log = Toolkit.run [ "check"; "--policy"; policy; "--traces"; log ]
               let good = check fresh

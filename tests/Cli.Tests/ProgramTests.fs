@@ -76,7 +76,7 @@ let private inProcess =
                   usage "unrecognized argument: 'bogus'" [ "bogus" ]
                   for command in commands do
                       usage "unrecognized argument: '--bogus'" [ command; "--bogus" ]
-                  usage "evaluate: expected --traces FILE, got none" [ "evaluate"; "--out"; "x" ]
+                  usage "evaluate: expected --traces FILE (or --suite DIR), got none" [ "evaluate"; "--out"; "x" ]
                   usage "evaluate: expected --out DIR, got none" [ "evaluate"; "--traces"; "x" ]
                   usage "calibrate: expected --traces FILE, got none" [ "calibrate"; "--out"; "x" ]
                   usage "calibrate: expected --out FILE, got none" [ "calibrate"; "--traces"; "x" ]
@@ -332,7 +332,7 @@ let private asProcess =
         [ test "--help of every command: exit code 0, on standard output" {
               let started =
                   [ for c in commands -> $"usage: toolkit {c} ", Toolkit.start 0 [ c; "--help" ] ]
-                  @ [ "usage: toolkit evaluate --traces FILE --out DIR", Toolkit.start 0 [ "help"; "evaluate" ]
+                  @ [ "usage: toolkit evaluate [flags]", Toolkit.start 0 [ "help"; "evaluate" ]
                       "usage: toolkit serve ", Toolkit.start 0 [ "serve"; "-h" ]
                       "usage: toolkit COMMAND", Toolkit.start 0 [ "-h" ]
                       "usage: toolkit COMMAND", Toolkit.start 0 [ "help" ]

@@ -155,7 +155,7 @@ let tests =
                       let first = quickstart ()
                       Expect.equal (first.Code, first.Error) (0, "") "from nothing"
                       for part in
-                          [ "[1/4]"; "Test/b: "; "calibration.jsonl: 100 records"; "written "; "stage "; "next        toolkit serve" ] do
+                          [ "[1/4]"; "Test/b: "; "calibration.jsonl: 100 records"; "written "; "used "; "next        toolkit serve" ] do
                           Expect.stringContains first.Out part "its steps"
                       let records = File.ReadAllBytes(Path.Combine(out, "calibration.jsonl"))
                       let again = quickstart ()

@@ -60,7 +60,7 @@ let private show (settings: LoadSettings) (s: LoadSummary) =
         (number s.TokensPerSecond 1)
         (milliseconds settings.FirstTokenWithin)
         (number s.Goodput 2)
-    for fault in s.Faults do
+    for fault in s.Errors do
         printfn "failed: %d, %s" fault.Value fault.Key
 
 let private json (s: LoadSummary) =
@@ -75,7 +75,7 @@ let private json (s: LoadSummary) =
            first_token_seconds = times s.FirstToken
            per_token_seconds = times s.PerToken
            whole_seconds = times s.Whole
-           faults = [| for fault in s.Faults -> {| what = fault.Key; count = fault.Value |} |] |}
+           errors = [| for fault in s.Errors -> {| what = fault.Key; count = fault.Value |} |] |}
 
 /// Puts the load on the server and prints what came of it. Exit code 1 where no request was answered.
 let run (settings: LoadSettings) (asJson: bool) (cancel: CancellationToken) =
@@ -86,4 +86,4 @@ let run (settings: LoadSettings) (asJson: bool) (cancel: CancellationToken) =
     Progress.show work
     if asJson then json summary else show settings summary
     if summary.Failed = summary.Requests then
-        raise (ToolkitException $"{settings.Url}: expected answers, got none to {summary.Requests} requests ({summary.Faults[0].Key})")
+        raise (ToolkitException $"{settings.Url}: expected answers, got none to {summary.Requests} requests ({summary.Errors[0].Key})")

@@ -1,10 +1,11 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory;
 
-namespace OptimalStopping.Runtime.Cascades.Features;
+namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>
 /// A pipeline as it stands in policy.json under `features`. Long rows of single-precision numbers are base64 of their
