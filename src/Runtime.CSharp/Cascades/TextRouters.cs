@@ -1,8 +1,9 @@
+using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
-namespace OptimalStopping.Runtime.Cascades.Features;
+namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>
 /// Routers that see the question and nothing else, as others build them: each predicts every model's quality and sends the
