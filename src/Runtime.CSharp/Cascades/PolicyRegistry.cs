@@ -1,4 +1,3 @@
-using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Runtime.Cascades;
