@@ -22,6 +22,17 @@ public static class CascadeQueries
         return [.. calibration.Select(query => (query, CascadeRecords.Calibration)), .. test.Select(query => (query, CascadeRecords.Test))];
     }
 
+    /// <summary>Checks that every stage runs in this process, where it can be timed.</summary>
+    /// <param name="experiment">Named in the message.</param>
+    /// <exception cref="ToolkitException">One runs elsewhere.</exception>
+    public static void RequireLocal(CascadeFile file, string experiment)
+    {
+        if (file.Stages.FirstOrDefault(stage => !stage.IsLocal) is { } remote)
+            throw new ToolkitException(
+                $"{file.File}: {experiment}: expected stages that run in this process, got '{remote.Name}' (backend: {remote.Backend})"
+            );
+    }
+
     /// <summary>At most so many of a split's questions, spread evenly over them.</summary>
     public static Query[] Spread(IReadOnlyList<(Query Query, string Split)> queries, string split, int most)
     {

@@ -51,10 +51,7 @@ public static class LookExperiment
         CancellationToken cancel
     )
     {
-        if (file.Stages.FirstOrDefault(stage => !stage.IsLocal) is { } remote)
-            throw new ToolkitException(
-                $"{file.File}: looks: expected stages that run in this process, got '{remote.Name}' (backend: {remote.Backend})"
-            );
+        CascadeQueries.RequireLocal(file, "looks");
         var drawn = CascadeQueries.Draw(file, options.Seed);
         Query[] calibration = CascadeQueries.Spread(drawn, CascadeRecords.Calibration, options.LookQueries),
             test = CascadeQueries.Spread(drawn, CascadeRecords.Test, options.LookQueries),

@@ -81,10 +81,7 @@ public static class SavingsExperiment
         CancellationToken cancel
     )
     {
-        if (file.Stages.FirstOrDefault(stage => !stage.IsLocal) is { } remote)
-            throw new ToolkitException(
-                $"{file.File}: savings: expected stages that run in this process, got '{remote.Name}' (backend: {remote.Backend})"
-            );
+        CascadeQueries.RequireLocal(file, "savings");
         var queries = CascadeQueries.Draw(file, options.Seed);
         Query[] calibration = CascadeQueries.Spread(queries, CascadeRecords.Calibration, options.SavingsCalibration),
             test = CascadeQueries.Spread(queries, CascadeRecords.Test, options.SavingsQueries);
