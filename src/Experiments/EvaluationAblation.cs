@@ -22,7 +22,7 @@ public static class EvaluationAblation
     public static IReadOnlyList<AblationRow> Run(TraceTable table, EvaluationOptions options, IProgress<string>? progress = null)
     {
         RecordedCascade data = table.Cascade;
-        TraceFeatures features = table.Features ?? Nothing;
+        TraceFeatures features = table.Features ?? TraceFeatures.None;
         EvaluationSplit split = EvaluationSplit.Make(data.Queries, options.TrainFraction, options.Seed, options.Traces);
         int[] train = options.TrainQueries is { } most && most < split.Train.Length ? split.Train[..most] : split.Train;
         int groups = Math.Min(EvaluationBootstrap.Groups, split.Test.Length);
@@ -74,17 +74,6 @@ public static class EvaluationAblation
                 )),
         ];
     }
-
-    private static TraceFeatures Nothing =>
-        new()
-        {
-            Datasets = [],
-            Dataset = [],
-            Measures = [],
-            Grams = [],
-            Recorded = [],
-            Values = [],
-        };
 
     private static TraceFeatures With(TraceFeatures all, bool text = true, bool datasets = true, bool recorded = true) =>
         new()

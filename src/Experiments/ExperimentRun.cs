@@ -113,7 +113,7 @@ public static class ExperimentRun
         CascadeRecords all = CascadeRecords.Load(records);
         ConfidenceCalibration calibration = ConfidenceCalibration.Fit(all.Of(CascadeRecords.Calibration));
         CascadeReport.Write(all.Of(CascadeRecords.Test), calibration, request.Out);
-        RecordedOutcomes outcomes = RecordedOutcomes.Of(all, calibration);
+        RecordedOutcomes outcomes = RecordedOutcomes.From(all, calibration, CascadeRecords.FeaturesOf(records, all.Models));
         if (policy is not null)
             outcomes = outcomes with { Given = GivenPolicy.On(all, policy, records) };
         ExperimentSuite.Run(request.Experiments, outcomes, request.Options, request.Out, progress, cancel);
@@ -147,12 +147,9 @@ public static class ExperimentRun
             );
         progress("reading the traces", 0);
         TraceTable table = TraceReader.ReadTable(request.Traces!);
-        RecordedOutcomes outcomes = RecordedOutcomes.Of(table, request.Options.Seed, request.Traces!);
+        RecordedOutcomes outcomes = RecordedOutcomes.From(table, request.Options.Seed, request.Traces!);
         if (request.Policy is not null)
-            outcomes = outcomes with
-            {
-                Given = GivenPolicy.On(request.Traces!, table, PolicyFile.Load(request.Policy), request.Options.Seed),
-            };
+            outcomes = outcomes with { Given = GivenPolicy.On(request.Traces!, table, PolicyFile.Load(request.Policy)) };
         using RunFolder folder = RunFolder.Claim(request.Out);
         folder.Admit(request);
         folder.Open();

@@ -17,6 +17,9 @@ public sealed record BenchPoint(double Parameter, ReplayOutcome Calibration, Rep
 /// <summary>A policy family with its operating points, fitted on the calibration part.</summary>
 public sealed record BenchFamily(string Name, IReadOnlyList<BenchPoint> Points)
 {
+    /// <summary>What the policies see of a typical query before any model runs: the mean context of the calibration queries.</summary>
+    public double[] TypicalContext { get; init; } = [];
+
     /// <summary>The point that is best for a price of cost on the calibration part.</summary>
     public BenchPoint BestFor(double lambda) => Points.MaxBy(point => point.CalibrationUtility(lambda))!;
 }
@@ -38,7 +41,7 @@ public sealed class PolicyBench
     public required string DefaultFamily { get; init; }
 
     /// <summary>Whether cross-validation found that answering with an earlier stage pays.</summary>
-    public bool Recalls => DefaultFamily == PolicyRegistry.Recall;
+    public bool Recalls => DefaultFamily is PolicyRegistry.Recall or PolicyRegistry.Features;
 
     public BenchFamily this[string name] => Families.First(family => family.Name == name);
 
@@ -51,40 +54,36 @@ public sealed class PolicyBench
     /// <summary>Fits every family on the calibration part and replays it on both parts.</summary>
     public static PolicyBench Fit(RecordedOutcomes outcomes, Action<string, double> progress, CancellationToken cancel)
     {
-        RecordedCascade data = outcomes.Calibration;
-        int[] rows = RecordedOutcomes.AllRows(data),
-            testRows = RecordedOutcomes.AllRows(outcomes.Test);
-        var training = new PolicyTraining(data, rows);
+        RecordedCascade data = outcomes.All;
+        int[] rows = outcomes.CalibrationRows,
+            testRows = outcomes.TestRows;
+        var training = new PolicyTraining(data, rows, outcomes.Features);
         IReadOnlyList<PolicyFamily> shown = PolicyRegistry.For(PolicyUse.Run, data.Stages);
         var families = new List<BenchFamily>();
         foreach (PolicyFamily family in shown)
         {
             progress("fitting the policies", families.Count / (double)shown.Count);
             cancel.ThrowIfCancellationRequested();
-            families.Add(
-                family.Fit?.Invoke(training) is { } fitted
-                    ? Replayed(family.Name, fitted)
-                    : new BenchFamily(
+            if (family.Fit is null)
+                families.Add(
+                    new BenchFamily(
                         family.Name,
                         [
                             .. family
                                 .Parameters!(training)
-                                .Select(x => new BenchPoint(
-                                    x,
-                                    family.Outcome!(data, rows, x),
-                                    family.Outcome!(outcomes.Test, testRows, x),
-                                    null
-                                )),
+                                .Select(x => new BenchPoint(x, family.Outcome!(data, rows, x), family.Outcome!(data, testRows, x), null)),
                         ]
                     )
-            );
+                );
+            else if (family.Fit(training) is { } fitted)
+                families.Add(Replayed(family.Name, fitted));
         }
         if (outcomes.Given is { } given)
         {
             BenchPoint point = new(
                 given.Lambda,
-                Replay.Run(given.Policy, given.Calibration, rows),
-                Replay.Run(given.Policy, given.Test, testRows),
+                Replay.Run(given.Policy, given.View, rows),
+                Replay.Run(given.Policy, given.View, testRows),
                 given.Policy
             );
             families.Add(new BenchFamily(PolicyRegistry.Given, [point]));
@@ -99,17 +98,22 @@ public sealed class PolicyBench
 
         BenchFamily Replayed(string name, FittedPolicies fitted)
         {
-            FittedFamily family = fitted.Family;
-            var points = new BenchPoint[family.Policies.Length];
+            IStoppingPolicy[] policies = fitted.Policies;
+            var points = new BenchPoint[policies.Length];
             Parallel.For(0, points.Length, i =>
                 points[i] = new BenchPoint(
-                    family.Parameter[i],
-                    Replay.Run(family.Policies[i], data, rows),
-                    Replay.Run(family.Policies[i], outcomes.Test, testRows),
-                    family.Policies[i]
+                    fitted.Family.Parameter[i],
+                    fitted.Replay(i, data, rows),
+                    fitted.Replay(i, data, testRows),
+                    policies[i]
                 )
             );
-            return new BenchFamily(name, points);
+            RecordedCascade seen = fitted.Featured?.Described ?? fitted.Seen ?? data;
+            int width = seen.ContextWidth;
+            return new BenchFamily(name, points)
+            {
+                TypicalContext = [.. Enumerable.Range(0, width).Select(j => rows.Average(q => seen.Context[q * width + j]))],
+            };
         }
     }
 

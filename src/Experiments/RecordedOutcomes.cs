@@ -4,28 +4,40 @@ using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;
 
-/// <summary>What the experiments run on: outcomes of a cascade's models on two disjoint sets of queries.</summary>
+/// <summary>What the experiments run on: outcomes of a cascade's models on queries that are split in two.</summary>
 /// <param name="Models">Names of the stages.</param>
-/// <param name="Calibration">Policies are fitted on these queries, and operating points chosen.</param>
-/// <param name="Test">Everything reported is measured on these.</param>
-public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedCascade Calibration, RecordedCascade Test)
+/// <param name="All">All queries.</param>
+/// <param name="CalibrationRows">Policies are fitted on these queries, and operating points chosen.</param>
+/// <param name="TestRows">Everything reported is measured on these.</param>
+public sealed record RecordedOutcomes(IReadOnlyList<string> Models, RecordedCascade All, int[] CalibrationRows, int[] TestRows)
 {
+    /// <summary>What else was recorded of the queries and answers; null for nothing.</summary>
+    public TraceFeatures? Features { get; init; }
+
     /// <summary>A policy that was made elsewhere and is compared with the others, or null.</summary>
     public GivenPolicy? Given { get; init; }
 
     /// <summary>From a cascade's own records: confidences calibrated on the calibration split.</summary>
-    public static RecordedOutcomes Of(CascadeRecords records, ConfidenceCalibration calibration) =>
-        new(
+    /// <param name="features">What else the records' file holds.</param>
+    public static RecordedOutcomes From(CascadeRecords records, ConfidenceCalibration calibration, TraceFeatures? features)
+    {
+        int[] Rows(string split) => [.. records.Records.Index().Where(r => r.Item.Split == split).Select(r => r.Index)];
+        return new(
             records.Models,
-            records.Of(CascadeRecords.Calibration).ToRecordedCascade(calibration.Confidence),
-            records.Of(CascadeRecords.Test).ToRecordedCascade(calibration.Confidence)
-        );
+            records.ToRecordedCascade(calibration.Confidence),
+            Rows(CascadeRecords.Calibration),
+            Rows(CascadeRecords.Test)
+        )
+        {
+            Features = features,
+        };
+    }
 
     /// <summary>From a trace file: half of its lines, drawn with the seed, calibrate and the other half test.</summary>
-    public static RecordedOutcomes Of(TraceTable table, int seed, string source = "traces")
+    public static RecordedOutcomes From(TraceTable table, int seed, string source = "traces")
     {
         EvaluationSplit split = EvaluationSplit.Make(table.Cascade.Queries, 0.5, seed, source);
-        return new RecordedOutcomes(table.Models, Select(table.Cascade, split.Train), Select(table.Cascade, split.Test));
+        return new RecordedOutcomes(table.Models, table.Cascade, split.Train, split.Test) { Features = table.Features };
     }
 
     internal static RecordedCascade Select(RecordedCascade cascade, int[] rows)
@@ -68,44 +80,29 @@ public sealed record EvaluationSplit(int[] Train, int[] Test)
 }
 
 /// <summary>A policy read from a file, with the recorded outcomes under the confidences that it was fitted for.</summary>
-public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, RecordedCascade Calibration, RecordedCascade Test)
+/// <param name="View">What it sees of all queries.</param>
+public sealed record GivenPolicy(IStoppingPolicy Policy, double Lambda, RecordedCascade View)
 {
     /// <summary>On a cascade's own records.</summary>
     /// <param name="traces">The file that the records are from.</param>
-    public static GivenPolicy On(CascadeRecords records, PolicyFile policy, string traces)
-    {
-        RecordedCascade all = View(records, policy, traces);
-        int[] Rows(string split) => [.. Enumerable.Range(0, all.Queries).Where(q => records.Records[q].Split == split)];
-        return new GivenPolicy(
-            policy.Policy,
-            policy.Lambda,
-            RecordedOutcomes.Select(all, Rows(CascadeRecords.Calibration)),
-            RecordedOutcomes.Select(all, Rows(CascadeRecords.Test))
-        );
-    }
+    public static GivenPolicy On(CascadeRecords records, PolicyFile policy, string traces) =>
+        new(policy.Policy, policy.Lambda, ViewOf(records, policy, traces));
 
-    /// <summary>On a trace file that was split with the seed.</summary>
+    /// <summary>On a trace file.</summary>
     /// <exception cref="ToolkitException">The traces are of other models, or lack what the policy needs.</exception>
-    public static GivenPolicy On(string traces, TraceTable table, PolicyFile policy, int seed)
+    public static GivenPolicy On(string traces, TraceTable table, PolicyFile policy)
     {
         policy.RequireModels(table.Models, traces);
         if (policy.Calibration is not null && !CascadeRecords.AreIn(traces))
             throw new ToolkitException(
                 $"{traces}: expected signals of every stage as 'toolkit collect' writes them, since the policy makes its confidences from signals, got none"
             );
-        RecordedCascade all = policy.Calibration is null
-            ? policy.View(table.Cascade, table.Features, traces)
-            : View(CascadeRecords.Load(traces), policy, traces);
-        EvaluationSplit split = EvaluationSplit.Make(all.Queries, 0.5, seed, traces);
-        return new GivenPolicy(
-            policy.Policy,
-            policy.Lambda,
-            RecordedOutcomes.Select(all, split.Train),
-            RecordedOutcomes.Select(all, split.Test)
-        );
+        return policy.Calibration is null
+            ? new(policy.Policy, policy.Lambda, policy.View(table.Cascade, table.Features, traces))
+            : On(CascadeRecords.Load(traces), policy, traces);
     }
 
-    private static RecordedCascade View(CascadeRecords records, PolicyFile policy, string traces) =>
+    private static RecordedCascade ViewOf(CascadeRecords records, PolicyFile policy, string traces) =>
         policy.View(
             records.ToRecordedCascade(policy.Confidence),
             policy.Features is null ? null : CascadeRecords.FeaturesOf(traces, records.Models),

@@ -18,24 +18,20 @@ internal static class RecordedPool
     /// </summary>
     /// <exception cref="ToolkitException">No query has every stage.</exception>
     internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options) =>
-        Of(outcomes, options, [.. Enumerable.Range(0, outcomes.Calibration.Stages)]);
+        Of(outcomes, options, [.. Enumerable.Range(0, outcomes.All.Stages)]);
 
     /// <summary>The same for a cascade of some of the stages, in increasing order.</summary>
     internal static (string Name, Pool Pool) Of(RecordedOutcomes outcomes, ExperimentOptions options, int[] chosen)
     {
-        (RecordedCascade Part, int Query)[] all =
-        [
-            .. new[] { outcomes.Calibration, outcomes.Test }.SelectMany(part => Enumerable.Range(0, part.Queries).Select(q => (part, q))),
-        ];
-        int stages = outcomes.Calibration.Stages;
-        var complete = all.Where(row => chosen.All(k => row.Part.IsRecorded(row.Query, k))).ToArray();
+        RecordedCascade data = outcomes.All;
+        int[] all = [.. outcomes.CalibrationRows, .. outcomes.TestRows],
+            complete = [.. all.Where(q => chosen.All(k => data.IsRecorded(q, k)))];
         if (complete.Length == 0)
             throw new ToolkitException($"regret: expected queries on which every one of the {chosen.Length} stages is recorded, got none");
 
-        double[][] Rows(Func<RecordedCascade, double[]> values) =>
-            [.. complete.Select(row => chosen.Select(k => values(row.Part)[row.Query * stages + k]).ToArray())];
-        double[][] confidence = Rows(part => part.Confidence),
-            cost = Rows(part => part.Cost);
+        double[][] Rows(double[] values) => [.. complete.Select(q => chosen.Select(k => values[q * data.Stages + k]).ToArray())];
+        double[][] confidence = Rows(data.Confidence),
+            cost = Rows(data.Cost);
         int[][] bin =
         [
             .. Enumerable.Range(0, chosen.Length).Select(k => EqualMassBins([.. confidence.Select(row => row[k])], options.ConfidenceBins)),
@@ -43,7 +39,7 @@ internal static class RecordedPool
         double whole = cost.Average(row => row.Sum());
         Pool pool = Pool.Create(
             [.. Enumerable.Range(0, complete.Length).Select(q => bin.Select(column => column[q]).ToArray())],
-            Rows(part => part.Quality),
+            Rows(data.Quality),
             cost,
             whole > 0 ? options.RegretPrice / whole : 0,
             options.ConfidenceBins
@@ -225,7 +221,7 @@ public static class RegretExperiment
     {
         int bins = options.ConfidenceBins,
             simulatedRuns = Math.Max(2, options.Runs / 2),
-            stages = outcomes.Calibration.Stages;
+            stages = outcomes.All.Stages;
         ulong seed = (ulong)options.Seed;
         var (recordedName, recorded) = RecordedPool.Of(outcomes, options);
         List<RegretInstance> instances =

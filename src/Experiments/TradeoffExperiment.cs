@@ -26,7 +26,10 @@ public sealed record OperatingPoint(
 [RunTable("stops.csv")]
 public sealed record StopShare(double Lambda, int Stage, [Column(Unit = true)] double Share);
 
-/// <summary>Confidence from which on the default policy stops when only this stage ran; NaN where it never does.</summary>
+/// <summary>
+/// Confidence from which on the default policy stops when only this stage ran, on a query whose context is the mean one; NaN
+/// where it never does. For a default on features it is the probability that these give the answer.
+/// </summary>
 [RunTable("thresholds.csv")]
 public sealed record StageThreshold(double Lambda, int Stage, [Column(Optional = true)] double Threshold);
 
@@ -98,7 +101,11 @@ public static class TradeoffExperiment
             folder,
             from point in curve
             from k in Enumerable.Range(0, stages - 1)
-            select new StageThreshold(point.Parameter, k + 1, Threshold(point.Policy!, k, stages))
+            select new StageThreshold(
+                point.Parameter,
+                k + 1,
+                Threshold(point.Policy!, bench[PolicyRegistry.Default].TypicalContext, k, stages)
+            )
         );
         Headline.Write(bench, options, folder);
     }
@@ -107,10 +114,10 @@ public static class TradeoffExperiment
         Bootstrap.BcaMean(values, options.Resamples, Level, (ulong)options.Seed);
 
     /// <summary>
-    /// The least confidence on a grid of 1,001 from which on the policy stops when only this stage has run; NaN where it
-    /// does not stop even at 1.
+    /// The least confidence on a grid of 1,001 from which on the policy stops on a typical query when only this stage has
+    /// run; NaN where it does not stop even at 1.
     /// </summary>
-    private static double Threshold(IStoppingPolicy policy, int stage, int stages)
+    private static double Threshold(IStoppingPolicy policy, double[] context, int stage, int stages)
     {
         var confidence = new double[stages];
         Array.Fill(confidence, double.NaN);
@@ -118,7 +125,7 @@ public static class TradeoffExperiment
         for (int i = 1000; i >= 0; i--)
         {
             confidence[stage] = i / 1000.0;
-            if (!policy.Decide(new Observation(1u << stage, confidence)).Stop)
+            if (!policy.Decide(new Observation(1u << stage, confidence, [], context)).Stop)
                 break;
             threshold = confidence[stage];
         }
@@ -143,8 +150,8 @@ public static class Headline
         IReadOnlyList<BenchPoint> points = bench[PolicyRegistry.Default].Points;
         double[] cost = bench.Plan?.HeldOutCost ?? [.. points.Select(point => point.Calibration.Cost.Average())],
             quality = bench.Plan?.HeldOutQuality ?? [.. points.Select(point => point.Calibration.Quality.Average())];
-        RecordedCascade data = bench.Outcomes.Calibration;
-        double target = Kept * data.MeanQuality(RecordedOutcomes.AllRows(data), data.Stages - 1);
+        RecordedCascade data = bench.Outcomes.All;
+        double target = Kept * data.MeanQuality(bench.Outcomes.CalibrationRows, data.Stages - 1);
         int chosen = Enumerable
             .Range(0, points.Count)
             .Where(i => quality[i] >= target)
@@ -178,10 +185,11 @@ public static class Headline
                 chosen.Test.Stage.Count(stage => stage == k) / (double)chosen.Test.Stage.Length
             );
 
-        double low = Enumerable.Range(1, bench.Outcomes.Models.Count).Min(k => bench.Single(k).TestCost);
+        BenchPoint[] singles = [.. Enumerable.Range(1, bench.Outcomes.Models.Count).Select(bench.Single)];
+        double low = singles.Min(single => single.TestCost);
         double high = largest.TestCost;
         foreach (BenchFamily family in bench.Families.Where(family => !PolicyRegistry.IsSingle(family.Name)))
-            AddExact($"{HeadlineNumber.AreaOf}{family.Name}", Area(family, low, high));
+            AddExact($"{HeadlineNumber.AreaOf}{family.Name}", Area(family, singles));
         foreach (string baseline in new[] { "random", "threshold", "threshold-per-stage", "pair-envelope", "jump", "chain" })
         {
             var (gap, cost) = LeastGap(bench[PolicyRegistry.Default], bench[baseline], low, high, options);
@@ -209,19 +217,16 @@ public static class Headline
         return Bootstrap.Bca(index, ratio, Math.Min(options.Resamples, 2000), 0.95, (ulong)options.Seed);
     }
 
-    private static (double[] Cost, double[] Quality) Sorted(BenchFamily family)
-    {
-        double[] cost = [.. family.Points.Select(point => point.TestCost)],
-            quality = [.. family.Points.Select(point => point.TestQuality)];
-        int[] order = Frontier.Order(cost, quality);
-        return ([.. order.Select(i => cost[i])], [.. order.Select(i => quality[i])]);
-    }
-
-    private static double Area(BenchFamily family, double low, double high)
-    {
-        var (cost, quality) = Sorted(family);
-        return Frontier.Area(cost, quality, low, high);
-    }
+    // The same area as `evaluate` gives: over the costs from the cheapest to the best single model.
+    private static double Area(BenchFamily family, BenchPoint[] singles) =>
+        CurveMetrics
+            .Compute(
+                [.. family.Points.Select(point => point.TestCost)],
+                [.. family.Points.Select(point => point.TestQuality)],
+                [.. singles.Select(single => single.TestCost)],
+                [.. singles.Select(single => single.TestQuality)]
+            )
+            .Auc;
 
     // The upper hull of a family's test points in order of cost: what mixing two operating points can reach.
     private static BenchPoint[] Hull(BenchFamily family) =>

@@ -42,6 +42,7 @@ let private rows name = (snd everything.Value)[name]
 
 let private policies =
     [ PolicyRegistry.Default
+      PolicyRegistry.Recall
       "jump"
       "chain"
       "pair-envelope"
@@ -88,7 +89,7 @@ let tests =
                   Expect.equal r[8] (if r[0] = "oracle" || beaten then "0" else "1") "pareto"
               for k in 1..3 do
                   let fixedPoint = points |> Array.filter (fun r -> r[0] = $"fixed-{k}") |> Array.exactlyOne
-                  let test = outcomes.Value.Test
+                  let test = (testOf outcomes.Value)
                   Expect.equal fixedPoint[1] "" "no parameter"
                   Expect.equal (number fixedPoint[2]) (float (pown 2 (k - 1))) "exact cost"
                   Expect.floatClose
@@ -187,7 +188,7 @@ let tests =
                   for parts in [ gap.Cost; gap.Quality ] do
                       for q in 0..99 do
                           parts[q * 3 + 1] <- nan
-                  let broken = RecordedOutcomes(names, gap, gap)
+                  let broken = Support.SyntheticOutcomes.join names gap gap
                   Expect.throwsT<ToolkitException>
                       (fun () -> ExperimentSuite.Run("regret", broken, options, folder, silent, CancellationToken.None))
                       "regret needs queries with every stage"
@@ -204,7 +205,7 @@ let tests =
               withFolder (fun folder ->
                   ExperimentSuite.Run(
                       "all",
-                      RecordedOutcomes([| "a"; "b" |], hopeless 1, hopeless 2),
+                      Support.SyntheticOutcomes.join [| "a"; "b" |] (hopeless 1) (hopeless 2),
                       options,
                       folder,
                       silent,
@@ -220,7 +221,8 @@ let tests =
           test "runs beside each other give the same bytes, cascades of one and of seven stages run" {
               let files stages =
                   withFolder (fun folder ->
-                      let outcomes = RecordedOutcomes([| for k in 1..stages -> $"m{k}" |], part stages 120 1, part stages 120 2)
+                      let outcomes =
+                          Support.SyntheticOutcomes.join [| for k in 1..stages -> $"m{k}" |] (part stages 120 1) (part stages 120 2)
                       ExperimentSuite.Run("all", outcomes, options, folder, silent, CancellationToken.None)
                       files folder)
               let crowded = [| 7; 1; 7; 1 |] |> Array.Parallel.map files

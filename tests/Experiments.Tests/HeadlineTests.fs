@@ -31,7 +31,7 @@ let tests =
         "Headline"
         [ test "the chosen point is the cheapest that keeps 99 % on the calibration part" {
               let bench = bench.Value
-              let target = 0.99 * snd (single bench.Outcomes.Calibration 3)
+              let target = 0.99 * snd (single (Support.SyntheticOutcomes.calibrationOf bench.Outcomes) 3)
               let plan = nonNull bench.Plan
               let cost, quality = plan.HeldOutCost, plan.HeldOutQuality
               let chosen = Headline.Chosen bench
@@ -44,8 +44,13 @@ let tests =
 
           test "the test part moves neither the chosen point nor any operating point" {
               let before = bench.Value
-              let turned = before.Outcomes.Test |> withQuality (fun _ _ v -> 1.0 - v)
-              let after = PolicyBench.Fit(outcomesOf before.Outcomes.Calibration turned, quiet, CancellationToken.None)
+              let turned = (Support.SyntheticOutcomes.testOf before.Outcomes) |> withQuality (fun _ _ v -> 1.0 - v)
+              let after =
+                  PolicyBench.Fit(
+                      outcomesOf (Support.SyntheticOutcomes.calibrationOf before.Outcomes) turned,
+                      quiet,
+                      CancellationToken.None
+                  )
               Expect.equal (Headline.Chosen after).Parameter (Headline.Chosen before).Parameter "chosen"
               for a, b in Seq.zip before.Families after.Families do
                   // As text: a single model's parameter is NaN, which equals nothing.
@@ -56,7 +61,7 @@ let tests =
           }
 
           test "shares are ratios of test means, inside their intervals" {
-              let metrics, test, chosen = metrics (), bench.Value.Outcomes.Test, Headline.Chosen bench.Value
+              let metrics, test, chosen = metrics (), (Support.SyntheticOutcomes.testOf bench.Value.Outcomes), Headline.Chosen bench.Value
               let cost, quality = single test 3
               for metric, expected in
                   [ "accuracy model-4", quality
@@ -72,7 +77,7 @@ let tests =
           test "the least lead is the least difference of what mixing reaches" {
               let metrics = metrics ()
               let main = points PolicyRegistry.Default
-              let high = fst (single bench.Value.Outcomes.Test 3)
+              let high = fst (single (Support.SyntheticOutcomes.testOf bench.Value.Outcomes) 3)
               for baseline in [ "random"; "threshold"; "jump" ] do
                   let other = points baseline
                   let low = max 1.0 (max (Array.min (Array.map fst main)) (Array.min (Array.map fst other)))

@@ -121,18 +121,32 @@ let tests =
                   Expect.equal (mass |> Array.map fst) [| 0..9 |] "ten bins"
                   Expect.equal (mass |> Array.map snd) (Array.create 10 30) $"stage {k}: a tenth of the queries in each"
               for q in 0..299 do
-                  let part, row = if q < 150 then small.Calibration, q else small.Test, q - 150
+                  let part, row =
+                      if q < 150 then
+                          (Support.SyntheticOutcomes.calibrationOf small), q
+                      else
+                          (Support.SyntheticOutcomes.testOf small), q - 150
                   Expect.equal pool[q].Qualities part.Quality[row * 3 .. row * 3 + 2] "a query keeps its own outcomes"
           }
 
           test "queries that lack a stage are left out, and the instance's name says so" {
-              let gaps = outcomesOf (without 1 (fun q -> q % 3 = 0) small.Calibration) small.Test
+              let gaps =
+                  outcomesOf
+                      (without 1 (fun q -> q % 3 = 0) (Support.SyntheticOutcomes.calibrationOf small))
+                      (Support.SyntheticOutcomes.testOf small)
               let struct (name, pool) = RecordedPool.Of(gaps, options)
               Expect.equal name "250 of 300 queries with every stage" "name"
               Expect.equal pool.Count 250 "pool"
               let nothing = without 1 (fun _ -> true)
               Expect.throwsT<ToolkitException>
-                  (fun () -> RecordedPool.Of(outcomesOf (nothing small.Calibration) (nothing small.Test), options) |> ignore)
+                  (fun () ->
+                      RecordedPool.Of(
+                          outcomesOf
+                              (nothing (Support.SyntheticOutcomes.calibrationOf small))
+                              (nothing (Support.SyntheticOutcomes.testOf small)),
+                          options
+                      )
+                      |> ignore)
                   "none is left"
           }
 

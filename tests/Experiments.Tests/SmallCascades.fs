@@ -28,7 +28,7 @@ let cascade stages count (seed: int) : RecordedCascade =
     RecordedCascade.Create(count, stages, cost, confidence, quality)
 
 let outcomesOf (calibration: RecordedCascade) (test: RecordedCascade) =
-    RecordedOutcomes([| for k in 1 .. calibration.Stages -> $"model-{k}" |], calibration, test)
+    Support.SyntheticOutcomes.join [| for k in 1 .. calibration.Stages -> $"model-{k}" |] calibration test
 
 let outcomes stages count = outcomesOf (cascade stages count 1) (cascade stages count 2)
 

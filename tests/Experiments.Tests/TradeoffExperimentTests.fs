@@ -40,7 +40,7 @@ let tests =
           test "single models and the tilted ends of random are means of the test record" {
               written (fun folder ->
                   let points = rows folder "figure1b.csv"
-                  let test = bench.Value.Outcomes.Test
+                  let test = (Support.SyntheticOutcomes.testOf bench.Value.Outcomes)
                   for k in 0..3 do
                       let r = points |> Array.find (fun r -> name r = $"fixed-{k + 1}")
                       let cost, quality = single test k

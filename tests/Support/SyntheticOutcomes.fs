@@ -26,9 +26,33 @@ let part (stages: int) (count: int) (seed: int) : RecordedCascade =
             confidence[i] <- Math.Clamp(centre + 0.2 * (random.NextDouble() - 0.5), 0.0, 1.0)
     RecordedCascade.Create(count, stages, cost, confidence, quality, answer, 0, [||])
 
+/// Two parts as one set of outcomes: the first calibrates, the second tests.
+let join (models: string[]) (calibration: RecordedCascade) (test: RecordedCascade) =
+    let both (values: RecordedCascade -> 'a[]) = Array.append (values calibration) (values test)
+    let all =
+        RecordedCascade.Create(
+            calibration.Queries + test.Queries,
+            calibration.Stages,
+            both _.Cost,
+            both _.Confidence,
+            both _.Quality,
+            (if calibration.HasAnswers then both _.Answer else [||]),
+            0,
+            [||]
+        )
+    RecordedOutcomes(models, all, [| 0 .. calibration.Queries - 1 |], [| calibration.Queries .. all.Queries - 1 |])
+
+/// The calibration queries and the test queries as cascades of their own.
+let calibrationOf, testOf =
+    let part (rows: RecordedOutcomes -> int[]) (outcomes: RecordedOutcomes) =
+        let all, rows = outcomes.All, rows outcomes
+        let pick (values: float[]) = rows |> Array.collect (fun q -> values[q * all.Stages .. (q + 1) * all.Stages - 1])
+        RecordedCascade.Create(rows.Length, all.Stages, pick all.Cost, pick all.Confidence, pick all.Quality)
+    part _.CalibrationRows, part _.TestRows
+
 let names = [| "small"; "middle"; "large, the last" |]
 
-let outcomes = lazy RecordedOutcomes(names, part 3 300 1, part 3 250 2)
+let outcomes = lazy (join names (part 3 300 1) (part 3 250 2))
 
 let options = ExperimentOptions(Seed = 7, Resamples = 200, Horizon = 2000, Runs = 3, ConfidenceBins = 5)
 

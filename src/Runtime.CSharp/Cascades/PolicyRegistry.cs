@@ -100,7 +100,7 @@ public static class PolicyRegistry
         {
             Fit = training => training.Featured is { } plan ? FittedPolicies.From(plan) : null,
         },
-        Planned(Recall, "jump with recall", PolicyRole.Variant, PolicyUse.Evaluate, training => training.Recall),
+        Planned(Recall, "jump with recall", PolicyRole.Variant, PolicyUse.Both, training => training.Recall),
         Planned("jump", "jump, no recall", PolicyRole.Variant, PolicyUse.Both, training => training.Jump),
         Planned("chain", "full chain", PolicyRole.Variant, PolicyUse.Both, training => training.Chain),
         new(Reference, "best pairs of models", PolicyRole.Baseline, PolicyUse.Both | PolicyUse.Suite)

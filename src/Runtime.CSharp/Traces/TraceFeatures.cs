@@ -27,6 +27,18 @@ public sealed class TraceFeatures
     /// <summary>Entry (q * stages + k) * Recorded.Count + s: number s of stage k on query q; NaN where it was not recorded.</summary>
     public required float[] Values { get; init; }
 
+    /// <summary>Nothing beside cost, confidence, quality and answers.</summary>
+    public static TraceFeatures None { get; } =
+        new()
+        {
+            Datasets = [],
+            Dataset = [],
+            Measures = [],
+            Grams = [],
+            Recorded = [],
+            Values = [],
+        };
+
     /// <summary>Whether the texts of the questions are known.</summary>
     public bool HasText => Grams.Count > 0;
 

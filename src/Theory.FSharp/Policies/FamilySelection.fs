@@ -50,12 +50,14 @@ module FamilyChoice =
         Frontier.area (order |> Array.map (fun i -> cost[i])) (order |> Array.map (fun i -> quality[i])) low high
 
     /// folds: per fold and family, the held-out outcomes of the family's operating points. models: per fold, those of the
-    /// single models. All outcomes of a fold have the same groups of queries.
-    /// Raises ArgumentException where there is no fold or no family.
+    /// single models. All outcomes of a fold have the same groups of queries. slack: one for each family, at least 0.
+    /// Raises ArgumentException where there is no fold or no family, or not one slack for each.
     [<CompiledName "Choose">]
-    let choose (folds: GroupedOutcome[][][], models: GroupedOutcome[][], slack: float) : FamilySelection =
+    let choose (folds: GroupedOutcome[][][], models: GroupedOutcome[][], slack: float[]) : FamilySelection =
         if folds.Length = 0 || folds[0].Length = 0 then invalidArg (nameof folds) "expected at least one fold and one family"
         let families = folds[0].Length
+        if slack.Length <> families then
+            invalidArg (nameof slack) $"expected {families}, one for each family, got {slack.Length}"
         let total = models |> Array.sumBy (fun m -> float m.[0].Queries)
         let mean (value: GroupedOutcome -> float) k = models |> Array.sumBy (fun m -> value (m[k]) * float (m[k].Queries) / total)
         let stages = [| 0 .. models[0].Length - 1 |]
@@ -86,6 +88,6 @@ module FamilyChoice =
                 let leads = samples |> Array.map (fun s -> s[winner] - s[c])
                 let mean = Array.average leads
                 sqrt (leads |> Array.averageBy (fun l -> (l - mean) * (l - mean))))
-        let within = seq { families - 1 .. -1 .. 0 } |> Seq.find (fun c -> scores[c] + slack * error[c] >= scores[winner])
+        let within = seq { families - 1 .. -1 .. 0 } |> Seq.find (fun c -> scores[c] + slack[c] * error[c] >= scores[winner])
         let chosen = seq { 0..within } |> Seq.find (fun c -> abs (scores[c] - scores[within]) < 1e-9)
         { Score = scores; Error = error; Chosen = chosen }

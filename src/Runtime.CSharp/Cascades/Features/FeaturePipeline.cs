@@ -148,10 +148,17 @@ public sealed class FeaturePipeline
                     if (fold[own[i]] == f)
                         held[i] = fit.Apply(x[i]);
             }
-            IsotonicCalibrator monotone = Isotonic.Fit(held, y);
-            stages[k] = new StageModel(ofConfidence, ofCost, ofRecorded, StageModel.FitRegression(x, y), monotone);
-            for (int i = 0; i < own.Length; i++)
-                confidence[own[i] * n + k] = StageModel.Corrected(held[i], monotone);
+            stages[k] = new StageModel(ofConfidence, ofCost, ofRecorded, StageModel.FitRegression(x, y), Isotonic.Fit(held, y));
+            // The correction too has not seen the query that it is applied to.
+            for (int f = 0; f < folds; f++)
+            {
+                bool[] isIn = [.. own.Select(q => fold[q] == f)];
+                double[] Without(double[] values) => [.. values.Where((_, i) => !isIn[i])];
+                IsotonicCalibrator monotone = Isotonic.Fit(Without(held), Without(y));
+                for (int i = 0; i < own.Length; i++)
+                    if (isIn[i])
+                        confidence[own[i] * n + k] = StageModel.Corrected(held[i], monotone);
+            }
             var column = new double[inputs];
             foreach (int q in described)
                 if (fold[q] < 0 && data.IsRecorded(q, k))

@@ -6,7 +6,8 @@ namespace OptimalStopping.Runtime.Cascades.Features;
 /// <summary>
 /// Plans on what a <see cref="FeaturePipeline"/> sees. With good predictions the differences between the stages' worths are
 /// small against the noise of their estimates, so everything here keeps variance low: few context columns, heavy penalties,
-/// realised instead of estimated continuation values (whose maximum is biased upwards), and only the stages that pay.
+/// realised instead of estimated continuation values (whose maximum is biased upwards), and only the stages that pay. Where
+/// cross-validation finds that the queries carry more, regressions with knots take over.
 /// </summary>
 /// <param name="Pipeline">What the plans see.</param>
 /// <param name="Stages">Stages of the whole cascade.</param>
@@ -25,14 +26,28 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
     // Fewer queries than this do not say which stages pay.
     private const int LeastToSearch = 600;
 
+    // With fewer queries than this, a penalty of 1,000 of them would leave next to nothing of what they say.
+    private const int FewQueries = 1000;
+
     // A change of the stages has to bring this much held-out quality.
     private const double LeastGain = 0.0003;
 
     /// <summary>What the pipeline shows of all stages.</summary>
     public required RecordedCascade Described { get; init; }
 
-    /// <summary>Estimators that compete; the first is taken unless another is clearly better.</summary>
-    private static readonly double[] Penalties = [1000, 300, 3000];
+    /// <summary>Estimators that compete, from stiff to flexible; the first is taken unless another is clearly better.</summary>
+    private static EstimatorSettings[] Candidates(int queries) =>
+        queries < FewQueries
+            ? [Settings(0, 300, 1), Settings(0, 1000, 1), Settings(0, 100, 1)]
+            :
+            [
+                Settings(0, 1000, 1),
+                Settings(0, 300, 1),
+                Settings(0, 3000, 1),
+                Settings(2, 100, 0.5),
+                Settings(4, 30, 0.5),
+                Settings(8, 10, 0.5, products: true),
+            ];
 
     /// <summary>
     /// Plans for the queries that a pipeline was fitted on; null where one model is both the cheapest and the best, so that
@@ -49,13 +64,12 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
         int[] kept = rows.Length < LeastToSearch ? range.Hull : Search(pipeline, view, rows, range);
         if (!Covers(view, kept))
             kept = [.. Enumerable.Range(0, n)];
-        var best = (Score: double.NegativeInfinity, Settings: Settings(Penalties[0]), Columns: pipeline.Columns([]));
+        var best = (Score: double.NegativeInfinity, Settings: Candidates(rows.Length)[0], Columns: pipeline.Columns([]));
         foreach (int[] columns in Contexts(pipeline, kept, rows.Length))
         {
             RecordedCascade own = Part(view, kept, columns);
-            foreach (double penalty in Penalties)
+            foreach (EstimatorSettings settings in Candidates(rows.Length))
             {
-                EstimatorSettings settings = Settings(penalty);
                 double score = range.Score(Plan(own, rows, settings, range.Prices(SearchPrices)));
                 bool first = double.IsInfinity(best.Score);
                 if (score > best.Score + (first ? 0 : 0.1 / Math.Sqrt(rows.Length)))
@@ -105,7 +119,7 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
         int[] sample = rows.Length > SearchRows ? rows[..SearchRows] : rows;
         double[] prices = range.Prices(SearchPrices);
         double Score(int[] stages) =>
-            range.Score(Plan(Part(view, stages, Contexts(pipeline, stages, rows.Length)[^1]), sample, Settings(Penalties[0]), prices));
+            range.Score(Plan(Part(view, stages, Contexts(pipeline, stages, rows.Length)[^1]), sample, Candidates(rows.Length)[0], prices));
         int[] kept = range.Hull;
         double best = Score(kept);
         while (true)
@@ -138,7 +152,8 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
         return all.Length > means.Length && rows >= 100 * all.Length ? [means, all] : [means];
     }
 
-    private static EstimatorSettings Settings(double penalty) => new(new BasisShape(0, false, true), penalty, 1, Window, Folds);
+    private static EstimatorSettings Settings(int knots, double penalty, double realised, bool products = false) =>
+        new(new BasisShape(knots, products, true), penalty, realised, Window, Folds);
 
     private static RecordedCascade Part(RecordedCascade view, int[] stages, int[] columns)
     {
