@@ -14,6 +14,12 @@ public sealed record CalibrationOptions(double MaxLoss, double Delta)
     /// <summary>Share of the queries to fit on; the guarantee is tested on the others.</summary>
     public double FitFraction { get; init; } = 0.5;
 
+    /// <summary>Budget of a query, in the traces' units of cost; NaN for none.</summary>
+    public double MaxCost { get; init; } = double.NaN;
+
+    /// <summary>Most probability that a query costs more than the budget, in (0, 1).</summary>
+    public double CostRisk { get; init; } = 0.05;
+
     /// <summary>Seed of the split.</summary>
     public int Seed { get; init; } = 1;
 
@@ -90,6 +96,10 @@ public static class PolicyCalibration
             throw new ToolkitException($"max loss: expected a number strictly between 0 and 1, got {options.MaxLoss}");
         if (!(options.Delta > 0 && options.Delta < 1))
             throw new ToolkitException($"delta: expected a number strictly between 0 and 1, got {options.Delta}");
+        if (!double.IsNaN(options.MaxCost) && !(options.MaxCost > 0 && double.IsFinite(options.MaxCost)))
+            throw new ToolkitException($"max cost: expected a number above 0, got {options.MaxCost}");
+        if (!(options.CostRisk > 0 && options.CostRisk < 1))
+            throw new ToolkitException($"cost risk: expected a number strictly between 0 and 1, got {options.CostRisk}");
         if (!PolicyRegistry.Served.Contains(options.Family))
             throw new ToolkitException($"policy: expected {string.Join(", ", PolicyRegistry.Served)}, got '{options.Family}'");
     }
@@ -119,26 +129,90 @@ public static class PolicyCalibration
 
         progress?.Report($"testing the guarantee on {rows.Length} queries");
         ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(data.Stages, reference), data, rows);
-        int[] order = [.. Enumerable.Range(0, policies.Length).OrderByDescending(i => expected[i].Quality).ThenBy(i => expected[i].Cost)];
+        bool bounded = !double.IsNaN(options.MaxCost);
+        int Exceeding(ReplayOutcome outcome) => outcome.Cost.Count(cost => cost > options.MaxCost);
+        // With a budget, the first of the order would be the dearest, and fail: only points that keep the budget clearly on
+        // the fitted part are tested.
+        bool Keeps(int i) =>
+            RiskControl.Binomial(Exceeding(Replay.Run(policies[i], view, split.Train)), split.Train.Length, options.CostRisk)
+            <= options.Delta / 10;
+        int[] order =
+        [
+            .. Enumerable
+                .Range(0, policies.Length)
+                .Where(i => !bounded || Keeps(i))
+                .OrderByDescending(i => expected[i].Quality)
+                .ThenBy(i => expected[i].Cost),
+        ];
+        double referenceCost = data.MeanCost(split.Train, reference);
+        if (Feasibility(data, view, split.Train, rows.Length, reference, table.Models[reference], policies, expected, options) is { } note)
+            progress?.Report(note);
         var outcomes = new ReplayOutcome[order.Length];
         Parallel.For(0, order.Length, i => outcomes[i] = Replay.Run(policies[order[i]], view, rows));
         double[][] losses = [.. outcomes.Select(o => always.Quality.Zip(o.Quality, (best, own) => best - own).ToArray())];
-        int passed = RiskControl.PassedNet(losses, options.MaxLoss, options.Delta);
+        int passed = bounded
+            ? RiskControl.PassedNetWithin(losses, [.. outcomes.Select(Exceeding)], options.MaxLoss, options.CostRisk, options.Delta)
+            : RiskControl.PassedNet(losses, options.MaxLoss, options.Delta);
         // All that passed keep the guarantee together, so the cheapest may be taken; cheap is judged on the fitted part.
         int chosen = Enumerable.Range(0, passed).OrderBy(i => expected[order[i]].Cost).FirstOrDefault(-1);
+        // The reference model alone competes too: it loses nothing, and a dearer policy is no gain.
+        if (!bounded && chosen >= 0 && expected[order[chosen]].Cost >= referenceCost)
+            chosen = -1;
+        if (bounded && chosen < 0 && RiskControl.Binomial(Exceeding(always), rows.Length, options.CostRisk) > options.Delta)
+            throw new ToolkitException(
+                FormattableString.Invariant(
+                    $"{name}: expected a policy that keeps max loss {options.MaxLoss} and max cost {options.MaxCost} together, got none that could be shown to on {rows.Length} queries; a larger --max-cost, --cost-risk or --max-loss, or more queries, would help"
+                )
+            );
         ReplayOutcome own = chosen < 0 ? always : outcomes[chosen];
         return new PolicyFile(
             table.Models,
             chosen < 0 ? double.NaN : fitted.Family.Parameter[order[chosen]],
             chosen < 0 ? ThresholdCascade.Fixed(data.Stages, reference) : policies[order[chosen]],
             signals,
-            new PolicyGuarantee(options.MaxLoss, options.Delta, table.Models[reference], rows.Length, order.Length, passed),
+            new PolicyGuarantee(options.MaxLoss, options.Delta, table.Models[reference], rows.Length, order.Length, passed)
+            {
+                MaxCost = options.MaxCost,
+                CostRisk = bounded ? options.CostRisk : double.NaN,
+            },
             new PolicyMeasurement(own.Quality.Average(), own.Cost.Average(), always.Quality.Average(), always.Cost.Average()),
             new PolicyOrigin(RunManifest.Version, name, hash, options.Seed, split.Train.Length)
         )
         {
             Features = chosen < 0 ? null : fitted.Featured?.Pipeline,
         };
+    }
+
+    /// <summary>
+    /// Whether so many labels can be expected to show that a policy cheaper than the reference keeps the guarantee, in one
+    /// line; null where they can. Judged on the fitted part, by the cheaper policy that loses least there.
+    /// </summary>
+    private static string? Feasibility(
+        RecordedCascade data,
+        RecordedCascade view,
+        int[] train,
+        int labels,
+        int reference,
+        string model,
+        IStoppingPolicy[] policies,
+        (double Quality, double Cost)[] expected,
+        CalibrationOptions options
+    )
+    {
+        const int most = 100_000;
+        int[] comparable = [.. train.Where(q => data.IsRecorded(q, reference))];
+        int[] cheaper = [.. Enumerable.Range(0, policies.Length).Where(i => expected[i].Cost < 0.95 * data.MeanCost(train, reference))];
+        if (comparable.Length == 0 || cheaper.Length == 0)
+            return null;
+        int careful = cheaper.MaxBy(i => expected[i].Quality);
+        ReplayOutcome outcome = Replay.Run(policies[careful], view, comparable);
+        double[] losses = [.. comparable.Select((q, i) => data.Quality[q * data.Stages + reference] - outcome.Quality[i])];
+        int needed = RiskControl.LabelsNeeded(losses, options.MaxLoss, options.Delta, most);
+        return needed <= labels
+            ? null
+            : FormattableString.Invariant(
+                $"with {labels} labels to test on and these confidences, hardly a policy cheaper than {model} can be shown to lose at most {options.MaxLoss:0.####}: "
+            ) + (needed > most ? $"{most} would not be enough" : $"about {needed} would be");
     }
 
     // Quality and cost of each operating point as the fitted part tells: cross-fitted where the family has a plan. The order

@@ -82,6 +82,38 @@ let tests =
               let policy = PolicyCalibration.Run(TraceFiles.withLines lines TraceReader.ReadTable, CalibrationOptions(0.05, 0.1))
               Expect.equal policy.Guarantee.Reference "m1" "reference"
           }
+          test "a budget: what is written keeps it on the population, and its file says so; what cannot is a fault" {
+              let data = population.Value.Cascade
+              let budget, risk = 8.0, 0.3
+              let options seed =
+                  CalibrationOptions(0.2, 0.1, Seed = seed, Family = PolicyRegistry.Recall, MaxCost = budget, CostRisk = risk)
+              let runs = 40
+              let over =
+                  Array.Parallel.init runs (fun seed ->
+                      try
+                          let policy = PolicyCalibration.Run(sample population.Value 800 seed, options seed)
+                          Expect.stringContains
+                              policy.Guarantee.Statement
+                              "a query costs more than 8 with a probability of at most 0.3"
+                              "said"
+                          let outcome = Replay.run (policy.Policy, data, [| 0 .. data.Queries - 1 |])
+                          Some(outcome.Cost |> Array.averageBy (fun c -> if c > budget then 1.0 else 0.0))
+                      with :? ToolkitException as e ->
+                          Expect.stringContains e.Message "keeps max loss 0.2 and max cost 8 together" "said"
+                          None)
+                  |> Array.choose id
+              Expect.isGreaterThan over.Length (runs / 4) "found"
+              let broken = over |> Array.filter (fun share -> share > risk) |> Array.length
+              Expect.isLessThanOrEqual (float broken) (0.1 * float runs + 3.0 * sqrt (0.09 * float runs)) "broken"
+              Expect.stringContains
+                  (fault (fun () ->
+                      PolicyCalibration.Run(
+                          population.Value,
+                          CalibrationOptions(0.001, 0.05, Family = PolicyRegistry.Recall, MaxCost = 0.5, CostRisk = 0.01)
+                      )))
+                  "expected a policy that keeps max loss 0.001 and max cost 0.5 together"
+                  "nothing costs so little"
+          }
           test "options out of range and files that are not there" {
               for loss, delta in [ 0.0, 0.1; 1.0, 0.1; nan, 0.1; 0.1, 0.0; 0.1, 1.0 ] do
                   Expect.stringContains

@@ -38,6 +38,50 @@ let tests =
                   within 1e-15 (RiskControl.binomial (failures, 100, upper)) 1e-9 "upper"
                   within 1e-15 (RiskControl.binomial (100 - failures, 100, 1.0 - lower)) 1e-9 "lower"
 
+          testCase "two bounds at once: a policy that breaks either passes with probability at most delta, in 1,000 resamples"
+          <| fun () ->
+              let alpha, risk, delta, count, runs = 0.05, 0.1, 0.1, 400, 1000
+              // Net losses of -1, 0 and 1 with the mean given; costs above the budget with the probability given.
+              let passes loss over =
+                  let random = Random 7
+                  let mutable passed = 0
+                  for _ in 1..runs do
+                      let losses =
+                          Array.init count (fun _ ->
+                              let u = random.NextDouble()
+                              if u < 0.1 + loss then 1.0
+                              elif u > 0.9 then -1.0
+                              else 0.0)
+                      let above = Seq.length (Seq.filter id (Seq.init count (fun _ -> random.NextDouble() < over)))
+                      passed <- passed + RiskControl.passedNetWithin ([| losses |], [| above |], alpha, risk, delta)
+                  float passed / float runs
+              let limit = delta + 3.0 * sqrt (delta * (1.0 - delta) / float runs)
+              Expect.isLessThanOrEqual (passes alpha 0.0) limit "loses too much, costs little"
+              Expect.isLessThanOrEqual (passes -0.1 risk) limit "gains, costs too much"
+              Expect.isLessThanOrEqual (passes alpha risk) limit "both"
+              Expect.isGreaterThan (passes -0.1 0.02) 0.9 "keeps both by far"
+
+          testCase "labels needed: fewer for a laxer bound, too many where the loss is too large"
+          <| fun () ->
+              let random = Random 3
+              let losses =
+                  Array.init 500 (fun _ ->
+                      let u = random.NextDouble()
+                      if u < 0.1 then 1.0
+                      elif u > 0.9 then -1.0
+                      else 0.0)
+              let bound gap = max 0.01 (Array.average losses + gap)
+              let needed = [ 0.05; 0.1; 0.2 ] |> List.map (fun gap -> RiskControl.labelsNeeded (losses, bound gap, 0.05, 100_000))
+              Expect.equal (List.sortDescending needed) needed "falls with the bound"
+              Expect.isLessThanOrEqual needed.Head 100_000 "enough"
+              let passed =
+                  Seq.init 200 (fun _ ->
+                      let sample = Array.init needed.Head (fun _ -> losses[random.Next losses.Length])
+                      RiskControl.passedNet ([| sample |], bound 0.05, 0.05))
+                  |> Seq.sum
+              Expect.isTrue (passed > 60 && passed < 180) $"more or less half of fresh samples of that size pass: {passed} of 200"
+              Expect.equal (RiskControl.labelsNeeded (Array.create 20 1.0, 0.05, 0.05, 500)) 501 "always loses"
+
           testCase "property 30: P(p <= u) <= u for both p-values at the edge of the null, by enumeration"
           <| fun () ->
               for count, alpha in [ 20, 0.1; 50, 0.05; 50, 0.3; 200, 0.1 ] do

@@ -17,6 +17,8 @@ type CalibrateArguments =
     | [<Mandatory>] Traces of file: string
     | Max_Loss of float
     | Delta of float
+    | Max_Cost of float
+    | Cost_Risk of float
     | Fit_Fraction of float
     | Policy of family: string
     | Seed of int
@@ -31,6 +33,9 @@ type CalibrateArguments =
             | Traces _ -> "the trace file."
             | Max_Loss _ -> "most expected quality that may be lost against the best model alone (default: 0.02)."
             | Delta _ -> "most probability of losing more (default: 0.05)."
+            | Max_Cost _ ->
+                "budget of a query, in the traces' units of cost: a bound on the probability to exceed it, beside the one on the loss."
+            | Cost_Risk _ -> "most probability that a query costs more than --max-cost (default: 0.05)."
             | Fit_Fraction _ -> "share of the queries to fit on; the guarantee is tested on the others (default: 0.5)."
             | Policy _ -> "the family of policies to fit, by its name in `toolkit evaluate` (default: default)."
             | Seed _ -> "seed of the split (default: 1)."
@@ -89,10 +94,14 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
         CalibrationOptions(
             maxLoss,
             delta,
+            MaxCost = arguments.GetResult(CalibrateArguments.Max_Cost, defaultValue = nan),
+            CostRisk = share "--cost-risk" (arguments.GetResult(Cost_Risk, defaultValue = 0.05)),
             FitFraction = share "--fit-fraction" (arguments.GetResult(Fit_Fraction, defaultValue = 0.5)),
             Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1),
             Family = arguments.GetResult(CalibrateArguments.Policy, defaultValue = PolicyRegistry.Default)
         )
+    if arguments.Contains Cost_Risk && not (arguments.Contains CalibrateArguments.Max_Cost) then
+        raise (UsageException "--cost-risk: expected --max-cost beside it, got none")
     let atLeast low name value =
         if value < low then raise (UsageException $"{name}: expected at least {low}, got {value}")
         value

@@ -17,8 +17,26 @@ namespace OptimalStopping.Runtime.Cascades;
 /// <param name="Passed">How many passed; 0 when the policy is the reference model itself.</param>
 public sealed record PolicyGuarantee(double MaxLoss, double Delta, string Reference, int Queries, int Candidates, int Passed)
 {
+    /// <summary>The budget of a query, in the traces' units of cost; NaN where cost is not bounded.</summary>
+    public double MaxCost { get; init; } = double.NaN;
+
+    /// <summary>Most probability that a query costs more than the budget; NaN where cost is not bounded.</summary>
+    public double CostRisk { get; init; } = double.NaN;
+
+    private bool BoundsCost => !double.IsNaN(MaxCost);
+
     /// <summary>The guarantee in one sentence.</summary>
     public string Statement =>
+        (
+            BoundsCost
+                ? Loss[..^1]
+                    + FormattableString.Invariant(
+                        $", and a query costs more than {MaxCost:0.######} with a probability of at most {CostRisk:0.####}."
+                    )
+                : Loss
+        );
+
+    private string Loss =>
         FormattableString.Invariant(
             $"With probability at least {1 - Delta:0.####} over the draw of the {Queries} queries it was tested on, the expected quality of this policy is at most {MaxLoss:0.####} below that of always asking {Reference}, on queries drawn from where those were."
         );
@@ -109,7 +127,13 @@ public sealed record PolicyFile(
             stated.Integer("queries", 1, int.MaxValue),
             stated.Integer("candidates", 0, int.MaxValue),
             stated.Integer("passed", 0, int.MaxValue)
-        );
+        )
+        {
+            MaxCost = stated.NumberOr("max_cost", 0, double.MaxValue, double.NaN),
+            CostRisk = stated.NumberOr("cost_risk", 0, 1, double.NaN),
+        };
+        if (double.IsNaN(guarantee.MaxCost) != double.IsNaN(guarantee.CostRisk))
+            throw stated.Error("max_cost", "max_cost and cost_risk together", "one of them");
         // A guarantee that was edited by hand must not be printed as if it had been tested.
         if (statement != guarantee.Statement)
             throw stated.Error("statement", $"'{guarantee.Statement}'", $"'{statement}'");
@@ -276,6 +300,11 @@ public sealed record PolicyFile(
         json.WriteNumber("queries", Guarantee.Queries);
         json.WriteNumber("candidates", Guarantee.Candidates);
         json.WriteNumber("passed", Guarantee.Passed);
+        if (!double.IsNaN(Guarantee.MaxCost))
+        {
+            json.WriteNumber("max_cost", Guarantee.MaxCost);
+            json.WriteNumber("cost_risk", Guarantee.CostRisk);
+        }
         json.WriteEndObject();
 
         json.WriteStartObject("measured");

@@ -135,6 +135,38 @@ module RiskControl =
     let passedNet (netLosses: float[][], alpha: float, delta: float) : int =
         1 + fixedSequence (netLosses |> Array.map (fun row -> bettingNet (row, alpha, delta)), delta)
 
+    /// As `passedNet`, with a second bound on the same traces: P(cost > budget) <= risk. exceeded[policy]: traces on which the
+    /// policy's cost was above the budget. A policy passes when it passes both tests (an intersection-union test: its null, that
+    /// either bound is broken, is rejected at delta without a correction), so with probability at least 1 - delta every
+    /// policy passed keeps both bounds.
+    [<CompiledName "PassedNetWithin">]
+    let passedNetWithin (netLosses: float[][], exceeded: int[], alpha: float, risk: float, delta: float) : int =
+        if exceeded.Length <> netLosses.Length then
+            raise (ArgumentException($"{netLosses.Length} policies with losses and {exceeded.Length} with counts; expected as many"))
+        let pValue (row: float[]) count = max (bettingNet (row, alpha, delta)) (binomial (count, row.Length, risk))
+        1 + fixedSequence (Array.map2 pValue netLosses exceeded, delta)
+
+    /// About how many traces it takes to show that a policy with net losses like these loses at most alpha: the least number,
+    /// in steps of a tenth, at which at least 11 of 21 samples of that size, drawn from the losses with replacement, pass the
+    /// betting test at delta; `most` + 1 where `most` are too few. Net losses in [-1,1], at least one; deterministic. An
+    /// estimate, not a bound: the policy's losses are taken for their distribution.
+    [<CompiledName "LabelsNeeded">]
+    let labelsNeeded (netLosses: float[], alpha: float, delta: float, most: int) : int =
+        check netLosses.Length alpha
+        Samples.requireProbability "delta" delta
+        let passes (count: int) =
+            let random = SplitMix64 0x1ABE15UL
+            let mutable passed = 0
+            for _ in 1..21 do
+                let sample = Array.init count (fun _ -> netLosses[int (random.NextDouble() * float netLosses.Length)])
+                if bettingNet (sample, alpha, delta) <= delta then passed <- passed + 1
+            passed >= 11
+        let rec search (count: int) =
+            if count > most then most + 1
+            elif passes count then count
+            else search (max (count + 1) (count + count / 10))
+        search 10
+
     /// Conformal risk control (Angelopoulos et al. 2022): the last policy of the order, from the safest to the cheapest, for
     /// which (M R + 1)/(M + 1) <= alpha, so that its EXPECTED loss is at most alpha; -1: keep the largest model. It needs losses
     /// that never fall along the order, which a cascade's do not obey, so each loss is replaced by its running maximum.
