@@ -38,7 +38,12 @@ public static class PolicyCalibration
 {
     /// <summary>Calibrates on a trace file. Where it holds models' features (`toolkit collect`), they make the confidences.</summary>
     /// <exception cref="ToolkitException">A fault in the file or the options.</exception>
-    public static PolicyFile Run(string traces, CalibrationOptions options, IProgress<string>? progress = null)
+    public static PolicyFile Run(
+        string traces,
+        CalibrationOptions options,
+        IProgress<string>? progress = null,
+        IProgress<string>? notes = null
+    )
     {
         Check(options);
         progress?.Report($"reading {traces}");
@@ -48,7 +53,7 @@ public static class PolicyCalibration
         {
             TraceTable table = TraceReader.ReadTable(traces);
             CheckIndependent(traces, table.RepeatedIds);
-            return Run(table, null, Path.GetFileName(traces), hash, options, progress);
+            return Run(table, null, Path.GetFileName(traces), hash, options, progress, notes);
         }
         CascadeRecords records = CascadeRecords.Load(traces);
         CheckIndependent(traces, records.RepeatedIds);
@@ -68,7 +73,8 @@ public static class PolicyCalibration
             Path.GetFileName(traces),
             hash,
             options,
-            progress
+            progress,
+            notes
         ) with
         {
             Familiarity = records.FitFamiliarity(),
@@ -87,7 +93,7 @@ public static class PolicyCalibration
     public static PolicyFile Run(TraceTable table, CalibrationOptions options)
     {
         Check(options);
-        return Run(table, null, "", "", options, null);
+        return Run(table, null, "", "", options, null, null);
     }
 
     private static void Check(CalibrationOptions options)
@@ -110,7 +116,8 @@ public static class PolicyCalibration
         string name,
         string hash,
         CalibrationOptions options,
-        IProgress<string>? progress
+        IProgress<string>? progress,
+        IProgress<string>? notes
     )
     {
         RecordedCascade data = table.Cascade;
@@ -146,7 +153,7 @@ public static class PolicyCalibration
         ];
         double referenceCost = data.MeanCost(split.Train, reference);
         if (Feasibility(data, view, split.Train, rows.Length, reference, table.Models[reference], policies, expected, options) is { } note)
-            progress?.Report(note);
+            notes?.Report(note);
         var outcomes = new ReplayOutcome[order.Length];
         Parallel.For(0, order.Length, i => outcomes[i] = Replay.Run(policies[order[i]], view, rows));
         double[][] losses = [.. outcomes.Select(o => always.Quality.Zip(o.Quality, (best, own) => best - own).ToArray())];

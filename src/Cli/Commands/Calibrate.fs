@@ -118,7 +118,10 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
         let steps =
             { new IProgress<string> with
                 member _.Report step = if not Console.IsErrorRedirected then eprintfn "%s" step }
-        let policy = PolicyCalibration.Run(traces, options, steps).WithServersOf traces
+        let notes =
+            { new IProgress<string> with
+                member _.Report note = eprintfn "note: %s" note }
+        let policy = PolicyCalibration.Run(traces, options, steps, notes).WithServersOf traces
         policy.Save file
         let guarantee, measured = policy.Guarantee, policy.Measured
         if arguments.Contains CalibrateArguments.Json then
@@ -128,6 +131,8 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
                    statement = guarantee.Statement
                    max_loss = guarantee.MaxLoss
                    delta = guarantee.Delta
+                   max_cost = if Double.IsNaN guarantee.MaxCost then Nullable() else Nullable guarantee.MaxCost
+                   cost_risk = if Double.IsNaN guarantee.CostRisk then Nullable() else Nullable guarantee.CostRisk
                    reference = guarantee.Reference
                    fit_queries = policy.Origin.FitQueries
                    test_queries = guarantee.Queries
@@ -147,10 +152,14 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
                 guarantee.Passed
                 guarantee.Candidates
                 guarantee.Queries
-            if guarantee.Passed = 0 then
+            if Double.IsNaN policy.Lambda then
                 printfn
-                    "policy      always %s: no cheaper one could be shown to keep the guarantee; more queries or a larger --max-loss would help"
+                    "policy      always %s: %s"
                     guarantee.Reference
+                    (if guarantee.Passed = 0 then
+                         "no cheaper one could be shown to keep the guarantee; more queries or a larger --max-loss would help"
+                     else
+                         "every policy that keeps the guarantee costs more")
             printfn
                 "quality     %s on those queries; %s alone: %s"
                 (number measured.Quality 4)

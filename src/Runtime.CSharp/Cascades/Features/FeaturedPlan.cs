@@ -29,6 +29,11 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
     // With fewer queries than this, a penalty of 1,000 of them would leave next to nothing of what they say.
     private const int FewQueries = 1000;
 
+    // How much better an estimator has to be to be taken, over the root of the queries: the best of several noisy scores is
+    // too high, and a flexible estimator loses more where it was taken by chance.
+    private const double Margin = 0.1,
+        FlexibleMargin = 0.3;
+
     // A change of the stages has to bring this much held-out quality.
     private const double LeastGain = 0.0003;
 
@@ -71,8 +76,11 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
             foreach (EstimatorSettings settings in Candidates(rows.Length))
             {
                 double score = range.Score(Plan(own, rows, settings, range.Prices(SearchPrices)));
-                bool first = double.IsInfinity(best.Score);
-                if (score > best.Score + (first ? 0 : 0.1 / Math.Sqrt(rows.Length)))
+                double margin =
+                    double.IsInfinity(best.Score) ? 0
+                    : settings.Shape.Knots == 0 ? Margin
+                    : FlexibleMargin;
+                if (score > best.Score + margin / Math.Sqrt(rows.Length))
                     best = (score, settings, columns);
             }
         }
