@@ -16,8 +16,15 @@ internal sealed class ApiError(int status, string type, string message, string? 
     /// <summary>Seconds after which to try again; 0 for none.</summary>
     public int RetryAfter { get; init; }
 
+    /// <summary>400; the message names the parameter, for those who read nothing else.</summary>
     public static ApiError BadRequest(string message, string? parameter = null, string? code = null) =>
-        new(400, "invalid_request_error", message, parameter, code);
+        new(
+            400,
+            "invalid_request_error",
+            parameter is null || message.Contains(parameter, StringComparison.Ordinal) ? message : $"{parameter}: {message}",
+            parameter,
+            code
+        );
 
     public void Write(Utf8JsonWriter json)
     {

@@ -22,16 +22,45 @@ internal sealed class CascadeService(
     public int StageOf(OpenAiRequest request)
     {
         if (request.Model == File.Name)
+        {
+            RequireForm(request, cascade.Stages);
             return -1;
+        }
         for (int k = 0; k < File.Stages.Count; k++)
             if (File.Stages[k].Name == request.Model)
+            {
+                RequireForm(request, [cascade.Stages[k]]);
+                if (!double.IsNaN(request.Lambda) || !double.IsNaN(request.QualityTarget))
+                {
+                    string key = double.IsNaN(request.Lambda) ? "quality_target" : "lambda";
+                    throw ApiError.BadRequest($"expected the cascade '{File.Name}' as model beside {key}, got one of its stages", key);
+                }
                 return k;
+            }
         throw new ApiError(
             404,
             "invalid_request_error",
             $"expected the cascade '{File.Name}' or one of its stages {string.Join(", ", File.Stages.Select(stage => stage.Name))}, got '{(request.Model.Length <= 60 ? request.Model : request.Model[..57] + "...")}'",
             "model",
             "model_not_found"
+        );
+    }
+
+    // Tools and JSON that no stage can give are refused before anything runs.
+    private static void RequireForm(OpenAiRequest request, IReadOnlyList<IStage> stages)
+    {
+        if (stages.Any(stage => stage.CanAnswer(request.Stage)))
+            return;
+        AnswerForm form = request.Stage.Form;
+        string key =
+            form.ResponseFormat is not null ? "response_format"
+            : form.Tools.Count == 0 ? "messages"
+            : stages.Any(stage => stage.CanAnswer(request.Stage with { Form = form with { ToolChoice = null } })) ? "tool_choice"
+            : "tools";
+        throw ApiError.BadRequest(
+            $"expected a stage that can honour it, got none among {string.Join(", ", stages.Select(stage => stage.Name))}",
+            key,
+            "unsupported_parameter"
         );
     }
 

@@ -6,7 +6,7 @@ namespace OptimalStopping.Server;
 
 /// <summary>
 /// A request to <c>/v1/chat/completions</c> or <c>/v1/completions</c>, checked. What the cascade cannot do is refused
-/// (several choices, tools, other response formats); what does not matter to it is named in the response as ignored.
+/// (several choices, sound, grammars of other servers); what does not matter to it is named in the response as ignored.
 /// </summary>
 internal sealed class OpenAiRequest
 {
@@ -21,6 +21,11 @@ internal sealed class OpenAiRequest
         "max_tokens",
         "max_completion_tokens",
         "stop",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "modalities",
         "logprobs",
         "top_logprobs",
         "n",
@@ -40,8 +45,6 @@ internal sealed class OpenAiRequest
     // What a client asks of the answer and would not get: better refused than ignored.
     private static readonly string[] Constraints =
     [
-        "tools",
-        "tool_choice",
         "functions",
         "function_call",
         "logit_bias",
@@ -55,7 +58,18 @@ internal sealed class OpenAiRequest
         "grammar",
         "suffix",
         "min_tokens",
+        "bad_words",
+        "stop_token_ids",
+        "allowed_token_ids",
+        "ignore_eos",
+        "use_beam_search",
+        "chat_template",
+        "chat_template_kwargs",
+        "continue_final_message",
     ];
+
+    // Parts of a chat's request that the endpoint of texts does not have.
+    private static readonly string[] ChatOnly = ["tools", "tool_choice", "response_format", "modalities"];
 
     public required bool Chat { get; init; }
     public required string Model { get; init; }
@@ -92,8 +106,17 @@ internal sealed class OpenAiRequest
         foreach (string key in (string[])["presence_penalty", "frequency_penalty"])
             if (root.NumberOr(key, -2, 2, 0) != 0)
                 throw ApiError.BadRequest($"expected {key} 0 (decoding is greedy), got another", key, "unsupported_value");
-        if (root.Has("response_format", out JsonElement format) && Text(format, "type") is not "text")
-            throw ApiError.BadRequest("expected the type 'text'", "response_format", "unsupported_value");
+        if (root.NumberOr("repetition_penalty", 0, 10, 1) != 1)
+            throw ApiError.BadRequest(
+                "expected repetition_penalty 1 (decoding is greedy), got another",
+                "repetition_penalty",
+                "unsupported_value"
+            );
+        foreach (string key in ChatOnly)
+            if (!chat && root.Has(key, out _))
+                throw ApiError.BadRequest($"expected {key} on /v1/chat/completions only", key, "unsupported_parameter");
+        if (root.Has("modalities", out _) && root.Texts("modalities") is not ["text"])
+            throw ApiError.BadRequest("expected the modality 'text' alone", "modalities", "unsupported_value");
         root.NumberOr("temperature", 0, 2, double.NaN);
         root.NumberOr("top_p", 0, 1, double.NaN);
         bool stream = root.FlagOr("stream", false);
@@ -125,6 +148,8 @@ internal sealed class OpenAiRequest
                 MaxTokens = limit,
                 Stop = Stops(root),
                 Alternatives = alternatives,
+                Dataset = Dataset(root),
+                Form = Form(root),
             },
             Stream = stream,
             IncludeUsage = includeUsage,
@@ -152,18 +177,101 @@ internal sealed class OpenAiRequest
         {
             string place = $"messages[{messages.Count}]";
             string role = Text(message, "role") ?? "";
-            if (role is not ("system" or "developer" or "user" or "assistant"))
-                throw ApiError.BadRequest($"expected the role system, developer, user or assistant, got '{role}'", $"{place}.role");
-            messages.Add(new StageMessage(role == "developer" ? "system" : role, Content(message, place)));
+            if (role is not ("system" or "developer" or "user" or "assistant" or "tool"))
+                throw ApiError.BadRequest($"expected the role system, developer, user, assistant or tool, got '{role}'", $"{place}.role");
+            List<ToolCall> calls = role == "assistant" ? ToolCalls(message, place) : [];
+            messages.Add(
+                new StageMessage(role == "developer" ? "system" : role, Content(message, place, calls.Count > 0))
+                {
+                    Reasoning = Text(message, "reasoning_content") ?? Text(message, "reasoning"),
+                    ToolCalls = calls,
+                    ToolCallId =
+                        role == "tool"
+                            ? Text(message, "tool_call_id")
+                                ?? throw ApiError.BadRequest(
+                                    "expected the id of the call that this is the result of",
+                                    $"{place}.tool_call_id"
+                                )
+                            : null,
+                }
+            );
         }
         return StagePrompt.FromMessages(messages);
     }
 
-    // Text, or a list of parts that are all text.
-    private static string Content(JsonElement message, string place)
+    private static List<ToolCall> ToolCalls(JsonElement message, string place)
+    {
+        var calls = new List<ToolCall>();
+        if (!message.TryGetProperty("tool_calls", out JsonElement list) || list.ValueKind == JsonValueKind.Null)
+            return calls;
+        if (list.ValueKind != JsonValueKind.Array)
+            throw ApiError.BadRequest($"expected a list, got {Json.Show(list)}", $"{place}.tool_calls");
+        foreach (JsonElement call in list.EnumerateArray())
+        {
+            string where = $"{place}.tool_calls[{calls.Count}]";
+            JsonElement function =
+                call.ValueKind == JsonValueKind.Object && call.TryGetProperty("function", out JsonElement part) ? part : default;
+            calls.Add(
+                new ToolCall(
+                    Text(call, "id") ?? throw ApiError.BadRequest("expected a text", $"{where}.id"),
+                    Text(function, "name") ?? throw ApiError.BadRequest("expected a function with a name", $"{where}.function"),
+                    Text(function, "arguments") ?? throw ApiError.BadRequest("expected JSON as text", $"{where}.function.arguments")
+                )
+            );
+        }
+        return calls;
+    }
+
+    // What the answer has to look like.
+    private static AnswerForm Form(JsonMap root)
+    {
+        var form = new AnswerForm();
+        if (root.Has("tools", out JsonElement tools) && !IsEmpty(tools))
+        {
+            if (tools.ValueKind != JsonValueKind.Array)
+                throw ApiError.BadRequest($"expected a list, got {Json.Show(tools)}", "tools");
+            for (int i = 0; i < tools.GetArrayLength(); i++)
+                if (
+                    Text(tools[i], "type") != "function"
+                    || !tools[i].TryGetProperty("function", out JsonElement function)
+                    || Text(function, "name") is null
+                )
+                    throw ApiError.BadRequest("expected a tool of the type 'function' with a name", $"tools[{i}]");
+            form = form with
+            {
+                Tools = [.. tools.EnumerateArray().Select(tool => tool.Clone())],
+                ParallelToolCalls = root.Has("parallel_tool_calls") ? root.FlagOr("parallel_tool_calls", true) : null,
+            };
+        }
+        if (root.Has("tool_choice", out JsonElement choice))
+        {
+            bool isKnown = choice.ValueKind == JsonValueKind.Object || Word(choice) is "auto" or "none" or "required";
+            if (!isKnown)
+                throw ApiError.BadRequest($"expected auto, none, required or one tool, got {Json.Show(choice)}", "tool_choice");
+            if (form.Tools.Count > 0)
+                form = form with { ToolChoice = choice.Clone() };
+            else if (Word(choice) is not ("auto" or "none"))
+                throw ApiError.BadRequest("expected tools beside tool_choice, got none", "tool_choice");
+        }
+        if (!root.Has("response_format", out JsonElement format) || Text(format, "type") is "text")
+            return form;
+        if (Text(format, "type") is not ("json_object" or "json_schema"))
+            throw ApiError.BadRequest("expected the type text, json_object or json_schema", "response_format", "unsupported_value");
+        bool hasSchema = format.TryGetProperty("json_schema", out JsonElement named) && named.ValueKind == JsonValueKind.Object;
+        if (Text(format, "type") == "json_schema" && !hasSchema)
+            throw ApiError.BadRequest("expected a schema in json_schema", "response_format.json_schema");
+        return form with { ResponseFormat = format.Clone() };
+    }
+
+    private static string? Word(JsonElement value) => value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    // Text, or a list of parts that are all text; an answer that calls tools need not say anything.
+    private static string Content(JsonElement message, string place, bool optional)
     {
         if (Text(message, "content") is { } text)
             return text;
+        if (optional && (!message.TryGetProperty("content", out JsonElement none) || none.ValueKind == JsonValueKind.Null))
+            return "";
         if (!message.TryGetProperty("content", out JsonElement content) || content.ValueKind != JsonValueKind.Array)
             throw ApiError.BadRequest("expected text or a list of parts", $"{place}.content");
         return string.Concat(
@@ -187,6 +295,16 @@ internal sealed class OpenAiRequest
         if (prompt.ValueKind != JsonValueKind.String)
             throw ApiError.BadRequest($"expected one text, got {Json.Show(prompt)}", "prompt", "unsupported_value");
         return StagePrompt.FromText(isList ? root.Texts("prompt")[0] : root.Text("prompt"));
+    }
+
+    // The client's own words about the request; the only one that a cascade knows is the dataset, by which its policy may route.
+    private static string? Dataset(JsonMap root)
+    {
+        if (!root.Has("metadata", out JsonElement metadata))
+            return null;
+        return metadata.ValueKind == JsonValueKind.Object
+            ? Text(metadata, "dataset")
+            : throw ApiError.BadRequest($"expected an object, got {Json.Show(metadata)}", "metadata");
     }
 
     private static string[] Stops(JsonMap root)

@@ -27,8 +27,11 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         {
             json.WriteStartObject("message");
             json.WriteString("role", "assistant");
-            json.WriteString("content", answer.Reply.Text);
+            IReadOnlyList<ToolCall> calls = answer.Reply.ToolCalls;
+            json.WriteString("content", calls.Count > 0 && answer.Reply.Text == "" ? null : answer.Reply.Text);
             json.WriteNull("refusal");
+            if (calls.Count > 0)
+                ToolCalls(json, calls.Select((call, i) => new ToolCallPiece(i, call.Id, call.Name, call.Arguments)), indexed: false);
             json.WriteEndObject();
         }
         else
@@ -57,7 +60,10 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
             json.WriteStartObject("delta");
             if (text is null)
                 json.WriteString("role", "assistant");
-            json.WriteString("content", text ?? "");
+            if (tokens is [{ ToolCall: { } piece }])
+                ToolCalls(json, [piece], indexed: true);
+            else
+                json.WriteString("content", text ?? "");
             json.WriteEndObject();
         }
         else
@@ -136,10 +142,39 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
     }
 
     // As vLLM does, stop_reason says whether a stop text ended the answer (a text) or the model (null).
-    private static void Finish(Utf8JsonWriter json, StageReply reply)
+    private void Finish(Utf8JsonWriter json, StageReply reply)
     {
-        json.WriteString("finish_reason", reply.Ended ? "stop" : "length");
-        json.WriteString("stop_reason", reply is { Ended: true, IsWhole: false } ? "stop" : null);
+        json.WriteString(
+            "finish_reason",
+            !reply.Ended ? "length"
+                : reply.ToolCalls.Count > 0 ? "tool_calls"
+                : "stop"
+        );
+        json.WriteString("stop_reason", request.Stage.Stop.Count > 0 && reply is { Ended: true, IsWhole: false } ? "stop" : null);
+    }
+
+    // In a stream each piece names its call by its index; only the first one has the id and the tool's name.
+    private static void ToolCalls(Utf8JsonWriter json, IEnumerable<ToolCallPiece> pieces, bool indexed)
+    {
+        json.WriteStartArray("tool_calls");
+        foreach (ToolCallPiece piece in pieces)
+        {
+            json.WriteStartObject();
+            if (indexed)
+                json.WriteNumber("index", piece.Index);
+            if (piece.Name is not null)
+            {
+                json.WriteString("id", piece.Id ?? $"call_{piece.Index}");
+                json.WriteString("type", "function");
+            }
+            json.WriteStartObject("function");
+            if (piece.Name is not null)
+                json.WriteString("name", piece.Name);
+            json.WriteString("arguments", piece.Arguments);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
     }
 
     private void Head(Utf8JsonWriter json, string id, long created, string kind)
@@ -168,6 +203,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
 
     private void Logprobs(Utf8JsonWriter json, IReadOnlyList<StageToken> tokens, int offset)
     {
+        if (tokens.Any(token => token.ToolCall is not null))
+            tokens = [.. tokens.Where(token => token.ToolCall is null)];
         if (!request.Logprobs || tokens.Count == 0)
         {
             json.WriteNull("logprobs");

@@ -176,18 +176,45 @@ let tests =
                       bad null "expected at least one character" chats (chat "nano" "" "")
                       for key, value in
                           [ "tool_choice", "\"required\""
+                            "modalities", "[\"text\",\"audio\"]"
+                            "repetition_penalty", "1.1"
                             "guided_json", "{\"type\":\"object\"}"
+                            "stop_token_ids", "[1]"
                             "suffix", "\"x\""
                             "min_tokens", "5"
                             "presence_penalty", "1" ] do
                           bad key key chats ("{\"model\":\"nano\",\"" + key + "\":" + value + message + "}")
                       bad "n" "one choice" chats ("{\"model\":\"nano\",\"n\":2" + message + "}")
-                      bad "tools" "not supported" chats ("{\"model\":\"nano\",\"tools\":[{}]" + message + "}")
+                      bad "tools[0]" "with a name" chats ("{\"model\":\"nano\",\"tools\":[{}]" + message + "}")
+                      for model in [ "nano"; "nano-2" ] do
+                          bad
+                              "tools"
+                              "expected a stage that can honour it, got none"
+                              chats
+                              ("{\"model\":\""
+                               + model
+                               + "\",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+                               + message
+                               + "}")
+                          bad
+                              "response_format"
+                              "expected a stage that can honour it, got none"
+                              chats
+                              ("{\"model\":\"" + model + "\",\"response_format\":{\"type\":\"json_object\"}" + message + "}")
                       bad
                           "response_format"
-                          "'text'"
+                          "json_schema"
                           chats
-                          ("{\"model\":\"nano\",\"response_format\":{\"type\":\"json_object\"}" + message + "}")
+                          ("{\"model\":\"nano\",\"response_format\":{\"type\":\"xml\"}" + message + "}")
+                      bad "lambda" "one of its stages" chats ("{\"model\":\"nano-1\",\"lambda\":1" + message + "}")
+                      bad "stop" "not empty" chats ("{\"model\":\"nano\",\"stop\":\"\"" + message + "}")
+                      bad "metadata" "an object" chats ("{\"model\":\"nano\",\"metadata\":7" + message + "}")
+                      bad
+                          "messages[0].tool_call_id"
+                          "expected the id"
+                          chats
+                          """{"model":"nano","messages":[{"role":"tool","content":"x"}]}"""
+                      bad "tools" "chat/completions only" "v1/completions" """{"model":"nano","prompt":"x","tools":[]}"""
                       bad "temperature" "from 0 to 2" chats ("{\"model\":\"nano\",\"temperature\":3" + message + "}")
                       bad "lambda" "from 0" chats ("{\"model\":\"nano\",\"lambda\":-1" + message + "}")
                       bad "quality_target" "got both" chats ("{\"model\":\"nano\",\"lambda\":1,\"quality_target\":0.5" + message + "}")

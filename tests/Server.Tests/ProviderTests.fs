@@ -231,21 +231,21 @@ let private behaviours =
       |> with' (fun s -> OpenAiSettings(s.Url, s.Model, TimeoutSeconds = 0.4)) ]
 
 /// A cascade file of two remote stages, with a limit of 64 tokens.
-let private cascadeFile =
+let cascadeFile =
     lazy
         (TraceFiles.withText
             "name: remote\ntasks: jsonl\ndata: { path: q.jsonl, prompt: q, reference: a, grading: exact }\nbackend: openai\nstages:\n  - { name: m1, url: 'http://h/v1', model: q, cost: 1 }\n  - { name: m2, url: 'http://h/v1', model: q, cost: 2 }\nmax_tokens: 64\nrecall: false\ncalibration_queries: 100\ntest_queries: 100\n"
             CascadeFile.Load)
 
 /// A stage of that file behind a provider.
-let private stageAt (k: int) (chat: ChatMode) (settings: OpenAiSettings) =
+let stageAt (k: int) (chat: ChatMode) (settings: OpenAiSettings) =
     let stage = CascadeStage($"m{k}", "", float k, Backend = "openai", Settings = settings)
     new OpenAiStage(StageContext("test", stage, 64, chat), "sk-abcdefghijkl") :> IStage
 
 let private calibration = lazy (SyntheticRecords.make 2 CascadeRecords.Calibration 200 1 SyntheticRecords.lawful)
 
 /// Serves the two stages; at this price of cost the second is asked only where the first fails.
-let private servingStages (lambda: float) (stages: IStage list) (action: Net.Http.HttpClient -> 'a) : 'a =
+let servingStages (lambda: float) (stages: IStage list) (action: Net.Http.HttpClient -> 'a) : 'a =
     let cascade = new Cascade(cascadeFile.Value, List.toArray stages)
     let server = CascadeServer.StartAsync(cascade, calibration.Value, null, lambda, options).GetAwaiter().GetResult()
     try
@@ -254,13 +254,13 @@ let private servingStages (lambda: float) (stages: IStage list) (action: Net.Htt
     finally
         server.DisposeAsync().AsTask().Wait()
 
-let private second = stream [ piece "second"; last; usage ]
+let second = stream [ piece "second"; last; usage ]
 
-let private choice (response: JsonElement) = response.GetProperty("choices")[0]
+let choice (response: JsonElement) = response.GetProperty("choices")[0]
 
-let private contentOf (response: JsonElement) = (choice response).GetProperty("message").GetProperty("content").GetString() |> nonNull
+let contentOf (response: JsonElement) = (choice response).GetProperty("message").GetProperty("content").GetString() |> nonNull
 
-let private streamed (client: Net.Http.HttpClient) (body: string) : string =
+let streamed (client: Net.Http.HttpClient) (body: string) : string =
     String.Concat
         [ for e in events (post client "v1/chat/completions" body) do
               if e <> "[DONE]" then

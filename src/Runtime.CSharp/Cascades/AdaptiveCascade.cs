@@ -1,3 +1,4 @@
+using System.Numerics;
 using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Theory.Policies;
@@ -91,7 +92,12 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
         Array.Fill(confidences, double.NaN);
         Array.Fill(labels, -1);
         uint ran = 0,
-            failed = 0;
+            failed = 0; // or cannot honour the request
+        for (int k = 0; k < stages; k++)
+            if (!cascade.Stages[k].CanAnswer(request))
+                failed |= 1u << k;
+        if (BitOperations.PopCount(failed) == stages)
+            throw new ToolkitException("tools, response_format: expected a stage that can honour them, got none in this cascade");
         double familiarity = Familiarity is { } known && request.Prompt.Question is { } question ? known.PValue(question) : double.NaN,
             most = familiarity < Cascades.Familiarity.Least ? Cascades.Familiarity.ConfidenceOutside : 1;
         FeaturedQuestion? featured = Features?.Ask(request.Prompt.Question ?? "", request.Dataset);
@@ -108,7 +114,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
                 if ((failed >> k & 1) == 0)
                     stage = k;
             if (stage < 0)
-                throw failures[^1];
+                throw failures[^1]; // a stage was asked, since one at least can honour the request
             events?.StageStarted?.Invoke(stage);
             StageReply reply;
             try
@@ -133,8 +139,8 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
                 events?.StageFailed?.Invoke(stage, failure);
                 continue;
             }
-            string answer = cascade.File.Tasks.ExtractAnswer(reply.Text) ?? "";
-            StageAnswer? same = turns.FirstOrDefault(turn => (cascade.File.Tasks.ExtractAnswer(turn.Text) ?? "") == answer);
+            string answer = Answer(reply);
+            StageAnswer? same = turns.FirstOrDefault(turn => Answer(turn.Reply) == answer);
             if (cascade.Stages[stage].Confidence == ConfidenceSource.Agreement)
                 reply = reply with
                 {
@@ -160,6 +166,8 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
             ran |= 1u << stage;
             events?.StageAnswered?.Invoke(turn);
         }
+
+        string Answer(StageReply reply) => reply.ToolCalls.Count > 0 ? reply.Said : cascade.File.Tasks.ExtractAnswer(reply.Text) ?? "";
 
         AdaptiveAnswer Result(StageAnswer chosen) =>
             new(turns, chosen, turns.Sum(turn => turn.Reply.Cost))

@@ -20,6 +20,12 @@ public interface IStage : IAsyncDisposable
     /// <summary>Requests that it may be asked at once with profit; more wait.</summary>
     int Concurrency => 1;
 
+    /// <summary>
+    /// Whether it can honour what a request asks of the answer's form, and read the conversation's tool calls; a stage that
+    /// cannot is passed over.
+    /// </summary>
+    bool CanAnswer(StageRequest request) => request.Form.IsFree && !request.Prompt.UsesTools;
+
     /// <summary>What an answer costs, in the cascade's units, where nothing is saved by a draft.</summary>
     double CostOf(int promptTokens, int completionTokens);
 
@@ -67,8 +73,19 @@ public enum ConfidenceSource
 }
 
 /// <summary>One message of a conversation.</summary>
-/// <param name="Role"><c>system</c>, <c>user</c> or <c>assistant</c>.</param>
-public sealed record StageMessage(string Role, string Content);
+/// <param name="Role"><c>system</c>, <c>user</c>, <c>assistant</c> or <c>tool</c>.</param>
+/// <param name="Content">What was said; empty for nothing.</param>
+public sealed record StageMessage(string Role, string Content)
+{
+    /// <summary>What an answer's thinking was, where the client sends it back apart from the content; null for none.</summary>
+    public string? Reasoning { get; init; }
+
+    /// <summary>The tools that an answer called.</summary>
+    public IReadOnlyList<ToolCall> ToolCalls { get; init; } = [];
+
+    /// <summary>The call that a message of the role <c>tool</c> is the result of; null elsewhere.</summary>
+    public string? ToolCallId { get; init; }
+}
 
 /// <summary>What a stage is asked: a text to go on with, or a conversation to answer.</summary>
 public sealed class StagePrompt
@@ -80,6 +97,9 @@ public sealed class StagePrompt
 
     /// <summary>The conversation, oldest message first; empty for a text.</summary>
     public IReadOnlyList<StageMessage> Messages { get; }
+
+    /// <summary>Whether tools were called in the conversation.</summary>
+    public bool UsesTools => Messages.Any(message => message.Role == "tool" || message.ToolCalls.Count > 0);
 
     /// <summary>What the user asks: the last message of a conversation, where it is the user's, or the text.</summary>
     public string? Question => Text ?? (Messages.Count > 0 && Messages[^1].Role == "user" ? Messages[^1].Content : null);
@@ -103,6 +123,9 @@ public sealed record StageRequest(StagePrompt Prompt)
     /// <summary>The dataset that the question is of, where a policy was calibrated by datasets; null where that is not known.</summary>
     public string? Dataset { get; init; }
 
+    /// <summary>What the answer has to look like.</summary>
+    public AnswerForm Form { get; init; } = AnswerForm.Free;
+
     /// <summary>Texts that end the answer; they are not part of it.</summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
 
@@ -122,6 +145,9 @@ public sealed record StageRequest(StagePrompt Prompt)
 /// <param name="LogProbability">Natural logarithm of its probability under the stage that wrote it; NaN where unknown.</param>
 public readonly record struct StageToken(int Id, string Text, double LogProbability)
 {
+    /// <summary>For a piece of a tool call, which adds nothing to the text: the piece; null otherwise.</summary>
+    public ToolCallPiece? ToolCall { get; init; }
+
     /// <summary>The likeliest tokens at this place, likeliest first, as many as were asked for.</summary>
     public IReadOnlyList<StageToken> Alternatives { get; init; } = [];
 }
@@ -150,10 +176,16 @@ public sealed record StageReply(
     public DraftVerdict? Draft { get; init; }
 
     /// <summary>
-    /// False where something cut the answer short of the end that the model would have given it: the limit of tokens, or a
-    /// text that the request names. What is cut cannot be held to be right.
+    /// False where something cut the answer short of the end that the model would have given it (the limit of tokens, or a
+    /// text that the request names), or where it is not of the form that the request asks for. Such an answer cannot be held to be right.
     /// </summary>
     public bool IsWhole { get; init; } = Ended;
+
+    /// <summary>The tools that the answer calls.</summary>
+    public IReadOnlyList<ToolCall> ToolCalls { get; init; } = [];
+
+    /// <summary>What the answer says, by which answers are compared: its text, or the tools that it calls with their arguments.</summary>
+    public string Said => AnswerForm.Said(Text, ToolCalls);
 
     /// <summary>What the server says of itself; null where it says nothing, and for a stage in this process.</summary>
     public ServerIdentity? Server { get; init; }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
+using System.Text.Json;
 using OptimalStopping.Runtime.Decoding;
 using OptimalStopping.Runtime.Files;
 using OptimalStopping.Runtime.Hub;
@@ -46,7 +47,11 @@ public sealed class LocalStage(
     public ValueTask<StageReply> AnswerAsync(StageRequest request, Action<StageToken>? onToken = null, CancellationToken cancel = default)
     {
         long start = Stopwatch.GetTimestamp();
-        int[] prompt = Encode(request.Prompt);
+        int[] prompt = Encode(request.Prompt, request.Form.Tools);
+        // Whether a text calls a tool is seen at its end.
+        Action<StageToken>? watcher = onToken;
+        if (request.Form.Tools.Count > 0)
+            onToken = null;
         if (Draft(request) is { } draft && _reuse.Next() is { } verifier)
             return new(Verified(verifier, request, prompt, draft, start, onToken, cancel));
         var decoder = new GreedyDecoder(model, tokenizer.StopTokens, Math.Min(request.MaxTokens ?? maxTokens, maxTokens));
@@ -84,29 +89,57 @@ public sealed class LocalStage(
                 generation.Features.Length - 1,
                 Stopwatch.GetElapsedTime(read + watching).TotalSeconds
             );
-        return new(
-            new StageReply(
-                text.Text,
-                tokens,
-                generation.Features,
-                generation.Ended || text.Stopped,
-                prompt.Length,
-                generation.Features.Length,
-                CostOf(prompt.Length, generation.Features.Length),
-                Stopwatch.GetElapsedTime(start).TotalSeconds
-            )
-            {
-                Forwards = generation.Features.Length,
-                IsWhole = generation.Ended,
-            }
-        );
+        var reply = new StageReply(
+            text.Text,
+            tokens,
+            generation.Features,
+            generation.Ended || text.Stopped,
+            prompt.Length,
+            generation.Features.Length,
+            CostOf(prompt.Length, generation.Features.Length),
+            Stopwatch.GetElapsedTime(start).TotalSeconds
+        )
+        {
+            Forwards = generation.Features.Length,
+            IsWhole = generation.Ended,
+        };
+        return new(request.Form.Tools.Count > 0 ? WithToolCalls(request.Form, reply, watcher) : reply);
     }
+
+    // What the model wrote as calls of tools, taken out of its text.
+    private static StageReply WithToolCalls(AnswerForm form, StageReply reply, Action<StageToken>? onToken)
+    {
+        var (text, calls) = WrittenToolCalls.Split(reply.Text);
+        if (calls.Count > 0)
+            reply = reply with
+            {
+                Text = text,
+                Tokens =
+                [
+                    .. text == "" ? Array.Empty<StageToken>() : [new StageToken(-1, text, double.NaN)],
+                    .. calls.Select(
+                        (call, i) =>
+                            new StageToken(-1, "", double.NaN) { ToolCall = new ToolCallPiece(i, call.Id, call.Name, call.Arguments) }
+                    ),
+                ],
+                ToolCalls = calls,
+                IsWhole = reply.IsWhole && form.Accepts(text, calls),
+            };
+        foreach (StageToken token in reply.Tokens)
+            onToken?.Invoke(token);
+        return reply;
+    }
+
+    /// <inheritdoc/>
+    public bool CanAnswer(StageRequest request) =>
+        (request.Form.IsFree && !request.Prompt.UsesTools)
+        || (chat != ChatMode.None && request.Form.ResponseFormat is null && request.Form.LeavesToolsToModel);
 
     // The tokens of the request's draft, or null where there is none to use. Alternatives and stop texts are asked for by
     // people who watch each token: their answers are decoded plainly, and are the same.
     private int[]? Draft(StageRequest request)
     {
-        if (request.Draft.Count == 0 || request.Stop.Count > 0 || request.Alternatives > 0)
+        if (request.Draft.Count == 0 || request.Stop.Count > 0 || request.Alternatives > 0 || request.Form.Tools.Count > 0)
             return null;
         try
         {
@@ -222,16 +255,14 @@ public sealed class LocalStage(
     }
 
     /// <summary>The tokens that the model is given for a prompt.</summary>
+    /// <param name="tools">Descriptions of the tools that it may call; null for none.</param>
     /// <exception cref="ToolkitException">The prompt has characters that the tokenizer does not know, or roles that the template does not.</exception>
-    public int[] Encode(StagePrompt prompt)
+    public int[] Encode(StagePrompt prompt, IReadOnlyList<JsonElement>? tools = null)
     {
         string text =
             prompt.Text is { } plain ? plain
             : chat == ChatMode.None ? Question(prompt.Messages)
-            : (template ?? ChatTemplate.Qwen3).Render(
-                [.. prompt.Messages.Select(message => new ChatTurn(message.Role, message.Content))],
-                chat == ChatMode.Thinking
-            );
+            : (template ?? ChatTemplate.Qwen3).Render([.. prompt.Messages.Select(Turn)], chat == ChatMode.Thinking, tools);
         // What cannot fit is refused before it is looked at; a character is a byte at least.
         long least = text.Length / tokenizer.LongestToken;
         if (least > model.MaxPositions)
@@ -239,6 +270,27 @@ public sealed class LocalStage(
                 $"prompt: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {text.Length} characters, at least {least} tokens"
             );
         return tokenizer.Encode(text);
+    }
+
+    private static ChatTurn Turn(StageMessage message) =>
+        new(message.Role, message.Content)
+        {
+            Reasoning = message.Reasoning,
+            ToolCalls = [.. message.ToolCalls.Select(call => new ChatToolCall(call.Name, Arguments(call.Arguments)))],
+        };
+
+    // As JSON, which the template writes in its own way; what is no JSON stays the text that it is.
+    private static JsonElement Arguments(string text)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(text);
+            return document.RootElement.Clone();
+        }
+        catch (JsonException)
+        {
+            return JsonSerializer.SerializeToElement(text);
+        }
     }
 
     // Without a chat template there is one honest reading of a conversation: a single question.

@@ -15,8 +15,10 @@ internal sealed class OpenAiAnswer(string stage, ToldTokens told, int mostTokens
     private readonly List<ReportedToken> _counted = [];
     private readonly ThinkingFilter _thinking = new();
     private readonly List<ReportedToken> _pending = []; // reported, but their text has not come yet
+    private readonly ToolCallBuilder _calls = new();
     private int _zeros; // log-probabilities of exactly 0 in a row
     private int _reported;
+    private long _argumentCharacters;
     private bool _anything;
 
     public string Text => _text.ToString();
@@ -24,6 +26,9 @@ internal sealed class OpenAiAnswer(string stage, ToldTokens told, int mostTokens
 
     /// <summary>Tokens of the answer itself, with what the server reports of them.</summary>
     public IReadOnlyList<ReportedToken> Counted => _counted;
+
+    /// <summary>The tools that the answer calls.</summary>
+    public IReadOnlyList<ToolCall> ToolCalls => _calls.Calls;
 
     public string? FinishReason { get; private set; }
     public bool? Stopped { get; private set; }
@@ -50,7 +55,7 @@ internal sealed class OpenAiAnswer(string stage, ToldTokens told, int mostTokens
                 StageFailures.Filtered,
                 $"expected an answer, got a refusal: {OpenAiProtocol.Short(chunk.Refusal)}"
             );
-        _anything |= chunk.Content != "" || chunk.Tokens.Count > 0 || chunk.Reasoning != "";
+        _anything |= chunk.Content != "" || chunk.Tokens.Count > 0 || chunk.Reasoning != "" || chunk.ToolCalls.Count > 0;
         FinishReason = chunk.FinishReason ?? FinishReason;
         Stopped = chunk.Stopped ?? Stopped;
         Usage = chunk.Usage ?? Usage;
@@ -64,6 +69,8 @@ internal sealed class OpenAiAnswer(string stage, ToldTokens told, int mostTokens
         _pending.AddRange(chunk.Tokens);
         if (chunk.Content != "")
             Take(chunk.Content);
+        foreach (ToolCallPiece piece in chunk.ToolCalls)
+            Take(piece);
         if (FinishReason is null || _pending.Count == 0)
             return;
         // What is left has no text: the token that ended the answer.
@@ -99,6 +106,21 @@ internal sealed class OpenAiAnswer(string stage, ToldTokens told, int mostTokens
         _pending.Clear();
         if (at < content.Length)
             Put(content[at..], null);
+    }
+
+    // The tokens that are reported with a call wrote it: how sure they are is how sure the call is.
+    private void Take(ToolCallPiece piece)
+    {
+        _calls.Add(piece);
+        _counted.AddRange(_pending);
+        _pending.Clear();
+        _argumentCharacters += piece.Arguments.Length;
+        if (_argumentCharacters > 256L * mostTokens)
+            throw Invalid($"expected at most {mostTokens} tokens, got {_argumentCharacters} characters of arguments");
+        var written = new StageToken(-1, "", double.NaN) { ToolCall = piece };
+        _tokens.Add(written);
+        if (!told.Tell(written))
+            throw new StageException(stage, StageFailures.ConnectionLost, "expected the same answer on the second attempt, got another");
     }
 
     private void Put(string text, ReportedToken? token)
@@ -169,18 +191,29 @@ internal static class OpenAiAnswerRules
 internal sealed class ToldTokens(Action<StageToken>? onToken)
 {
     private readonly StringBuilder _told = new();
-    private int _at;
+    private readonly List<ToolCallPiece> _pieces = [];
+    private int _at,
+        _atPiece;
 
     /// <summary>Whether a reader has seen anything.</summary>
-    public bool Any => _told.Length > 0;
+    public bool Any => _told.Length > 0 || _pieces.Count > 0;
 
-    public void Restart() => _at = 0;
+    public void Restart() => _at = _atPiece = 0;
 
     /// <summary>False when a repeated attempt writes something else than was told.</summary>
     public bool Tell(StageToken token)
     {
         if (onToken is null)
             return true;
+        if (token.ToolCall is { } piece)
+        {
+            if (_atPiece < _pieces.Count)
+                return _pieces[_atPiece++] == piece;
+            _pieces.Add(piece);
+            _atPiece++;
+            onToken(token);
+            return true;
+        }
         string text = token.Text;
         int known = Math.Min(text.Length, _told.Length - _at);
         for (int i = 0; i < known; i++)

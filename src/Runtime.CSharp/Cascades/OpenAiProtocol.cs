@@ -23,6 +23,9 @@ internal sealed record OpenAiChunk
     /// <summary>Thinking that the server keeps apart from the answer.</summary>
     public string Reasoning { get; init; } = "";
 
+    /// <summary>Pieces of tool calls.</summary>
+    public IReadOnlyList<ToolCallPiece> ToolCalls { get; init; } = [];
+
     /// <summary>What the model says where it declines to answer.</summary>
     public string Refusal { get; init; } = "";
 
@@ -61,6 +64,7 @@ internal static class OpenAiProtocol
             body["messages"] = Messages(request.Prompt);
             if (logprobs)
                 (body["logprobs"], body["top_logprobs"]) = (true, top);
+            AddForm(body, request.Form);
             if (chat != ChatMode.None)
                 body["chat_template_kwargs"] = new JsonObject { ["enable_thinking"] = chat == ChatMode.Thinking };
         }
@@ -82,10 +86,50 @@ internal static class OpenAiProtocol
     /// <summary>The messages of a prompt; a plain text is what the user says.</summary>
     public static JsonArray Messages(StagePrompt prompt) =>
         new([
-            .. (prompt.Text is { } text ? [new StageMessage("user", text)] : prompt.Messages).Select(message =>
-                (JsonNode)new JsonObject { ["role"] = message.Role, ["content"] = message.Content }
-            ),
+            .. (prompt.Text is { } text ? [new StageMessage("user", text)] : prompt.Messages).Select(message => (JsonNode)Message(message)),
         ]);
+
+    private static JsonObject Message(StageMessage message)
+    {
+        var json = new JsonObject { ["role"] = message.Role, ["content"] = message.Content };
+        if (message.ToolCalls.Count > 0)
+        {
+            // Some servers want null where nothing was said beside the calls.
+            json["content"] = message.Content == "" ? null : message.Content;
+            json["tool_calls"] = new JsonArray([
+                .. message.ToolCalls.Select(call =>
+                    (JsonNode)
+                        new JsonObject
+                        {
+                            ["id"] = call.Id,
+                            ["type"] = "function",
+                            ["function"] = new JsonObject { ["name"] = call.Name, ["arguments"] = call.Arguments },
+                        }
+                ),
+            ]);
+        }
+        if (message.ToolCallId is { } id)
+            json["tool_call_id"] = id;
+        if (message.Reasoning is { } reasoning)
+            json["reasoning_content"] = reasoning;
+        return json;
+    }
+
+    private static void AddForm(JsonObject body, AnswerForm form)
+    {
+        if (form.Tools.Count > 0)
+        {
+            body["tools"] = new JsonArray([.. form.Tools.Select(tool => Node(tool))]);
+            if (form.ToolChoice is { } choice)
+                body["tool_choice"] = Node(choice);
+            if (form.ParallelToolCalls is { } parallel)
+                body["parallel_tool_calls"] = parallel;
+        }
+        if (form.ResponseFormat is { } format)
+            body["response_format"] = Node(format);
+
+        static JsonNode? Node(JsonElement element) => JsonNode.Parse(element.GetRawText());
+    }
 
     /// <summary>The text of a prompt for a server that puts no template around it: a system message stands before the question.</summary>
     /// <exception cref="ToolkitException">It is a conversation with answers.</exception>
@@ -139,6 +183,10 @@ internal static class OpenAiProtocol
             {
                 Content = String(message, "content") ?? String(choice, "text") ?? "",
                 Reasoning = String(message, "reasoning_content") ?? String(message, "reasoning") ?? "",
+                ToolCalls =
+                    message is { } owner && Get(owner, "tool_calls", JsonValueKind.Array) is { } calls
+                        ? [.. calls.EnumerateArray().Select(Piece)]
+                        : [],
                 Refusal = String(message, "refusal") ?? "",
                 Tokens = Get(choice, "logprobs", JsonValueKind.Object) is { } logprobs ? Tokens(logprobs) : [],
                 FinishReason = String(choice, "finish_reason"),
@@ -235,6 +283,16 @@ internal static class OpenAiProtocol
         error.ValueKind == JsonValueKind.String ? Short(error.GetString()!)
         : error.ValueKind == JsonValueKind.Object && (String(error, "message") ?? String(error, "detail")) is { } message ? Short(message)
         : Short(error.GetRawText());
+
+    // A call of an answer that came whole has no index: its place is one.
+    private static ToolCallPiece Piece(JsonElement call, int place)
+    {
+        if (call.ValueKind != JsonValueKind.Object)
+            throw Unexpected("an object", "tool_calls", call);
+        JsonElement? function = Get(call, "function", JsonValueKind.Object);
+        int index = Get(call, "index", JsonValueKind.Number) is { } given && given.TryGetInt32(out int number) ? number : place;
+        return new ToolCallPiece(index, String(call, "id"), String(function, "name"), String(function, "arguments") ?? "");
+    }
 
     private static ReportedToken Token(JsonElement token)
     {

@@ -59,6 +59,9 @@ public sealed partial class OpenAiStage : IStage
     public int Concurrency => _remote.Concurrency;
 
     /// <inheritdoc/>
+    public bool CanAnswer(StageRequest request) => _remote.Api == OpenAiApi.Chat || (request.Form.IsFree && !request.Prompt.UsesTools);
+
+    /// <inheritdoc/>
     public double CostOf(int promptTokens, int completionTokens) => _stage.CostOf(promptTokens, completionTokens);
 
     /// <inheritdoc/>
@@ -159,12 +162,19 @@ public sealed partial class OpenAiStage : IStage
                 throw Invalid("expected an answer, got none of its events");
             case "content_filter":
                 throw new StageException(Name, StageFailures.Filtered, "expected an answer, got finish_reason content_filter");
+            case "tool_calls" or "function_call" when answer.ToolCalls.Count > 0:
+                break;
             case "stop" or "length" or "eos" or "eos_token" or "stop_sequence" or "end_turn" or "max_tokens":
                 break;
             default:
                 throw Invalid($"expected finish_reason stop or length, got '{OpenAiProtocol.Short(answer.FinishReason)}'");
         }
-        if (Confidence == ConfidenceSource.LogProbabilities && answer.Counted.Count == 0 && answer.Features is null)
+        if (
+            Confidence == ConfidenceSource.LogProbabilities
+            && answer.Counted.Count == 0
+            && answer.Features is null
+            && answer.ToolCalls.Count == 0
+        )
             throw Invalid(
                 answer.Text == ""
                     ? "expected an answer, got an empty one"
@@ -185,7 +195,8 @@ public sealed partial class OpenAiStage : IStage
         return new StageReply(answer.Text, answer.Tokens, features, ended, prompt, completion, CostOf(prompt, completion), seconds)
         {
             // Where a server does not say what ended the answer, a text that the request names may have.
-            IsWhole = ended && (request.Stop.Count == 0 || answer.Stopped == false),
+            IsWhole = ended && (request.Stop.Count == 0 || answer.Stopped == false) && request.Form.Accepts(answer.Text, answer.ToolCalls),
+            ToolCalls = answer.ToolCalls,
             Server = answer.Model is { } model
                 ? new ServerIdentity(Short(model), Short(answer.Fingerprint), answer.HasLogProbabilities)
                 : null,
@@ -206,7 +217,17 @@ public sealed partial class OpenAiStage : IStage
         switch (Confidence)
         {
             case ConfidenceSource.LogProbabilities:
-                return (answer.Features ?? ReportedFeatures.From(answer.Counted), prompt, completion);
+                // Servers need not tell the log-probabilities of a tool call: then nothing is known of it.
+                return (
+                    answer.Features
+                        ?? (
+                            answer.Counted.Count > 0
+                                ? ReportedFeatures.From(answer.Counted)
+                                : ReportedFeatures.FromProbability(0.5, 0.5, 0, Length(answer))
+                        ),
+                    prompt,
+                    completion
+                );
             case ConfidenceSource.Samples:
                 OpenAiAnswer[] samples = await Task.WhenAll(
                         Enumerable
@@ -221,7 +242,7 @@ public sealed partial class OpenAiStage : IStage
                 }
                 return (OtherConfidence.FromSamples(Key(answer), [.. samples.Select(Key)], Length(answer)), prompt, completion);
             case ConfidenceSource.Judge:
-                var (probability, read, written) = await JudgeAsync(request, answer.Text, cancel).ConfigureAwait(false);
+                var (probability, read, written) = await JudgeAsync(request, Said(answer), cancel).ConfigureAwait(false);
                 return (
                     ReportedFeatures.FromProbability(probability, 1 - probability, 0, Length(answer)),
                     prompt + read,
@@ -234,7 +255,10 @@ public sealed partial class OpenAiStage : IStage
         }
     }
 
-    private string Key(OpenAiAnswer answer) => _context.ExtractAnswer(answer.Text) ?? answer.Text.Trim();
+    private string Key(OpenAiAnswer answer) =>
+        answer.ToolCalls.Count > 0 ? Said(answer) : _context.ExtractAnswer(answer.Text) ?? answer.Text.Trim();
+
+    private static string Said(OpenAiAnswer answer) => AnswerForm.Said(answer.Text, answer.ToolCalls);
 
     private static int Length(OpenAiAnswer answer) => answer.Tokens.Count;
 
@@ -244,7 +268,7 @@ public sealed partial class OpenAiStage : IStage
         if (answer.Usage is { Prompt: > 0 } usage)
             return (usage.Prompt, usage.Completion);
         int characters = request.Prompt.Text?.Length ?? request.Prompt.Messages.Sum(message => message.Content.Length + 16);
-        return (Math.Max(1, (characters + 3) / 4), Math.Max(answer.Tokens.Count, (answer.Text.Length + 3) / 4));
+        return (Math.Max(1, (characters + 3) / 4), Math.Max(answer.Tokens.Count, (Said(answer).Length + 3) / 4));
     }
 
     // P(yes) of the stage's own verdict on its answer.
@@ -298,7 +322,7 @@ public sealed partial class OpenAiStage : IStage
         string said = text == "" ? response.ReasonPhrase ?? "" : Hidden(text);
         bool users =
             status is 400 or 413 or 422
-            && parameter is null or "messages" or "prompt" or "input" or "stop"
+            && parameter is null or "messages" or "prompt" or "input" or "stop" or "tools" or "tool_choice" or "response_format"
             && !OwnParameters.Any(own => text.Contains(own, StringComparison.Ordinal));
         if (users)
             return new StageException(Name, StageFailures.Rejected, $"rejected the request: {said}");
