@@ -73,6 +73,9 @@ internal static unsafe partial class Llama
     internal static partial nint llama_model_get_vocab(nint model);
 
     [LibraryImport("llama")]
+    internal static partial int llama_vocab_n_tokens(nint vocabulary);
+
+    [LibraryImport("llama")]
     internal static partial int llama_tokenize(
         nint vocabulary,
         byte* text,
@@ -122,13 +125,14 @@ internal sealed unsafe class LlamaModel
         _words;
     private readonly int _vocabulary;
 
+    /// <param name="vocabulary">Logits of a token; 0 for as many as the file has tokens.</param>
     public LlamaModel(string file, int vocabulary, int capacity, int threads)
     {
-        _vocabulary = vocabulary;
         nint model = Llama.llama_model_load_from_file(file, Llama.llama_model_default_params());
         if (model == 0)
             throw new InvalidOperationException($"{file}: llama.cpp does not load it");
         _words = Llama.llama_model_get_vocab(model);
+        _vocabulary = vocabulary > 0 ? vocabulary : Llama.llama_vocab_n_tokens(_words);
         Llama.ContextParameters parameters = Llama.llama_context_default_params();
         parameters.Context = (uint)capacity;
         _context = Llama.llama_init_from_model(model, parameters);
@@ -136,6 +140,9 @@ internal sealed unsafe class LlamaModel
             throw new InvalidOperationException($"{file}: llama.cpp gives no context of {capacity}");
         Llama.llama_set_n_threads(_context, threads, threads);
     }
+
+    /// <summary>Tokens that the file's vocabulary has.</summary>
+    public int VocabularySize => _vocabulary;
 
     /// <summary>The tokens of a text in which the names of special tokens stand for these.</summary>
     public int[] Tokenize(string text)

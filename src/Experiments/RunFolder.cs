@@ -163,7 +163,7 @@ public sealed record RunManifest(
                 .Stages.Select(stage => stage.Path)
                 .SelectMany(path =>
                     Directory.Exists(path) ? kinds.SelectMany(kind => Directory.GetFiles(path, kind)).Order(StringComparer.Ordinal)
-                    : File.Exists(path) ? [path]
+                    : File.Exists(path) ? GgufParts.Files(path)
                     : (IEnumerable<string>)[]
                 ),
             .. ((string?[])[cascade.Tasks.Path, cascade.Tasks.CalibrationPath]).OfType<string>().Where(File.Exists),

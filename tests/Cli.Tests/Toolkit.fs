@@ -13,18 +13,14 @@ let private dotnet =
     let name = if OperatingSystem.IsWindows() then "dotnet.exe" else "dotnet"
     Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", name))
 
-/// The words that start the toolkit that lies beside the tests, with the tests' own list of dependencies, which holds all
+/// The words that start a program that lies beside the tests, with the tests' own list of dependencies, which holds all
 /// of its.
-let words (arguments: string list) : string list =
+let private wordsOf (program: string) (arguments: string list) : string list =
     let file suffix = Path.Combine(AppContext.BaseDirectory, string ((nonNull (Assembly.GetEntryAssembly())).GetName().Name) + suffix)
-    [ dotnet
-      "exec"
-      "--runtimeconfig"
-      file ".runtimeconfig.json"
-      "--depsfile"
-      file ".deps.json"
-      Path.Combine(AppContext.BaseDirectory, "toolkit.dll") ]
-    @ arguments
+    [ dotnet; "exec"; "--runtimeconfig"; file ".runtimeconfig.json"; "--depsfile"; file ".deps.json"; program ] @ arguments
+
+/// The words that start the toolkit.
+let words (arguments: string list) : string list = wordsOf (Path.Combine(AppContext.BaseDirectory, "toolkit.dll")) arguments
 
 let private startWords (environment: (string * string) list) (all: string list) : Process =
     let info =
@@ -58,3 +54,7 @@ let kill (started: Process) =
     started.WaitForExit()
 
 let run (arguments: string list) : Result = finish (start 0 arguments)
+
+/// Runs another program beside the tests.
+let runProgram (environment: (string * string) list) (program: string) (arguments: string list) : Result =
+    finish (startWords environment (wordsOf program arguments))

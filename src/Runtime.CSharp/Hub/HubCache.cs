@@ -47,12 +47,15 @@ public sealed class HubCache(string folder)
         if (!Directory.Exists(snapshot))
             return null;
         if (repository.File is { } name)
-            return IsThere(Path.Combine(snapshot, name)) ? Path.Combine(snapshot, name) : null;
+            return Whole(Path.Combine(snapshot, name));
         if (IsWhole(snapshot))
             return snapshot;
-        string[] gguf = Directory.GetFiles(snapshot, "*.gguf");
-        return gguf.Length == 1 && IsThere(gguf[0]) ? gguf[0] : null;
+        string[] models = [.. Directory.GetFiles(snapshot, "*.gguf").Select(file => GgufParts.Files(file)[0]).Distinct()];
+        return models.Length == 1 ? Whole(models[0]) : null;
     }
+
+    // The first of a file's parts where all are there.
+    private static string? Whole(string file) => GgufParts.Files(file) is var parts && parts.All(IsThere) ? parts[0] : null;
 
     /// <summary>Where the model is, or will be once it is fetched.</summary>
     public string Place(HubRepository repository)

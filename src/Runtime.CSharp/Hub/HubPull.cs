@@ -1,4 +1,5 @@
 using System.Globalization;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Hub;
 
@@ -95,7 +96,7 @@ public static class HubPull
         {
             HubRepository repository = Request.Repository;
             string folder = Request.Folder ?? cache.Snapshot(repository.Name, Commit);
-            bool one = Items.Count == 1 && Items[0].File.Name.EndsWith(".gguf", StringComparison.Ordinal);
+            bool one = Items[0].File.Name.EndsWith(".gguf", StringComparison.Ordinal); // or the first of its parts
             return new PulledModel(repository, one ? Path.Combine(folder, Items[0].File.Name) : folder, Commit, Bytes, 0);
         }
     }
@@ -195,7 +196,7 @@ public static class HubPull
             : new PulledModel(request.Repository, path, cache.Commit(request.Repository), 0, 0);
     }
 
-    private static string? Existing(string file) => File.Exists(file) ? file : null;
+    private static string? Existing(string file) => GgufParts.Files(file).All(File.Exists) ? GgufParts.Files(file)[0] : null;
 
     private static string Gibibytes(long bytes) => (bytes / (double)(1L << 30)).ToString("F2", CultureInfo.InvariantCulture);
 }

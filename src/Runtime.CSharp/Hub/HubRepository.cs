@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Hub;
 
@@ -62,26 +63,32 @@ public sealed record HubListing(string Commit, IReadOnlyList<HubFile> Files)
 
     /// <summary>
     /// The files that loading the model needs: the weights in safetensors with what stands beside them, or one <c>.gguf</c>
-    /// file. Weights in other forms, pictures and texts are left out.
+    /// file, or all parts of one that was split. Weights in other forms, pictures and texts are left out.
     /// </summary>
     /// <exception cref="ToolkitException">There are no such weights, or several <c>.gguf</c> files and none is named.</exception>
     public IReadOnlyList<HubFile> Needed(HubRepository repository)
     {
         if (repository.File is { } name)
-            return [Files.FirstOrDefault(file => file.Name == name) ?? throw NoFile(repository.Name, name)];
+            return
+            [
+                .. GgufParts
+                    .Files(name)
+                    .Select(part => Files.FirstOrDefault(file => file.Name == part) ?? throw NoFile(repository.Name, part)),
+            ];
         HubFile[] weights = [.. Files.Where(file => IsAtTop(file, ".safetensors"))],
             gguf = [.. Files.Where(file => IsAtTop(file, ".gguf"))];
+        string[] models = [.. gguf.Select(file => GgufParts.Files(file.Name)[0]).Distinct()];
         // Some repositories hold the weights a second time under another name.
         if (weights.Any(file => file.Name.StartsWith("model", StringComparison.Ordinal)))
             weights = [.. weights.Where(file => file.Name.StartsWith("model", StringComparison.Ordinal))];
         if (weights.Length > 0)
             return [.. Files.Where(file => Companions.Contains(file.Name)), .. weights];
-        return gguf.Length switch
+        return models.Length switch
         {
-            1 => gguf,
+            1 => Needed(repository with { File = models[0] }),
             0 => throw new ToolkitException($"{repository.Name}: expected weights in safetensors or a .gguf file, got neither"),
             _ => throw new ToolkitException(
-                $"{repository.Name}: expected --file (key file of a stage) with one of {string.Join(", ", gguf.Select(file => file.Name))}, got none"
+                $"{repository.Name}: expected --file (key file of a stage) with one of {string.Join(", ", models)}, got none"
             ),
         };
     }

@@ -6,7 +6,7 @@ namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
 /// The tensors of a model folder as Hugging Face publishes it: <c>model.safetensors</c>, or several shards with
-/// <c>model.safetensors.index.json</c>; or of one <c>.gguf</c> file.
+/// <c>model.safetensors.index.json</c>; or of a <c>.gguf</c> file or its parts.
 /// </summary>
 public sealed class Checkpoint : IDisposable
 {
@@ -109,7 +109,13 @@ public sealed class Checkpoint : IDisposable
                 $"{_place}: {name}: expected a model that writes text, got names without 'model.', as embedding models have them"
             );
         if (found.Entry is null)
-            throw new ToolkitException($"{_place}: {name}: expected a tensor, got nothing");
+        {
+            foreach (SafeTensors file in _files.OfType<SafeTensors>())
+                if (file.OtherTypes.TryGetValue(name, out string? type))
+                    throw SafeTensors.OtherType(_place, name, type);
+            string reason = name == "lm_head.weight" ? " (tie_word_embeddings is false)" : "";
+            throw new ToolkitException($"{_place}: {name}: expected a tensor{reason}, got nothing");
+        }
         if (shape is not null && !found.Entry.Shape.AsSpan().SequenceEqual(shape))
             throw new ToolkitException(
                 $"{found.Entry.File}: {name}: expected shape [{string.Join(", ", shape)}], got [{string.Join(", ", found.Entry.Shape)}]"
@@ -173,7 +179,7 @@ public sealed class ModelSource : IDisposable
         }
     }
 
-    /// <summary>Opens a Hugging Face folder, or a <c>.gguf</c> file in F32, F16, BF16 or Q8_0.</summary>
+    /// <summary>Opens a Hugging Face folder, or a <c>.gguf</c> file (of several parts the first).</summary>
     /// <exception cref="ToolkitException">A file is missing or malformed, or describes another kind of model.</exception>
     public static ModelSource Open(string path)
     {

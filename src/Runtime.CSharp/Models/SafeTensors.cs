@@ -12,28 +12,56 @@ namespace OptimalStopping.Runtime.Models;
 public sealed class SafeTensors : ITensorFile
 {
     private const long LongestHeader = 100_000_000;
+    private const string ReadTypes = "F32, F16, BF16, I8, F8_E4M3 or I32";
+
+    // The format's other types.
+    private static readonly HashSet<string> KnownTypes =
+    [
+        "BOOL",
+        "U8",
+        "U16",
+        "U64",
+        "I16",
+        "I64",
+        "F64",
+        "C64",
+        "F4",
+        "F6_E2M3",
+        "F6_E3M2",
+        "F8_E5M2",
+        "F8_E8M0",
+    ];
     private readonly MappedFile _file;
-    private readonly Dictionary<string, TensorEntry> _entries;
+    private readonly Dictionary<string, TensorEntry> _entries = [];
+    private readonly Dictionary<string, string> _otherTypes = [];
 
-    private SafeTensors(SafeFileHandle handle, Dictionary<string, TensorEntry> entries) =>
-        (_file, _entries) = (new MappedFile(handle), entries);
+    private SafeTensors(SafeFileHandle handle) => _file = new MappedFile(handle);
 
-    /// <summary>The tensors by name.</summary>
+    /// <summary>The tensors by name, but for those of a type that is not read.</summary>
     public IReadOnlyDictionary<string, TensorEntry> Entries => _entries;
+
+    /// <summary>The names and types (<c>F64</c>, <c>BOOL</c>, ...) of the tensors that are not read; a model may not need them.</summary>
+    internal IReadOnlyDictionary<string, string> OtherTypes => _otherTypes;
+
+    /// <summary>The error where a model does need a tensor of <see cref="OtherTypes"/>.</summary>
+    internal static ToolkitException OtherType(string file, string name, string type) =>
+        Json.Error(file, $"{name}.dtype", ReadTypes, $"'{Json.Short(type)}'");
 
     /// <summary>Opens a file and checks its whole header.</summary>
     /// <exception cref="ToolkitException">The file cannot be read or its header is malformed.</exception>
     public static SafeTensors Open(string file)
     {
-        SafeFileHandle? handle = null;
+        SafeTensors? opened = null;
         try
         {
-            handle = File.OpenHandle(file);
-            return new SafeTensors(handle, ReadHeader(file, handle));
+            SafeFileHandle handle = File.OpenHandle(file);
+            opened = new SafeTensors(handle);
+            opened.ReadHeader(file, handle);
+            return opened;
         }
         catch (Exception fault)
         {
-            handle?.Dispose();
+            opened?.Dispose();
             if (fault is IOException or UnauthorizedAccessException)
                 throw new ToolkitException($"{file}: expected a readable file, got: {fault.Message}", fault);
             throw;
@@ -65,7 +93,7 @@ public sealed class SafeTensors : ITensorFile
         }
     }
 
-    private static Dictionary<string, TensorEntry> ReadHeader(string file, SafeFileHandle handle)
+    private void ReadHeader(string file, SafeFileHandle handle)
     {
         long length = RandomAccess.GetLength(handle);
         if (length < 8)
@@ -82,14 +110,13 @@ public sealed class SafeTensors : ITensorFile
         ReadExactly(file, handle, header, 8);
 
         using JsonDocument document = Json.Parse(file, header);
-        var entries = new Dictionary<string, TensorEntry>();
         long start = 8 + (long)headerLength;
         foreach (JsonProperty item in document.RootElement.EnumerateObject())
             if (item.Name != "__metadata__")
-                entries.Add(item.Name, ReadEntry(file, item.Name, item.Value, start, length - start));
+                ReadEntry(file, item.Name, item.Value, start, length - start);
 
         long end = start;
-        foreach (TensorEntry entry in entries.Values.Where(e => e.Bytes > 0).OrderBy(e => e.Offset))
+        foreach (TensorEntry entry in _entries.Values.Where(e => e.Bytes > 0).OrderBy(e => e.Offset))
         {
             if (entry.Offset < end)
                 throw new ToolkitException(
@@ -97,29 +124,31 @@ public sealed class SafeTensors : ITensorFile
                 );
             end = entry.Offset + entry.Bytes;
         }
-        return entries;
     }
 
-    private static TensorEntry ReadEntry(string file, string name, JsonElement item, long start, long room)
+    private void ReadEntry(string file, string name, JsonElement item, long start, long room)
     {
         if (item.ValueKind != JsonValueKind.Object)
             throw Json.Error(file, name, "an object", Json.Show(item));
         JsonElement dtype = item.TryGetProperty("dtype", out JsonElement stated) ? stated : default;
-        if (
-            dtype.ValueKind != JsonValueKind.String
-            || dtype.GetString() is not ("F32" or "F16" or "BF16" or "I8" or "F8_E4M3" or "I32" or "U32")
-        )
-            throw Json.Error(file, $"{name}.dtype", "F32, F16, BF16, I8, F8_E4M3 or I32", Json.Show(dtype));
-        TensorType type = dtype.GetString() switch
+        if (dtype.ValueKind != JsonValueKind.String)
+            throw Json.Error(file, $"{name}.dtype", ReadTypes, Json.Show(dtype));
+        TensorType? read = dtype.GetString() switch
         {
             "F8_E4M3" => TensorType.F8,
-            "U32" => TensorType.I32,
-            var plain => Enum.Parse<TensorType>(plain!),
+            "I32" or "U32" => TensorType.I32,
+            "F32" or "F16" or "BF16" or "I8" => Enum.Parse<TensorType>(dtype.GetString()!),
+            var other => KnownTypes.Contains(other!) ? null : throw OtherType(file, name, other!),
         };
         long[] shape = Whole(file, item, name, "shape");
         long[] offsets = Whole(file, item, name, "data_offsets");
         if (offsets.Length != 2 || offsets[0] > offsets[1] || offsets[1] > room)
             throw Json.Error(file, $"{name}.data_offsets", $"two offsets in order, at most {room}", $"[{string.Join(", ", offsets)}]");
+        if (read is not { } type)
+        {
+            _otherTypes.Add(name, dtype.GetString()!);
+            return;
+        }
         UInt128 size = (UInt128)TensorEntry.SizeOf(type);
         foreach (long extent in shape)
         {
@@ -132,7 +161,7 @@ public sealed class SafeTensors : ITensorFile
             size = 0;
         if (size != (UInt128)bytes)
             throw Json.Error(file, $"{name}.shape", $"the shape of {bytes} bytes of {type}", $"[{string.Join(", ", shape)}]");
-        return new TensorEntry(file, name, type, shape, start + offsets[0], bytes);
+        _entries.Add(name, new TensorEntry(file, name, type, shape, start + offsets[0], bytes));
     }
 
     private static long[] Whole(string file, JsonElement item, string name, string key)

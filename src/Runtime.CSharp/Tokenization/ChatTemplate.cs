@@ -60,12 +60,16 @@ public sealed partial class ChatTemplate
     private readonly bool _keepsThinking; // of answers behind the last question, in a block of its own
     private readonly string _direct,
         _thinking; // what the answer begins with
+    private readonly bool _quotesAreResults; // a user's turn is no question where it has both tags of a tool's result anywhere
 
-    private ChatTemplate(string name, bool keepsThinking, string direct, string thinking) =>
-        (Name, _keepsThinking, _direct, _thinking) = (name, keepsThinking, direct, thinking);
+    private ChatTemplate(string name, bool keepsThinking, string direct, string thinking, bool quotesAreResults = false) =>
+        (Name, _keepsThinking, _direct, _thinking, _quotesAreResults) = (name, keepsThinking, direct, thinking, quotesAreResults);
 
     /// <summary>Qwen3 0.6B to 32B, as published in April 2025 and later: thinks, or is told not to by an empty block.</summary>
     public static ChatTemplate Qwen3 { get; } = new("qwen3", true, "<think>\n\n</think>\n\n", "");
+
+    /// <summary>Qwen's own GGUF files of the same models: an earlier text, which tells questions from tools' results otherwise.</summary>
+    public static ChatTemplate Qwen3Gguf { get; } = new("qwen3-gguf", true, "<think>\n\n</think>\n\n", "", quotesAreResults: true);
 
     /// <summary>Qwen3-Instruct-2507: never thinks.</summary>
     public static ChatTemplate Qwen3Instruct2507 { get; } = new("qwen3-instruct-2507", false, "", "");
@@ -74,7 +78,7 @@ public sealed partial class ChatTemplate
     public static ChatTemplate Qwen3Thinking2507 { get; } = new("qwen3-thinking-2507", true, "<think>\n", "<think>\n");
 
     /// <summary>The templates by their names, as the cascade file's key <c>chat_template</c> has them.</summary>
-    public static IReadOnlyList<ChatTemplate> All { get; } = [Qwen3, Qwen3Instruct2507, Qwen3Thinking2507];
+    public static IReadOnlyList<ChatTemplate> All { get; } = [Qwen3, Qwen3Gguf, Qwen3Instruct2507, Qwen3Thinking2507];
 
     /// <summary>The name.</summary>
     public string Name { get; }
@@ -92,6 +96,7 @@ public sealed partial class ChatTemplate
             // Two texts that differ where a content is no text, which a ChatTurn's always is.
             "593ab84140f76eae8ad875e18a5fbaeb23790135481fbebd5d569737122975d2"
             or "8c31b32b1c535b9e7f87d69eaf1c8b1ac4ad86a308cd349cfc2ae33d25d57901" => Qwen3,
+            "3e071bf9d07be741d09d972b7dde6f6259514e32bc73db43c9a526453f9109c5" => Qwen3Gguf,
             // With and without the search for the last question, which this template does not need.
             "ead45c37ff1436dfdedabc21c3dd645af5c2f9e6b0079cb3c451a2ca75bca4f4"
             or "276f7dbcb55f8da240e82837400a89eda3f64a9aef0e3bddbfd1e9fa5e0d47f9" => Qwen3Instruct2507,
@@ -167,12 +172,16 @@ public sealed partial class ChatTemplate
         return text.Contains(ThinkStart, StringComparison.Ordinal) ? (Inside(text), null) : ("", text);
     }
 
-    private static bool IsQuestion(ChatTurn turn) =>
-        turn.Role == "user"
-        && !(
-            turn.Content.StartsWith("<tool_response>", StringComparison.Ordinal)
-            && turn.Content.EndsWith("</tool_response>", StringComparison.Ordinal)
-        );
+    private bool IsQuestion(ChatTurn turn)
+    {
+        const string first = "<tool_response>",
+            last = "</tool_response>";
+        string text = turn.Content;
+        bool isResult = _quotesAreResults
+            ? text.Contains(first, StringComparison.Ordinal) && text.Contains(last, StringComparison.Ordinal)
+            : text.StartsWith(first, StringComparison.Ordinal) && text.EndsWith(last, StringComparison.Ordinal);
+        return turn.Role == "user" && !isResult;
+    }
 
     private static void AppendTools(StringBuilder prompt, ChatTurn first, IReadOnlyList<JsonElement> tools)
     {

@@ -153,6 +153,7 @@ internal sealed class QwenTokenizerData
             }
             Join(list, tokens);
         }
+        CheckNumbers(Path.Combine(folder, "tokenizer.json"), added, vocabulary);
         return added;
 
         void Join(string file, List<AddedToken> others)
@@ -166,6 +167,15 @@ internal sealed class QwenTokenizerData
                     throw Json.Error(file, Show(token.Content), $"the number {added[known].Id} as elsewhere", $"{token.Id}");
             }
         }
+    }
+
+    // One number for two texts would lose one of them without a word.
+    private static void CheckNumbers(string file, List<AddedToken> added, Dictionary<string, int> vocabulary)
+    {
+        var numbers = new HashSet<int>(vocabulary.Values);
+        foreach (AddedToken token in added)
+            if (!numbers.Add(token.Id) && !vocabulary.ContainsKey(token.Content))
+                throw Json.Error(file, "added_tokens", "each number for one token", $"{token.Id} again for {Show(token.Content)}");
     }
 
     // Every text of a file, as special_tokens_map.json has them: plain, in lists, or as the content of an object.

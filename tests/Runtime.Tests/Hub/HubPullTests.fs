@@ -284,6 +284,24 @@ let private contentTests =
               Expect.equal (File.ReadAllBytes pulled.Path) ggufs[1].Bytes "bytes"
               Expect.equal (HubCache(all.Cache).Find wanted) pulled.Path "found")
       }
+      test "a .gguf file in parts is fetched whole: as the only model, by its first part, and found again" {
+          use folder = new TemporaryFolder()
+          let part k = large $"T-Q8_0-0000{k}-of-00003.gguf" (bytes k (3000 + k))
+          let parts = [ part 1; part 2; part 3 ]
+          withHub [ "Qwen/T-GGUF", parts; "Qwen/Two-GGUF", large "T-Q4_K_M.gguf" (bytes 5 5000) :: parts ] (fun hub ->
+              let all = settings hub folder
+              let check (wanted: HubRepository) =
+                  let pulled = fetchTo all [ PullRequest wanted ] |> List.exactlyOne
+                  Expect.stringEnds pulled.Path parts[0].Name "the first part is what a stage's path takes"
+                  for p in parts do
+                      Expect.equal (File.ReadAllBytes(Path.Combine(nonNull (Path.GetDirectoryName pulled.Path), p.Name))) p.Bytes p.Name
+                  Expect.equal (HubCache(all.Cache).Find wanted) pulled.Path "found"
+                  File.Delete(pulled.Path.Replace("00001-of", "00002-of"))
+                  Expect.isNull (HubCache(all.Cache).Find wanted) "not without one of them"
+              check (HubRepository "Qwen/T-GGUF")
+              refused all [ PullRequest(HubRepository "Qwen/Two-GGUF") ] "with one of T-Q4_K_M.gguf, T-Q8_0-00001-of-00003.gguf, got none"
+              check (HubRepository("Qwen/Two-GGUF", "main", parts[0].Name)))
+      }
       test "names that would leave the cache are none" {
           for bad in [ "../x"; "a/../b"; "/etc"; "a/b/c"; "a--b/c"; ""; "a b"; "a/b\n" ] do
               Expect.isFalse (HubRepository.IsName bad) bad

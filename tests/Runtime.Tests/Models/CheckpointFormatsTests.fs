@@ -99,6 +99,20 @@ let private folders: (string * (string -> unit) * string) list =
       header (fun t -> t.Insert(1, "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},")),
       "expected JSON"
       "an element type that is unknown", header (fun t -> t.Replace("\"F32\"", "\"F4\"")), "expected F32, F16, BF16, I8, F8_E4M3 or I32"
+      "weights in F64",
+      header (fun t -> t.Replace("\"dtype\":\"F32\",\"shape\":[96,64]", "\"dtype\":\"F64\",\"shape\":[96,64]")),
+      "mlp.gate_proj.weight.dtype: expected F32, F16, BF16, I8, F8_E4M3 or I32, got 'F64'"
+      "weights in I64",
+      header (fun t -> t.Replace("\"dtype\":\"F32\",\"shape\":[64]", "\"dtype\":\"I64\",\"shape\":[64]")),
+      "weight.dtype: expected F32, F16, BF16, I8, F8_E4M3 or I32, got 'I64'"
+      "a separate head that is missing",
+      json (fun t -> t.Replace("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false")),
+      "lm_head.weight: expected a tensor (tie_word_embeddings is false), got nothing"
+      "an index that names a file which lacks the tensor",
+      shards (fun path ->
+          let index = Path.Combine(path, "model.safetensors.index.json")
+          File.WriteAllText(index, (File.ReadAllText index).Replace("00001-of", "00002-of"))),
+      "expected a tensor, got nothing"
       "a Git LFS pointer",
       edit (fun _ -> "version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 5\n"B),
       "expected tensors, got a Git LFS pointer"
@@ -170,6 +184,9 @@ let private ggufs: (string * byte[] * string) list =
     [ "empty", [||], "offset 0: magic: expected 4 more bytes, got the end of the file"
       "another magic", Array.append "GGML"B good[4..], "magic: expected GGUF"
       "another version", Array.concat [ good[..3]; BitConverter.GetBytes 1u; good[8..] ], "version: expected 2 or 3, got 1"
+      "a file for big-endian machines",
+      Array.concat [ good[..3]; [| 0uy; 0uy; 0uy; 3uy |]; good[8..] ],
+      "version: expected 2 or 3, got a file for machines of the other byte order (big-endian); convert it"
       "2^64 - 1 tensors", word 8 UInt64.MaxValue, "tensor count: expected at most"
       "2^40 keys", word 16 (1UL <<< 40), "key count: expected at most"
       "a key of 2^60 letters", word 24 (1UL <<< 60), "key: expected at most"
@@ -192,7 +209,12 @@ let private ggufs: (string * byte[] * string) list =
       "heads that do not divide",
       set "qwen3.attention.head_count_kv" (ggufNumber 3),
       "expected a divisor of attention.head_count (4), got 3"
-      "one part of several", ggufBytes (header @ [ "split.count", ggufNumber 3 ]) content, "got one of 3 parts"
+      "one part of several under another name",
+      ggufBytes (header @ [ "split.count", ggufNumber 3 ]) content,
+      "split.count: expected a name that ends in -00001-of-00003.gguf, by which the other parts are found, got another name"
+      "a part that is not the first",
+      ggufBytes [ "split.no", ggufNumber 2; "split.count", ggufNumber 3 ] content,
+      "split.no: expected the first part of a model, whose name ends in -00001-of-...gguf, got part 3"
       "stretched positions",
       ggufBytes (header @ [ "qwen3.rope.scaling.type", ggufText "yarn" ]) content,
       "qwen3.rope.scaling.factor: expected a number from 0 to 1024, got nothing"
@@ -232,6 +254,68 @@ let private malformed =
               for length in 0..7..2000 do
                   File.WriteAllBytes(file, good[.. length - 1])
                   Expect.throwsT<ToolkitException> (fun () -> (CpuModel.Load file).Dispose()) $"{length} bytes") ]
+
+let private parts =
+    /// The tensors of a model in so many parts, under the names that llama-gguf-split gives; the path of the first.
+    let write (folder: string) (c: Qwen3Config) (count: int) (metadataAlone: bool) : string =
+        let content = ggufTensors c (weights c 1) true
+        let name part = Path.Combine(folder, $"m-{part:D5}-of-{count:D5}.gguf")
+        let split part = [ "split.no", ggufNumber part; "split.count", ggufNumber count; "split.tensors.count", ggufNumber content.Length ]
+        let first = if metadataAlone then 1 else 0
+        for part in 0 .. count - 1 do
+            let own = content |> Array.indexed |> Array.filter (fun (i, _) -> i % (count - first) = part - first) |> Array.map snd
+            File.WriteAllBytes(name (part + 1), ggufBytes ((if part = 0 then ggufHeader c else []) @ split part) own)
+        name 1
+    let withParts (metadataAlone: bool) (action: TemporaryFolder -> string -> unit) =
+        use folder = new TemporaryFolder()
+        action folder (write folder.Path tied 3 metadataAlone)
+    testList
+        "GGUF in parts"
+        [ for metadataAlone in [ false; true ] do
+              testCase $"three parts are one model; the metadata alone in the first: {metadataAlone}" (fun () ->
+                  use whole = new TemporaryFolder()
+                  File.WriteAllBytes(whole.File "m.gguf", ggufBytes (ggufHeader tied) (ggufTensors tied (weights tied 1) true))
+                  withParts metadataAlone (fun _ first ->
+                      Expect.equal (logits first tied) (logits (whole.File "m.gguf") tied) "logits, to the bit"))
+          testCase "faults: another part, one that is missing, two of one number, a tensor that is lost or twice" (fun () ->
+              let part (folder: TemporaryFolder) k = folder.File $"m-0000{k}-of-00003.gguf"
+              withParts true (fun folder _ -> fault (part folder 2) "split.no: expected the first part of a model")
+              withParts true (fun folder first ->
+                  File.Delete(part folder 3)
+                  fault first "split.count: expected all 3 parts in one folder, got no m-00003-of-00003.gguf")
+              withParts true (fun folder first ->
+                  File.Copy(part folder 3, part folder 2, true)
+                  fault first "split.no: expected 1, as in its name, got part 3")
+              withParts true (fun folder first ->
+                  let empty = [ "split.no", ggufNumber 2; "split.count", ggufNumber 3 ]
+                  File.WriteAllBytes(part folder 3, ggufBytes empty [||])
+                  fault first "split.tensors.count: expected ")
+              withParts false (fun folder first ->
+                  let again = [ "split.no", ggufNumber 2; "split.count", ggufNumber 3 ]
+                  File.WriteAllBytes(part folder 3, ggufBytes again (ggufTensors tied (weights tied 1) true))
+                  fault first "expected each tensor once, got it in an earlier part too")) ]
+
+let private unneeded = test "tensors that a model does not need may have any type" {
+    use folder = new TemporaryFolder()
+    let content = tensors tied (weights tied 1)
+    save folder.Path tied content
+    let expected = logits folder.Path tied
+    save
+        folder.Path
+        tied
+        (Array.append content [| TensorData("rotary_emb.count", TensorType.F32, [| 2L |], ReadOnlyMemory(Array.zeroCreate 8)) |])
+    let file = folder.File "model.safetensors"
+    let bytes = File.ReadAllBytes file
+    let length = int (BitConverter.ToUInt64(bytes, 0))
+    let header = Encoding.UTF8.GetString(bytes, 8, length)
+    let other =
+        Encoding.UTF8.GetBytes(
+            header.Replace("\"rotary_emb.count\":{\"dtype\":\"F32\",\"shape\":[2]", "\"rotary_emb.count\":{\"dtype\":\"I64\",\"shape\":[1]")
+        )
+    Expect.notEqual other (Encoding.UTF8.GetBytes header) "another type"
+    File.WriteAllBytes(file, Array.concat [ BitConverter.GetBytes(uint64 other.Length); other; bytes[8 + length ..] ])
+    Expect.equal (logits folder.Path tied) expected "logits"
+}
 
 /// A sparse file with the embedding of the 8B model: in float32 it would be larger than one array may be.
 let private large = test "GGUF Q8_0 with an embedding of 151,936 x 4,096 (set TOOLKIT_LARGE; 1.5 GB of memory)" {
@@ -307,4 +391,4 @@ let private tokenizer =
         Expect.sequenceEqual own.StopTokens [ 151645; 151643 ] "stops")
 
 [<Tests>]
-let tests = testList "CheckpointFormats" [ formats; malformed; large; tokenizer ]
+let tests = testList "CheckpointFormats" [ formats; malformed; parts; unneeded; large; tokenizer ]

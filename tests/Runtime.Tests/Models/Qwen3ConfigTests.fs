@@ -118,6 +118,17 @@ let tests =
                   match read (fun o -> o["quantization_config"] <- JsonNode.Parse json) with
                   | Ok _ -> failtest "expected an error"
                   | Error line -> Expect.stringContains line message "the line")
+          for key, type' in
+              [ for key in [ "rope_scaling"; "rope_parameters" ] do
+                    for type' in [ "dynamic"; "longrope"; "llama3"; "su"; "ntk"; "mrope"; "proportional" ] -> key, type' ] do
+              testCase $"{key} of the type {type'} is refused, under both names of the key" (fun () ->
+                  for name in [ "rope_type"; "type" ] do
+                      let json = $$"""{"{{name}}":"{{type'}}","factor":4.0,"original_max_position_embeddings":64}"""
+                      match read (fun o -> o[key] <- JsonNode.Parse json) with
+                      | Ok _ -> failtest "expected an error"
+                      | Error line ->
+                          Expect.stringContains line $"{key}.rope_type: expected 'default', 'linear' or 'yarn', got '{type'}'" "the line"
+                          Expect.isFalse (line.Contains '\n') "one line")
           testCase "one end token, and rope_theta inside rope_parameters, are understood" (fun () ->
               match
                   read (fun o ->

@@ -45,6 +45,7 @@ let private turn (message: JsonElement) =
 let private templates =
     [ "qwen3", ChatTemplate.Qwen3
       "qwen3-first", ChatTemplate.Qwen3
+      "qwen3-gguf", ChatTemplate.Qwen3Gguf
       "qwen3-instruct-2507", ChatTemplate.Qwen3Instruct2507
       "qwen3-instruct-2507-plain", ChatTemplate.Qwen3Instruct2507
       "qwen3-thinking-2507", ChatTemplate.Qwen3Thinking2507 ]
@@ -86,7 +87,10 @@ let private found (files: (string * string) list) (expected: Result<ChatTemplate
         Expect.throwsC (fun () -> TokenizerFiles.LoadChatTemplate folder.Path |> ignore) (fun error ->
             Expect.isTrue (error :? ToolkitException) "in one line"
             Expect.stringContains error.Message part "the line"
-            Expect.stringContains error.Message "chat_template: qwen3, qwen3-instruct-2507, qwen3-thinking-2507" "names the key")
+            Expect.stringContains
+                error.Message
+                "chat_template: qwen3, qwen3-gguf, qwen3-instruct-2507, qwen3-thinking-2507"
+                "names the key")
 
 let private config (value: JsonNode) = JsonObject([ Collections.Generic.KeyValuePair("chat_template", value) ]).ToJsonString()
 

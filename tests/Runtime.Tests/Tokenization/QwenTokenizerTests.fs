@@ -142,8 +142,16 @@ let private behaviour =
               let mebibyte (piece: string) = String.replicate ((1 <<< 20) / Encoding.UTF8.GetByteCount piece) piece
               let random = Random 1
               let letters = [| for _ in 1..40000 -> Char.ConvertFromUtf32(0x4E00 + random.Next 20000) |] |> String.Concat
+              let random64 = Array.zeroCreate<byte> 786_432
+              random.NextBytes random64
+              let code = File.ReadAllText(Path.Combine(__SOURCE_DIRECTORY__, "qwen3", "generate.mjs"))
               for name, text in
-                  [ "prose", mebibyte "It is said that the answer is 42, and then some more. "
+                  [ "code", mebibyte code
+                    "base64", Convert.ToBase64String random64
+                    "numbers", String.Join(' ', Seq.init 200_000 (fun _ -> random.Next 100_000))
+                    "emoji", String.Concat(Seq.init 262_144 (fun _ -> Char.ConvertFromUtf32(0x1F600 + random.Next 80)))
+                    "random characters", String.Concat(Seq.init 300_000 (fun _ -> Char.ConvertFromUtf32(0xA0 + random.Next 0xD000)))
+                    "prose", mebibyte "It is said that the answer is 42, and then some more. "
                     "one run of Chinese", mebibyte letters
                     "one letter", mebibyte "a"
                     "spaces", mebibyte " "
@@ -157,6 +165,7 @@ let private behaviour =
                     "added tokens", mebibyte "<|im_start|>"
                     "beginnings of added tokens", mebibyte "<|im_star"
                     "lone surrogates", String('\uD800', 300000) ] do
+                  Expect.isGreaterThan (Encoding.UTF8.GetByteCount text) 880_000 $"{name}: about 1 MiB"
                   // The best of three, since the other tests and the collector share the processor's caches.
                   let mutable spent, tokens, tries = infinity, [||], 0
                   while tries < 3 && spent >= 2.0 do
@@ -230,6 +239,10 @@ let private faults =
       "no vocabulary", "model.vocab", "", "vocab: expected an object of tokens and numbers, got nothing"
       "an added token without content", "added_tokens.0.content", "", "added_tokens[0]: expected a content and a number"
       "an added token with a rule", "added_tokens.1.lstrip", "true", "added_tokens[1].lstrip: expected false, got true"
+      "no normalizer", "normalizer", "null", "normalizer: expected NFC"
+      "another pre-tokenizer", "pre_tokenizer", """{"type":"Metaspace"}""", "pre_tokenizer: expected Qwen's"
+      "two added tokens of one number", "added_tokens.1.id", "151643", "each number for one token, got 151643 again for"
+      "an added token of a number of the vocabulary", "added_tokens.1.id", "7", "each number for one token, got 7 again for"
       "a byte fallback", "model.byte_fallback", "true", "model.byte_fallback: expected false, got true" ]
 
 let private malformed =

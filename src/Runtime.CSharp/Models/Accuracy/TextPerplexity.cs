@@ -10,38 +10,52 @@ namespace OptimalStopping.Runtime.Models.Accuracy;
 public sealed record TextPerplexity(double Perplexity, double StandardError, int Tokens, int Chunks)
 {
     /// <summary>
-    /// Cuts the text into chunks of <paramref name="context"/> tokens, one behind the other, and scores the tokens of each
-    /// chunk's second half, which have half a chunk before them at least; a last piece that is no whole chunk is left out. As
-    /// llama.cpp's <c>llama-perplexity</c> does without strides, but for its token of beginning, which Qwen3 has not.
+    /// Without a stride: cuts the text into chunks of <paramref name="context"/> tokens, one behind the other, and scores the
+    /// tokens of each chunk's second half, which have half a chunk before them at least; a last piece that is no whole chunk is
+    /// left out. With a stride: each chunk begins that many tokens after the one before, has half a stride more than
+    /// <paramref name="context"/>, and its last tokens are scored, a stride of them. Both as llama.cpp's <c>llama-perplexity</c>
+    /// does (there <c>--ppl-stride</c>), but for its token of beginning, which Qwen3 has not.
     /// </summary>
-    /// <param name="tokens">The text; at least one chunk.</param>
+    /// <param name="tokens">The text; at least one chunk, with a stride more than one.</param>
     /// <param name="context">8 or more tokens, within the model's positions.</param>
     /// <param name="chunks">The most chunks.</param>
-    /// <exception cref="ToolkitException">The text has fewer tokens than a chunk, or a chunk more than the model's positions.</exception>
-    public static TextPerplexity Measure(ITokenModel model, ReadOnlySpan<int> tokens, int context, int chunks = int.MaxValue)
+    /// <param name="stride">0 for none, else at most <paramref name="context"/>.</param>
+    /// <exception cref="ToolkitException">The text has too few tokens, or a chunk more than the model's positions.</exception>
+    public static TextPerplexity Measure(
+        ITokenModel model,
+        ReadOnlySpan<int> tokens,
+        int context,
+        int chunks = int.MaxValue,
+        int stride = 0
+    )
     {
-        if (context > model.MaxPositions)
-            throw new ToolkitException($"context: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {context}");
-        int count = Math.Min(chunks, tokens.Length / context);
+        int length = context + stride / 2,
+            first = stride > 0 ? Math.Max(1, length - stride - 1) : context / 2; // the first token whose successor is scored
+        if (length > model.MaxPositions)
+            throw new ToolkitException($"context: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {length}");
+        int least = stride > 0 ? length + 1 : length,
+            most = tokens.Length < least ? 0
+            : stride > 0 ? (tokens.Length - length + stride - 1) / stride
+            : tokens.Length / length,
+            count = Math.Min(chunks, most);
         if (count == 0)
-            throw new ToolkitException($"text: expected at least {context} tokens, got {tokens.Length}");
-        int width = model.VocabularySize,
-            first = context / 2;
+            throw new ToolkitException($"text: expected at least {least} tokens, got {tokens.Length}");
+        int width = model.VocabularySize;
         const int Rows = 16; // whose logits are held at a time
         var logits = new float[Rows * width];
         double sum = 0,
             squares = 0;
         int scored = 0;
-        using ITokenSequence sequence = model.NewSequence(context);
+        using ITokenSequence sequence = model.NewSequence(length);
         for (int chunk = 0; chunk < count; chunk++)
         {
-            ReadOnlySpan<int> text = tokens.Slice(chunk * context, context);
+            ReadOnlySpan<int> text = tokens.Slice(chunk * (stride > 0 ? stride : length), length);
             sequence.Truncate(0);
             sequence.Forward(text[..first], logits.AsSpan(0, width));
-            // The logits behind position i judge the token at i + 1; those behind the first half judge none that counts.
-            for (int at = first; at < context - 1; at += Rows)
+            // The logits behind position i judge the token at i + 1; those of the first forward judge none that counts.
+            for (int at = first; at < length - 1; at += Rows)
             {
-                int rows = Math.Min(Rows, context - 1 - at);
+                int rows = Math.Min(Rows, length - 1 - at);
                 sequence.ForwardAll(text.Slice(at, rows), logits.AsSpan(0, rows * width));
                 for (int i = 0; i < rows; i++)
                 {

@@ -1,12 +1,13 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Microsoft.Win32.SafeHandles;
+using OptimalStopping.Runtime.Files;
 
 namespace OptimalStopping.Runtime.Models;
 
 /// <summary>
-/// One <c>.gguf</c> file of a dense Qwen3 model (the format of llama.cpp), with tensors in F32, F16, BF16, Q4_0, Q8_0, Q4_K,
-/// Q5_K or Q6_K: shape, vocabulary and tensors, under their Hugging Face names.
+/// A dense Qwen3 model in a <c>.gguf</c> file (the format of llama.cpp), or in the parts that such a file was split into, with
+/// tensors in F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K or Q6_K: shape, vocabulary and tensors, under their Hugging Face names.
 /// </summary>
 /// <remarks>
 /// This toolkit's engines want one scale per output channel, so matrices in blocks are rounded anew row by row when they are
@@ -21,6 +22,7 @@ internal sealed unsafe partial class GgufFile : ITensorFile
     private readonly MappedFile _mapped;
     private readonly Dictionary<string, TensorEntry> _entries = [];
     private readonly Dictionary<string, object> _metadata = [];
+    private readonly List<GgufFile> _parts = []; // those behind this one, the first
 
     private GgufFile(string file, SafeFileHandle handle) => (_file, _mapped) = (file, new MappedFile(handle));
 
@@ -29,16 +31,34 @@ internal sealed unsafe partial class GgufFile : ITensorFile
     /// <summary>True for the name of a file of this format.</summary>
     public static bool Is(string path) => path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>Opens a file and checks its whole header.</summary>
-    /// <exception cref="ToolkitException">The file cannot be read, its header is malformed, or it holds another kind of model.</exception>
+    /// <summary>Opens a file, with all parts of a model that was split, and checks the whole headers.</summary>
+    /// <param name="path">The file, or the first part, which may hold the metadata alone.</param>
+    /// <exception cref="ToolkitException">
+    /// A file cannot be read, a header is malformed, a part is missing, or it holds another kind of model.
+    /// </exception>
     public static GgufFile Open(string path)
+    {
+        GgufFile first = OpenPart(path, 0);
+        try
+        {
+            first.AddParts();
+            return first;
+        }
+        catch
+        {
+            first.Dispose();
+            throw;
+        }
+    }
+
+    private static GgufFile OpenPart(string path, int part)
     {
         GgufFile? opened = null;
         try
         {
             opened = new GgufFile(path, File.OpenHandle(path));
             using var stream = new BufferedStream(File.OpenRead(path), 1 << 16);
-            opened.ReadHeader(new GgufReader(path, stream));
+            opened.ReadHeader(new GgufReader(path, stream), part);
             return opened;
         }
         catch (Exception fault)
@@ -48,6 +68,29 @@ internal sealed unsafe partial class GgufFile : ITensorFile
                 throw new ToolkitException($"{path}: expected a readable file, got: {fault.Message.ReplaceLineEndings(" ")}", fault);
             throw;
         }
+    }
+
+    private void AddParts()
+    {
+        const string key = "split.count";
+        long count = Has(key) ? Integer(key, 0, ushort.MaxValue) : 1;
+        if (count <= 1)
+            return;
+        IReadOnlyList<string> files = GgufParts.Files(_file);
+        if (files.Count != count || files[0] != _file)
+            throw Error(key, $"a name that ends in -00001-of-{count:00000}.gguf, by which the other parts are found", "another name");
+        if (files.FirstOrDefault(file => !File.Exists(file)) is { } missing)
+            throw Error(key, $"all {count} parts in one folder", $"no {Path.GetFileName(missing)}");
+        for (int part = 1; part < count; part++)
+        {
+            GgufFile file = OpenPart(files[part], part);
+            _parts.Add(file);
+            foreach (TensorEntry entry in file._entries.Values)
+                if (!_entries.TryAdd(entry.Name, entry))
+                    throw file.Error(entry.Name, "each tensor once", "it in an earlier part too");
+        }
+        if (Has("split.tensors.count") && Integer("split.tensors.count", 0, MostTensors) is var tensors && tensors != _entries.Count)
+            throw Error("split.tensors.count", $"{_entries.Count} tensors, those of all parts", $"{tensors}");
     }
 
     /// <summary>A text of the header.</summary>
@@ -90,9 +133,15 @@ internal sealed unsafe partial class GgufFile : ITensorFile
     /// <exception cref="ToolkitException">A value is not finite.</exception>
     public float[] ReadFloats(TensorEntry entry) => new MappedTensor(entry, Bytes(entry)).AllFloats();
 
-    public byte* Bytes(TensorEntry entry) => _mapped.Start + entry.Offset;
+    public byte* Bytes(TensorEntry entry) =>
+        entry.File == _file ? _mapped.Start + entry.Offset : _parts.First(part => part._file == entry.File).Bytes(entry);
 
-    public void Dispose() => _mapped.Dispose();
+    public void Dispose()
+    {
+        _mapped.Dispose();
+        foreach (GgufFile part in _parts)
+            part.Dispose();
+    }
 
     private object Get(string key, string expected) =>
         _metadata.TryGetValue(key, out object? value) ? value : throw Error(key, expected, "nothing");
@@ -100,7 +149,7 @@ internal sealed unsafe partial class GgufFile : ITensorFile
     private static string Show(object value) =>
         value is object[] list ? $"an array of {list.Length}" : Convert.ToString(value, CultureInfo.InvariantCulture)!;
 
-    private void ReadHeader(GgufReader reader)
+    private void ReadHeader(GgufReader reader, int part)
     {
         if (reader.UInt32("magic") is var magic && magic != 0x46554747)
             // A Git LFS pointer begins with "version".
@@ -111,7 +160,11 @@ internal sealed unsafe partial class GgufFile : ITensorFile
             );
         uint version = reader.UInt32("version");
         if (version is not (2 or 3))
-            throw reader.Error("version", "2 or 3", $"{version}");
+            throw reader.Error(
+                "version",
+                "2 or 3",
+                (version & 0xFFFF) == 0 ? "a file for machines of the other byte order (big-endian); convert it" : $"{version}"
+            );
         int tensors = reader.Count("tensor count", 8, MostTensors),
             keys = reader.Count("key count", 8, MostKeys);
         for (int i = 0; i < keys; i++)
@@ -120,7 +173,14 @@ internal sealed unsafe partial class GgufFile : ITensorFile
             if (!_metadata.TryAdd(key, reader.Value(key)))
                 throw reader.Error(key, "each key once", "it twice");
         }
-        if (Text("general.architecture") is not "qwen3" and var other)
+        long number = Has("split.no") ? Integer("split.no", 0, ushort.MaxValue) : 0;
+        if (number != part)
+            throw Error(
+                "split.no",
+                part == 0 ? "the first part of a model, whose name ends in -00001-of-...gguf" : $"{part}, as in its name",
+                $"part {number + 1}"
+            );
+        if (part == 0 && Text("general.architecture") is not "qwen3" and var other)
             throw Error("general.architecture", "qwen3", $"'{other}'");
         long alignment = Has("general.alignment") ? Integer("general.alignment", 8, 1 << 16) : 32;
         var found = new List<(string Name, uint Type, long[] Shape, ulong Offset)>();

@@ -7,12 +7,6 @@ internal static class GgufModel
     /// <exception cref="ToolkitException">A key is missing or out of range, or asks for what the engines do not do.</exception>
     public static Qwen3Config Config(GgufFile file)
     {
-        if (file.Has("split.count") && file.Integer("split.count", 0, ushort.MaxValue) is > 1 and var parts)
-            throw file.Error(
-                "split.count",
-                "a whole model in one file (llama-gguf-split --merge joins the parts)",
-                $"one of {parts} parts"
-            );
         int Size(string key, long max) => (int)file.Integer("qwen3." + key, 1, max);
         int heads = Size("attention.head_count", 4096),
             keyValueHeads = Size("attention.head_count_kv", 4096),
