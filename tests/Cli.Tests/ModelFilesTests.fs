@@ -93,7 +93,7 @@ let tests =
                       let errors = Array.map2 error (logits gguf tokens) (logits folder tokens)
                       // The weights are rounded to INT8 a second time, and activations fall on other sides of their roundings: docs/qwen3.md.
                       Expect.isLessThan (Array.average errors) 0.04 "logits on average"
-                      Expect.isLessThan (Array.max errors) 0.08 "logits at any position")
+                      Expect.isLessThan (Array.max errors) 0.1 "logits at any position")
               }
           test "perplexity is what whole chunks in double precision give, with and without strides" {
               exported "q8_0" (fun file words ->
