@@ -71,8 +71,8 @@ let prepare (support: string) =
 
     File.WriteAllText(
         Path.Combine(theory (), "Mutations.fs"),
-        "namespace OptimalStopping.Theory\n[<AutoOpen>]\nmodule internal Mutations =\n"
-        + "    let active = match System.Environment.GetEnvironmentVariable \"TOOLKIT_FAULT\" with null -> 0 | text -> int text\n"
+        "namespace OptimalStopping.Theory\n[<AutoOpen>]\nmodule Mutations =\n"
+        + "    let mutable active = match System.Environment.GetEnvironmentVariable \"TOOLKIT_FAULT\" with null -> 0 | text -> int text\n"
         + support
     )
 
