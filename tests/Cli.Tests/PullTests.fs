@@ -8,7 +8,7 @@ open Expecto
 open Support.RandomCheckpoint
 open Support.TestHub
 
-let private kills = if isNull (Environment.GetEnvironmentVariable "TOOLKIT_LONG") then 4 else 50
+let private kills = if isNull (Environment.GetEnvironmentVariable "TOOLKIT_LONG") then 10 else 50
 
 let private large (name: string) (seed: int) (count: int) =
     let bytes = Array.zeroCreate count
@@ -40,9 +40,10 @@ let tests =
         "Pull"
         [ test "killed at random moments it goes on, and ends with right files" {
               withHub [ "Qwen/Tiny", model ] (fun hub ->
-                  let random = Random 7
+                  let seed = Random.Shared.Next()
+                  let random = Random seed
                   let mutable hits = 0
-                  hub.Wait <- TimeSpan.FromMilliseconds 10.0 // for each 64 KiB: the largest file takes a second
+                  hub.Wait <- TimeSpan.FromMilliseconds 4.0 // for each 64 KiB: the largest file takes nearly half a second
                   while hits < kills do
                       use folder = new TemporaryFolder()
                       let mutable ended = false
@@ -52,7 +53,7 @@ let tests =
                           // Most of its life is the start of the runtime: the clock starts with its second request.
                           while hub.Requests.Length < before + 2 && not (running.WaitForExit 1) do
                               ()
-                          let patience = if hits < kills then random.Next 1000 else 600_000
+                          let patience = if hits < kills then random.Next 400 else 600_000
                           if running.WaitForExit patience then
                               let result = Toolkit.finish running
                               Expect.equal (result.Code, result.Error) (0, "") $"after {hits} kills"
@@ -65,6 +66,7 @@ let tests =
                               Toolkit.kill running
                               hits <- hits + 1
                               nothingWrong folder
+                  printfn $"pull: seed {seed} of the moments"
                   let resumed = hub.Requests |> Array.filter (fun r -> r.Range <> "") |> Array.length
                   Expect.isGreaterThan resumed 0 "some went on inside a file"
                   printfn "pull: %d kills, %d requests went on inside a file" hits resumed)

@@ -225,6 +225,8 @@ let tests =
                           ("{\"model\":\"nano\",\"quality_target\":1" + message + "}")
                       bad "top_logprobs" "logprobs: true" chats ("{\"model\":\"nano\",\"top_logprobs\":1" + message + "}")
                       bad "stream_options" "stream: true" chats ("{\"model\":\"nano\",\"stream_options\":{}" + message + "}")
+                      for stop in [ "\"\""; "[\"a\",\"\"]" ] do
+                          bad "stop" "a text that is not empty" chats ("{\"model\":\"nano\",\"stop\":" + stop + message + "}")
                       bad "stop" "at most 4" chats ("{\"model\":\"nano\",\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]" + message + "}")
                       bad "max_tokens" "of at least 1" chats ("{\"model\":\"nano\",\"max_tokens\":0" + message + "}")
                       bad "echo" "expected a stage" "v1/completions" """{"model":"nano","prompt":"x","echo":true}"""

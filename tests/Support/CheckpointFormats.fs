@@ -35,7 +35,8 @@ let q8Blocks (values: float32[]) : byte[] * float32[] =
             Array.append (BitConverter.GetBytes scale) (Array.map byte q), q |> Array.map (fun v -> float32 scale * float32 v))
     Array.collect fst blocks, Array.collect snd blocks
 
-let private ggufName (name: string) =
+/// The name of a tensor in a GGUF file.
+let ggufName (name: string) =
     let parts = name.Split '.'
     match name with
     | "model.embed_tokens.weight" -> "token_embd.weight"
@@ -93,8 +94,8 @@ let ggufHeader (c: Qwen3Config) : (string * byte[]) list =
 /// Name, type, shape (rows first) and bytes of a tensor.
 type GgufTensor = { Name: string; Type: uint32; Shape: int64[]; Bytes: byte[] }
 
-/// The bytes of a file: header, tensors' places, tensors at multiples of 32.
-let ggufBytes (header: (string * byte[]) list) (tensors: GgufTensor[]) : byte[] =
+/// The bytes before the tensors: the header, and each tensor with its offset behind that.
+let ggufHeaderBytes (header: (string * byte[]) list) (tensors: (GgufTensor * int64)[]) : byte[] =
     use stream = new MemoryStream()
     let put (bytes: byte[]) = stream.Write(bytes, 0, bytes.Length)
     put (BitConverter.GetBytes 0x46554747u)
@@ -104,19 +105,25 @@ let ggufBytes (header: (string * byte[]) list) (tensors: GgufTensor[]) : byte[] 
     for key, value in header do
         put (text key)
         put value
-    let mutable offset = 0UL
-    for t in tensors do
+    for t, offset in tensors do
         put (text t.Name)
         put (BitConverter.GetBytes(uint32 t.Shape.Length))
         for extent in Array.rev t.Shape do
             put (BitConverter.GetBytes(uint64 extent))
         put (BitConverter.GetBytes t.Type)
-        put (BitConverter.GetBytes offset)
-        offset <- (offset + uint64 t.Bytes.Length + 31UL) / 32UL * 32UL
+        put (BitConverter.GetBytes(uint64 offset))
+    stream.ToArray()
+
+/// The bytes of a file: header, tensors' places, tensors at multiples of 32.
+let ggufBytes (header: (string * byte[]) list) (tensors: GgufTensor[]) : byte[] =
+    let next (offset: int64) (t: GgufTensor) = (offset + int64 t.Bytes.Length + 31L) / 32L * 32L
+    let offsets = Array.scan next 0L tensors
+    use stream = new MemoryStream()
+    stream.Write(ReadOnlySpan(ggufHeaderBytes header (Array.zip tensors offsets[.. tensors.Length - 1])))
     for t in tensors do
         while stream.Length % 32L <> 0L do
             stream.WriteByte 0uy
-        put t.Bytes
+        stream.Write(ReadOnlySpan t.Bytes)
     stream.ToArray()
 
 /// The tensors of a model, its matrices in Q8_0 (or, with false, all in F16); norms in F32.

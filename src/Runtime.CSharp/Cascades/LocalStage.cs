@@ -47,7 +47,7 @@ public sealed class LocalStage(
     public ValueTask<StageReply> AnswerAsync(StageRequest request, Action<StageToken>? onToken = null, CancellationToken cancel = default)
     {
         long start = Stopwatch.GetTimestamp();
-        int[] prompt = Encode(request.Prompt, request.Form.Tools);
+        int[] prompt = Encode(request.Prompt, request.Form.Tools, cancel);
         // Whether a text calls a tool is seen at its end.
         Action<StageToken>? watcher = onToken;
         if (request.Form.Tools.Count > 0)
@@ -203,8 +203,8 @@ public sealed class LocalStage(
     /// <inheritdoc/>
     public ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default)
     {
-        int[] prompt = Encode(request.Prompt),
-            tokens = Encode(StagePrompt.FromText(string.Concat(draft.Select(token => token.Text))));
+        int[] prompt = Encode(request.Prompt, null, cancel),
+            tokens = Encode(StagePrompt.FromText(string.Concat(draft.Select(token => token.Text))), null, cancel);
         if (tokens.Length == 0)
             return new(new DraftVerdict([], 0));
         // Behind an empty prompt the first token has no probability.
@@ -257,7 +257,8 @@ public sealed class LocalStage(
     /// <summary>The tokens that the model is given for a prompt.</summary>
     /// <param name="tools">Descriptions of the tools that it may call; null for none.</param>
     /// <exception cref="ToolkitException">The prompt has characters that the tokenizer does not know, or roles that the template does not.</exception>
-    public int[] Encode(StagePrompt prompt, IReadOnlyList<JsonElement>? tools = null)
+    /// <exception cref="OperationCanceledException">Whoever asked no longer waits.</exception>
+    public int[] Encode(StagePrompt prompt, IReadOnlyList<JsonElement>? tools = null, CancellationToken cancel = default)
     {
         string text =
             prompt.Text is { } plain ? plain
@@ -269,7 +270,10 @@ public sealed class LocalStage(
             throw new ToolkitException(
                 $"prompt: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {text.Length} characters, at least {least} tokens"
             );
-        return tokenizer.Encode(text);
+        return tokenizer.EncodeWithin(text, model.MaxPositions, cancel)
+            ?? throw new ToolkitException(
+                $"prompt: expected fewer than {model.MaxPositions} tokens (the limit of {model.Name}), got {text.Length} characters, which are more"
+            );
     }
 
     private static ChatTurn Turn(StageMessage message) =>

@@ -24,6 +24,15 @@ public interface ITokenizer
     /// <summary>The tokens of a text, without any start or end token.</summary>
     int[] Encode(string text);
 
+    /// <summary>The tokens of a text, or null where there are more than <paramref name="most"/>; then the work ends early.</summary>
+    /// <exception cref="OperationCanceledException">Whoever asked no longer waits.</exception>
+    int[]? EncodeWithin(string text, int most, CancellationToken cancel = default)
+    {
+        cancel.ThrowIfCancellationRequested();
+        int[] tokens = Encode(text);
+        return tokens.Length <= most ? tokens : null;
+    }
+
     /// <summary>The text of tokens; end-of-text tokens are left out.</summary>
     string Decode(ReadOnlySpan<int> tokens);
 

@@ -93,20 +93,23 @@ public sealed class QwenTokenizer : ITokenizer
     /// <summary>The number of an added token such as <c>&lt;|im_start|&gt;</c>, or null where there is none.</summary>
     public int? TokenOf(string added) => _added.TryGetValue(added, out int id) ? id : null;
 
-    public int[] Encode(string text)
+    public int[] Encode(string text) => EncodeWithin(text, int.MaxValue)!;
+
+    /// <inheritdoc/>
+    public int[]? EncodeWithin(string text, int most, CancellationToken cancel = default)
     {
-        var tokens = new List<int>(text.Length / 3 + 1);
+        var tokens = new List<int>(Math.Min(text.Length / 3, most) + 1);
         text = WithoutLoneSurrogates(text);
         int from = 0;
         if (_addedPattern is not null)
             for (Match match = _addedPattern.Match(text); match.Success; match = match.NextMatch())
             {
-                EncodePlain(text[from..match.Index], tokens);
+                if (!EncodePlain(text[from..match.Index], tokens, most, cancel))
+                    return null;
                 tokens.Add(_added[match.Value]);
                 from = match.Index + match.Length;
             }
-        EncodePlain(text[from..], tokens);
-        return [.. tokens];
+        return EncodePlain(text[from..], tokens, most, cancel) && tokens.Count <= most ? [.. tokens] : null;
     }
 
     public string Decode(ReadOnlySpan<int> tokens) => Decode(tokens, keepSpecial: false);
@@ -127,17 +130,25 @@ public sealed class QwenTokenizer : ITokenizer
         return Encoding.UTF8.GetString([.. bytes]);
     }
 
-    private void EncodePlain(string text, List<int> tokens)
+    // False where there are more than so many tokens.
+    private bool EncodePlain(string text, List<int> tokens, int most, CancellationToken cancel)
     {
         if (text.Length == 0)
-            return;
+            return tokens.Count <= most;
         text = CanonicalForm.Compose(text);
         for (int start = 0; start < text.Length; )
         {
+            cancel.ThrowIfCancellationRequested();
             int end = QwenPreTokenizer.PieceEnd(text, start);
+            // A character is a byte at least: a piece that cannot fit is not looked at.
+            if ((end - start) / LongestToken > most - tokens.Count)
+                return false;
             _encoder.Encode(text.AsSpan(start, end - start), tokens);
+            if (tokens.Count > most)
+                return false;
             start = end;
         }
+        return true;
     }
 
     private static string WithoutLoneSurrogates(string text)

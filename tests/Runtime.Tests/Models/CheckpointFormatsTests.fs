@@ -317,51 +317,71 @@ let private unneeded = test "tensors that a model does not need may have any typ
     Expect.equal (logits folder.Path tied) expected "logits"
 }
 
-/// A sparse file with the embedding of the 8B model: in float32 it would be larger than one array may be.
-let private large = test "GGUF Q8_0 with an embedding of 151,936 x 4,096 (set TOOLKIT_LARGE; 1.5 GB of memory)" {
-    if isNull (Environment.GetEnvironmentVariable "TOOLKIT_LARGE") then skiptest "TOOLKIT_LARGE is not set"
-    let c = config 4096 1 2 1 32 64 151936 true
+/// One layer of a published size, in Q8_0, as a sparse file: in float32 its embedding would be larger than one array may be.
+/// All weights are 0 but the last row of the embedding and of the head, so the last token's logit is their product.
+let private large (name: string) (c: Qwen3Config) =
     use folder = new TemporaryFolder()
     let file = folder.File "model.gguf"
-    let rows (shape: int64[]) = if shape.Length = 1 then shape[0] * 4L else shape[0] * shape[1] / 32L * 34L
-    let tensors = ggufTensors tied (weights tied 1) true |> Array.filter (fun t -> not (t.Name.StartsWith "blk.1."))
-    let named = Array.zip (tensors |> Array.map _.Name) (tensors |> Array.map _.Type)
-    let ordered = shapes c |> Array.zip named
-    // The header, then nothing but zeros: the system keeps no block for them.
-    use stream = new FileStream(file, FileMode.Create)
-    let put (bytes: byte[]) = stream.Write(bytes, 0, bytes.Length)
-    let text (s: string) = Array.append (BitConverter.GetBytes(uint64 s.Length)) (Encoding.UTF8.GetBytes s)
-    let header = ggufHeader c
-    put (
-        Array.concat
-            [ BitConverter.GetBytes 0x46554747u
-              BitConverter.GetBytes 3u
-              BitConverter.GetBytes(uint64 ordered.Length)
-              BitConverter.GetBytes(uint64 header.Length) ]
-    )
-    for key, value in header do
-        put (text key)
-        put value
+    let length (shape: int64[]) = if shape.Length = 1 then shape[0] * 4L else shape[0] * shape[1] / 32L * 34L
+    // Where each tensor lies, and the header.
     let mutable offset = 0L
-    for (name, kind), (_, shape) in ordered do
-        put (text name)
-        put (BitConverter.GetBytes(uint32 shape.Length))
-        for extent in Array.rev shape do
-            put (BitConverter.GetBytes(uint64 extent))
-        put (BitConverter.GetBytes kind)
-        put (BitConverter.GetBytes(uint64 offset))
-        offset <- (offset + rows shape + 31L) / 32L * 32L
-    stream.SetLength((stream.Length + 31L) / 32L * 32L + offset)
-    stream.Dispose()
+    let places =
+        [| for tensor, shape in shapes c do
+               let kind = if shape.Length = 1 then 0u else 8u
+               { Name = ggufName tensor; Type = kind; Shape = shape; Bytes = [||] }, offset
+               offset <- (offset + length shape + 31L) / 32L * 32L |]
+    let random = Random 8
+    let row () = Array.init c.HiddenSize (fun _ -> float32 (random.Next(-127, 128)) / 64f)
+    let embedding, head = row (), row ()
+    let start = (int64 (ggufHeaderBytes (ggufHeader c) places).Length + 31L) / 32L * 32L
+    using (new FileStream(file, FileMode.Create)) (fun stream ->
+        stream.Write(ReadOnlySpan(ggufHeaderBytes (ggufHeader c) places))
+        stream.SetLength(start + offset)
+        let put (tensor: string) (fromEnd: int64) (bytes: byte[]) =
+            let found, place = places |> Array.find (fun (t, _) -> t.Name = tensor)
+            stream.Position <- start + place + length found.Shape - fromEnd
+            stream.Write(ReadOnlySpan bytes)
+        for tensor, values in [ "token_embd.weight", embedding; "output.weight", head ] do
+            let bytes = fst (q8Blocks values)
+            put tensor (int64 bytes.Length) bytes
+        put "output_norm.weight" (4L * int64 c.HiddenSize) (floatBytes (Array.create c.HiddenSize 1f)))
     let clock = Diagnostics.Stopwatch.StartNew()
     use model = CpuModel.Load file
-    printfn
-        $"8B embedding: {clock.Elapsed.TotalSeconds:F1} s, peak {Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64 / (1L <<< 20)} MiB"
+    let peak = Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64 / (1L <<< 20)
+    printfn $"one layer of {name}, Q8_0: loaded in {clock.Elapsed.TotalSeconds:F1} s, peak of the process {peak} MiB"
     use sequence = model.NewSequence 4
     let logits = Array.zeroCreate<float32> model.VocabularySize
-    sequence.Forward(ReadOnlySpan [| 151935 |], Span logits)
-    Expect.all logits Single.IsFinite "logits"
-}
+    sequence.Forward(ReadOnlySpan [| c.VocabularySize - 1 |], Span logits)
+    let length = sqrt (Array.averageBy (fun x -> float x * float x) embedding)
+    let expected = Array.fold2 (fun sum a b -> sum + float a / length * float b) 0.0 embedding head
+    // Activations are rounded to 1/127 of their largest value: an error of about its square root of the number of them.
+    Expect.floatClose
+        { absolute = 0.02 * sqrt (float c.HiddenSize); relative = 0.0 }
+        (float logits[c.VocabularySize - 1])
+        expected
+        "the last token"
+    Expect.all logits[.. c.VocabularySize - 2] (fun x -> x = 0f) "every other row is 0"
+
+/// GiB that programs may still take.
+let private freeMemory () =
+    if OperatingSystem.IsLinux() then
+        let line = File.ReadLines "/proc/meminfo" |> Seq.find (fun line -> line.StartsWith "MemAvailable:")
+        float (line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]) / float (1 <<< 20)
+    else
+        float (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) / float (1L <<< 30)
+
+let private sizes =
+    testSequenced
+    <| testList
+        "one layer of a published size"
+        [ for name, hidden, heads, inner, always in
+              [ "Qwen3-8B", 4096, 32, 12288, true; "Qwen3-14B", 5120, 40, 17408, false; "Qwen3-32B", 5120, 64, 25600, false ] do
+              test $"{name}" {
+                  if not always && isNull (Environment.GetEnvironmentVariable "TOOLKIT_LARGE") then
+                      skiptest "TOOLKIT_LARGE is not set (3 GiB of memory)"
+                  if freeMemory () < 6.0 then skiptest $"expected 6 GiB of free memory, got {freeMemory ():F1}"
+                  large name (configOf 40960 hidden 1 heads 8 128 inner 151936 false)
+              } ]
 
 let private tokenizer =
     testCase "GGUF: its tokenizer gives the tokens of the folder that it came from" (fun () ->
@@ -391,4 +411,4 @@ let private tokenizer =
         Expect.sequenceEqual own.StopTokens [ 151645; 151643 ] "stops")
 
 [<Tests>]
-let tests = testList "CheckpointFormats" [ formats; malformed; parts; unneeded; large; tokenizer ]
+let tests = testList "CheckpointFormats" [ formats; malformed; parts; unneeded; sizes; tokenizer ]

@@ -176,6 +176,19 @@ let private behaviour =
                   printfn $"tokenising 1 MiB, {name}: {spent:F2} s, {tokens.Length} tokens"
                   Expect.isLessThan spent 2.0 name
           }
+          test "a text of more tokens than are wanted is given up, and one whose asker has left" {
+              for text, expected in reference.Value do
+                  Expect.equal (tokenizer.Value.EncodeWithin(text, expected.Length)) expected (show text)
+                  if expected.Length > 0 then Expect.isNull (tokenizer.Value.EncodeWithin(text, expected.Length - 1)) (show text)
+              let long = String.replicate 400_000 "It is said that the answer is 42. "
+              let before = ownSeconds ()
+              Expect.isNull (tokenizer.Value.EncodeWithin(String('漢', 4_000_000), 1000)) "one piece"
+              Expect.isLessThan (ownSeconds () - before) 1.0 "seconds: the piece is not looked at"
+              use left = new Threading.CancellationTokenSource(TimeSpan.FromMilliseconds 20.0)
+              Expect.throwsT<OperationCanceledException>
+                  (fun () -> tokenizer.Value.EncodeWithin(long, Int32.MaxValue, left.Token) |> ignore)
+                  "14 MB, and the asker leaves after 20 ms"
+          }
           test "a stream holds back an unfinished character only, however long the text runs on inside characters" {
               // Tokens that all end inside a character: the last byte of one and the first bytes of the next.
               let bytes = Encoding.UTF8.GetBytes(String.replicate 60 "한")
