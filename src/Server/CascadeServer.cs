@@ -74,7 +74,8 @@ public sealed class CascadeServer : IAsyncDisposable
                 [.. cascade.File.Stages.Select(stage => stage.Cost)],
                 lambda,
                 plans?.Records ?? throw new ToolkitException("learner: expected a cascade with calibration records, got one without"),
-                seed: 1
+                seed: 1,
+                options.AuditRate
             );
         string? newFolder =
             options.State is null || FeedbackStore.IsPostgres(options.State) || Directory.Exists(options.State) ? null : options.State;

@@ -103,8 +103,9 @@ internal sealed class CascadeService(
         metrics.Answer(answer, largest);
         if (isDefault)
             budget?.Observe(answer.Cost);
-        feedback.Expect(id, policy, isDefault, answer);
-        return new ServedAnswer(id, created, answer, policy) { CostOfLargest = largest };
+        bool? audited = feedback.Audit(policy);
+        feedback.Expect(id, policy, isDefault, answer, audited);
+        return new ServedAnswer(id, created, answer, policy) { CostOfLargest = largest, Audited = audited };
     }
 
     /// <summary>Answers with one stage.</summary>
@@ -202,6 +203,9 @@ internal sealed record ServedAnswer(string Id, long Created, AdaptiveAnswer Answ
 {
     /// <summary>What the largest stage alone would have cost.</summary>
     public double CostOfLargest { get; init; }
+
+    /// <summary>Whether the learner asks for this answer's grade; null where it asks for none or for all.</summary>
+    public bool? Audited { get; init; }
 
     /// <summary>For <c>echo</c> and <c>prompt_logprobs</c>: the prompt in tokens of the stage; empty for other requests.</summary>
     public IReadOnlyList<StageToken> Prompt { get; init; } = [];

@@ -37,7 +37,7 @@ internal sealed class FeedbackService : IAsyncDisposable
         _gapSums = new (long, double)[_gaps.Length];
         double[] costs = [.. cascade.Stages.Select(stage => stage.Cost)];
         if (learner is not null)
-            _learnerKey = FeedbackKeys.Learner(policies.Default.Lambda, costs);
+            _learnerKey = FeedbackKeys.Learner(policies.Default.Lambda, costs, learner.AuditRate);
         Watch();
         string[] models = [.. cascade.Stages.Select(stage => stage.Name)];
         if (options.State is { } state)
@@ -76,11 +76,15 @@ internal sealed class FeedbackService : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether the learner asks for the grade of an answer by this policy; null where it did not draw the policy or asks for all grades.</summary>
+    public bool? Audit(ServedPolicy policy) => policy.Version >= 0 && Learner is { AuditRate: < 1 } learner ? learner.Audit() : null;
+
     /// <summary>Remembers an answer, so that its grade finds what it belongs to.</summary>
-    public void Expect(string id, ServedPolicy policy, bool isDefault, AdaptiveAnswer answer)
+    /// <param name="audited">Whether the learner learns from the grade: what <see cref="Audit"/> said, if anything.</param>
+    public void Expect(string id, ServedPolicy policy, bool isDefault, AdaptiveAnswer answer, bool? audited = null)
     {
         // A learner's policy is a path through the stages; one around a failed stage is not of its distribution.
-        bool learns = policy.Version >= 0 && answer.Failures.Count == 0;
+        bool learns = policy.Version >= 0 && answer.Failures.Count == 0 && audited != false;
         _pending[id] = new GradedAnswer(
             id,
             policy.Kind,

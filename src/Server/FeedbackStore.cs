@@ -427,10 +427,10 @@ internal static class FeedbackKeys
     public static string Policy(string kind, double lambda, string identity = "") =>
         string.Create(CultureInfo.InvariantCulture, $"{kind}:{lambda}:{identity}");
 
-    /// <summary>A learner by its price of cost and the stages' costs.</summary>
-    public static string Learner(double lambda, IEnumerable<double> costs) =>
+    /// <summary>A learner by its price of cost, the stages' costs and, below 1, the audit rate that its grades are weighted with.</summary>
+    public static string Learner(double lambda, IEnumerable<double> costs, double auditRate = 1) =>
         string.Create(
             CultureInfo.InvariantCulture,
-            $"nest:{lambda}:{string.Join(",", costs.Select(cost => cost.ToString(CultureInfo.InvariantCulture)))}"
+            $"nest:{lambda}:{string.Join(",", costs.Select(cost => cost.ToString(CultureInfo.InvariantCulture)))}{(auditRate < 1 ? $":{auditRate}" : "")}"
         );
 }

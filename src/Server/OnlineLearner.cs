@@ -13,7 +13,8 @@ namespace OptimalStopping.Server;
 /// <see cref="Remembered"/> states are kept. So a late grade is estimated as a prompt one would have been. Theorem 4 bounds the
 /// regret of prompt grades of all answers. Two things are not covered: under delay the learner acts on fewer grades than the
 /// theorem counts, and where grades are missing for reasons of their own (only bad answers are complained about) no bound holds.
-/// Grades that are missing by a coin of known probability are Theorem 15's (NestSettings.AuditRate).
+/// Grades that are missing by a coin of known probability are Theorem 15's: with an audit rate below 1 only the answers that
+/// <see cref="Audit"/> draws are learnt from, each weighted for that probability.
 /// </remarks>
 internal sealed class OnlineLearner
 {
@@ -27,10 +28,16 @@ internal sealed class OnlineLearner
     private readonly double[] _pathCost; // lambda (C_k - C_0), C_k the cost of the stages up to k
     private readonly Queue<(int Version, NestState State)> _recent = new();
     private readonly SplitMix64 _random;
+
+    // The coins look at nothing: neither at the query nor at the learner's own draws.
+    private readonly SplitMix64 _coins = new((ulong)Random.Shared.NextInt64());
+    private readonly int _calibrated;
     private NestState _state;
+    private int _grades;
     private int _version;
 
-    public OnlineLearner(IReadOnlyList<double> costs, double lambda, RecordedCascade calibration, ulong seed)
+    /// <param name="auditRate">The probability, in (0,1], with which an answer is to be graded; 1: all are.</param>
+    public OnlineLearner(IReadOnlyList<double> costs, double lambda, RecordedCascade calibration, ulong seed, double auditRate = 1)
     {
         int n = costs.Count;
         _pathCost = new double[n];
@@ -44,14 +51,25 @@ internal sealed class OnlineLearner
             1 + _pathCost[^1],
             [.. costs.Skip(1).Select(cost => lambda * cost)],
             seed,
-            1
+            auditRate
         );
         _state = Warm(settings, calibration);
+        _calibrated = _state.Round;
         _random = new SplitMix64(seed);
         Remember();
     }
 
-    /// <summary>Queries learnt from, those of the calibration included.</summary>
+    /// <summary>The probability with which an answer is to be graded.</summary>
+    public double AuditRate => _state.Settings.AuditRate;
+
+    /// <summary>Whether an answer is to be graded: a coin of the audit rate.</summary>
+    public bool Audit()
+    {
+        lock (_lock)
+            return AuditRate == 1 || _coins.NextDouble() < AuditRate;
+    }
+
+    /// <summary>Queries learnt from, those of the calibration included; a grade stands for 1 / audit rate queries.</summary>
     public int Rounds
     {
         get
@@ -94,16 +112,17 @@ internal sealed class OnlineLearner
                 path[k] = bins[k];
             var qualities = new double[n];
             qualities[stop] = quality;
-            NestState after = Nest.Observe(drawn, new Outcome(path, qualities, _pathCost), stop);
+            NestState after = Nest.ObserveGraded(drawn, new Outcome(path, qualities, _pathCost), stop, AuditRate);
+            _grades++;
             _state = new NestState(
                 _state.Settings,
-                _state.Round + 1,
+                _calibrated + (int)Math.Min(_grades / AuditRate, int.MaxValue / 2),
                 Grown(_state.Losses, after.Losses, drawn.Losses),
                 0,
                 [.. _state.BetLosses.Select((losses, j) => Grown(losses, after.BetLosses[j], drawn.BetLosses[j]))],
                 _state.BetSideLosses,
                 _state.Incurred + (after.Incurred - drawn.Incurred),
-                _state.BetIncurred,
+                Grown(_state.BetIncurred, after.BetIncurred, drawn.BetIncurred),
                 _state.Variation + (after.Variation - drawn.Variation),
                 _state.Counts
             );

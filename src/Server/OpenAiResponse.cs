@@ -359,6 +359,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
             json.WriteString("policy", policy.Kind);
             ServerJson.Number(json, "lambda", policy.Lambda);
         }
+        if (answer.Audited is { } audited)
+            json.WriteBoolean("audit", audited);
         json.WriteStartArray("turns");
         foreach (StageAnswer turn in answer.Answer.Turns)
         {

@@ -32,6 +32,9 @@ public sealed record ServeOptions
     /// <summary>Whether requests without a price of cost of their own are answered by the online learner.</summary>
     public bool Learn { get; init; }
 
+    /// <summary>The probability, in (0,1], with which the learner asks for an answer's grade and passes over other grades (Theorem 15); 1: it learns from all.</summary>
+    public double AuditRate { get; init; } = 1;
+
     /// <summary>
     /// Mean cost of a query, in the cascade's units, that requests without a price of their own are answered within (Theorem 17); NaN for none.
     /// </summary>

@@ -214,5 +214,59 @@ let tests =
                       [ for q in 0 .. data.Queries - 1 -> data.Quality[q * n + k] - 0.01 * (Seq.sum costs.Value[..k]) ] |> List.average
                   let best = [ for k in 0 .. n - 1 -> fixed' k ] |> List.max
                   Expect.isGreaterThan (reward / float data.Queries) best "better than always stopping at the best fixed stage"
+              }
+              test "with an audit rate the learner weights a grade for its probability, and a grade stands for 1 / rate queries" {
+                  let rate = 0.25
+                  let learner = OnlineLearner(costs.Value, 0.01, plans.Value.Records, 1UL, rate)
+                  let n, start = costs.Value.Length, plans.Value.Records.Queries
+                  let policyClass = OptimalStopping.Theory.PolicyClass.Thresholds(n, 8)
+                  let random = Random 4
+                  for grades in 1..6 do
+                      let before = learner.Losses
+                      let struct (_, version) = learner.Choose()
+                      let bins = [| for _ in 0 .. random.Next n -> random.Next 8 |]
+                      let stop, quality = bins.Length - 1, random.NextDouble()
+                      let logN = log (float before.Length)
+                      let rates =
+                          OptimalStopping.Theory.NestRates.AnytimeAudited(
+                              OptimalStopping.Theory.Feedback.Returned,
+                              n,
+                              logN,
+                              learner.Rounds + 1,
+                              rate
+                          )
+                      let weights = before |> Array.map (fun loss -> exp (-rates.Eta * (loss - Array.min before)))
+                      let path k = if k < bins.Length then bins[k] else 0
+                      let stops =
+                          Array.init before.Length (fun i ->
+                              let policy = OptimalStopping.Theory.PolicyClass.Policy(policyClass, i)
+                              Seq.append (Seq.init (n - 1) id) [ n - 1 ] |> Seq.find (fun k -> k = n - 1 || policy[k][path k]))
+                      let mass = (Array.fold2 (fun sum w s -> if s = stop then sum + w else sum) 0.0 weights stops) / Array.sum weights
+                      let price k = 0.01 * Seq.sum costs.Value[1..k]
+                      let loss = (1.0 - (quality - price stop)) / (1.0 + price (n - 1))
+                      Expect.isTrue (learner.Observe(version, bins, quality)) "learnt"
+                      Expect.equal learner.Rounds (start + 4 * grades) "queries"
+                      learner.Losses
+                      |> Array.iteri (fun i after ->
+                          let expected = if stops[i] = stop then loss / (rate * mass + rates.Gamma) else 0.0
+                          Expect.isLessThan (abs (after - before[i] - expected)) 1e-6 $"policy {i}")
+              }
+              test "serve --audit-rate: a coin asks for grades, the response says so, and no other grade is learnt from" {
+                  let options = ServeOptions(Port = 0, Learn = true, AuditRate = 0.5)
+                  serving (local ()) options (fun _ client ->
+                      let answers =
+                          [ for query, _ in OptimalStopping.Experiments.CascadeQueries.Draw(nano.Value, 3) |> Seq.take 60 ->
+                                let reply = json (post client "v1/chat/completions" (chat "nano" query.Prompt ""))
+                                nonNull (reply.GetProperty("id").GetString()),
+                                reply.GetProperty("toolkit").GetProperty("audit").GetBoolean() ]
+                      let asked = answers |> List.filter snd |> List.length
+                      // 60 fair coins: fewer than 8 or more than 52 heads in one of 10^9 runs.
+                      Expect.isTrue (asked >= 8 && asked <= 52) $"{asked} of 60"
+                      for id, audited in answers do
+                          Expect.equal ((json (grade client id 1.0)).GetProperty("learned").GetBoolean()) audited "learnt from"
+                      Expect.equal
+                          (metric client "toolkit_learner_rounds" "")
+                          (float (plans.Value.Records.Queries + 2 * asked))
+                          "a grade stands for two queries")
               } ]
     )

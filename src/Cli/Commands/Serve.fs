@@ -25,6 +25,7 @@ type ServeArguments =
     | Drain of float
     | State of dir: string
     | Learn
+    | Audit_Rate of float
     | Guarantee of float
     | Budget of float
 
@@ -45,6 +46,8 @@ type ServeArguments =
             | State _ ->
                 "where grades are kept: a folder, or \"Host=...\" for a PostgreSQL database that several servers share (default: serve-state)."
             | Learn -> "let the online learner (NEST) answer requests that name no price of their own."
+            | Audit_Rate _ ->
+                "with --learn: the probability with which an answer's grade is asked for (toolkit.audit in its response); the learner passes over other grades (default: 1)."
             | Budget _ ->
                 "mean cost of a query, in the cascade's units: the price of cost follows what is spent (Theorem 17), for requests that name no price of their own."
             | Guarantee _ -> "mean quality that is guaranteed; the alarm watches it (default: what calibration expects, less 0.02)."
@@ -92,6 +95,11 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
     for flag, given in [ "--lambda", arguments.Contains Lambda; "--policy", arguments.Contains Policy; "--learn", arguments.Contains Learn ] do
         if given && arguments.Contains Budget then
             raise (UsageException $"--budget: expected no {flag} beside it, since the budget decides the price of cost")
+    let auditRate = arguments.GetResult(Audit_Rate, defaultValue = 1.0)
+    if not (auditRate > 0.0 && auditRate <= 1.0) then
+        raise (UsageException $"--audit-rate: expected a number above 0, at most 1, got {auditRate}")
+    if arguments.Contains Audit_Rate && not (arguments.Contains Learn) then
+        raise (UsageException "--audit-rate: expected --learn beside it, since the learner alone asks for grades")
     let budget = arguments.GetResult(Budget, defaultValue = nan)
     if not (Double.IsNaN budget || (budget > 0.0 && Double.IsFinite budget)) then
         raise (UsageException $"--budget: expected a number above 0, got {budget}")
@@ -130,6 +138,7 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
             Drain = TimeSpan.FromSeconds(arguments.GetResult(Drain, defaultValue = 30.0) |> atLeast "--drain" 0.0),
             State = arguments.GetResult(State, defaultValue = "serve-state"),
             Learn = arguments.Contains Learn,
+            AuditRate = auditRate,
             Guarantee = guarantee,
             Budget = budget
         )
