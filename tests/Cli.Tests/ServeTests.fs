@@ -65,27 +65,6 @@ let private gradeUntilKilled (server: Process) (client: HttpClient) (millisecond
     server.WaitForExit()
     List.ofSeq acknowledged
 
-/// Runs a script of tests/Clients with node, where node and the packages of that folder are installed.
-let private script (name: string) (arguments: string list) =
-    let clients = Path.Combine(Support.Repository.root, "tests", "Clients")
-    if not (Directory.Exists(Path.Combine(clients, "node_modules"))) then
-        skiptest "run 'npm install' in tests/Clients to have this test"
-    let info = ProcessStartInfo("node", RedirectStandardOutput = true, RedirectStandardError = true)
-    for argument in Path.Combine(clients, name) :: arguments do
-        info.ArgumentList.Add argument
-    let node =
-        try
-            nonNull (Process.Start info)
-        with :? ComponentModel.Win32Exception ->
-            skiptest "node is not installed"
-    use node = node
-    let output, error = node.StandardOutput.ReadToEndAsync(), node.StandardError.ReadToEndAsync()
-    if not (node.WaitForExit 180_000) then
-        node.Kill true
-        failtest $"{name} did not end within three minutes"
-    if output.Result.StartsWith "SKIP" then skiptest (output.Result.Trim())
-    Expect.equal node.ExitCode 0 $"{output.Result}{error.Result}"
-
 [<Tests>]
 let tests =
     testSequenced (
@@ -149,7 +128,7 @@ let tests =
                       use server = server
                       use client = client
                       try
-                          script "openai.mjs" [ (nonNull client.BaseAddress).AbsoluteUri ]
+                          Support.Node.script "openai.mjs" [ (nonNull client.BaseAddress).AbsoluteUri ] |> ignore
                       finally
                           server.Kill())
               }
@@ -159,7 +138,7 @@ let tests =
                       use server = server
                       use client = client
                       try
-                          script "page.mjs" [ (nonNull client.BaseAddress).AbsoluteUri; folder ]
+                          Support.Node.script "page.mjs" [ (nonNull client.BaseAddress).AbsoluteUri; folder ] |> ignore
                           for picture in [ "decode.png"; "slider-cheapest.png"; "slider-best.png"; "error.png"; "dark.png"; "phone.png" ] do
                               Expect.isGreaterThan (FileInfo(Path.Combine(folder, picture))).Length 10_000L picture
                       finally

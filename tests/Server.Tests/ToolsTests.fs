@@ -224,6 +224,36 @@ let tests =
                   finally
                       server.DisposeAsync().AsTask().Wait()
               }
+              test
+                  "clients that others publish: text, streams, tools, JSON, errors, cancellation (openai 7 and 4, ai-sdk, langchain, llamaindex)" {
+                  let answering (text: string) = stream [ piece text; last; usage ]
+                  let script: Script =
+                      fun context body number ->
+                          let messages = [ for m in (body.GetProperty "messages").EnumerateArray() -> m ]
+                          let final = List.last messages
+                          let answer =
+                              if (string (final.GetProperty "content")).Contains "hang" then
+                                  hang [ piece "4" ]
+                              elif string (final.GetProperty "role") = "tool" then
+                                  answering "It rains."
+                              elif fst (body.TryGetProperty "tools") then
+                                  stream
+                                      [ chunk (call 0 "call_a" "weather" "") [] null
+                                        chunk (call 0 "" "" """{"city":"Oslo"}""") [ token "Oslo" -0.1 [] ] null
+                                        chunk "{}" [] "tool_calls"
+                                        usage ]
+                              elif fst (body.TryGetProperty "response_format") then
+                                  answering """{"n":4}"""
+                              else
+                                  good
+                          answer context body number
+                  use early = new MockProvider(script)
+                  use late = new MockProvider(script)
+                  servingStages 0.01 (two early late) (fun client ->
+                      let printed = Support.Node.script "matrix.mjs" [ (nonNull client.BaseAddress).AbsoluteUri ]
+                      let held = printed.Split('\n') |> Array.filter (fun line -> line.StartsWith "ok ") |> Array.length
+                      Expect.equal held 33 printed)
+              }
               test "metadata.dataset is the request's dataset" {
                   let parse (body: string) = OpenAiRequest.Parse(JsonDocument.Parse(body).RootElement, true)
                   let dataset (more: string) = (parse (request "m" more)).Stage.Dataset

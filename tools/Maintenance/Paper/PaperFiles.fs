@@ -16,7 +16,8 @@ let private runName (dir: string) (data: RunData) =
     |> Option.defaultWith (fun () -> DirectoryInfo(dir).Name)
 
 /// Writes FOLDER/generated: numbers.tex, the tables, and the figures of the run as PDF (copies of those in its folder, which
-/// must have been drawn). `recorded` are folders of runs on recorded cascades, compared in one table. The inequalities of the
+/// must have been drawn). `recorded` are folders of runs on recorded cascades, compared in one table; the first also has figures and
+/// numbers of its own. The inequalities of the
 /// proofs are tried anew; one that fails is a ToolkitException and nothing is written. Returns the files written.
 let write (dir: string, recorded: string[], folder: string) : string[] =
     if not (File.Exists(Path.Combine(folder, "main.tex"))) then
@@ -40,6 +41,7 @@ let write (dir: string, recorded: string[], folder: string) : string[] =
     let numbers =
         [| yield! TexNumbers.theory ()
            yield! TexNumbers.ofRun data
+           yield! others |> Array.truncate 1 |> Array.collect (snd >> TexNumbers.ofRecorded)
            "checks", string checks.Length
            "checks-trials", TexNumbers.grouped (checks |> Array.sumBy (fun check -> float check.Trials)) |]
     [| text "numbers.tex" (TexNumbers.file numbers)
@@ -49,6 +51,15 @@ let write (dir: string, recorded: string[], folder: string) : string[] =
        yield! table "regret.tex" (TexTables.regret data)
        yield! table "table1.tex" (Table1.latex data)
        yield! table "speculation.tex" (TexTables.speculation data)
+       let figure (from: string) (prefix: string) (name: string) =
+           let path = Path.Combine(from, name)
+           if File.Exists path then
+               [| Export.write (Path.Combine(generated, prefix + name), File.ReadAllBytes path) |]
+           else
+               [||]
        for name in [ "figure1a.pdf"; "figure1b.pdf"; "reliability.pdf"; "speculative.pdf" ] do
-           let path = Path.Combine(dir, name)
-           if File.Exists path then Export.write (Path.Combine(generated, name), File.ReadAllBytes path) |]
+           yield! figure dir "" name
+       for folder in Array.truncate 1 recorded do
+           yield! figure folder "recorded_" "figure1b.pdf"
+       for _, run in Array.truncate 1 others do
+           yield! table "recorded_regret.tex" (TexTables.regret run) |]

@@ -115,6 +115,17 @@ module TexNumbers =
            "ucb-slope", ofRegret "ucb1" (fun s -> Numbers.decimals (2, s.Slope)) |]
         |> Array.choose (fun (name, value) -> value |> Option.map (fun v -> name, v))
 
+    /// The same of a run on a recorded cascade, under names that begin with `recorded-`, with the areas that its paragraph quotes.
+    let ofRecorded (data: RunData) : (string * string)[] =
+        let areas =
+            [| "default"; "recall"; "pair-envelope"; "chain"; "oracle" |]
+            |> Array.choose (fun policy ->
+                data.Headline $"{HeadlineNumber.AreaOf}{policy}"
+                |> Option.ofObj
+                |> Option.map (fun r -> $"auc-{policy}", Numbers.decimals (2, 100.0 * r.Value)))
+        Array.append (ofRun data) areas
+        |> Array.map (fun (name, value) -> $"recorded-{name}", value)
+
     /// generated/numbers.tex: one line for each number.
     let file (numbers: (string * string)[]) : string =
         [| yield "% Written by tools/Maintenance; do not edit."
