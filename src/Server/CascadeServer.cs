@@ -87,7 +87,9 @@ public sealed class CascadeServer : IAsyncDisposable
         ThreadPool.SetMinThreads(Math.Max(workers, options.Concurrency + Environment.ProcessorCount + 4), ports);
         WebApplication app = Build(options);
         var watch = new ServerWatch(cascade, metrics, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("toolkit"));
-        var service = new CascadeService(cascade, policies, feedback, metrics, budget, watch);
+        SessionStages? sessions =
+            options.Sessions == 0 ? null : new SessionStages(options.Sessions, ServeOptions.SessionIdle, TimeProvider.System);
+        var service = new CascadeService(cascade, policies, feedback, metrics, budget, sessions, watch);
         Map(app, service, policies, feedback, metrics, gate, options);
         try
         {

@@ -12,6 +12,7 @@ internal sealed class CascadeService(
     FeedbackService feedback,
     ServerMetrics metrics,
     BudgetKeeper? budget,
+    SessionStages? sessions,
     ServerWatch watch
 )
 {
@@ -67,6 +68,16 @@ internal sealed class CascadeService(
     /// <summary>The policy for a request to the cascade.</summary>
     public (ServedPolicy Policy, bool IsDefault) PolicyFor(OpenAiRequest request)
     {
+        var (policy, isDefault) = PolicyWithoutSession(request);
+        int stage = sessions is not null && request.Session is { } session ? sessions.Find(session) : -1;
+        if (stage <= 0)
+            return (policy, isDefault);
+        // What begins later is neither the default, whose quality is watched, nor of the learner's distribution.
+        return (policy with { Kind = "session", Policy = new LaterStart(policy.Policy, stage), Version = -1 }, false);
+    }
+
+    private (ServedPolicy Policy, bool IsDefault) PolicyWithoutSession(OpenAiRequest request)
+    {
         if (policies.Chosen(request) is { } chosen)
             return (chosen, false);
         if (budget is not null)
@@ -105,6 +116,8 @@ internal sealed class CascadeService(
             budget?.Observe(answer.Cost);
         bool? audited = feedback.Audit(policy);
         feedback.Expect(id, policy, isDefault, answer, audited);
+        if (request.Session is { } session)
+            sessions?.Keep(session, answer.Chosen.Stage);
         return new ServedAnswer(id, created, answer, policy) { CostOfLargest = largest, Audited = audited };
     }
 

@@ -21,6 +21,9 @@ internal sealed class CompletionEndpoint(
     ILogger log
 )
 {
+    /// <summary>Names the conversation that a request is a turn of.</summary>
+    internal const string SessionHeader = "X-Toolkit-Session";
+
     private static readonly byte[] KeepAliveComment = ": still at it\n\n"u8.ToArray(),
         Done = "[DONE]"u8.ToArray();
 
@@ -74,7 +77,8 @@ internal sealed class CompletionEndpoint(
             using JsonDocument body = await JsonDocument
                 .ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 32 }, context.RequestAborted)
                 .ConfigureAwait(false);
-            return OpenAiRequest.Parse(body.RootElement, chat);
+            IHeaderDictionary headers = context.Request.Headers;
+            return OpenAiRequest.Parse(body.RootElement, chat, headers[SessionHeader], headers.Authorization);
         }
         catch (Exception fault) when (fault is JsonException or InvalidOperationException)
         {

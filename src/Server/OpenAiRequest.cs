@@ -36,6 +36,7 @@ internal sealed class OpenAiRequest
         "quality_target",
         "toolkit_events",
         "user",
+        "prompt_cache_key",
         "metadata",
         "store",
         "safety_identifier",
@@ -91,7 +92,12 @@ internal sealed class OpenAiRequest
 
     public IReadOnlyList<string> Ignored { get; init; } = [];
 
-    public static OpenAiRequest Parse(JsonElement body, bool chat)
+    /// <summary>The conversation that the request is a turn of (<see cref="SessionStages.Key"/>); null where it names none.</summary>
+    public UInt128? Session { get; init; }
+
+    /// <param name="session">The name of the conversation from outside the body; before <c>prompt_cache_key</c> and <c>user</c>.</param>
+    /// <param name="credentials">What the client identified itself with: its conversations are its own.</param>
+    public static OpenAiRequest Parse(JsonElement body, bool chat, string? session = null, string? credentials = null)
     {
         if (body.ValueKind != JsonValueKind.Object)
             throw ApiError.BadRequest($"body: expected a JSON object, got {Json.Show(body)}");
@@ -137,6 +143,7 @@ internal sealed class OpenAiRequest
             target = root.NumberOr("quality_target", 0, 1, double.NaN);
         if (!double.IsNaN(lambda) && !double.IsNaN(target))
             throw ApiError.BadRequest("expected lambda or quality_target, got both", "quality_target");
+        session ??= Text(body, "prompt_cache_key") ?? Text(body, "user");
         int? limit = root.IntegerOrNull("max_completion_tokens", 1, int.MaxValue)
             ?? root.IntegerOrNull("max_tokens", chat ? 1 : 0, int.MaxValue);
         return new OpenAiRequest
@@ -159,6 +166,7 @@ internal sealed class OpenAiRequest
             Events = root.FlagOr("toolkit_events", false),
             Lambda = lambda,
             QualityTarget = target,
+            Session = string.IsNullOrEmpty(session) ? null : SessionStages.Key(session, credentials),
             Ignored =
             [
                 .. body.EnumerateObject()

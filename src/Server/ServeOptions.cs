@@ -43,6 +43,15 @@ public sealed record ServeOptions
     /// <summary>Queries over which the budget is to be met: the price of cost moves faster where they are fewer.</summary>
     public const long BudgetHorizon = 10_000;
 
+    /// <summary>
+    /// Conversations that stay with the stage that answered them last, or later ones; beyond this many the one unused for longest
+    /// is forgotten. 0 for none: every request begins where the policy says.
+    /// </summary>
+    public int Sessions { get; init; }
+
+    /// <summary>Time without a turn after which a conversation is forgotten; providers keep a prefix about as long.</summary>
+    internal static readonly TimeSpan SessionIdle = TimeSpan.FromMinutes(10);
+
     /// <summary>Mean quality that the service guarantees; an alarm is raised when live grades contradict it. NaN for the policy's own expectation less <see cref="GuaranteeSlack"/>.</summary>
     public double Guarantee { get; init; } = double.NaN;
 

@@ -28,6 +28,7 @@ type ServeArguments =
     | Audit_Rate of float
     | Guarantee of float
     | Budget of float
+    | Sessions of int
 
     interface IArgParserTemplate with
         member this.Usage =
@@ -50,6 +51,8 @@ type ServeArguments =
                 "with --learn: the probability with which an answer's grade is asked for (toolkit.audit in its response); the learner passes over other grades (default: 1)."
             | Budget _ ->
                 "mean cost of a query, in the cascade's units: the price of cost follows what is spent (Theorem 17), for requests that name no price of their own."
+            | Sessions _ ->
+                "conversations that begin at the stage that answered them last, whose server has their beginning in its cache; named by the header X-Toolkit-Session, prompt_cache_key or user (default: 0, none)."
             | Guarantee _ -> "mean quality that is guaranteed; the alarm watches it (default: what calibration expects, less 0.02)."
 
 let private atLeast name (least: float) (value: float) =
@@ -140,6 +143,7 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
             Learn = arguments.Contains Learn,
             AuditRate = auditRate,
             Guarantee = guarantee,
+            Sessions = whole "--sessions" 0 (arguments.GetResult(Sessions, defaultValue = 0)),
             Budget = budget
         )
     let records = records file policy
