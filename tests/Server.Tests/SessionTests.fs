@@ -88,7 +88,8 @@ let tests =
                               elif o.Last = 2 || o.Confidence[o.Last] > 0.5 then Decision.StopWith o.Last
                               else Decision.GoTo(o.Last + 1) }
                   let decide (ran: uint32) (confidence: float[]) =
-                      LaterStart(plan, 1).Decide(Observation(ran, confidence, [| -1; -1; -1 |], [||]))
+                      let labels, context: int[] * float[] = [| -1; -1; -1 |], [||]
+                      LaterStart(plan, 1).Decide(Observation(ran, confidence, labels, context))
                   Expect.equal (decide 0u [| nan; nan; nan |]) (Decision.GoTo 1) "begins there"
                   Expect.equal (decide 2u [| nan; 0.9; nan |]) (Decision.StopWith 1) "stops when sure"
                   Expect.equal (decide 2u [| nan; 0.1; nan |]) (Decision.GoTo 2) "climbs when not"
