@@ -53,10 +53,7 @@ let write (dir: string, recorded: string[], folder: string) : string[] =
        yield! table "speculation.tex" (TexTables.speculation data)
        let figure (from: string) (prefix: string) (name: string) =
            let path = Path.Combine(from, name)
-           if File.Exists path then
-               [| Export.write (Path.Combine(generated, prefix + name), File.ReadAllBytes path) |]
-           else
-               [||]
+           if File.Exists path then [| Export.write (Path.Combine(generated, prefix + name), File.ReadAllBytes path) |] else [||]
        for name in [ "figure1a.pdf"; "figure1b.pdf"; "reliability.pdf"; "speculative.pdf" ] do
            yield! figure dir "" name
        for folder in Array.truncate 1 recorded do

@@ -123,8 +123,7 @@ module TexNumbers =
                 data.Headline $"{HeadlineNumber.AreaOf}{policy}"
                 |> Option.ofObj
                 |> Option.map (fun r -> $"auc-{policy}", Numbers.decimals (2, 100.0 * r.Value)))
-        Array.append (ofRun data) areas
-        |> Array.map (fun (name, value) -> $"recorded-{name}", value)
+        Array.append (ofRun data) areas |> Array.map (fun (name, value) -> $"recorded-{name}", value)
 
     /// generated/numbers.tex: one line for each number.
     let file (numbers: (string * string)[]) : string =
