@@ -13,7 +13,7 @@ open System.Threading
 open Expecto
 open OptimalStopping.Theory
 
-let tests = Support.Runner.discover (Assembly.GetExecutingAssembly()) |> Test.toTestCodeList |> Seq.toArray
+let suite = Support.Runner.discover (Assembly.GetExecutingAssembly()) |> Test.toTestCodeList |> Seq.toArray
 
 let nameOf (test: FlatTest) = String.Join(".", test.name)
 
@@ -75,7 +75,7 @@ let measure (folder: string) =
             String.Join(" ", numbers)
         let lines = List<string>()
         lines.Add $"0\tstatic\t{reached ()}"
-        for test in tests do
+        for test in suite do
             let clock = Stopwatch.StartNew()
             let passed = passes -1 600.0 test
             let seconds = if passed then clock.Elapsed.TotalSeconds else nan
@@ -98,9 +98,9 @@ let main argv =
     let statics = snd measured[0]
     let ask mutant =
         let candidates =
-            [| for i in 0 .. tests.Length - 1 do
+            [| for i in 0 .. suite.Length - 1 do
                    let cost, reached = measured[i + 1]
-                   if not (Double.IsNaN cost) && (reached.Contains mutant || statics.Contains mutant) then cost, tests[i] |]
+                   if not (Double.IsNaN cost) && (reached.Contains mutant || statics.Contains mutant) then cost, suite[i] |]
             |> Array.sortBy fst
         let mutable used, caught, left = 0.0, None, 0
         for cost, test in candidates do

@@ -204,7 +204,7 @@ public sealed class LocalStage(
     public ValueTask<DraftVerdict> VerifyAsync(StageRequest request, IReadOnlyList<StageToken> draft, CancellationToken cancel = default)
     {
         int[] prompt = Encode(request.Prompt, null, cancel),
-            tokens = Encode(StagePrompt.FromText(string.Concat(draft.Select(token => token.Text))), null, cancel);
+            tokens = Tokens(string.Concat(draft.Select(token => token.Text)), "draft", cancel);
         if (tokens.Length == 0)
             return new(new DraftVerdict([], 0));
         // Behind an empty prompt the first token has no probability.
@@ -264,15 +264,20 @@ public sealed class LocalStage(
             prompt.Text is { } plain ? plain
             : chat == ChatMode.None ? Question(prompt.Messages)
             : (template ?? ChatTemplate.Qwen3).Render([.. prompt.Messages.Select(Turn)], chat == ChatMode.Thinking, tools);
-        // What cannot fit is refused before it is looked at; a character is a byte at least.
+        return Tokens(text, "prompt", cancel);
+    }
+
+    // What cannot fit is refused before it is looked at; a character is a byte at least.
+    private int[] Tokens(string text, string what, CancellationToken cancel)
+    {
         long least = text.Length / tokenizer.LongestToken;
         if (least > model.MaxPositions)
             throw new ToolkitException(
-                $"prompt: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {text.Length} characters, at least {least} tokens"
+                $"{what}: expected at most {model.MaxPositions} tokens (the limit of {model.Name}), got {text.Length} characters, at least {least} tokens"
             );
         return tokenizer.EncodeWithin(text, model.MaxPositions, cancel)
             ?? throw new ToolkitException(
-                $"prompt: expected fewer than {model.MaxPositions} tokens (the limit of {model.Name}), got {text.Length} characters, which are more"
+                $"{what}: expected fewer than {model.MaxPositions} tokens (the limit of {model.Name}), got {text.Length} characters, which are more"
             );
     }
 

@@ -133,6 +133,6 @@ let tests =
                   let long = [| for _ in 1..200 -> StageToken(-1, "1", nan) |]
                   Expect.stringStarts
                       (fault (fun () -> stages[0].VerifyAsync(StageRequest(StagePrompt.FromQuestion "x"), long)))
-                      "prompt and draft: expected at most 128 tokens"
+                      "draft: expected fewer than 128 tokens"
                       "draft")
           } ]
