@@ -57,6 +57,4 @@ let write (dir: string, recorded: string[], folder: string) : string[] =
        for name in [ "figure1a.pdf"; "figure1b.pdf"; "reliability.pdf"; "speculative.pdf" ] do
            yield! figure dir "" name
        for folder in Array.truncate 1 recorded do
-           yield! figure folder "recorded_" "figure1b.pdf"
-       for _, run in Array.truncate 1 others do
-           yield! table "recorded_regret.tex" (TexTables.regret run) |]
+           yield! figure folder "recorded_" "figure1b.pdf" |]
