@@ -254,6 +254,16 @@ let servingStages (lambda: float) (stages: IStage list) (action: Net.Http.HttpCl
     finally
         server.DisposeAsync().AsTask().Wait()
 
+/// Asks the first stage, and the second where the first is not more likely right than wrong.
+let stopAboveHalf =
+    { new OptimalStopping.Theory.Policies.IStoppingPolicy with
+        member _.Stages = 2
+        member _.Decide o =
+            let last = o.Last
+            if last < 0 then OptimalStopping.Theory.Policies.Decision.GoTo 0
+            elif last = 1 || o.Confidence[0] > 0.5 then OptimalStopping.Theory.Policies.Decision.StopWith last
+            else OptimalStopping.Theory.Policies.Decision.GoTo 1 }
+
 let second = stream [ piece "second"; last; usage ]
 
 let choice (response: JsonElement) = response.GetProperty("choices")[0]
@@ -361,16 +371,8 @@ let tests =
                   use late = new MockProvider(second)
                   let stages () =
                       [ stageAt 1 ChatMode.None (OpenAiSettings(early.Url, "q")); stageAt 2 ChatMode.None (OpenAiSettings(late.Url, "q")) ]
-                  let policy =
-                      { new OptimalStopping.Theory.Policies.IStoppingPolicy with
-                          member _.Stages = 2
-                          member _.Decide o =
-                              let last = o.Last
-                              if last < 0 then OptimalStopping.Theory.Policies.Decision.GoTo 0
-                              elif last = 1 || o.Confidence[0] > 0.5 then OptimalStopping.Theory.Policies.Decision.StopWith last
-                              else OptimalStopping.Theory.Policies.Decision.GoTo 1 }
                   let cascade = new Cascade(cascadeFile.Value, List.toArray (stages ()))
-                  let adaptive = AdaptiveCascade(cascade, (fun _ _ -> 0.99), policy)
+                  let adaptive = AdaptiveCascade(cascade, (fun _ _ -> 0.99), stopAboveHalf)
                   let result = adaptive.AnswerAsync(question).AsTask().Result
                   Expect.equal [ for t in result.Turns -> t.Stage, t.Confidence ] [ 0, 0.0; 1, 0.99 ] "climbs on"
                   // A stop text cuts as well, unless the server says that the model ended.

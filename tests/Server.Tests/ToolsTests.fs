@@ -105,18 +105,10 @@ let tests =
                         call 0 "c" "weather" """{"city":"Os""" ] do
                       use early = new MockProvider(stream [ chunk wrong [ token "x" -0.01 [] ] null; chunk "{}" [] "tool_calls"; usage ])
                       use late = new MockProvider(calling "Oslo")
-                      let policy =
-                          { new OptimalStopping.Theory.Policies.IStoppingPolicy with
-                              member _.Stages = 2
-                              member _.Decide o =
-                                  let last = o.Last
-                                  if last < 0 then OptimalStopping.Theory.Policies.Decision.GoTo 0
-                                  elif last = 1 || o.Confidence[0] > 0.5 then OptimalStopping.Theory.Policies.Decision.StopWith last
-                                  else OptimalStopping.Theory.Policies.Decision.GoTo 1 }
                       let cascade = new Cascade(cascadeFile.Value, List.toArray (two early late))
                       let form = AnswerForm(Tools = [| for t in JsonDocument.Parse(tools).RootElement.EnumerateArray() -> t |])
                       let answer =
-                          AdaptiveCascade(cascade, (fun _ _ -> 0.9), policy)
+                          AdaptiveCascade(cascade, (fun _ _ -> 0.9), stopAboveHalf)
                               .AnswerAsync(StageRequest(StagePrompt.FromQuestion "Weather?", Form = form))
                               .AsTask()
                               .Result

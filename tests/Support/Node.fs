@@ -6,11 +6,11 @@ open System.Diagnostics
 open System.IO
 open Expecto
 
-/// Runs a script of tests/Clients with node, where node and the packages of that folder are installed. Gives what it printed.
-let script (name: string) (arguments: string list) : string =
-    let clients = Path.Combine(Support.Repository.root, "tests", "Clients")
-    if not (Directory.Exists(Path.Combine(clients, "node_modules"))) then
-        skiptest "run 'npm install' in tests/Clients to have this test"
+let private clients = Path.Combine(Support.Repository.root, "tests", "Clients")
+
+/// Runs a script of tests/Clients, where node is installed. Gives what it printed; the test fails where the script does, or
+/// takes longer, and is skipped where the script says so.
+let run (name: string) (arguments: string list) (limit: TimeSpan) : string =
     let info = ProcessStartInfo("node", RedirectStandardOutput = true, RedirectStandardError = true)
     for argument in Path.Combine(clients, name) :: arguments do
         info.ArgumentList.Add argument
@@ -21,9 +21,15 @@ let script (name: string) (arguments: string list) : string =
             skiptest "node is not installed"
     use node = node
     let output, error = node.StandardOutput.ReadToEndAsync(), node.StandardError.ReadToEndAsync()
-    if not (node.WaitForExit 180_000) then
+    if not (node.WaitForExit limit) then
         node.Kill true
-        failtest $"{name} did not end within three minutes"
+        failtest $"{name} did not end within {limit}"
     if output.Result.StartsWith "SKIP" then skiptest (output.Result.Trim())
     Expect.equal node.ExitCode 0 $"{output.Result}{error.Result}"
     output.Result
+
+/// The same for a script that needs the packages of that folder.
+let script (name: string) (arguments: string list) : string =
+    if not (Directory.Exists(Path.Combine(clients, "node_modules"))) then
+        skiptest "run 'npm install --legacy-peer-deps' in tests/Clients to have this test"
+    run name arguments (TimeSpan.FromMinutes 3.0)
