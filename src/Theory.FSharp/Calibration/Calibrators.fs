@@ -143,33 +143,36 @@ type LogisticCalibrator =
 [<RequireQualifiedAccess>]
 module Logistic =
 
+    /// Scores x.w of all rows; entry j of columns is column j.
+    let private scores (columns: float[][]) (w: float[]) =
+        let result = Array.zeroCreate columns[0].Length
+        for j in 0 .. w.Length - 1 do
+            Columns.addScaled (w[j], columns[j], 0, result, 0, result.Length)
+        result
+
     /// Cross-entropy of labels under scores x.w, plus half the ridge on every weight but the last (the intercept).
-    let private objective (rows: float[][]) (labels: float[]) (ridge: float) (w: float[]) =
+    let private objective (columns: float[][]) (labels: float[]) (ridge: float) (w: float[]) =
         let mutable loss = 0.0
-        for i in 0 .. rows.Length - 1 do
-            let mutable score = 0.0
-            for j in 0 .. w.Length - 1 do
-                score <- score + w[j] * rows[i][j]
+        let score = scores columns w
+        for i in 0 .. labels.Length - 1 do
             // ln(1 + e^s) - y s, stable for either sign of s.
-            loss <- loss + max score 0.0 + Math.Log(1.0 + exp -(abs score)) - labels[i] * score
+            loss <- loss + max (score[i]) 0.0 + Math.Log(1.0 + exp -(abs (score[i]))) - labels[i] * score[i]
         for j in 0 .. w.Length - 2 do
             loss <- loss + 0.5 * ridge * w[j] * w[j]
         loss
 
     /// Gradient and Hessian of the objective at w.
-    let private derivatives (rows: float[][]) (labels: float[]) (ridge: float) (w: float[]) =
-        let size = w.Length
-        let gradient, hessian = Array.zeroCreate size, Array2D.zeroCreate size size
-        for i in 0 .. rows.Length - 1 do
-            let row = rows[i]
-            let mutable score = 0.0
-            for j in 0 .. size - 1 do
-                score <- score + w[j] * row[j]
-            let p = Labelled.sigmoid score
-            for j in 0 .. size - 1 do
-                gradient[j] <- gradient[j] + (p - labels[i]) * row[j]
-                for l in 0..j do
-                    hessian[j, l] <- hessian[j, l] + p * (1.0 - p) * row[j] * row[l]
+    let private derivatives (columns: float[][]) (labels: float[]) (ridge: float) (w: float[]) =
+        let size, m = w.Length, labels.Length
+        let p = scores columns w |> Array.map Labelled.sigmoid
+        let residual = Array.map2 (-) p labels
+        let gradient = columns |> Array.map (fun x -> Columns.dot (x, 0, residual, 0, m))
+        let curvature = p |> Array.map (fun v -> v * (1.0 - v))
+        let hessian = Array2D.zeroCreate size size
+        for j in 0 .. size - 1 do
+            let weighted = Array.map2 (*) curvature columns[j]
+            for l in 0..j do
+                hessian[j, l] <- Columns.dot (weighted, 0, columns[l], 0, m)
         for j in 0 .. size - 2 do
             gradient[j] <- gradient[j] + ridge * w[j]
             hessian[j, j] <- hessian[j, j] + ridge
@@ -180,25 +183,25 @@ module Logistic =
                 hessian[j, l] <- hessian[l, j]
         gradient, hessian
 
-    /// Newton's method (iteratively reweighted least squares) with step halving, deterministic. Rows end in a 1 for the
-    /// intercept, which is not penalised.
-    let internal solve (rows: float[][], labels: float[], ridge: float) : float[] =
+    /// Newton's method (iteratively reweighted least squares) with step halving, deterministic. The last column is
+    /// all 1, for the intercept, which is not penalised.
+    let internal solve (columns: float[][], labels: float[], ridge: float) : float[] =
         let rec improve (w: float[]) loss iteration =
-            let gradient, hessian = derivatives rows labels ridge w
+            let gradient, hessian = derivatives columns labels ridge w
             let step = DenseMatrix.OfArray(hessian).Cholesky().Solve(DenseVector gradient).ToArray()
             // Near the optimum the loss is flat to the last bit; the Newton step is still right, so it is let through.
             let bar = loss + 1e-12 * (1.0 + abs loss)
             let rec halve scale tries =
                 let next = Array.map2 (fun a s -> a - scale * s) w step
-                let nextLoss = objective rows labels ridge next
+                let nextLoss = objective columns labels ridge next
                 if nextLoss <= bar || tries = 0 then next, nextLoss else halve (scale / 2.0) (tries - 1)
             let next, nextLoss = halve 1.0 30
             let settled = Array.forall2 (fun (a: float) b -> abs (a - b) <= 1e-10 * (1.0 + abs a)) w next
             if nextLoss > bar then w
             elif iteration = 1 || settled then next
             else improve next nextLoss (iteration - 1)
-        let start = Array.zeroCreate rows[0].Length
-        improve start (objective rows labels ridge start) 100
+        let start = Array.zeroCreate columns.Length
+        improve start (objective columns labels ridge start) 100
 
     /// Fits P(correct) on several signals (minimum and mean token log-probability, margin, entropy, length, ...), one
     /// row per query, all rows of the same length >= 1, labels in [0,1]. Features are standardised first (a constant
@@ -226,9 +229,10 @@ module Logistic =
                 let values = column j
                 let deviation = sqrt (Samples.squaredDeviations values / float values.Length)
                 if deviation > 1e-12 * (1.0 + abs means[j]) then deviation else 1.0)
-        let rows =
-            features |> Array.map (fun row -> Array.init (width + 1) (fun j -> if j = width then 1.0 else (row[j] - means[j]) / scales[j]))
-        let w = solve (rows, labels, ridge)
+        let columns =
+            Array.init (width + 1) (fun j ->
+                if j = width then Array.create labels.Length 1.0 else features |> Array.map (fun row -> (row[j] - means[j]) / scales[j]))
+        let w = solve (columns, labels, ridge)
         { Means = means; Scales = scales; Weights = w[.. width - 1]; Intercept = w[width]; Ridge = ridge }
 
 /// sigmoid(Slope * signal + Intercept), Platt (1999).
@@ -261,7 +265,8 @@ module Platt =
         if spread = 0.0 then
             { Slope = 0.0; Intercept = Labelled.logit (Samples.mean targets) }
         else
-            let w = Logistic.solve (signals |> Array.map (fun s -> [| (s - centre) / spread; 1.0 |]), targets, 0.0)
+            let standardised = signals |> Array.map (fun s -> (s - centre) / spread)
+            let w = Logistic.solve ([| standardised; Array.create signals.Length 1.0 |], targets, 0.0)
             { Slope = w[0] / spread; Intercept = w[1] - w[0] * centre / spread }
 
 /// sigmoid(logit(p) / Temperature), Guo et al. (2017): one number, which moves confidence without reordering it.

@@ -215,7 +215,9 @@ module PlannedFamily =
 
     let private planAll (planner: Planner) (lambdas: float[]) =
         let plans = Array.zeroCreate lambdas.Length
-        Parallel.For(0, lambdas.Length, fun i -> plans[i] <- planner.Plan lambdas[i]) |> ignore
+        // A plan needs room: no more at a time than there are processors.
+        let workers = ParallelOptions(MaxDegreeOfParallelism = Environment.ProcessorCount)
+        Parallel.For(0, lambdas.Length, workers, (fun i -> plans[i] <- planner.Plan lambdas[i])) |> ignore
         plans
 
     /// Prices of cost (quality per unit of cost), decreasing: geometric from one at which nothing but a cheapest stage

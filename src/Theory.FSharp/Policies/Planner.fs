@@ -136,51 +136,52 @@ type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: E
     let answers = Array.init space.Count space.Answers
     let bases = members |> Array.map (fun s -> StateBasis(s, inputs))
 
-    /// Training rows (positions in rows) on which a state can be reached.
-    let inState =
+    /// Training rows (positions in rows) on which a state can be reached, fold after fold, and where each fold starts.
+    let inState, starts =
         members
         |> Array.map (fun s ->
-            [| for i in 0 .. m - 1 do
-                   let needed = if actions = ActionSet.Chain && s.Length > 0 then [| Array.last s |] else s
-                   if needed |> Array.forall (fun k -> data.IsRecorded(rows[i], k)) then i |])
+            let needed = if actions = ActionSet.Chain && s.Length > 0 then [| Array.last s |] else s
+            let own =
+                Array.init folds (fun f ->
+                    [| for i in f..folds .. m - 1 do
+                           if needed |> Array.forall (fun k -> data.IsRecorded(rows[i], k)) then i |])
+            Array.concat own, own |> Array.scan (fun at part -> at + part.Length) 0)
+        |> Array.unzip
 
     let regressions =
-        Array.init space.Count (fun s ->
+        Array.Parallel.init space.Count (fun s ->
             let basis = bases[s]
             let positions = inState[s]
             let x = Array.zeroCreate (positions.Length * basis.Width)
+            let columns = Array.zeroCreate basis.Width
             for r in 0 .. positions.Length - 1 do
                 let q = rows[positions[r]]
                 let answer = if data.HasAnswers then ReadOnlySpan(data.Answer, q * n, n) else ReadOnlySpan<int>.Empty
                 let context = ReadOnlySpan(data.Context, q * data.ContextWidth, data.ContextWidth)
-                basis.Fill(
-                    Observation(0u, ReadOnlySpan(data.Confidence, q * n, n), answer, context),
-                    Span<float>(x, r * basis.Width, basis.Width)
-                )
-            let fold = positions |> Array.map (fun i -> i % folds)
-            RidgeRegression(x, positions.Length, basis.Width, fold, folds, settings.Penalty))
+                basis.Fill(Observation(0u, ReadOnlySpan(data.Confidence, q * n, n), answer, context), Span<float> columns)
+                for j in 0 .. columns.Length - 1 do
+                    x[j * positions.Length + r] <- columns[j]
+            RidgeRegression(x, basis.Width, starts[s], settings.Penalty))
+
+    let costs = Array.init n (fun k -> rows |> Array.map (fun q -> data.Cost[q * n + k]))
 
     /// Per state: coefficients of each possible answer's quality, and on each row the best held-out prediction and
     /// the answer that has it.
     let stopCoefficients, stopValue, stopStage =
-        let coefficients = Array.init space.Count (fun _ -> [||])
-        let value = Array.init space.Count (fun _ -> Array.create m -infinity)
-        let stage = Array.init space.Count (fun _ -> Array.create m -1)
-        for s in 0 .. space.Count - 1 do
+        Array.Parallel.init space.Count (fun s ->
             let positions = inState[s]
-            let heldOut = Array.zeroCreate positions.Length
-            coefficients[s] <-
-                answers[s]
-                |> Array.map (fun j ->
-                    let target = positions |> Array.map (fun i -> data.Quality[rows[i] * n + j])
-                    let beta = regressions[s].Fit(target, heldOut)
-                    for r in 0 .. positions.Length - 1 do
-                        let v = min 1.0 (max 0.0 heldOut[r])
-                        if v > value[s][positions[r]] then
-                            value[s][positions[r]] <- v
-                            stage[s][positions[r]] <- j
-                    beta)
-        coefficients, value, stage
+            let target = answers[s] |> Array.map (fun k -> positions |> Array.map (fun i -> data.Quality[rows[i] * n + k]))
+            let heldOut = answers[s] |> Array.map (fun _ -> Array.zeroCreate<float> positions.Length)
+            let coefficients = regressions[s].Fit(target, heldOut)
+            let value, stage = Array.create m -infinity, Array.create m -1
+            for a in 0 .. answers[s].Length - 1 do
+                for r in 0 .. positions.Length - 1 do
+                    let v = min 1.0 (max 0.0 (heldOut[a][r]))
+                    if v > value[positions[r]] then
+                        value[positions[r]] <- v
+                        stage[positions[r]] <- answers[s][a]
+            coefficients, value, stage)
+        |> Array.unzip3
 
     /// The stage that runs on a row when the state's policy asks for one (Replay.query's rule), or -1.
     let available state row stage =
@@ -191,6 +192,14 @@ type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: E
             while not (data.IsRecorded(row, k) && data.MayRun(k, ran)) do
                 k <- k - 1
         k
+
+    /// Per state and next stage, the stage that runs on each of the state's rows; empty where it is always that stage.
+    let runs =
+        let writes = Array.forall (fun judged -> judged < 0) data.Judges
+        let everywhere = Array.init n (fun k -> writes && rows |> Array.forall (fun q -> data.IsRecorded(q, k)))
+        Array.Parallel.init space.Count (fun s ->
+            next[s]
+            |> Array.map (fun k -> if everywhere[k] then [||] else inState[s] |> Array.map (fun i -> sbyte (available s (rows[i]) k))))
 
     /// Regression columns of all states together: with the number of rows, the memory that a planner needs.
     static member DesignWidth(data: RecordedCascade, actions: ActionSet, settings: EstimatorSettings) : int =
@@ -212,42 +221,48 @@ type Planner(data: RecordedCascade, rows: int[], actions: ActionSet, settings: E
         let value = Array.init space.Count (fun _ -> Array.zeroCreate<float> m)
         let quality = Array.init space.Count (fun _ -> Array.zeroCreate<float> m)
         let cost = Array.init space.Count (fun _ -> Array.zeroCreate<float> m)
-        let goCoefficients = Array.init space.Count (fun s -> Array.zeroCreate<float[]> next[s].Length)
+        let goCoefficients = Array.create space.Count [||]
+        // Room for the targets of the state with most of them, and for what is predicted of them.
+        let targets, heldOut = Array.init n (fun _ -> Array.zeroCreate<float> m), Array.init n (fun _ -> Array.zeroCreate<float> m)
+        let share = settings.Realised
+        /// What running a stage after a state is worth on a row: the regressions' target.
+        let inline after (t: int) (stage: int) (i: int) =
+            let realised = quality[t][i] - lambda * cost[t][i]
+            (1.0 - share) * value[t][i] + share * realised - lambda * costs[stage][i]
         for s in 0 .. space.Count - 1 do
             let positions = inState[s]
-            let best = positions |> Array.map (fun i -> stopValue[s][i])
-            let chosen = Array.create positions.Length -1
-            let target = Array.zeroCreate positions.Length
-            let heldOut = Array.zeroCreate positions.Length
             for a in 0 .. next[s].Length - 1 do
-                for r in 0 .. positions.Length - 1 do
-                    let i = positions[r]
-                    let q = rows[i]
-                    let stage = available s q (next[s][a])
-                    target[r] <-
-                        if stage < 0 then
-                            stopValue[s][i]
-                        else
-                            let t = space.After(s, stage)
-                            let realised = quality[t][i] - lambda * cost[t][i]
-                            (1.0 - settings.Realised) * value[t][i] + settings.Realised * realised - lambda * data.Cost[q * n + stage]
-                goCoefficients[s][a] <- regressions[s].Fit(target, heldOut)
-                for r in 0 .. positions.Length - 1 do
-                    if heldOut[r] > best[r] then
-                        best[r] <- heldOut[r]
-                        chosen[r] <- next[s][a]
+                let target, own = targets[a], runs[s][a]
+                if own.Length = 0 then
+                    let stage = next[s][a]
+                    let t = space.After(s, stage)
+                    for r in 0 .. positions.Length - 1 do
+                        target[r] <- after t stage (positions[r])
+                else
+                    for r in 0 .. positions.Length - 1 do
+                        let i, stage = positions[r], int own[r]
+                        target[r] <- if stage < 0 then stopValue[s][i] else after (space.After(s, stage)) stage i
+            goCoefficients[s] <- regressions[s].Fit(Array.truncate next[s].Length targets, heldOut)
+            let runs = runs[s]
             for r in 0 .. positions.Length - 1 do
                 let i = positions[r]
-                let q = rows[i]
-                value[s][i] <- best[r]
-                let stage = if chosen[r] < 0 then -1 else available s q (chosen[r])
+                let mutable best, chosen = stopValue[s][i], -1
+                for a in 0 .. next[s].Length - 1 do
+                    if heldOut[a][r] > best then
+                        best <- heldOut[a][r]
+                        chosen <- a
+                value[s][i] <- best
+                let stage =
+                    if chosen < 0 then -1
+                    elif runs[chosen].Length = 0 then next[s][chosen]
+                    else int (runs[chosen][r])
                 if stage >= 0 then
                     let t = space.After(s, stage)
                     quality[s][i] <- quality[t][i]
-                    cost[s][i] <- cost[t][i] + data.Cost[q * n + stage]
+                    cost[s][i] <- cost[t][i] + costs[stage][i]
                 else
-                    let answer = if chosen[r] < 0 then stopStage[s][i] else Array.last members[s]
-                    quality[s][i] <- data.Quality[q * n + answer]
+                    let answer = if chosen < 0 then stopStage[s][i] else Array.last members[s]
+                    quality[s][i] <- data.Quality[rows[i] * n + answer]
         { Lambda = lambda
           Policy = PlannedPolicy(space, inputs, bases, stopCoefficients, goCoefficients)
           HeldOutCost = Array.average cost[space.Start]

@@ -6,7 +6,11 @@ open OptimalStopping.Theory
 open OptimalStopping.Theory.Policies
 open Theory.Tests
 
-let private design (random: Random) rows = Array.init (rows * 3) (fun e -> if e % 3 = 0 then 1.0 else 4.0 * random.NextDouble() - 1.0)
+/// Three columns, one after the other; the first is the constant 1.
+let private design (random: Random) rows = Array.init (3 * rows) (fun e -> if e < rows then 1.0 else 4.0 * random.NextDouble() - 1.0)
+
+/// The first row of each of equal folds, and the number of rows.
+let private equalFolds rows folds = Array.init (folds + 1) (fun f -> f * rows / folds)
 
 [<Tests>]
 let tests =
@@ -15,9 +19,9 @@ let tests =
         [ test "recovers a linear function, held out too" {
               let random = Random 1
               let x = design random 60
-              let y = Array.init 60 (fun i -> 0.7 - 2.0 * x[i * 3 + 1] + 0.5 * x[i * 3 + 2])
+              let y = Array.init 60 (fun i -> 0.7 - 2.0 * x[60 + i] + 0.5 * x[120 + i])
               let heldOut = Array.zeroCreate 60
-              let beta = RidgeRegression(Array.copy x, 60, 3, Array.init 60 (fun i -> i % 5), 5, 0.0).Fit(y, heldOut)
+              let beta = RidgeRegression(Array.copy x, 3, equalFolds 60 5, 0.0).Fit(y, heldOut)
               Close.allWithin 1e-6 beta [| 0.7; -2.0; 0.5 |] "coefficients"
               Close.allWithin 1e-6 heldOut y "held-out predictions"
           }
@@ -25,16 +29,16 @@ let tests =
           test "a held-out prediction does not depend on its own fold's targets" {
               let random = Random 2
               let x = design random 50
-              let fold = Array.init 50 (fun i -> i % 5)
+              let fold i = i / 10
               let y = Array.init 50 (fun _ -> random.NextDouble())
               let predict (y: float[]) =
                   let heldOut = Array.zeroCreate 50
-                  RidgeRegression(Array.copy x, 50, 3, fold, 5, 1.0).Fit(y, heldOut) |> ignore
+                  RidgeRegression(Array.copy x, 3, equalFolds 50 5, 1.0).Fit(y, heldOut) |> ignore
                   heldOut
-              let changed = y |> Array.mapi (fun i v -> if fold[i] = 2 then 1.0 - v else v)
+              let changed = y |> Array.mapi (fun i v -> if fold i = 2 then 1.0 - v else v)
               let before, after = predict y, predict changed
               for i in 0..49 do
-                  if fold[i] = 2 then Close.within 1e-9 after[i] before[i] "own fold"
+                  if fold i = 2 then Close.within 1e-9 after[i] before[i] "own fold"
               Expect.notEqual after before "other folds do see the change"
           }
 
@@ -42,10 +46,10 @@ let tests =
               let random = Random 3
               let x = design random 40
               for i in 0..39 do
-                  x[i * 3 + 2] <- 5.0
+                  x[80 + i] <- 5.0
               let y = Array.init 40 (fun _ -> random.NextDouble())
               let heldOut = Array.zeroCreate 40
-              let beta = RidgeRegression(Array.copy x, 40, 3, Array.init 40 (fun i -> i % 4), 4, 1e9).Fit(y, heldOut)
+              let beta = RidgeRegression(Array.copy x, 3, equalFolds 40 4, 1e9).Fit(y, heldOut)
               Close.allWithin 1e-6 beta [| Array.average y; 0.0; 0.0 |] "coefficients"
           }
 

@@ -187,7 +187,9 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
         int[] usable = [.. rows.Where(q => Enumerable.Range(0, part.Stages).Any(k => part.IsRecorded(q, k)))];
         var planner = new Planner(part, usable, ActionSet.Recall, settings);
         var plans = new Plan[prices.Length];
-        Parallel.For(0, plans.Length, i => plans[i] = planner.Plan(prices[i]));
+        // A plan needs room: no more at a time than there are processors.
+        var workers = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount };
+        Parallel.For(0, plans.Length, workers, i => plans[i] = planner.Plan(prices[i]));
         return plans;
     }
 
