@@ -1,5 +1,5 @@
 /// `toolkit`: reads the command line, runs the command, and turns faults into one line and an exit code:
-/// 0 done, 1 failed, 2 bad usage.
+/// 0 done, 1 failed, 2 bad usage, 130 interrupted by Ctrl-C (143 by SIGTERM).
 module OptimalStopping.Cli.Program
 
 open System
@@ -21,8 +21,8 @@ let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitA
         | Version -> () // no command
         | Run a -> Run.execute a cancel
         | Import a -> Import.execute a cancel
-        | Evaluate a -> abandonable (fun () -> Evaluate.execute a cancel)
-        | Calibrate a -> abandonable (fun () -> Calibrate.execute a cancel)
+        | Evaluate a -> Evaluate.execute a cancel
+        | Calibrate a -> Calibrate.execute a cancel
         | Check a -> abandonable (fun () -> Check.execute a)
         | Figure a -> abandonable (fun () -> Figure.execute a)
         | Decode a -> Decode.execute a cancel
@@ -39,6 +39,9 @@ let private dispatch (program: Syntax.Program) (arguments: ParseResults<ToolkitA
         | Theory a -> abandonable (fun () -> Theory.execute a cancel)
         | Completions a -> printfn "%s" (Completions.script (a.GetResult Shell) program)
         | Help _ -> () // asked and answered before
+
+/// What a shell says of a program that SIGINT, or SIGTERM, has ended: 128 and the signal's number.
+let private interrupted, private terminated = 130, 143
 
 /// Runs a command line and returns the exit code. Faults go to standard error, one line each.
 let execute (argv: string[]) (cancel: CancellationToken) : int =
@@ -70,7 +73,8 @@ let execute (argv: string[]) (cancel: CancellationToken) : int =
         fail 2 (firstLine.Replace("ERROR: ", ""))
     | Shared.UsageException text -> fail 2 text
     | :? ToolkitException as e -> fail 1 e.Message
-    | :? OperationCanceledException -> fail 1 "interrupted"
+    | Shared.InterruptedException text -> fail interrupted $"interrupted; {text}"
+    | :? OperationCanceledException -> fail interrupted "interrupted"
     | :? AggregateException as e when (e.InnerException :? ToolkitException) -> fail 1 ((nonNull e.InnerException).Message)
     | :? IO.IOException as e -> fail 1 e.Message
     | :? UnauthorizedAccessException as e -> fail 1 e.Message
@@ -88,11 +92,14 @@ let main argv =
         e.Cancel <- not interrupt.IsCancellationRequested
         interrupt.Cancel())
     // What ends a service or a container (kill, systemd, docker stop) ends it as cleanly.
+    let byService = ref false
     use _ =
         PosixSignalRegistration.Create(
             PosixSignal.SIGTERM,
             fun context ->
                 context.Cancel <- not interrupt.IsCancellationRequested
+                byService.Value <- true
                 interrupt.Cancel()
         )
-    execute argv interrupt.Token
+    let code = execute argv interrupt.Token
+    if code = interrupted && byService.Value then terminated else code

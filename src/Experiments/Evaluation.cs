@@ -33,7 +33,7 @@ public sealed record EvaluationOptions(string Traces, string Out)
     /// <summary>The comparison whose families compete.</summary>
     internal PolicyUse Use { get; init; } = PolicyUse.Evaluate;
 
-    /// <summary>Whether to take the default policy apart (EvaluationReport.Explained).</summary>
+    /// <summary>Whether to take the default policy apart, and to fit it on parts of the queries (EvaluationReport.Explained, Learning).</summary>
     public bool Explain { get; init; }
 }
 
@@ -51,7 +51,7 @@ public static class Evaluation
     {
         progress?.Report($"reading {options.Traces}");
         var table = TraceReader.ReadTable(options.Traces, objective: options.Objective);
-        var report = Run(table, options, progress) with { RepeatedIds = table.RepeatedIds };
+        EvaluationReport report = Run(table, options, progress);
         report.Write(options.Out);
         return report;
     }
@@ -78,6 +78,7 @@ public static class Evaluation
         var training = new PolicyTraining(data, train, table.Features);
         IReadOnlyList<ExplainedPoint> explained = [];
         EvaluationHeadline? headline = null;
+        LearningCurve? learning = null;
         var families = new List<(string Name, double[] Parameter, GroupedOutcome[] Points, string Estimator)>();
         foreach (PolicyFamily family in PolicyRegistry.For(options.Use, data.Stages))
         {
@@ -98,7 +99,12 @@ public static class Evaluation
             if (family.Role == PolicyRole.Default)
                 headline = EvaluationHeadline.From(table, train, fitted, outcomes, models, options.Resamples, options.Seed);
             if (family.Role == PolicyRole.Default && options.Explain)
+            {
                 explained = EvaluationExplanation.Make(fitted, data, test);
+                progress?.Report("fitting on parts of them, for the learning curve");
+                PolicyFamily own = PolicyRegistry.Find(training.Default.Name)!;
+                learning = LearningCurve.From(table, train, test, own, outcomes, models, options.Resamples, options.Seed);
+            }
         }
         if (options.Ceiling)
         {
@@ -124,8 +130,10 @@ public static class Evaluation
             families.Select((f, i) => new PolicyEvaluation(f.Name, Points(f.Parameter, f.Points), metrics[i], f.Estimator)).ToArray()
         )
         {
+            RepeatedIds = table.RepeatedIds,
             Explained = explained,
             Headline = headline,
+            Learning = learning,
             ModelRows = ModelRow.From(table, test, training.Featured?.Described),
             Candidates = training.Default.Candidates,
             Samples = samples,
@@ -224,9 +232,16 @@ public static class EvaluationStudy
             sizes,
             progress
         );
+        Write(rows, options);
+        return rows;
+    }
+
+    /// <summary>Writes seeds.csv into the options' folder, which is made when it does not exist.</summary>
+    /// <exception cref="ToolkitException">The folder cannot be written to.</exception>
+    public static void Write(IReadOnlyList<StudyRow> rows, EvaluationOptions options)
+    {
         EvaluationReport.MakeFolder(options.Out);
         ResultTable.Write(options.Out, rows.SelectMany(row => row.Splits(options.Seed)));
-        return rows;
     }
 
     /// <summary>The same for traces in memory; writes nothing.</summary>

@@ -89,6 +89,9 @@ public sealed record EvaluationReport(
     /// <summary>The answer in one sentence; null where the models cannot be compared.</summary>
     public EvaluationHeadline? Headline { get; init; }
 
+    /// <summary>What more labelled queries would bring; null where it was not asked for, or cannot be told.</summary>
+    public LearningCurve? Learning { get; init; }
+
     /// <summary>What each model and its confidence are worth, in the order of the cascade.</summary>
     public IReadOnlyList<ModelRow> ModelRows { get; init; } = [];
 
@@ -105,7 +108,7 @@ public sealed record EvaluationReport(
     public PolicyEvaluation this[string policy] => Policies.First(p => p.Policy == policy);
 
     /// <summary>
-    /// Writes curve.csv, stops.csv, summary.csv and metrics.csv into a folder, which is made when it does not exist.
+    /// Writes curve.csv, stops.csv, summary.csv, metrics.csv and, where there is a learning curve, learning.csv into a folder, which is made when it does not exist.
     /// </summary>
     /// <exception cref="ToolkitException">The folder cannot be written to.</exception>
     public void Write(string folder)
@@ -133,6 +136,8 @@ public sealed record EvaluationReport(
             from m in policy.Metrics
             select new MetricRow(policy.Policy, m.Name, m.Value, m.Low, m.High, m.Difference, m.DifferenceLow, m.DifferenceHigh)
         );
+        if (Learning is not null)
+            ResultTable.Write(folder, Learning.Points);
     }
 
     /// <summary>Makes the folder for an evaluation's files.</summary>

@@ -58,6 +58,23 @@ module EvaluationPage =
             [ for heading in [ "model alone"; "mean cost"; "mean quality"; "AUROC"; "ECE"; "AUROC, features"; "ECE, features" ] ->
                   text heading ]
 
+    /// What more labelled queries would bring; nothing where that was not asked.
+    let private learning (report: EvaluationReport) =
+        match Option.ofObj report.Learning with
+        | None -> []
+        | Some curve ->
+            [ Page.titled
+                  "learning"
+                  "What more labels would buy"
+                  [ Page.paragraph curve.Sentence
+                    curve.Points
+                    |> Seq.map (fun p -> [ text (string p.Queries); text (string p.Fits); text (fixedPoint 2 (100.0 * p.Auc)) ])
+                    |> Page.table [ text "queries to fit on"; text "fits"; text "AUC × 100" ]
+                    Page.paragraph (
+                        $"{PolicyRegistry.Label curve.Family}, fitted on parts of the train queries; the gain is extrapolated by a - b/√queries, "
+                        + "and its interval holds the noise of the test queries and of the draw of the others. An estimate, not a guarantee."
+                    ) ] ]
+
     /// What the script draws from.
     let private content (report: EvaluationReport) =
         let best = Array.IndexOf(report.ModelQuality, Array.max report.ModelQuality)
@@ -144,7 +161,8 @@ module EvaluationPage =
                     h3 [] [ str "Every price at a glance" ]
                     Page.chart "shares" "Which model answers, by mean cost" ]
               Page.titled "figures" "The figures" [ metrics report ]
-              Page.titled "models" "The models alone" [ models report ] ]
+              Page.titled "models" "The models alone" [ models report ]
+              yield! learning report ]
             "; every number lies beside this page as CSV."
             [ "data", content report ]
             [ "theme.js"; "evaluate.js" ]

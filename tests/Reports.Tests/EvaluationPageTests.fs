@@ -47,6 +47,8 @@ let tests =
               for point in points.EnumerateArray() do
                   let shares = [ for p in (point.GetProperty "paths").EnumerateArray() -> p.GetProperty("share").GetDouble() ]
                   Expect.isTrue (abs (List.sum shares - 1.0) < 1e-9) "the ways add up"
+              let learning = report.Value.Learning |> Option.ofObj |> Option.get
+              Expect.stringContains page learning.Sentence "what more labels would buy"
               for policy in report.Value.Policies do
                   Expect.stringContains page (Numbers.decimals (2, 100.0 * policy["auc"].Value)) policy.Policy
           }

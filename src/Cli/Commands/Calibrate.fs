@@ -51,7 +51,7 @@ let private share name (value: float) =
 
 /// Counts broken guarantees instead of writing a policy.
 let private check traces (options: CalibrationOptions) resamples sample json cancel =
-    let table = Traces.TraceReader.ReadTable traces
+    let table = abandonable cancel (fun () -> Traces.TraceReader.ReadTable traces)
     let mutable result = Unchecked.defaultof<GuaranteeCheck>
     Progress.show (fun report ->
         result <- GuaranteeCheck.Run(table, options, resamples, sample, (fun share -> report.Invoke("calibrating", share)), cancel))
@@ -121,7 +121,7 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
         let notes =
             { new IProgress<string> with
                 member _.Report note = eprintfn "note: %s" note }
-        let policy = PolicyCalibration.Run(traces, options, steps, notes).WithServersOf traces
+        let policy = abandonable cancel (fun () -> PolicyCalibration.Run(traces, options, steps, notes).WithServersOf traces)
         policy.Save file
         let guarantee, measured = policy.Guarantee, policy.Measured
         if arguments.Contains CalibrateArguments.Json then

@@ -55,7 +55,7 @@ let execute (arguments: ParseResults<CollectArguments>) (cancel: CancellationTok
             records.Value <-
                 Collector.CollectAsync(cascade, queries, out, maxCost, relay, arguments.Contains Times, cancel).GetAwaiter().GetResult())
     with :? OperationCanceledException ->
-        raise (ToolkitException $"interrupted; {out} is kept: the same command goes on")
+        raise (InterruptedException $"{out} is kept: the same command goes on")
     if records.Value < queries.Length then
         raise (
             ToolkitException

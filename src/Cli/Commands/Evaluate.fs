@@ -41,7 +41,8 @@ type EvaluateArguments =
             | Objective _ ->
                 "what to save: cost, latency (the 'seconds' of each stage; see collect --times), or both alike (default: cost)."
             | Unit _ -> "what stands before an amount of cost, e.g. $ where the file counts in dollars."
-            | Out _ -> "the folder for curve.csv, summary.csv, metrics.csv, stops.csv and report.html (required without --suite)."
+            | Out _ ->
+                "the folder for curve.csv, summary.csv, metrics.csv, stops.csv, learning.csv and report.html (required without --suite)."
             | Json -> "print one JSON object instead of the table."
 
 /// The mean of a cost over splits, or in how many of them a policy never reached the quality.
@@ -66,14 +67,25 @@ let private metricsJson (policy: PolicyEvaluation) =
     |> Dictionary
 
 /// What the file cannot tell; a file of a few lines is refused.
-let private notes (traces: string) : string list =
-    let table = OptimalStopping.Runtime.Traces.TraceReader.ReadTable traces
+let private notes (traces: string) (table: TraceTable) : string list =
     if table.Cascade.Queries < LogNotes.LeastQueries then
         raise (
             OptimalStopping.Runtime.ToolkitException
                 $"{traces}: expected at least {LogNotes.LeastQueries} queries, since fewer give no intervals that mean anything, got {table.Cascade.Queries}"
         )
     List.ofSeq (LogNotes.Of table)
+
+let private learning (report: EvaluationReport) =
+    report.Learning
+    |> Option.ofObj
+    |> Option.map (fun curve ->
+        {| sentence = curve.Sentence
+           policy = curve.Family
+           points = curve.Points |> Seq.map (fun p -> {| queries = p.Queries; fits = p.Fits; auc = p.Auc |})
+           more = LearningCurve.More
+           gain = curve.Gain
+           low = finite curve.Low
+           high = finite curve.High |})
 
 /// The answer in one sentence.
 let private sentence (report: EvaluationReport) unit =
@@ -92,19 +104,16 @@ let private printAblation (rows: AblationRow seq) =
             [| "without"; "auc"; "the group brings" |]
             [| for r in rows -> [| r.Group; number (100.0 * r.Auc) 2; points r.Gain r.Low r.High |] |]
 
-let private one (options: EvaluationOptions) (steps: IProgress<string>) unit json ablation =
-    let notes = notes options.Traces
-    let report = Evaluation.Run(options, steps)
-    let ablation =
-        if ablation then
-            EvaluationAblation.Run(
-                OptimalStopping.Runtime.Traces.TraceReader.ReadTable(options.Traces, null, options.Objective),
-                options,
-                steps
-            )
-            |> Seq.toArray
-        else
-            [||]
+let private one (options: EvaluationOptions) (steps: IProgress<string>) unit json ablation cancel =
+    let notes, report, ablation =
+        abandonable cancel (fun () ->
+            steps.Report $"reading {options.Traces}"
+            let table = TraceReader.ReadTable(options.Traces, null, options.Objective)
+            let notes = notes options.Traces table
+            let report = Evaluation.Run(table, options, steps)
+            let ablation = if ablation then EvaluationAblation.Run(table, options, steps) |> Seq.toArray else [||]
+            notes, report, ablation)
+    report.Write options.Out
     OptimalStopping.Reports.EvaluationPage.write (nonNull (IO.Path.GetFileName options.Traces), report, unit, options.Out)
     if json then
         printJson
@@ -123,6 +132,7 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) unit jso
                        features_auroc = finite m.FeaturesAuroc
                        features_ece = finite m.FeaturesEce |})
                candidates = report.Candidates |> Seq.map (fun c -> {| policy = c.Name; held_out_auc = c.Score; error = c.Error |})
+               learning = learning report |> Option.toObj
                notes = notes
                ablation = ablationJson ablation
                reference = PolicyRegistry.Reference
@@ -154,11 +164,18 @@ let private one (options: EvaluationOptions) (steps: IProgress<string>) unit jso
             [| for m in report.ModelRows ->
                    [| m.Model; amount m.Cost; share m.Quality; share m.Auroc; share m.Ece; share m.FeaturesAuroc; share m.FeaturesEce |] |]
         printAblation ablation
+        match Option.ofObj report.Learning with
+        | Some curve -> printfn "%s" (Table.wrap (Table.screen ()) 0 curve.Sentence)
+        | None -> ()
         printfn "default     %s" report.Policies[0].Estimator
         printfn "report      %s" (IO.Path.Combine(options.Out, "report.html"))
 
-let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<string>) json =
-    let rows = EvaluationStudy.Run(options, seeds, sizes, steps)
+let private several (options: EvaluationOptions) seeds sizes (steps: IProgress<string>) json cancel =
+    let rows =
+        abandonable cancel (fun () ->
+            steps.Report $"reading {options.Traces}"
+            EvaluationStudy.Run(TraceReader.ReadTable(options.Traces, null, options.Objective), options, seeds, sizes, steps))
+    EvaluationStudy.Write(rows, options)
     /// Least lead of a policy over mixtures of single models on the same split.
     let leastLead (row: StudyRow) =
         let mixture = rows |> Seq.find (fun r -> r.TrainQueries = row.TrainQueries && r.Policy = "mixture")
@@ -208,7 +225,7 @@ let private leadJson (lead: SuiteLead) =
 let private policyJson (policy: SuitePolicy) = {| policy = policy.Policy; files = policy.Files; figures = suiteFigures policy |}
 
 let private suite (options: EvaluationOptions) ablation (steps: IProgress<string>) json (cancel: CancellationToken) =
-    let report = EvaluationSuite.Run(options, ablation, steps, cancel)
+    let report = abandonable cancel (fun () -> EvaluationSuite.Run(options, ablation, steps, cancel))
     if json then
         printJson
             {| seed = options.Seed
@@ -321,7 +338,7 @@ let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationTo
     let ablation = arguments.Contains Ablation
     match seeds with
     | _ when directory.IsSome -> suite options ablation steps json cancel
-    | None -> one options steps (arguments.GetResult(Unit, defaultValue = "")) json ablation
+    | None -> one options steps (arguments.GetResult(Unit, defaultValue = "")) json ablation cancel
     | Some seeds ->
         let sizes = if sizes.IsEmpty then [| Nullable() |] else sizes |> List.map Nullable |> List.toArray
-        several options seeds sizes steps json
+        several options seeds sizes steps json cancel

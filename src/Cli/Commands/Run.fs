@@ -43,7 +43,7 @@ let private interruptible (goOn: string) (work: Action<string, float> -> 'a) : '
         Progress.show (fun report -> result <- work report)
         result
     with :? OperationCanceledException ->
-        raise (ToolkitException $"interrupted; {goOn}")
+        raise (InterruptedException goOn)
 
 /// Runs a manifest again and prints which results are the same.
 let private reproduce (manifest: string) (arguments: ParseResults<RunArguments>) (cancel: CancellationToken) =

@@ -13,6 +13,9 @@ open OptimalStopping.Runtime
 /// A command line that Argu accepts but that lacks what the command needs: exit code 2.
 exception UsageException of string
 
+/// Ctrl-C, or the end of a service, in the middle of work that can be gone on with; the text says how.
+exception InterruptedException of string
+
 /// A file of this repository, found from the working folder or from where the program lies.
 let repositoryFile (path: string) =
     let rec climb (folder: DirectoryInfo | null) =
@@ -47,5 +50,6 @@ let private readable = JsonSerializerOptions(WriteIndented = true, Encoder = Jav
 /// Prints a value as one JSON object.
 let printJson (value: 'a) = printfn "%s" (JsonSerializer.Serialize(value, readable))
 
-/// Does work that knows nothing of cancellation, and leaves it behind when the token is cancelled: the program ends then.
-let abandonable (cancel: CancellationToken) (work: unit -> unit) = Task.Run(work).WaitAsync(cancel).GetAwaiter().GetResult()
+/// Does work that knows nothing of cancellation, and leaves it behind when the token is cancelled: the program ends then. Work that
+/// writes files does not belong in it, or it would be left behind between two of them.
+let abandonable (cancel: CancellationToken) (work: unit -> 'a) : 'a = Task.Run<'a>(work).WaitAsync(cancel).GetAwaiter().GetResult()

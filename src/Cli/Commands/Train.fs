@@ -39,7 +39,7 @@ let execute (arguments: ParseResults<TrainArguments>) (cancel: CancellationToken
             cancel
         )
     with :? OperationCanceledException ->
-        raise (ToolkitException $"interrupted; the checkpoints in {out} are kept: the same command goes on")
+        raise (InterruptedException $"the checkpoints in {out} are kept: the same command goes on")
 #else
     ignore (config, threads, cancel)
     raise (

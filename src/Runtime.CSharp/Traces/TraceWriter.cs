@@ -13,13 +13,15 @@ public sealed class TraceWriter : IDisposable
     private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private readonly Stream _stream;
+    private readonly bool _leaveOpen;
     private readonly ArrayBufferWriter<byte> _buffer = new(4096);
     private readonly Utf8JsonWriter _json;
 
-    /// <summary>Writes to a stream, which Dispose closes.</summary>
-    public TraceWriter(Stream stream)
+    /// <summary>Writes to a stream, which Dispose closes unless it is to be left open.</summary>
+    public TraceWriter(Stream stream, bool leaveOpen = false)
     {
         _stream = stream;
+        _leaveOpen = leaveOpen;
         _json = new Utf8JsonWriter(_buffer, Options);
     }
 
@@ -67,7 +69,8 @@ public sealed class TraceWriter : IDisposable
     public void Dispose()
     {
         _json.Dispose();
-        _stream.Dispose();
+        if (!_leaveOpen)
+            _stream.Dispose();
     }
 
     private void WriteExtra(IReadOnlyList<KeyValuePair<string, JsonElement>> fields)

@@ -64,11 +64,13 @@ let expectNothingHalf (expected: string) (out: string) (place: string) =
             Expect.isTrue (bytes.AsSpan().SequenceEqual(whole.AsSpan(0, length))) $"{place}: {name} is not the undisturbed one"
 
 /// The result of a command that must have failed with one line, which is returned.
-let failure (result: Toolkit.Result) : string =
-    Expect.equal result.Code 1 $"exit code; standard error: {result.Error}"
+let failureWith (code: int) (result: Toolkit.Result) : string =
+    Expect.equal result.Code code $"exit code; standard error: {result.Error}"
     Expect.stringStarts result.Error "toolkit: " "one line of the toolkit's"
     Expect.equal (result.Error.TrimEnd().Split('\n').Length) 1 $"one line, got: {result.Error}"
     result.Error.TrimEnd()
+
+let failure (result: Toolkit.Result) : string = failureWith 1 result
 
 /// Runs the command again and expects what an undisturbed one leaves.
 let expectGoesOn (command: Command) (expected: string) (out: string) =

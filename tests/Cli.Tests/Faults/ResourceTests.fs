@@ -160,6 +160,9 @@ let private second =
                       Expect.equal (contents out) (contents expected) "the bytes of one")
           } ]
 
+/// What a shell says of a program that the signal has ended.
+let private codeOf (signal: string) = if signal = "INT" then 130 else 143
+
 let private interrupt =
     testList
         "interrupt"
@@ -174,7 +177,7 @@ let private interrupt =
                           let running = Toolkit.startIn "exec env --default-signal=INT \"$@\"" (command.First out)
                           waitUntil running (hasRecords out)
                           signal kind running
-                          let error = Toolkit.finish running |> failure
+                          let error = Toolkit.finish running |> failureWith (codeOf kind)
                           Expect.stringContains error "interrupted; " "interrupted"
                           Expect.stringContains
                               error
@@ -182,7 +185,51 @@ let private interrupt =
                               "how"
                           expectNothingHalf expected out "interrupted"
                           expectGoesOn command expected out)
-                  } ]
+                  }
+          for name in [ "evaluate"; "evaluate --seeds"; "evaluate --suite"; "calibrate"; "calibrate --check"; "import" ] do
+              test $"{name}, interrupted at work (Ctrl-C): exit code 130 within five seconds, one line, nothing written" {
+                  onlyUnix ()
+                  inNewFolder (fun folder ->
+                      let traces, logs = inside folder "traces", inside folder "logs"
+                      let file, log = Path.Combine(traces, "traces.jsonl"), Path.Combine(logs, "log.csv")
+                      let out = Path.Combine(folder, "out")
+                      let policy = Path.Combine(out, "policy.json")
+                      if name = "import" then
+                          File.WriteAllLines(
+                              log,
+                              seq {
+                                  "id,model,cost,quality"
+                                  for q in 1..1_500_000 do
+                                      $"q{q},m{q % 3},1,1"
+                              }
+                          )
+                      else
+                          File.WriteAllLines(file, Support.TraceFiles.cascade 6000 4)
+                      let arguments =
+                          match name with
+                          | "evaluate" -> [ "evaluate"; "--traces"; file; "--out"; out; "--resamples"; "50000" ]
+                          | "evaluate --seeds" -> [ "evaluate"; "--traces"; file; "--out"; out; "--seeds"; "50" ]
+                          | "evaluate --suite" -> [ "evaluate"; "--suite"; traces; "--resamples"; "50000" ]
+                          | "calibrate" -> [ "calibrate"; "--traces"; file; "--out"; policy ]
+                          | "calibrate --check" -> [ "calibrate"; "--traces"; file; "--check"; "5000" ]
+                          | _ -> [ "import"; log; "--out"; policy ]
+                      // Ctrl-C before the program listens for it ends it by the system's own hand: then later.
+                      let rec interrupted (milliseconds: int) =
+                          let running = Toolkit.startIn "exec env --default-signal=INT \"$@\"" arguments
+                          Threading.Thread.Sleep milliseconds
+                          Expect.isFalse running.HasExited $"still at work after {milliseconds} ms"
+                          let clock = Stopwatch.StartNew()
+                          signal "INT" running
+                          let result = Toolkit.finish running
+                          if result.Error = "" then interrupted (milliseconds + milliseconds / 2) else clock.Elapsed, result
+                      let taken, result = interrupted 600
+                      Expect.equal (failureWith 130 result) "toolkit: interrupted" "one line"
+                      Expect.equal result.Out "" "nothing printed"
+                      Expect.isLessThan taken.TotalSeconds 5.0 "at once"
+                      Expect.isFalse
+                          (Directory.Exists out && Directory.EnumerateFileSystemEntries out |> Seq.isEmpty |> not)
+                          "nothing written")
+              } ]
 
 [<Tests>]
 let tests = testList "Faults.Resources" [ full; readOnly; second; interrupt ]

@@ -175,21 +175,15 @@ internal sealed class AnswerTable(ImportOptions options)
             throw new ToolkitException(
                 $"expected at most {RecordedCascade.MaxStages} models, got {stages.Length}; choose with --models: {string.Join(", ", stages.Select(s => s.Model))}"
             );
-        string temporary = file + ".part";
-        try
+        AtomicFile.Write(file, stream =>
         {
-            using (TraceWriter writer = TraceWriter.Open(temporary))
-                for (int row = 0; row < _names.Count; row++)
-                {
-                    cancel.ThrowIfCancellationRequested();
-                    writer.Write(new TraceRecord(_names[row].Id, _names[row].Dataset, "", Stages(stages, row)));
-                }
-            File.Move(temporary, file, overwrite: true);
-        }
-        catch (Exception fault) when (AtomicFile.IsWriteError(fault))
-        {
-            throw AtomicFile.Error(file, fault);
-        }
+            using var writer = new TraceWriter(stream, leaveOpen: true);
+            for (int row = 0; row < _names.Count; row++)
+            {
+                cancel.ThrowIfCancellationRequested();
+                writer.Write(new TraceRecord(_names[row].Id, _names[row].Dataset, "", Stages(stages, row)));
+            }
+        });
         return [.. stages.Select(s => (s.Model, s.Answers))];
     }
 
