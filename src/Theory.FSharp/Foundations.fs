@@ -10,10 +10,7 @@ module Probability =
     /// 0 ln 0 is 0; the result is +infinity where q gives no mass to an outcome that p does.
     [<CompiledName "Kl">]
     let kl (p: float) (q: float) : float =
-        let term a b =
-            if a = 0.0 then 0.0
-            elif b = 0.0 then infinity
-            else a * log (a / b)
+        let term a b = if a = 0.0 then 0.0 else a * log (a / b)
         term p q + term (1.0 - p) (1.0 - q)
 
 /// SplitMix64 (Steele, Lea and Flood 2014): a 64-bit generator whose bytes are the same on every platform and runtime.

@@ -320,6 +320,8 @@ let learners =
                   for k in 0..1 do
                       Expect.equal (driver.Stops(k, 0, SplitMix64 1UL)) (k >= depth) $"depth {depth}, stage {k}"
                   driver.Observe(outcome, depth)
+              Expect.equal driver.State.Plays [| 1.0; 1.0; 1.0 |] "plays"
+              allWithin 1e-15 driver.State.Losses [| 0.75; 0.625; 0.25 |] "losses"
               let start = TabularLearner.init (TabularRule.Greedy, Feedback.StagesRun, 2, [| 0.125; 0.125 |], 0)
               let mutable state = Guard.init (start, 1.25, 0.05)
               for stop in [ 0; 1; 2; 2 ] do

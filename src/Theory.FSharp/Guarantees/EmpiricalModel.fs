@@ -61,7 +61,7 @@ module EmpiricalModel =
                 for q in 0 .. records.Bins.Length - 1 do
                     let s = records.Bins[q].[k]
                     sums[s] <- sums[s] + records.Qualities[q].[k]
-                Array.map2 (fun sum count -> if count = 0L then overall[k] else min 1.0 (sum / float count)) sums counts[k])
+                Array.map2 (fun sum count -> if count = 0L then overall[k] else sum / float count) sums counts[k])
         let kernel k j =
             let rows = Array.init records.BinCounts[k] (fun _ -> Array.zeroCreate<float> records.BinCounts[j])
             for path in records.Bins do

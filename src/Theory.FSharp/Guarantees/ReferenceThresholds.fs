@@ -43,7 +43,8 @@ module private Offers =
                 raise (ArgumentException($"costs[{k}] is {c}; expected a finite number of at least 0")))
         costs |> Array.map (fun c -> lambda * c)
 
-    let clamp (xs: float[]) = xs |> Array.map (fun x -> Math.Clamp(x, 0.0, 1.0))
+    // No threshold exceeds 1: nothing is worth more.
+    let atLeastZero (xs: float[]) = xs |> Array.map (max 0.0)
 
     let fromOffers name (prices: float[]) (offers: Offer[]) =
         let n = prices.Length
@@ -60,9 +61,9 @@ module private Offers =
         let entry = [| 0 .. n - 1 |] |> Array.maxBy enter
         let reservations = Array.map2 (fun offer price -> offer.Reservation price) offers prices
         { Assumption = name
-          Chain = clamp (goOn 1).[.. n - 2]
-          Jump = clamp jump[.. n - 2]
-          Recall = clamp (Array.init (n - 1) (fun k -> Array.max reservations[k + 1 ..]))
+          Chain = atLeastZero (goOn 1).[.. n - 2]
+          Jump = atLeastZero jump[.. n - 2]
+          Recall = atLeastZero (Array.init (n - 1) (fun k -> Array.max reservations[k + 1 ..]))
           Entry = entry
           Value = enter entry }
 
@@ -74,7 +75,7 @@ type ReferenceThresholds with
     /// of an optimal policy lies above; it is attained when a next stage is always right. `costs` are each stage's own.
     static member Ceiling(costs: float[], lambda: float) : ReferenceThresholds =
         let prices = Offers.priced costs lambda
-        let least = Offers.clamp (Array.init (costs.Length - 1) (fun k -> 1.0 - Array.min prices[k + 1 ..]))
+        let least = Offers.atLeastZero (Array.init (costs.Length - 1) (fun k -> 1.0 - Array.min prices[k + 1 ..]))
         { Assumption = "any distribution"; Chain = least; Jump = least; Recall = least; Entry = -1; Value = nan }
 
     /// Assumption "uniform": each stage's calibrated confidence is uniform on [0,1], independent of the others. Chain:

@@ -20,11 +20,8 @@ module RiskControl =
         losses
         |> Array.iteri (fun i x -> if x < 0.0 || x > 1.0 then raise (ArgumentException($"losses[{i}] is {x}; expected a number in [0,1]")))
 
-    /// P(Bin(count, p) <= k), 0 for k < 0 and 1 for k >= count.
-    let private binomialCdf (count: int) (p: float) (k: float) =
-        if k < 0.0 then 0.0
-        elif k >= float count then 1.0
-        else Binomial.CDF(p, count, k)
+    /// P(Bin(count, p) <= k) for k >= 0.
+    let private binomialCdf (count: int) (p: float) (k: float) = if k >= float count then 1.0 else Binomial.CDF(p, count, k)
 
     /// Hoeffding-Bentkus p-value of M losses of mean R: min(exp(-M kl(min(R, alpha), alpha)), e P(Bin(M, alpha) <=
     /// ceil(M R))), at most 1. Valid for any distribution on [0,1]; non-decreasing in R.
@@ -123,7 +120,7 @@ module RiskControl =
             if row |> Array.forall (fun x -> x = 0.0 || x = 1.0) then
                 binomial (int (Array.sum row), row.Length, alpha)
             else
-                hoeffdingBentkus (min 1.0 (Samples.mean row), row.Length, alpha)
+                hoeffdingBentkus (Samples.mean row, row.Length, alpha)
         fixedSequence (Array.map pValue losses, delta)
 
     /// Chooses among policies whose loss is a difference to a reference, in [-1,1] (negative where the policy is better):
@@ -164,7 +161,7 @@ module RiskControl =
         let rec search (count: int) =
             if count > most then most + 1
             elif passes count then count
-            else search (max (count + 1) (count + count / 10))
+            else search (count + count / 10)
         search 10
 
     /// Conformal risk control (Angelopoulos et al. 2022): the last policy of the order, from the safest to the cheapest, for
