@@ -126,12 +126,7 @@ public static class SavingsExperiment
             foreach (bool batch in new[] { false, true })
             {
                 string step = $"timing {(batch ? "batches" : "one by one")}, {100 * kept:0} % of the quality";
-                var trial = new Trial(
-                    new AdaptiveCascade(own, plans.Calibration.Confidence, plan.Policy),
-                    new AdaptiveCascade(anew, plans.Calibration.Confidence, plan.Policy),
-                    test,
-                    options
-                );
+                var trial = new Trial(plans.Adaptive(own, plan.Lambda), plans.Adaptive(anew, plan.Lambda), test, options);
                 rows.Add(trial.Run(batch, kept, plan.Lambda, done => progress(step, done), cancel));
             }
         }
@@ -156,6 +151,7 @@ public static class SavingsExperiment
                             [.. replies.Select(stage => stage[i].Features)]
                         )
                         {
+                            Prompt = query.Prompt,
                             Cut = Enumerable.Range(0, replies.Length).Where(k => !replies[k][i].IsWhole).ToHashSet(),
                         }
                 ),

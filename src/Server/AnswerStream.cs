@@ -108,7 +108,12 @@ internal sealed class AnswerStream
         _turns.Add(turn);
         if (!_request.Events)
             return;
-        double threshold = Policy is null or { Features: not null } ? double.NaN : PolicyStore.Threshold(Policy.Policy, _turns);
+        double threshold = double.NaN;
+        if (Policy is not null)
+        {
+            double[] context = Policy.Features?.Ask(_request.Stage.Prompt.Question ?? "", _request.Stage.Dataset).Context ?? [];
+            threshold = PolicyStore.Threshold(Policy.Policy, context, _turns);
+        }
         Put(output => _response.Event(output, Id, _created, "stage_answered", turn.Stage, json =>
             {
                 _response.Turn(json, turn, named: false);

@@ -85,7 +85,16 @@ internal sealed class CascadeService(
         if (feedback.Learner is not { } learner)
             return (policies.Default, true);
         var (policy, version) = learner.Choose();
-        return (policies.Default with { Kind = "learner", Policy = policy, Version = version, LastIsFinal = true }, true);
+        // The learner sees the calibrated confidences alone.
+        ServedPolicy learned = policies.Default with
+        {
+            Kind = "learner",
+            Policy = policy,
+            Features = null,
+            Version = version,
+            LastIsFinal = true,
+        };
+        return (learned, true);
     }
 
     /// <summary>Answers with the whole cascade.</summary>

@@ -132,6 +132,7 @@ internal sealed class PolicyStore
         {
             LastIsFinal = !_recall,
             Familiarity = _plans.Familiarity,
+            Features = _plans.Features,
         };
     }
 
@@ -139,7 +140,8 @@ internal sealed class PolicyStore
     /// Least confidence of the stage that ran last from which on the policy stops, all else as it is; 0 where it always
     /// stops, NaN where it never does. Found on a grid of 1/200.
     /// </summary>
-    public static double Threshold(IStoppingPolicy policy, IReadOnlyList<StageAnswer> turns)
+    /// <param name="context">What the policy sees of the question; empty for one without features.</param>
+    public static double Threshold(IStoppingPolicy policy, ReadOnlySpan<double> context, IReadOnlyList<StageAnswer> turns)
     {
         const int grid = 200;
         var confidence = new double[policy.Stages];
@@ -157,7 +159,7 @@ internal sealed class PolicyStore
         for (; i >= 0; i--)
         {
             confidence[turns[^1].Stage] = (double)i / grid;
-            if (!policy.Decide(new Observation(ran, confidence, labels, [])).Stop)
+            if (!policy.Decide(new Observation(ran, confidence, labels, context)).Stop)
                 break;
         }
         return i == grid ? double.NaN : (i + 1.0) / grid;

@@ -51,11 +51,8 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
     /// </summary>
     /// <param name="records">At least 100 of the calibration split; records of other splits are not looked at.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
-    public static AdaptiveCascade Fit(Cascade cascade, CascadeRecords records, double lambda)
-    {
-        var plans = new CascadePlans(cascade.File, records);
-        return new AdaptiveCascade(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy) { Familiarity = plans.Familiarity };
-    }
+    public static AdaptiveCascade Fit(Cascade cascade, CascadeRecords records, double lambda) =>
+        new CascadePlans(cascade.File, records).Adaptive(cascade, lambda);
 
     /// <summary>Answers a prompt on the caller's thread.</summary>
     /// <param name="onStage">Told the stage that starts to write.</param>

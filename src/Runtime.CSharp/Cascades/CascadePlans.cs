@@ -1,3 +1,4 @@
+using OptimalStopping.Runtime.Cascades.Features;
 using OptimalStopping.Theory;
 using OptimalStopping.Theory.Policies;
 
@@ -5,11 +6,16 @@ namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>
 /// The calibration and the stopping policies of a cascade, fitted on the calibration records that `toolkit collect` wrote.
-/// Fitted once; a plan for one more price of cost is quick.
+/// Where the records tell the questions, and an earlier answer may be returned, plans see what a <see cref="FeaturePipeline"/>
+/// makes of question and answers, as the default of `toolkit evaluate` and `toolkit run` does; else the calibrated confidences
+/// alone, or where those do better on held-out queries. Fitted once; a plan for one more price of cost is quick.
 /// </summary>
 public sealed class CascadePlans
 {
+    private const int ComparedPrices = 14;
+
     private readonly Planner _planner;
+    private readonly FeaturedPlan? _featured;
     private readonly Lock _lock = new();
 
     /// <param name="records">At least 100 of the calibration split; records of other splits are not looked at.</param>
@@ -29,14 +35,22 @@ public sealed class CascadePlans
         Calibration = ConfidenceCalibration.Fit(records);
         Familiarity = records.FitFamiliarity();
         Records = records.ToRecordedCascade(Calibration.Confidence);
-        // The estimator that cross-validation picks for thousands of calibrated confidences; fitting one plan takes a moment.
-        EstimatorSettings settings = PlannedFamily.Candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0);
+        int[] rows = [.. Enumerable.Range(0, Records.Queries)];
+        // Without features: the estimator that cross-validation picks for thousands of calibrated confidences.
         _planner = new Planner(
             Records,
-            [.. Enumerable.Range(0, Records.Queries)],
+            rows,
             file.Recall ? ActionSet.Recall : ActionSet.Jump,
-            settings
+            PlannedFamily.Candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0)
         );
+        if (!file.Recall || records.ToFeatures() is not { } features)
+            return;
+        var (pipeline, view) = FeaturePipeline.Fit(features, Records, rows, []);
+        if (FeaturedPlan.Make(pipeline, view, rows) is not { } featured)
+            return;
+        var seeing = new Planner(featured.View, rows, ActionSet.Recall, featured.Fit.Settings);
+        if (HeldOutArea(seeing, rows) >= HeldOutArea(_planner, rows))
+            (_planner, _featured) = (seeing, featured);
     }
 
     /// <summary>From the confidence features of a stage's answer to the probability that it is right.</summary>
@@ -48,10 +62,32 @@ public sealed class CascadePlans
     /// <summary>The calibration queries with calibrated confidences.</summary>
     public RecordedCascade Records { get; }
 
+    /// <summary>What turns a question and its answers into what the plans see; null where they see the confidences alone.</summary>
+    public FeaturePipeline? Features => _featured?.Pipeline;
+
     /// <summary>The plan for one price of cost (quality that one unit of cost is worth; at least 0), with its held-out cost and quality.</summary>
     public Plan Plan(double lambda)
     {
+        Plan plan;
         lock (_lock)
-            return _planner.Plan(lambda);
+            plan = _planner.Plan(lambda);
+        return _featured is null ? plan : new Plan(plan.Lambda, _featured.Whole(plan.Policy), plan.HeldOutCost, plan.HeldOutQuality);
+    }
+
+    /// <summary>The cascade that answers with the plan for one price of cost.</summary>
+    public AdaptiveCascade Adaptive(Cascade cascade, double lambda) =>
+        new(cascade, Calibration.Confidence, Plan(lambda).Policy) { Familiarity = Familiarity, Features = Features };
+
+    private double HeldOutArea(Planner planner, int[] rows)
+    {
+        Plan[] plans = [.. PlannedFamily.Prices(Records, rows, ComparedPrices).Select(planner.Plan)];
+        return CurveMetrics
+            .Compute(
+                [.. plans.Select(plan => plan.HeldOutCost)],
+                [.. plans.Select(plan => plan.HeldOutQuality)],
+                [.. Enumerable.Range(0, Records.Stages).Select(k => Records.MeanCost(rows, k))],
+                [.. Enumerable.Range(0, Records.Stages).Select(k => Records.MeanQuality(rows, k))]
+            )
+            .Auc;
     }
 }

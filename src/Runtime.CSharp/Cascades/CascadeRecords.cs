@@ -128,6 +128,19 @@ public sealed record CascadeRecords(IReadOnlyList<string> Models, IReadOnlyList<
     /// <summary>What tells questions that are unlike all of these; null where the texts are missing, or too few.</summary>
     public Familiarity? FitFamiliarity() => Familiarity.Fit([.. Records.Select(record => record.Prompt).OfType<string>()]);
 
+    /// <summary>
+    /// The questions' texts and the confidence features of all answers, as a live cascade would tell them; null where a record
+    /// lacks its question.
+    /// </summary>
+    public TraceFeatures? ToFeatures() =>
+        Records.Any(record => record.Prompt is null)
+            ? null
+            : TraceFeatures.From(
+                [.. Records.Select(record => record.Prompt!)],
+                [.. ConfidenceFeatures.Names],
+                [.. Records.SelectMany(record => record.Features).SelectMany(answer => answer.ToVector()).Select(value => (float)value)]
+            );
+
     /// <summary>The arrays that policies are fitted on and replayed on, with confidences and answer labels.</summary>
     /// <param name="confidenceOf">From a stage and the features of its answer to a confidence in [0,1]: calibrated, or as recorded.</param>
     public RecordedCascade ToRecordedCascade(Func<int, ConfidenceFeatures, double> confidenceOf)

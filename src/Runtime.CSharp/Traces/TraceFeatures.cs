@@ -39,6 +39,27 @@ public sealed class TraceFeatures
             Values = [],
         };
 
+    /// <summary>Of questions without a dataset.</summary>
+    /// <param name="questions">Their texts.</param>
+    /// <param name="recorded">Names of the numbers recorded with answers.</param>
+    /// <param name="values">As <see cref="Values"/>.</param>
+    public static TraceFeatures From(IReadOnlyList<string> questions, IReadOnlyList<string> recorded, float[] values)
+    {
+        int width = QuestionText.Measures.Count;
+        var measures = new double[questions.Count * width];
+        for (int q = 0; q < questions.Count; q++)
+            QuestionText.Measure(questions[q], measures.AsSpan(q * width, width));
+        return new()
+        {
+            Datasets = [],
+            Dataset = [],
+            Measures = measures,
+            Grams = [.. questions.Select(QuestionText.Grams)],
+            Recorded = recorded,
+            Values = values,
+        };
+    }
+
     /// <summary>Whether the texts of the questions are known.</summary>
     public bool HasText => Grams.Count > 0;
 

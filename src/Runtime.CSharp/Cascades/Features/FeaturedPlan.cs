@@ -43,7 +43,7 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
     /// <summary>Estimators that compete, from stiff to flexible; the first is taken unless another is clearly better.</summary>
     private static EstimatorSettings[] Candidates(int queries) =>
         queries < FewQueries
-            ? [Settings(0, 300, 1), Settings(0, 1000, 1), Settings(0, 100, 1)]
+            ? [Settings(0, 300, 1), Settings(0, 1000, 1), Settings(0, 100, 1), Settings(0, 30, 1), Settings(0, 10, 1)]
             :
             [
                 Settings(0, 1000, 1),
