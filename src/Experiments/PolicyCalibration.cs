@@ -20,6 +20,12 @@ public sealed record CalibrationOptions(double MaxLoss, double Delta)
     /// <summary>Most probability that a query costs more than the budget, in (0, 1).</summary>
     public double CostRisk { get; init; } = 0.05;
 
+    /// <summary>Most quality that the answers given may lack in expectation, in (0, 1): where the policy is less sure, it abstains; NaN to answer always.</summary>
+    public double MaxRisk { get; init; } = double.NaN;
+
+    /// <summary>The field of the trace lines by which queries fall into groups, in each of which the guarantee is to hold; null for none.</summary>
+    public string? Groups { get; init; }
+
     /// <summary>Seed of the split.</summary>
     public int Seed { get; init; } = 1;
 
@@ -51,7 +57,7 @@ public static class PolicyCalibration
         string hash = FileDigest.Sha256(traces);
         if (!signalled)
         {
-            TraceTable table = TraceReader.ReadTable(traces);
+            TraceTable table = ReadTable(traces, options);
             CheckIndependent(traces, table.RepeatedIds);
             return Run(table, null, Path.GetFileName(traces), hash, options, progress, notes);
         }
@@ -68,6 +74,7 @@ public static class PolicyCalibration
             new TraceTable(records.Models, records.ToRecordedCascade(signals.Confidence))
             {
                 Features = CascadeRecords.FeaturesOf(traces, records.Models),
+                Groups = GroupsOf(traces, options),
             },
             signals,
             Path.GetFileName(traces),
@@ -81,6 +88,17 @@ public static class PolicyCalibration
         };
     }
 
+    /// <summary>Reads a trace file with the groups that the options name.</summary>
+    /// <exception cref="ToolkitException">A fault in the file.</exception>
+    public static TraceTable ReadTable(string traces, CalibrationOptions options) =>
+        TraceReader.ReadTable(traces) with
+        {
+            Groups = GroupsOf(traces, options),
+        };
+
+    private static TraceGroups? GroupsOf(string traces, CalibrationOptions options) =>
+        options.Groups is null ? null : TraceGroups.Read(traces, options.Groups);
+
     private static void CheckIndependent(string traces, int repeated)
     {
         if (repeated > 0)
@@ -89,11 +107,18 @@ public static class PolicyCalibration
             );
     }
 
-    /// <summary>Calibrates on traces in memory, with the confidences that they record.</summary>
+    /// <summary>Calibrates on traces in memory, with the confidences that they record; in groups where the table has them.</summary>
     public static PolicyFile Run(TraceTable table, CalibrationOptions options)
     {
         Check(options);
         return Run(table, null, "", "", options, null, null);
+    }
+
+    /// <summary>The same; null where nothing can be shown to keep what is asked.</summary>
+    internal static PolicyFile? TryRun(TraceTable table, CalibrationOptions options)
+    {
+        Check(options);
+        return TryRun(table, null, "", "", options, null, null, out _);
     }
 
     private static void Check(CalibrationOptions options)
@@ -106,6 +131,8 @@ public static class PolicyCalibration
             throw new ToolkitException($"max cost: expected a number above 0, got {options.MaxCost}");
         if (!(options.CostRisk > 0 && options.CostRisk < 1))
             throw new ToolkitException($"cost risk: expected a number strictly between 0 and 1, got {options.CostRisk}");
+        if (!double.IsNaN(options.MaxRisk) && !(options.MaxRisk > 0 && options.MaxRisk < 1))
+            throw new ToolkitException($"max risk: expected a number strictly between 0 and 1, got {options.MaxRisk}");
         if (!PolicyRegistry.Served.Contains(options.Family))
             throw new ToolkitException($"policy: expected {string.Join(", ", PolicyRegistry.Served)}, got '{options.Family}'");
     }
@@ -118,8 +145,20 @@ public static class PolicyCalibration
         CalibrationOptions options,
         IProgress<string>? progress,
         IProgress<string>? notes
+    ) => TryRun(table, signals, name, hash, options, progress, notes, out string why) ?? throw new ToolkitException(why);
+
+    private static PolicyFile? TryRun(
+        TraceTable table,
+        ConfidenceCalibration? signals,
+        string name,
+        string hash,
+        CalibrationOptions options,
+        IProgress<string>? progress,
+        IProgress<string>? notes,
+        out string why
     )
     {
+        why = "";
         RecordedCascade data = table.Cascade;
         EvaluationSplit split = EvaluationSplit.Make(data.Queries, options.FitFraction, options.Seed, name == "" ? "traces" : name);
         progress?.Report($"fitting on {split.Train.Length} queries");
@@ -135,14 +174,19 @@ public static class PolicyCalibration
             );
 
         progress?.Report($"testing the guarantee on {rows.Length} queries");
+        // A policy that abstains has two guarantees, of its loss and of its answers, which share delta.
+        bool abstains = !double.IsNaN(options.MaxRisk);
+        double delta = abstains ? options.Delta / 2 : options.Delta;
+        GuaranteeGroups groups = GuaranteeGroups.From(table.Groups, rows, options.MaxLoss, delta, name);
+        if (groups.Note is { } left)
+            notes?.Report(left);
         ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(data.Stages, reference), data, rows);
         bool bounded = !double.IsNaN(options.MaxCost);
         int Exceeding(ReplayOutcome outcome) => outcome.Cost.Count(cost => cost > options.MaxCost);
         // With a budget, the first of the order would be the dearest, and fail: only points that keep the budget clearly on
         // the fitted part are tested.
         bool Keeps(int i) =>
-            RiskControl.Binomial(Exceeding(Replay.Run(policies[i], view, split.Train)), split.Train.Length, options.CostRisk)
-            <= options.Delta / 10;
+            RiskControl.Binomial(Exceeding(Replay.Run(policies[i], view, split.Train)), split.Train.Length, options.CostRisk) <= delta / 10;
         int[] order =
         [
             .. Enumerable
@@ -157,36 +201,63 @@ public static class PolicyCalibration
         var outcomes = new ReplayOutcome[order.Length];
         Parallel.For(0, order.Length, i => outcomes[i] = Replay.Run(policies[order[i]], view, rows));
         double[][] losses = [.. outcomes.Select(o => always.Quality.Zip(o.Quality, (best, own) => best - own).ToArray())];
-        int passed = bounded
-            ? RiskControl.PassedNetWithin(losses, [.. outcomes.Select(Exceeding)], options.MaxLoss, options.CostRisk, options.Delta)
-            : RiskControl.PassedNet(losses, options.MaxLoss, options.Delta);
+        int passed = RiskControl.PassedNetWithin(
+            losses,
+            groups.Tested,
+            bounded ? [.. outcomes.Select(Exceeding)] : [],
+            options.MaxLoss,
+            options.CostRisk,
+            delta
+        );
         // All that passed keep the guarantee together, so the cheapest may be taken; cheap is judged on the fitted part.
         int chosen = Enumerable.Range(0, passed).OrderBy(i => expected[order[i]].Cost).FirstOrDefault(-1);
         // The reference model alone competes too: it loses nothing, and a dearer policy is no gain.
         if (!bounded && chosen >= 0 && expected[order[chosen]].Cost >= referenceCost)
             chosen = -1;
-        if (bounded && chosen < 0 && RiskControl.Binomial(Exceeding(always), rows.Length, options.CostRisk) > options.Delta)
-            throw new ToolkitException(
-                FormattableString.Invariant(
-                    $"{name}: expected a policy that keeps max loss {options.MaxLoss} and max cost {options.MaxCost} together, got none that could be shown to on {rows.Length} queries; a larger --max-cost, --cost-risk or --max-loss, or more queries, would help"
-                )
+        if (bounded && chosen < 0 && RiskControl.Binomial(Exceeding(always), rows.Length, options.CostRisk) > delta)
+        {
+            why = FormattableString.Invariant(
+                $"{name}: expected a policy that keeps max loss {options.MaxLoss} and max cost {options.MaxCost} together, got none that could be shown to on {rows.Length} queries; a larger --max-cost, --cost-risk or --max-loss, or more queries, would help"
             );
+            return null;
+        }
         ReplayOutcome own = chosen < 0 ? always : outcomes[chosen];
+        IStoppingPolicy policy = chosen < 0 ? ThresholdCascade.Fixed(data.Stages, reference) : policies[order[chosen]];
+        Abstention? abstention = null;
+        if (abstains)
+        {
+            progress?.Report("testing when to abstain");
+            // The policy was chosen by the same queries: all that might have been, the reference among them, share the other half of delta.
+            double share = delta / (order.Length + 1);
+            abstention = AbstentionCalibration.Calibrate(policy, chosen < 0 ? data : view, split.Train, rows, options.MaxRisk, share);
+            if (abstention is null)
+            {
+                why = FormattableString.Invariant(
+                    $"{name}: expected answers that could be shown to lack at most {options.MaxRisk} in quality, got none on {rows.Length} queries; a larger --abstain, or more queries, would help"
+                );
+                return null;
+            }
+        }
         return new PolicyFile(
             table.Models,
             chosen < 0 ? double.NaN : fitted.Family.Parameter[order[chosen]],
-            chosen < 0 ? ThresholdCascade.Fixed(data.Stages, reference) : policies[order[chosen]],
+            policy,
             signals,
             new PolicyGuarantee(options.MaxLoss, options.Delta, table.Models[reference], rows.Length, order.Length, passed)
             {
                 MaxCost = options.MaxCost,
                 CostRisk = bounded ? options.CostRisk : double.NaN,
+                MaxRisk = options.MaxRisk,
+                GroupColumn = table.Groups?.Column,
+                Groups = groups.Covered,
             },
             new PolicyMeasurement(own.Quality.Average(), own.Cost.Average(), always.Quality.Average(), always.Cost.Average()),
             new PolicyOrigin(RunManifest.Version, name, hash, options.Seed, split.Train.Length)
         )
         {
             Features = chosen < 0 ? null : fitted.Featured?.Pipeline,
+            Abstention = abstention,
+            Groups = groups.Rows(always, own, delta / (order.Length + 1)),
         };
     }
 
@@ -263,8 +334,8 @@ public static class PolicyCalibration
 /// </summary>
 /// <param name="Resamples">Samples drawn.</param>
 /// <param name="Sample">Queries in each; half to fit on, half to test on, as the options say.</param>
-/// <param name="Broken">Policies that lose more than they guarantee.</param>
-/// <param name="WithoutPolicy">Samples in which nothing cheaper than the reference model could be shown to keep the guarantee.</param>
+/// <param name="Broken">Policies that break their guarantee: that lose more, on all queries or in a group that it covers, or whose answers lack more.</param>
+/// <param name="WithoutPolicy">Samples in which nothing cheaper than the reference model, or no answer that may be given, could be shown to keep the guarantee.</param>
 /// <param name="MeanSaved">Mean share of the reference model's cost saved, over all samples.</param>
 /// <param name="MeanLoss">Mean quality lost.</param>
 public sealed record GuaranteeCheck(int Resamples, int Sample, int Broken, int WithoutPolicy, double MeanSaved, double MeanLoss)
@@ -292,7 +363,7 @@ public sealed record GuaranteeCheck(int Resamples, int Sample, int Broken, int W
             throw new ToolkitException($"sample: expected at least 4 queries, got {sample}");
         RecordedCascade world = table.Cascade;
         int[] all = RecordedOutcomes.AllRows(world);
-        var results = new (double Loss, double Saved, bool None)[resamples];
+        var results = new (double Loss, double Saved, bool None, bool Broken)[resamples];
         int done = 0;
         Parallel.For(
             0,
@@ -303,37 +374,61 @@ public sealed record GuaranteeCheck(int Resamples, int Sample, int Broken, int W
                 int seed = unchecked(options.Seed * 1_000_003 + i);
                 var random = new Random(seed);
                 int[] rows = [.. Enumerable.Range(0, sample).Select(_ => random.Next(world.Queries))];
-                PolicyFile policy = PolicyCalibration.Run(
-                    table with
-                    {
-                        Cascade = RecordedOutcomes.Select(world, rows),
-                        Features = table.Features?.Select(rows),
-                    },
-                    options with
-                    {
-                        Seed = seed,
-                    }
-                );
-                int reference = policy.Models.ToList().IndexOf(policy.Guarantee.Reference);
-                int[] comparable = [.. all.Where(q => world.IsRecorded(q, reference))];
-                ReplayOutcome own = Replay.Run(policy.Policy, policy.View(world, table.Features, "traces"), comparable);
-                ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(world.Stages, reference), world, comparable);
-                double fullCost = always.Cost.Average();
-                results[i] = (
-                    always.Quality.Average() - own.Quality.Average(),
-                    fullCost > 0 ? 1 - own.Cost.Average() / fullCost : 0,
-                    policy.Guarantee.Passed == 0
-                );
+                TraceTable drawn = table with
+                {
+                    Cascade = RecordedOutcomes.Select(world, rows),
+                    Features = table.Features?.Select(rows),
+                    Groups = table.Groups?.Select(rows),
+                };
+                results[i] = PolicyCalibration.TryRun(drawn, options with { Seed = seed }) is { } policy
+                    ? Judge(policy)
+                    : (0, 0, true, false);
                 progress?.Invoke(Interlocked.Increment(ref done) / (double)resamples);
             }
         );
         return new GuaranteeCheck(
             resamples,
             sample,
-            results.Count(r => r.Loss > options.MaxLoss + 1e-12),
+            results.Count(r => r.Broken),
             results.Count(r => r.None),
             results.Average(r => r.Saved),
             results.Average(r => r.Loss)
         );
+
+        // What a policy does to the whole world.
+        (double Loss, double Saved, bool None, bool Broken) Judge(PolicyFile policy)
+        {
+            const double rounding = 1e-12;
+            int reference = policy.Models.ToList().IndexOf(policy.Guarantee.Reference);
+            int[] comparable = [.. all.Where(q => world.IsRecorded(q, reference))];
+            RecordedCascade view = policy.View(world, table.Features, "traces");
+            ReplayOutcome own = Replay.Run(policy.Policy, view, comparable);
+            ReplayOutcome always = Replay.Run(ThresholdCascade.Fixed(world.Stages, reference), world, comparable);
+            double[] losses = [.. always.Quality.Zip(own.Quality, (best, mine) => best - mine)];
+            bool broken = losses.Average() > options.MaxLoss + rounding;
+            if (table.Groups is { } groups)
+                broken = policy.Groups.Any(group =>
+                    group.Covered
+                    && comparable
+                        .Select((q, at) => (Name: groups.Names[groups.Of[q]], Loss: losses[at]))
+                        .Where(query => query.Name == group.Name)
+                        .Average(query => query.Loss)
+                        > options.MaxLoss + rounding
+                );
+            if (policy.Abstention is { } abstention)
+            {
+                double[] given =
+                [
+                    .. own
+                        .Quality.Where(
+                            (_, at) => abstention.Gives(own.Stage[at], view.Confidence[comparable[at] * view.Stages + own.Stage[at]])
+                        )
+                        .Select(quality => 1 - quality),
+                ];
+                broken |= given.Length > 0 && given.Average() > options.MaxRisk + rounding;
+            }
+            double fullCost = always.Cost.Average();
+            return (losses.Average(), fullCost > 0 ? 1 - own.Cost.Average() / fullCost : 0, policy.Guarantee.Passed == 0, broken);
+        }
     }
 }

@@ -117,6 +117,7 @@ internal sealed class CascadeService(
         {
             Familiarity = policy.Familiarity,
             Features = policy.Features,
+            Abstention = policy.Abstention,
         };
         AdaptiveAnswer answer = await adaptive.AnswerAsync(request.Stage, Counting(events), cancel).ConfigureAwait(false);
         double largest = CostOfLargest(answer);
@@ -124,7 +125,9 @@ internal sealed class CascadeService(
         if (isDefault)
             budget?.Observe(answer.Cost);
         bool? audited = feedback.Audit(policy);
-        feedback.Expect(id, policy, isDefault, answer, audited);
+        // Nobody can grade what was not given.
+        if (!answer.IsWithheld)
+            feedback.Expect(id, policy, isDefault, answer, audited);
         if (request.Session is { } session)
             sessions?.Keep(session, answer.Chosen.Stage);
         return new ServedAnswer(id, created, answer, policy) { CostOfLargest = largest, Audited = audited };
@@ -232,5 +235,6 @@ internal sealed record ServedAnswer(string Id, long Created, AdaptiveAnswer Answ
     /// <summary>For <c>echo</c> and <c>prompt_logprobs</c>: the prompt in tokens of the stage; empty for other requests.</summary>
     public IReadOnlyList<StageToken> Prompt { get; init; } = [];
 
-    public StageReply Reply => Answer.Chosen.Reply;
+    /// <summary>What the client is told; empty where the policy is not sure enough of it.</summary>
+    public StageReply Reply => Answer.Given;
 }

@@ -28,8 +28,11 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
             json.WriteStartObject("message");
             json.WriteString("role", "assistant");
             IReadOnlyList<ToolCall> calls = answer.Reply.ToolCalls;
-            json.WriteString("content", calls.Count > 0 && answer.Reply.Text == "" ? null : answer.Reply.Text);
-            json.WriteNull("refusal");
+            json.WriteString(
+                "content",
+                answer.Answer.IsWithheld || (calls.Count > 0 && answer.Reply.Text == "") ? null : answer.Reply.Text
+            );
+            json.WriteString("refusal", answer.Answer.IsWithheld ? Abstention.NotSure : null);
             if (calls.Count > 0)
                 ToolCalls(json, calls.Select((call, i) => new ToolCallPiece(i, call.Id, call.Name, call.Arguments)), indexed: false);
             json.WriteEndObject();
@@ -84,6 +87,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         if (request.Chat)
         {
             json.WriteStartObject("delta");
+            if (answer.Answer.IsWithheld)
+                json.WriteString("refusal", Abstention.NotSure);
             json.WriteEndObject();
         }
         else
@@ -356,6 +361,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
         }
         if (answer.Policy is { } policy)
         {
+            if (policy.Abstention is not null)
+                json.WriteBoolean("abstained", answer.Answer.IsWithheld);
             json.WriteString("policy", policy.Kind);
             ServerJson.Number(json, "lambda", policy.Lambda);
         }

@@ -30,6 +30,9 @@ internal sealed record ServedPolicy(
     /// <summary>Turns a question and its answers into what the policy sees; null for a policy that sees the confidences alone.</summary>
     public FeaturePipeline? Features { get; init; }
 
+    /// <summary>When an answer is withheld; null for a policy that always answers.</summary>
+    public Abstention? Abstention { get; init; }
+
     /// <summary>What tells two policy files apart; empty for other policies.</summary>
     public string Identity { get; init; } = "";
 
@@ -107,6 +110,7 @@ internal sealed class PolicyStore
         {
             Familiarity = file.Familiarity,
             Features = file.Features,
+            Abstention = file.Abstention,
             Identity =
                 $"{file.Origin.Sha256[..Math.Min(12, file.Origin.Sha256.Length)]}:{file.Origin.Seed}:{file.Guarantee.Candidates}:{file.Guarantee.Passed}",
         };

@@ -41,6 +41,7 @@ internal sealed class ServerMetrics : IDisposable
     private readonly Meter _meter = new(MeterName);
     private readonly Counter<long> _requests,
         _stops,
+        _abstentions,
         _answers,
         _failures,
         _tokens,
@@ -61,6 +62,10 @@ internal sealed class ServerMetrics : IDisposable
         _stages = [.. stages];
         _requests = _meter.CreateCounter<long>("toolkit_requests", description: "Requests by endpoint and HTTP status.");
         _stops = _meter.CreateCounter<long>("toolkit_stops", description: "Requests by the stage whose answer was returned.");
+        _abstentions = _meter.CreateCounter<long>(
+            "toolkit_abstentions",
+            description: "Requests answered with \"not sure\", by the stage whose answer was withheld."
+        );
         _answers = _meter.CreateCounter<long>("toolkit_stage_answers", description: "Answers written, by stage.");
         _failures = _meter.CreateCounter<long>("toolkit_stage_failures", description: "Failures by stage and kind.");
         _tokens = _meter.CreateCounter<long>("toolkit_tokens", description: "Tokens read (prompt) and written (completion), by stage.");
@@ -154,7 +159,10 @@ internal sealed class ServerMetrics : IDisposable
 
     public void Answer(AdaptiveAnswer answer, double costOfLargest)
     {
-        _stops.Add(1, Stage(answer.Chosen.Stage));
+        if (answer.IsWithheld)
+            _abstentions.Add(1, Stage(answer.Chosen.Stage));
+        else
+            _stops.Add(1, Stage(answer.Chosen.Stage));
         _cost.Add(answer.Cost);
         _costOfLargest.Add(costOfLargest);
     }

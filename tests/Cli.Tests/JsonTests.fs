@@ -74,6 +74,7 @@ let tests =
                       let traces = Path.Combine(folder, "traces.jsonl")
                       let calibration = Shared.repositoryFile (Path.Combine("models", "nano", "calibration.jsonl"))
                       File.WriteAllLines(traces, Seq.truncate 300 (File.ReadLines calibration))
+                      let nanoConfig = Shared.repositoryFile (Path.Combine("configs", "nano.yaml"))
                       let fresh = Path.Combine(folder, "fresh.jsonl")
                       File.WriteAllLines(fresh, File.ReadLines calibration |> Seq.skip 300 |> Seq.truncate 300)
                       let out = Path.Combine(folder, "out")
@@ -102,6 +103,11 @@ let tests =
                             "evaluate --suite DIR --json", [ "evaluate"; "--suite"; suite; "--resamples"; "20"; "--ablation"; "--json" ]
                             "evaluate --seeds N --json", evaluate @ [ "--seeds"; "2" ]
                             "calibrate --json", [ "calibrate"; "--traces"; traces; "--out"; Path.Combine(folder, "p.json"); "--json" ]
+                            "calibrate --json",
+                            [ "calibrate"; "--traces"; traces; "--out"; Path.Combine(folder, "a.json"); "--json" ]
+                            @ [ "--max-loss"; "0.2"; "--abstain"; "0.4"; "--groups"; "split" ]
+                            "decode PROMPT --json",
+                            [ "decode"; "sub 8388-6714="; "--config"; nanoConfig; "--policy"; Path.Combine(folder, "a.json"); "--json" ]
                             "check --json", [ "check"; "--policy"; Path.Combine(folder, "p.json"); "--traces"; fresh; "--json" ]
                             "calibrate --check N --json", [ "calibrate"; "--traces"; traces; "--check"; "2"; "--sample"; "60"; "--json" ]
                             "theory --json", [ "theory"; "--traces"; traces; "--json" ]

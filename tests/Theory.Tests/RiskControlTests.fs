@@ -53,7 +53,7 @@ let tests =
                               elif u > 0.9 then -1.0
                               else 0.0)
                       let above = Seq.length (Seq.filter id (Seq.init count (fun _ -> random.NextDouble() < over)))
-                      passed <- passed + RiskControl.passedNetWithin ([| losses |], [| above |], alpha, risk, delta)
+                      passed <- passed + RiskControl.passedNetWithin ([| losses |], Array.zeroCreate count, [| above |], alpha, risk, delta)
                   float passed / float runs
               let limit = delta + 3.0 * sqrt (delta * (1.0 - delta) / float runs)
               Expect.isLessThanOrEqual (passes alpha 0.0) limit "loses too much, costs little"

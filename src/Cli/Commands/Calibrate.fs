@@ -19,6 +19,8 @@ type CalibrateArguments =
     | Delta of float
     | Max_Cost of float
     | Cost_Risk of float
+    | Abstain of float
+    | Groups of field: string
     | Fit_Fraction of float
     | Policy of family: string
     | Seed of int
@@ -36,6 +38,10 @@ type CalibrateArguments =
             | Max_Cost _ ->
                 "budget of a query, in the traces' units of cost: a bound on the probability to exceed it, beside the one on the loss."
             | Cost_Risk _ -> "most probability that a query costs more than --max-cost (default: 0.05)."
+            | Abstain _ ->
+                "say \"not sure\" instead of an answer where that is needed to keep what the answers given lack in quality (the share of wrong ones) at most this in expectation."
+            | Groups _ ->
+                "a field of the trace lines (dataset, a tenant): the bound on the loss is to hold in each of its groups, not only over all queries."
             | Fit_Fraction _ -> "share of the queries to fit on; the guarantee is tested on the others (default: 0.5)."
             | Policy _ -> "the family of policies to fit, by its name in `toolkit evaluate` (default: default)."
             | Seed _ -> "seed of the split (default: 1)."
@@ -51,7 +57,7 @@ let private share name (value: float) =
 
 /// Counts broken guarantees instead of writing a policy.
 let private check traces (options: CalibrationOptions) resamples sample json cancel =
-    let table = abandonable cancel (fun () -> Traces.TraceReader.ReadTable traces)
+    let table = abandonable cancel (fun () -> PolicyCalibration.ReadTable(traces, options))
     let mutable result = Unchecked.defaultof<GuaranteeCheck>
     Progress.show (fun report ->
         result <- GuaranteeCheck.Run(table, options, resamples, sample, (fun share -> report.Invoke("calibrating", share)), cancel))
@@ -96,6 +102,11 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
             delta,
             MaxCost = arguments.GetResult(CalibrateArguments.Max_Cost, defaultValue = nan),
             CostRisk = share "--cost-risk" (arguments.GetResult(Cost_Risk, defaultValue = 0.05)),
+            MaxRisk =
+                (match arguments.TryGetResult Abstain with
+                 | Some risk -> share "--abstain" risk
+                 | None -> nan),
+            Groups = Option.toObj (arguments.TryGetResult Groups),
             FitFraction = share "--fit-fraction" (arguments.GetResult(Fit_Fraction, defaultValue = 0.5)),
             Seed = arguments.GetResult(CalibrateArguments.Seed, defaultValue = 1),
             Family = arguments.GetResult(CalibrateArguments.Policy, defaultValue = PolicyRegistry.Default)
@@ -133,6 +144,25 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
                    delta = guarantee.Delta
                    max_cost = if Double.IsNaN guarantee.MaxCost then Nullable() else Nullable guarantee.MaxCost
                    cost_risk = if Double.IsNaN guarantee.CostRisk then Nullable() else Nullable guarantee.CostRisk
+                   max_risk = finite guarantee.MaxRisk
+                   answered =
+                    (match policy.Abstention with
+                     | null -> Nullable()
+                     | abstention -> Nullable abstention.Answered)
+                   risk =
+                    (match policy.Abstention with
+                     | null -> Nullable()
+                     | abstention -> finite abstention.Risk)
+                   group_column = Option.toObj (Option.ofObj guarantee.GroupColumn)
+                   groups =
+                    policy.Groups
+                    |> Seq.map (fun g ->
+                        {| name = g.Name
+                           queries = g.Queries
+                           covered = g.Covered
+                           loss = g.Loss
+                           high_loss = g.HighLoss
+                           saved = g.Saved |})
                    reference = guarantee.Reference
                    fit_queries = policy.Origin.FitQueries
                    test_queries = guarantee.Queries
@@ -171,4 +201,21 @@ let execute (arguments: ParseResults<CalibrateArguments>) (cancel: CancellationT
                 guarantee.Reference
                 (amount measured.ReferenceCost)
                 (number (100.0 * measured.Saved) 1)
+            match policy.Abstention with
+            | null -> ()
+            | abstention ->
+                printfn
+                    "answers     %s %% of those queries, lacking %s in quality; says \"not sure\" to the others"
+                    (number (100.0 * abstention.Answered) 1)
+                    (number abstention.Risk 4)
+            if policy.Groups.Count > 0 then
+                Table.print
+                    [| "group"; "queries"; "loss"; "at most"; "saved"; "covered" |]
+                    [| for g in policy.Groups ->
+                           [| g.Name
+                              string g.Queries
+                              number g.Loss 4
+                              number g.HighLoss 4
+                              $"{number (100.0 * g.Saved) 1} %%"
+                              (if g.Covered then "yes" else "too few queries") |] |]
             printfn "written     %s" file

@@ -140,8 +140,9 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
     if json then
         let value =
             {| prompt = prompt
-               answer = file.Tasks.ExtractAnswer answer.Chosen.Text
-               text = answer.Chosen.Text
+               answer = (if answer.IsWithheld then null else file.Tasks.ExtractAnswer answer.Chosen.Text)
+               text = answer.Given.Text
+               abstained = answer.IsWithheld
                stage = name answer.Chosen.Stage
                confidence = answer.Chosen.Confidence
                outside = answer.IsOutside
@@ -172,6 +173,7 @@ let execute (arguments: ParseResults<DecodeArguments>) (cancel: CancellationToke
         printfn ""
         // The text stands above as it was written; what is graded of it is told where that is something else.
         match file.Tasks.ExtractAnswer answer.Chosen.Text with
+        | _ when answer.IsWithheld -> printfn "answer      not sure: %s is not sure enough of what stands above" (name answer.Chosen.Stage)
         | null -> printfn "answer      (none given)"
         | text when text <> answer.Chosen.Text || answer.Chosen.Stage <> (Seq.last answer.Turns).Stage -> printfn "answer      %s" text
         | _ -> ()

@@ -33,6 +33,9 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
     /// </summary>
     public FeaturePipeline? Features { get; init; }
 
+    /// <summary>When an answer is withheld; null for a policy that always answers.</summary>
+    public Abstention? Abstention { get; init; }
+
     /// <summary>Answers with the policy of a file that `toolkit calibrate` wrote.</summary>
     /// <exception cref="ToolkitException">The file is of another cascade, or needs what a live cascade does not have.</exception>
     public static AdaptiveCascade From(Cascade cascade, PolicyFile policy)
@@ -43,6 +46,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
         {
             Familiarity = policy.Familiarity,
             Features = policy.Features,
+            Abstention = policy.Abstention,
         };
     }
 
@@ -172,6 +176,7 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
                 Failures = failures,
                 Familiarity = familiarity,
                 Context = context,
+                IsWithheld = Abstention is { } abstention && !abstention.Gives(chosen.Stage, chosen.Confidence),
             };
 
         int FirstWorking(int from)
@@ -214,6 +219,15 @@ public sealed record AdaptiveAnswer(IReadOnlyList<StageAnswer> Turns, StageAnswe
     /// The question's p-value among the calibration questions (<see cref="Cascades.Familiarity.PValue"/>); NaN where that is not known.
     /// </summary>
     public double Familiarity { get; init; } = double.NaN;
+
+    /// <summary>
+    /// Whether the policy is not sure enough of the answer to give it. <see cref="Chosen"/> is still what it would have said; what
+    /// a client is told is <see cref="Given"/>.
+    /// </summary>
+    public bool IsWithheld { get; init; }
+
+    /// <summary>The chosen reply, or, where it is withheld, the same without its text, tokens and calls.</summary>
+    public StageReply Given => IsWithheld ? Chosen.Reply with { Text = "", Tokens = [], ToolCalls = [], Ended = true } : Chosen.Reply;
 
     /// <summary>Whether the question is unlike all that the cascade was calibrated on: its confidences are capped.</summary>
     public bool IsOutside => Familiarity < Cascades.Familiarity.Least;

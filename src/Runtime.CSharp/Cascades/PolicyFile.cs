@@ -23,23 +23,41 @@ public sealed record PolicyGuarantee(double MaxLoss, double Delta, string Refere
     /// <summary>Most probability that a query costs more than the budget; NaN where cost is not bounded.</summary>
     public double CostRisk { get; init; } = double.NaN;
 
-    private bool BoundsCost => !double.IsNaN(MaxCost);
+    /// <summary>Most quality that the answers given are expected to lack; NaN for a policy that gives all its answers.</summary>
+    public double MaxRisk { get; init; } = double.NaN;
+
+    /// <summary>The field by which the queries fall into groups; null where the guarantee is about all queries together.</summary>
+    public string? GroupColumn { get; init; }
+
+    /// <summary>Groups in each of which the guarantee holds; 0 without groups.</summary>
+    public int Groups { get; init; }
 
     /// <summary>The guarantee in one sentence.</summary>
-    public string Statement =>
-        (
-            BoundsCost
-                ? Loss[..^1]
-                    + FormattableString.Invariant(
-                        $", and a query costs more than {MaxCost:0.######} with a probability of at most {CostRisk:0.####}."
-                    )
-                : Loss
-        );
-
-    private string Loss =>
-        FormattableString.Invariant(
-            $"With probability at least {1 - Delta:0.####} over the draw of the {Queries} queries it was tested on, the expected quality of this policy is at most {MaxLoss:0.####} below that of always asking {Reference}, on queries drawn from where those were."
-        );
+    public string Statement
+    {
+        get
+        {
+            string quality = double.IsNaN(MaxRisk) ? "quality of this policy" : "quality of this policy's answers, given or withheld,",
+                groups = GroupColumn is null ? "" : $", in each of {Groups} groups by '{GroupColumn}'",
+                cost = double.IsNaN(MaxCost)
+                    ? ""
+                    : FormattableString.Invariant(
+                        $", and a query costs more than {MaxCost:0.######} with a probability of at most {CostRisk:0.####}"
+                    ),
+                risk = double.IsNaN(MaxRisk)
+                    ? ""
+                    : FormattableString.Invariant(
+                        $", and the expected quality of the answers that it gives is at least {1 - MaxRisk:0.####}"
+                    );
+            return FormattableString.Invariant(
+                    $"With probability at least {1 - Delta:0.####} over the draw of the {Queries} queries it was tested on, the expected {quality} is at most {MaxLoss:0.####} below that of always asking {Reference}, on queries drawn from where those were"
+                )
+                + groups
+                + cost
+                + risk
+                + ".";
+        }
+    }
 }
 
 /// <summary>Means over the queries that the guarantee was tested on, with and without the policy.</summary>
@@ -81,6 +99,12 @@ public sealed record PolicyFile(
 {
     /// <summary>Tells questions that are unlike all that the policy was calibrated on; null where the calibration had no texts, or too few.</summary>
     public Familiarity? Familiarity { get; init; }
+
+    /// <summary>When the policy says "not sure" instead of its answer; null for one that always answers.</summary>
+    public Abstention? Abstention { get; init; }
+
+    /// <summary>The groups that the guarantee was tested on; empty without groups.</summary>
+    public IReadOnlyList<PolicyGroup> Groups { get; init; } = [];
 
     /// <summary>
     /// What turns a question and the answers so far into the context and the confidences that the policy expects; null for a
@@ -131,7 +155,12 @@ public sealed record PolicyFile(
         {
             MaxCost = stated.NumberOr("max_cost", 0, double.MaxValue, double.NaN),
             CostRisk = stated.NumberOr("cost_risk", 0, 1, double.NaN),
+            MaxRisk = stated.NumberOr("max_risk", 0, 1, double.NaN),
+            GroupColumn = stated.TextOr("group_column", null),
+            Groups = stated.Has("groups") ? stated.Integer("groups", 1, TraceGroups.Most) : 0,
         };
+        if (guarantee.GroupColumn is null != (guarantee.Groups == 0))
+            throw stated.Error("groups", "group_column and groups together", "one of them");
         if (double.IsNaN(guarantee.MaxCost) != double.IsNaN(guarantee.CostRisk))
             throw stated.Error("max_cost", "max_cost and cost_risk together", "one of them");
         // A guarantee that was edited by hand must not be printed as if it had been tested.
@@ -168,12 +197,20 @@ public sealed record PolicyFile(
         if (columns > (features?.ContextWidth ?? 0))
             throw root.Error("features", $"at least {columns} columns for the policy", $"{features?.ContextWidth ?? 0}");
         Familiarity? familiarity = ReadFamiliarity(root);
+        Abstention? abstention = root.Has("abstain") ? Abstention.Read(root.Map("abstain"), models.Length) : null;
+        if (!(abstention?.MaxRisk ?? double.NaN).Equals(guarantee.MaxRisk))
+            throw root.Error("abstain", $"the guarantee's max_risk, {guarantee.MaxRisk}", $"{abstention?.MaxRisk ?? double.NaN}");
+        PolicyGroup[] groups = root.Has("groups") ? [.. root.Maps("groups").Select(PolicyGroup.Read)] : [];
+        if (groups.Count(group => group.Covered) != guarantee.Groups)
+            throw root.Error("groups", $"{guarantee.Groups} that the guarantee covers", $"{groups.Count(group => group.Covered)}");
         IReadOnlyList<ServerFingerprint?> servers = root.Has("servers") ? ReadServers(root, models) : [];
         root.RejectUnknown();
         return new PolicyFile(models, lambda, read, signals, guarantee, measured, origin)
         {
             Familiarity = familiarity,
             Features = features,
+            Abstention = abstention,
+            Groups = groups,
             Servers = servers,
         };
     }
@@ -305,6 +342,13 @@ public sealed record PolicyFile(
             json.WriteNumber("max_cost", Guarantee.MaxCost);
             json.WriteNumber("cost_risk", Guarantee.CostRisk);
         }
+        if (!double.IsNaN(Guarantee.MaxRisk))
+            json.WriteNumber("max_risk", Guarantee.MaxRisk);
+        if (Guarantee.GroupColumn is { } column)
+        {
+            json.WriteString("group_column", column);
+            json.WriteNumber("groups", Guarantee.Groups);
+        }
         json.WriteEndObject();
 
         json.WriteStartObject("measured");
@@ -322,6 +366,14 @@ public sealed record PolicyFile(
         json.WriteNumber("fit_queries", Origin.FitQueries);
         json.WriteEndObject();
 
+        Abstention?.Write(json);
+        if (Groups.Count > 0)
+        {
+            json.WriteStartArray("groups");
+            foreach (PolicyGroup group in Groups)
+                group.Write(json);
+            json.WriteEndArray();
+        }
         WriteConfidence(json, Calibration);
         if (Servers.Count > 0)
             WriteServers(json);

@@ -26,6 +26,11 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
     /// <summary>Names of the stages that ran, in order: an array of texts.</summary>
     public const string AskedKey = "toolkit.asked";
 
+    /// <summary>
+    /// Whether the policy was not sure enough to give its answer (see <see cref="Abstention"/>): true or false. The response then has no text.
+    /// </summary>
+    public const string AbstainedKey = "toolkit.abstained";
+
     private readonly ChatClientMetadata _metadata = new("optimal-stopping-toolkit", null, cascade.Cascade.File.Name);
 
     /// <summary>A cascade of chat clients, with the confidence that the clients' answers suggest and no calibration.</summary>
@@ -79,7 +84,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
     )
     {
         AdaptiveAnswer answer = await AnswerAsync(messages, options, cancellationToken).ConfigureAwait(false);
-        StageReply reply = answer.Chosen.Reply;
+        StageReply reply = answer.Given;
         return new ChatResponse(new ChatMessage(ChatRole.Assistant, reply.Text))
         {
             ResponseId = Guid.NewGuid().ToString("N"),
@@ -101,7 +106,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
     {
         string id = Guid.NewGuid().ToString("N");
         AdaptiveAnswer answer = await AnswerAsync(messages, options, cancellationToken).ConfigureAwait(false);
-        StageReply reply = answer.Chosen.Reply;
+        StageReply reply = answer.Given;
         IEnumerable<string> pieces = reply.Tokens.Select(token => token.Text);
         if (string.Concat(pieces) != reply.Text)
             pieces = [reply.Text]; // a stop text cut a token
@@ -211,6 +216,7 @@ public sealed class CascadeChatClient(AdaptiveCascade cascade, bool ownsCascade 
             [StageKey] = Name(answer.Chosen),
             [ConfidenceKey] = answer.Chosen.Confidence,
             [CostKey] = answer.Cost,
+            [AbstainedKey] = answer.IsWithheld,
             [AskedKey] = answer.Turns.Select(Name).ToArray(),
         };
 }

@@ -132,16 +132,32 @@ module RiskControl =
     let passedNet (netLosses: float[][], alpha: float, delta: float) : int =
         1 + fixedSequence (netLosses |> Array.map (fun row -> bettingNet (row, alpha, delta)), delta)
 
-    /// As `passedNet`, with a second bound on the same traces: P(cost > budget) <= risk. exceeded[policy]: traces on which the
-    /// policy's cost was above the budget. A policy passes when it passes both tests (an intersection-union test: its null, that
-    /// either bound is broken, is rejected at delta without a correction), so with probability at least 1 - delta every
-    /// policy passed keeps both bounds.
+    /// Betting p-value for "the expected net loss exceeds alpha in some group": the largest of the groups' own. An
+    /// intersection-union test: to reject, every group must reject, so it needs no correction for their number, and with
+    /// `fixedSequence` every policy passed keeps alpha in all groups at once. group[trace] is the trace's group (0, 1, ...), negative for a trace
+    /// that counts in none; how traces fall into groups must not depend on their losses. 1 where no trace counts.
+    [<CompiledName "BettingNetInGroups">]
+    let bettingNetInGroups (netLosses: float[], group: int[], alpha: float, delta: float) : float =
+        if group.Length <> netLosses.Length then
+            raise (ArgumentException($"expected {netLosses.Length}, one for each loss, got {group.Length}", nameof group))
+        let own = Array.zip group netLosses |> Array.filter (fun (g, _) -> g >= 0) |> Array.groupBy fst
+        if own.Length = 0 then
+            1.0
+        else
+            own |> Array.map (fun (_, losses) -> bettingNet (Array.map snd losses, alpha, delta)) |> Array.max
+
+    /// As `passedNet`, in every group (see `bettingNetInGroups`), with a second bound on the same traces: P(cost > budget) <= risk.
+    /// exceeded[policy]: traces on which the policy's cost was above the budget; empty for no such bound. A policy passes when it
+    /// passes all tests (an intersection-union test: its null, that some bound is broken, is rejected at delta without a
+    /// correction), so with probability at least 1 - delta every policy passed keeps all bounds.
     [<CompiledName "PassedNetWithin">]
-    let passedNetWithin (netLosses: float[][], exceeded: int[], alpha: float, risk: float, delta: float) : int =
-        if exceeded.Length <> netLosses.Length then
+    let passedNetWithin (netLosses: float[][], group: int[], exceeded: int[], alpha: float, risk: float, delta: float) : int =
+        if exceeded.Length > 0 && exceeded.Length <> netLosses.Length then
             raise (ArgumentException($"{netLosses.Length} policies with losses and {exceeded.Length} with counts; expected as many"))
-        let pValue (row: float[]) count = max (bettingNet (row, alpha, delta)) (binomial (count, row.Length, risk))
-        1 + fixedSequence (Array.map2 pValue netLosses exceeded, delta)
+        let pValue policy (row: float[]) =
+            let loss = bettingNetInGroups (row, group, alpha, delta)
+            if exceeded.Length = 0 then loss else max loss (binomial (exceeded[policy], row.Length, risk))
+        1 + fixedSequence (Array.mapi pValue netLosses, delta)
 
     /// About how many traces it takes to show that a policy with net losses like these loses at most alpha: the least number,
     /// in steps of a tenth, at which at least 11 of 21 samples of that size, drawn from the losses with replacement, pass the

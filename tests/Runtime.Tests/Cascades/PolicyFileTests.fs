@@ -89,6 +89,32 @@ let tests =
                       Expect.equal (replay back.Policy) (replay policy.Policy) "decisions"
                       Expect.isFalse (File.Exists(path + ".part")) "nothing left over")
           }
+          test "when to abstain, and groups, read back bit for bit; a guarantee without them is a fault" {
+              let lines =
+                  TraceFiles.cascade 900 5 |> Array.mapi (fun i line -> line.Replace("\"dataset\":\"d\"", $"\"dataset\":\"d{i % 2}\""))
+              let policy =
+                  TraceFiles.withLines lines (fun traces ->
+                      PolicyCalibration.Run(
+                          traces,
+                          CalibrationOptions(0.3, 0.1, Family = PolicyRegistry.Recall, MaxRisk = 0.35, Groups = "dataset")
+                      ))
+              withFile policy (fun path ->
+                  let back = PolicyFile.Load path
+                  let own, read = nonNull policy.Abstention, nonNull back.Abstention
+                  Expect.sequenceEqual read.Thresholds own.Thresholds "thresholds"
+                  Expect.equal (read.MaxRisk, read.Answered, read.Risk) (own.MaxRisk, own.Answered, own.Risk) "abstention"
+                  Expect.sequenceEqual back.Groups policy.Groups "groups"
+                  Expect.equal back.Guarantee policy.Guarantee "guarantee"
+                  back.Save(path + ".again")
+                  Expect.equal (File.ReadAllText(path + ".again")) (File.ReadAllText path) "bytes"
+                  for key, expected in
+                      [ "abstain", "abstain: expected the guarantee's max_risk, 0.35, got NaN"
+                        "groups", "groups: expected 2 that the guarantee covers, got 0" ] do
+                      let root = nonNull (JsonNode.Parse(File.ReadAllText path))
+                      root.AsObject().Remove key |> ignore
+                      File.WriteAllText(path + ".less", root.ToJsonString())
+                      Expect.stringContains (fault (fun () -> PolicyFile.Load(path + ".less"))) expected key)
+          }
           test "a policy with answers, nulls and features reads back" {
               let random = Random 3
               let lines =
