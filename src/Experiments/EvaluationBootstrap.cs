@@ -2,6 +2,17 @@ using OptimalStopping.Theory.Policies;
 
 namespace OptimalStopping.Experiments;
 
+/// <summary>A figure with its 95 % bootstrap intervals; the difference is to the pair envelope, paired by query.</summary>
+public sealed record MetricEstimate(
+    string Name,
+    double Value,
+    double Low,
+    double High,
+    double Difference,
+    double DifferenceLow,
+    double DifferenceHigh
+);
+
 /// <summary>
 /// Bootstrap intervals of curve metrics. The metrics are functions of the mean costs and qualities of all operating
 /// points, so it is enough to resample groups of queries with their sums: groups of a random order are exchangeable,

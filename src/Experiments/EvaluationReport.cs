@@ -40,17 +40,6 @@ public sealed record MetricRow(
 /// <param name="StopShare">Share of the queries that each stage answers; NaN where the policy mixes stages.</param>
 public sealed record CurvePoint(double Lambda, double Cost, double Quality, double[] StopShare);
 
-/// <summary>A figure with its 95 % bootstrap intervals; the difference is to the pair envelope, paired by query.</summary>
-public sealed record MetricEstimate(
-    string Name,
-    double Value,
-    double Low,
-    double High,
-    double Difference,
-    double DifferenceLow,
-    double DifferenceHigh
-);
-
 /// <summary>A policy family on the test part.</summary>
 /// <param name="Policy">Name of the family.</param>
 /// <param name="Points">Operating points in order of cost, chosen on the train part only.</param>
