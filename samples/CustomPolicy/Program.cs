@@ -42,17 +42,19 @@ public static class Program
         CascadeFile file = CascadeFile.Load("configs/miniature.yaml");
         CascadeRecords records = CascadeRecords.Load(file.CalibrationTrace!);
         var plans = new CascadePlans(file, records);
-        RecordedCascade recorded = plans.Records;
-        int[] queries = [.. Enumerable.Range(0, recorded.Queries)];
+        int[] queries = [.. Enumerable.Range(0, plans.Records.Queries)];
         var own = new SecondOpinion(file.Stages.Count, sure: 0.97);
-        foreach (var (name, policy) in new (string, IStoppingPolicy)[] { ("second opinion", own), ("planned", plans.Plan(0.02).Policy) })
-        {
-            ReplayOutcome outcome = Replay.Run(policy, recorded, queries);
-            Console.WriteLine($"{name}: quality {outcome.Quality.Average():F3}, cost {outcome.Cost.Average():F2}");
-        }
+        Show("second opinion", own, plans.Records); // sees calibrated confidences
+        Show("planned", plans.Plan(0.02).Policy, plans.View); // sees what question and answers tell
 
         await using Cascade cascade = Cascade.Load(file);
         AdaptiveAnswer answer = new AdaptiveCascade(cascade, plans.Calibration.Confidence, own).Answer("What is the capital of Spain?");
         Console.WriteLine($"{answer.Chosen.Text} after {answer.Turns.Count} models");
+
+        void Show(string name, IStoppingPolicy policy, RecordedCascade seen)
+        {
+            ReplayOutcome outcome = Replay.Run(policy, seen, queries);
+            Console.WriteLine($"{name}: quality {outcome.Quality.Average():F3}, cost {outcome.Cost.Average():F2}");
+        }
     }
 }

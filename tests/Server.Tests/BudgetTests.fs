@@ -19,7 +19,7 @@ let tests =
     testList
         "Budget"
         [ test "on recorded queries the mean cost comes to the budget and the excess stays below its bound, also when queries become harder" {
-              let data = plans.Value.Records
+              let data = plans.Value.View
               let last = data.Stages - 1
               let hard =
                   [| for q in 0 .. data.Queries - 1 do

@@ -14,7 +14,7 @@ let private plans = lazy (CascadePlans(nano.Value, records.Value))
 /// The stage that answers each recorded query under the default policy, its quality and confidence.
 let private outcomes =
     lazy
-        (let data = plans.Value.Records
+        (let data = plans.Value.View
          let policy = PolicyStore(nano.Value, plans.Value, null, 0.01).Default.Policy
          Array.init data.Queries (fun q ->
              let struct (_, stage) = Replay.query (policy, data, q)

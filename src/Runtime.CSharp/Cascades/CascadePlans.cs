@@ -6,7 +6,7 @@ namespace OptimalStopping.Runtime.Cascades;
 
 /// <summary>
 /// The calibration and the stopping policies of a cascade, fitted on the calibration records that `toolkit collect` wrote.
-/// Where the records tell the questions, and an earlier answer may be returned, plans see what a <see cref="FeaturePipeline"/>
+/// Where the records tell the questions, plans see what a <see cref="FeaturePipeline"/>
 /// makes of question and answers, as the default of `toolkit evaluate` and `toolkit run` does; else the calibrated confidences
 /// alone, or where those do better on held-out queries. Fitted once; a plan for one more price of cost is quick.
 /// </summary>
@@ -37,18 +37,19 @@ public sealed class CascadePlans
         Records = records.ToRecordedCascade(Calibration.Confidence);
         int[] rows = [.. Enumerable.Range(0, Records.Queries)];
         // Without features: the estimator that cross-validation picks for thousands of calibrated confidences.
+        ActionSet actions = file.Recall ? ActionSet.Recall : ActionSet.Jump;
         _planner = new Planner(
             Records,
             rows,
-            file.Recall ? ActionSet.Recall : ActionSet.Jump,
+            actions,
             PlannedFamily.Candidates(Records.Stages, Records.Queries).Last(s => s.Realised == 0)
         );
-        if (!file.Recall || records.ToFeatures() is not { } features)
+        if (records.ToFeatures() is not { } features)
             return;
         var (pipeline, view) = FeaturePipeline.Fit(features, Records, rows, []);
-        if (FeaturedPlan.Make(pipeline, view, rows) is not { } featured)
+        if (FeaturedPlan.Make(pipeline, view, rows, actions) is not { } featured)
             return;
-        var seeing = new Planner(featured.View, rows, ActionSet.Recall, featured.Fit.Settings);
+        var seeing = new Planner(featured.View, rows, actions, featured.Fit.Settings);
         if (HeldOutArea(seeing, rows) >= HeldOutArea(_planner, rows))
             (_planner, _featured) = (seeing, featured);
     }
@@ -61,6 +62,9 @@ public sealed class CascadePlans
 
     /// <summary>The calibration queries with calibrated confidences.</summary>
     public RecordedCascade Records { get; }
+
+    /// <summary>The calibration queries as the plans see them: what their policies are replayed on.</summary>
+    public RecordedCascade View => _featured?.Described ?? Records;
 
     /// <summary>What turns a question and its answers into what the plans see; null where they see the confidences alone.</summary>
     public FeaturePipeline? Features => _featured?.Pipeline;

@@ -69,7 +69,7 @@ public sealed class PolicyTraining(RecordedCascade data, int[] rows, TraceFeatur
         get
         {
             if (!_planned && Pipeline is var (pipeline, view))
-                _featured = FeaturedPlan.Make(pipeline, view, rows);
+                _featured = FeaturedPlan.Make(pipeline, view, rows, ActionSet.Recall);
             _planned = true;
             return _featured;
         }

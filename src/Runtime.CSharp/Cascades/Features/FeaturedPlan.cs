@@ -15,7 +15,16 @@ namespace OptimalStopping.Runtime.Cascades.Features;
 /// <param name="Columns">Context columns that they see, of those of the pipeline's view.</param>
 /// <param name="View">What the pipeline shows of the kept stages, on all described queries.</param>
 /// <param name="Fit">The plans, for the kept stages.</param>
-public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Kept, int[] Columns, RecordedCascade View, FittedPlan Fit)
+/// <param name="Actions">Whether a plan may answer with an earlier stage.</param>
+public sealed record FeaturedPlan(
+    FeaturePipeline Pipeline,
+    int Stages,
+    int[] Kept,
+    int[] Columns,
+    RecordedCascade View,
+    FittedPlan Fit,
+    ActionSet Actions
+)
 {
     private const int SearchRows = 3000,
         SearchPrices = 12,
@@ -60,13 +69,13 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
     /// </summary>
     /// <param name="view">What the pipeline shows of all stages.</param>
     /// <param name="rows">The queries that it was fitted on, in random order.</param>
-    public static FeaturedPlan? Make(FeaturePipeline pipeline, RecordedCascade view, int[] rows)
+    public static FeaturedPlan? Make(FeaturePipeline pipeline, RecordedCascade view, int[] rows, ActionSet actions)
     {
         var range = Range.From(view, rows);
         if (range.Hull.Length < 2)
             return null;
         int n = view.Stages;
-        int[] kept = rows.Length < LeastToSearch ? range.Hull : Search(pipeline, view, rows, range);
+        int[] kept = rows.Length < LeastToSearch ? range.Hull : Search(pipeline, view, rows, range, actions);
         if (!Covers(view, kept))
             kept = [.. Enumerable.Range(0, n)];
         var best = (Score: double.NegativeInfinity, Settings: Candidates(rows.Length)[0], Columns: pipeline.Columns([]));
@@ -75,7 +84,7 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
             RecordedCascade own = Part(view, kept, columns);
             foreach (EstimatorSettings settings in Candidates(rows.Length))
             {
-                double score = range.Score(Plan(own, rows, settings, range.Prices(SearchPrices)));
+                double score = range.Score(Plan(own, rows, settings, range.Prices(SearchPrices), actions));
                 double margin =
                     double.IsInfinity(best.Score) ? 0
                     : settings.Shape.Knots == 0 ? Margin
@@ -84,12 +93,12 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
                     best = (score, settings, columns);
             }
         }
-        return Make(pipeline, view, rows, kept, best.Columns, best.Settings, best.Score, Prices);
+        return Make(pipeline, view, rows, kept, best.Columns, best.Settings, best.Score, Prices, actions);
     }
 
     /// <summary>The same choices as these, on another pipeline and other queries: for cross-validation.</summary>
     public FeaturedPlan Refit(FeaturePipeline pipeline, RecordedCascade view, int[] rows, int prices) =>
-        Make(pipeline, view, rows, Kept, Columns, Fit.Settings, double.NaN, prices);
+        Make(pipeline, view, rows, Kept, Columns, Fit.Settings, double.NaN, prices, Actions);
 
     /// <summary>A policy of the plans as one for the whole cascade and the whole context.</summary>
     public IStoppingPolicy Whole(IStoppingPolicy policy) => new SubsetPolicy(policy, Stages, Kept, Columns);
@@ -102,11 +111,12 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
         int[] columns,
         EstimatorSettings settings,
         double score,
-        int prices
+        int prices,
+        ActionSet actions
     )
     {
         RecordedCascade own = Part(view, kept, columns);
-        Plan[] plans = Plan(own, rows, settings, Range.From(view, rows).Prices(prices));
+        Plan[] plans = Plan(own, rows, settings, Range.From(view, rows).Prices(prices), actions);
         var family = new FittedFamily("features", [.. plans.Select(p => p.Lambda)], [.. plans.Select(p => p.Policy)]);
         return new FeaturedPlan(
             pipeline,
@@ -114,7 +124,8 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
             kept,
             columns,
             own,
-            new FittedPlan(family, settings, [score], [.. plans.Select(p => p.HeldOutCost)], [.. plans.Select(p => p.HeldOutQuality)])
+            new FittedPlan(family, settings, [score], [.. plans.Select(p => p.HeldOutCost)], [.. plans.Select(p => p.HeldOutQuality)]),
+            actions
         )
         {
             Described = view,
@@ -122,12 +133,14 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
     }
 
     // Adds or drops one stage at a time while that brings held-out quality, from the models that a mixture would use on.
-    private static int[] Search(FeaturePipeline pipeline, RecordedCascade view, int[] rows, Range range)
+    private static int[] Search(FeaturePipeline pipeline, RecordedCascade view, int[] rows, Range range, ActionSet actions)
     {
         int[] sample = rows.Length > SearchRows ? rows[..SearchRows] : rows;
         double[] prices = range.Prices(SearchPrices);
         double Score(int[] stages) =>
-            range.Score(Plan(Part(view, stages, Contexts(pipeline, stages, rows.Length)[^1]), sample, Candidates(rows.Length)[0], prices));
+            range.Score(
+                Plan(Part(view, stages, Contexts(pipeline, stages, rows.Length)[^1]), sample, Candidates(rows.Length)[0], prices, actions)
+            );
         int[] kept = range.Hull;
         double best = Score(kept);
         while (true)
@@ -182,10 +195,10 @@ public sealed record FeaturedPlan(FeaturePipeline Pipeline, int Stages, int[] Ke
         );
     }
 
-    private static Plan[] Plan(RecordedCascade part, int[] rows, EstimatorSettings settings, double[] prices)
+    private static Plan[] Plan(RecordedCascade part, int[] rows, EstimatorSettings settings, double[] prices, ActionSet actions)
     {
         int[] usable = [.. rows.Where(q => Enumerable.Range(0, part.Stages).Any(k => part.IsRecorded(q, k)))];
-        var planner = new Planner(part, usable, ActionSet.Recall, settings);
+        var planner = new Planner(part, usable, actions, settings);
         var plans = new Plan[prices.Length];
         // A plan needs room: no more at a time than there are processors.
         var workers = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount };
