@@ -97,7 +97,7 @@ public static class PolicyCalibration
         };
 
     private static TraceGroups? GroupsOf(string traces, CalibrationOptions options) =>
-        options.Groups is null ? null : TraceGroups.Read(traces, options.Groups);
+        options.Groups is null ? null : TraceReader.ReadGroups(traces, options.Groups);
 
     private static void CheckIndependent(string traces, int repeated)
     {

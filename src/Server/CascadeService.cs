@@ -125,12 +125,18 @@ internal sealed class CascadeService(
         if (isDefault)
             budget?.Observe(answer.Cost);
         bool? audited = feedback.Audit(policy);
+        double? propensity = feedback.Propensity(policy, answer);
         // Nobody can grade what was not given.
         if (!answer.IsWithheld)
-            feedback.Expect(id, policy, isDefault, answer, audited);
+            feedback.Expect(id, policy, isDefault, answer, audited, propensity);
         if (request.Session is { } session)
             sessions?.Keep(session, answer.Chosen.Stage);
-        return new ServedAnswer(id, created, answer, policy) { CostOfLargest = largest, Audited = audited };
+        return new ServedAnswer(id, created, answer, policy)
+        {
+            CostOfLargest = largest,
+            Audited = audited,
+            Propensity = propensity,
+        };
     }
 
     /// <summary>Answers with one stage.</summary>
@@ -231,6 +237,9 @@ internal sealed record ServedAnswer(string Id, long Created, AdaptiveAnswer Answ
 
     /// <summary>Whether the learner asks for this answer's grade; null where it asks for none or for all.</summary>
     public bool? Audited { get; init; }
+
+    /// <summary>The probability with which the policy did what it did; null where that is not known.</summary>
+    public double? Propensity { get; init; }
 
     /// <summary>For <c>echo</c> and <c>prompt_logprobs</c>: the prompt in tokens of the stage; empty for other requests.</summary>
     public IReadOnlyList<StageToken> Prompt { get; init; } = [];

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using OptimalStopping.Runtime.Cascades;
+using OptimalStopping.Runtime.Traces;
 using OptimalStopping.Theory;
 
 namespace OptimalStopping.Server;
@@ -23,6 +24,8 @@ internal sealed class FeedbackService : IAsyncDisposable
     private readonly ConcurrentDictionary<string, GradedAnswer> _pending = new();
     private readonly ConcurrentQueue<string> _order = new();
     private readonly FeedbackStore? _store;
+    private readonly DecisionWriter? _decisions;
+    private readonly string[] _models;
     private readonly PolicyStore _policies;
     private readonly ServeOptions _options;
     private readonly string _learnerKey = "";
@@ -39,9 +42,11 @@ internal sealed class FeedbackService : IAsyncDisposable
         if (learner is not null)
             _learnerKey = FeedbackKeys.Learner(policies.Default.Lambda, costs, learner.AuditRate);
         Watch();
-        string[] models = [.. cascade.Stages.Select(stage => stage.Name)];
+        _models = [.. cascade.Stages.Select(stage => stage.Name)];
+        if (options.Decisions is { } log)
+            _decisions = DecisionWriter.Open(log);
         if (options.State is { } state)
-            _store = FeedbackStore.Open(state, string.Join(",", models), models, Take);
+            _store = FeedbackStore.Open(state, string.Join(",", _models), _models, Take);
     }
 
     /// <summary>Watches the store's default policy, which has changed, with what is graded of it already.</summary>
@@ -79,9 +84,26 @@ internal sealed class FeedbackService : IAsyncDisposable
     /// <summary>Whether the learner asks for the grade of an answer by this policy; null where it did not draw the policy or asks for all grades.</summary>
     public bool? Audit(ServedPolicy policy) => policy.Version >= 0 && Learner is { AuditRate: < 1 } learner ? learner.Audit() : null;
 
+    /// <summary>
+    /// The probability with which a policy did what it did for an answer, given the query and the past: 1 for one that draws nothing. Null where a
+    /// stage failed, and where the learner's state is forgotten.
+    /// </summary>
+    public double? Propensity(ServedPolicy policy, AdaptiveAnswer answer) =>
+        answer.Failures.Count > 0 ? null
+        : policy.Version < 0 || Learner is null ? 1
+        : Learner.Propensity(policy.Version, [.. answer.Turns.Select(turn => OnlineLearner.Bin(turn.Confidence))]);
+
     /// <summary>Remembers an answer, so that its grade finds what it belongs to.</summary>
     /// <param name="audited">Whether the learner learns from the grade: what <see cref="Audit"/> said, if anything.</param>
-    public void Expect(string id, ServedPolicy policy, bool isDefault, AdaptiveAnswer answer, bool? audited = null)
+    /// <param name="propensity">What <see cref="Propensity"/> said; null where nobody asked.</param>
+    public void Expect(
+        string id,
+        ServedPolicy policy,
+        bool isDefault,
+        AdaptiveAnswer answer,
+        bool? audited = null,
+        double? propensity = null
+    )
     {
         // A learner's policy is a path through the stages; one around a failed stage is not of its distribution.
         bool learns = policy.Version >= 0 && answer.Failures.Count == 0 && audited != false;
@@ -98,12 +120,28 @@ internal sealed class FeedbackService : IAsyncDisposable
         {
             PolicyKey = isDefault ? _policyKey : "",
             LearnerKey = learns ? _learnerKey : "",
+            Propensity = propensity,
+            Turns = _decisions is null || propensity is null ? [] : Logged(answer),
+            Answered = answer.Turns.ToList().IndexOf(answer.Chosen),
         };
         _store?.Remember(_pending[id]);
         _order.Enqueue(id);
         while (_order.Count > MostPending && _order.TryDequeue(out string? old))
             _pending.TryRemove(old, out _);
     }
+
+    private LoggedStage[] Logged(AdaptiveAnswer answer) =>
+        [
+            .. answer.Turns.Select(turn => new LoggedStage(
+                _models[turn.Stage],
+                turn.Reply.Cost,
+                double.IsFinite(turn.Confidence) ? turn.Confidence : null
+            )
+            {
+                Same = answer.Turns.ToList().FindIndex(other => other.Stage == turn.Label),
+                Features = turn.Reply.Features.ToVector() is var features && features.All(double.IsFinite) ? features : null,
+            }),
+        ];
 
     /// <summary>Takes a grade; when the task ends well, it is on the disk and in the monitors.</summary>
     /// <returns>The answer's stage, and whether the learner learnt from it.</returns>
@@ -115,10 +153,15 @@ internal sealed class FeedbackService : IAsyncDisposable
             throw Unknown();
         GradedAnswer grade = answer with { Quality = quality };
         if (_store is null)
+        {
+            _decisions?.Write(grade);
             return (grade.Stage, Take(grade));
+        }
         try
         {
-            return (grade.Stage, await _store.AppendAsync(grade).ConfigureAwait(false) ?? throw Unknown());
+            bool learned = await _store.AppendAsync(grade).ConfigureAwait(false) ?? throw Unknown();
+            _decisions?.Write(grade);
+            return (grade.Stage, learned);
         }
         catch (IOException)
         {
@@ -136,7 +179,12 @@ internal sealed class FeedbackService : IAsyncDisposable
             );
     }
 
-    public ValueTask DisposeAsync() => _store?.DisposeAsync() ?? default;
+    public async ValueTask DisposeAsync()
+    {
+        if (_store is not null)
+            await _store.DisposeAsync().ConfigureAwait(false);
+        _decisions?.Dispose();
+    }
 
     private bool Take(GradedAnswer grade)
     {

@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Threading.Channels;
 using Microsoft.Data.Sqlite;
 using Npgsql;
+using OptimalStopping.Runtime.Traces;
 
 namespace OptimalStopping.Server;
 
@@ -29,6 +30,15 @@ internal sealed record GradedAnswer(
 {
     /// <summary>Which default policy answered: its grades speak of that policy and of no other.</summary>
     public string PolicyKey { get; init; } = "";
+
+    /// <summary>The probability with which the policy did what it did; null where that is not known.</summary>
+    public double? Propensity { get; init; }
+
+    /// <summary>The stages that ran, in order; empty where nobody logs decisions.</summary>
+    public IReadOnlyList<LoggedStage> Turns { get; init; } = [];
+
+    /// <summary>Which of the turns answered.</summary>
+    public int Answered { get; init; }
 
     /// <summary>Which learner drew the policy; empty for none.</summary>
     public string LearnerKey { get; init; } = "";

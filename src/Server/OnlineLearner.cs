@@ -95,6 +95,16 @@ internal sealed class OnlineLearner
             return (new TablePolicy(Nest.Choose(_state, _random).Stop), _version);
     }
 
+    /// <summary>
+    /// The probability with which a state draws a policy that does what was done; null when the state is too old to be remembered.
+    /// </summary>
+    /// <param name="bins">Bins of the stages that ran, which are the stages up to the one that answered.</param>
+    public double? Propensity(int version, int[] bins)
+    {
+        lock (_lock)
+            return _recent.FirstOrDefault(kept => kept.Version == version).State is { } drawn ? Nest.StopProbability(drawn, bins) : null;
+    }
+
     /// <summary>Takes the grade of a returned answer.</summary>
     /// <param name="version">The state that drew the policy.</param>
     /// <param name="bins">Bins of the stages that ran, which are the stages up to the one that answered.</param>

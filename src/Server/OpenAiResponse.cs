@@ -365,6 +365,8 @@ internal sealed class OpenAiResponse(OpenAiRequest request, CascadeFile cascade)
                 json.WriteBoolean("abstained", answer.Answer.IsWithheld);
             json.WriteString("policy", policy.Kind);
             ServerJson.Number(json, "lambda", policy.Lambda);
+            if (answer.Propensity is { } propensity)
+                json.WriteNumber("propensity", propensity);
         }
         if (answer.Audited is { } audited)
             json.WriteBoolean("audit", audited);

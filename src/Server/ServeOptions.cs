@@ -29,6 +29,9 @@ public sealed record ServeOptions
     /// <summary>Where the server keeps grades: a folder (SQLite), or the connection string of a PostgreSQL database, which several servers share. Null to keep them in memory only.</summary>
     public string? State { get; init; }
 
+    /// <summary>A file to append graded decisions to, each with the probability of what was done; null for none.</summary>
+    public string? Decisions { get; init; }
+
     /// <summary>Whether requests without a price of cost of their own are answered by the online learner.</summary>
     public bool Learn { get; init; }
 

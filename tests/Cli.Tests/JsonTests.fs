@@ -77,6 +77,13 @@ let tests =
                       let nanoConfig = Shared.repositoryFile (Path.Combine("configs", "nano.yaml"))
                       let fresh = Path.Combine(folder, "fresh.jsonl")
                       File.WriteAllLines(fresh, File.ReadLines calibration |> Seq.skip 300 |> Seq.truncate 300)
+                      let decisions = Path.Combine(folder, "decisions.jsonl")
+                      File.WriteAllLines(
+                          decisions,
+                          [ for q in 1..200 do
+                                let model, propensity = if q % 4 = 0 then "large", 0.25 else "small", 0.75
+                                $"""{{"id":"q{q}","propensity":{propensity},"stages":[{{"model":"{model}","cost":1}}],"quality":{q % 3 % 2}}}""" ]
+                      )
                       let out = Path.Combine(folder, "out")
                       let suite = Path.Combine(folder, "suite")
                       Directory.CreateDirectory suite |> ignore
@@ -101,6 +108,7 @@ let tests =
                             "evaluate --json", evaluate
                             "evaluate --json", evaluate @ [ "--ablation" ]
                             "evaluate --suite DIR --json", [ "evaluate"; "--suite"; suite; "--resamples"; "20"; "--ablation"; "--json" ]
+                            "evaluate --off-policy LOG --json", [ "evaluate"; "--off-policy"; decisions; "--json" ]
                             "evaluate --seeds N --json", evaluate @ [ "--seeds"; "2" ]
                             "calibrate --json", [ "calibrate"; "--traces"; traces; "--out"; Path.Combine(folder, "p.json"); "--json" ]
                             "calibrate --json",

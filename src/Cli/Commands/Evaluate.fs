@@ -14,6 +14,9 @@ open OptimalStopping.Cli.Commands.Shared
 type EvaluateArguments =
     | Traces of file: string
     | Suite of dir: string
+    | Off_Policy of log: string
+    | Policy of file: string list
+    | Floor of float
     | Ablation
     | Train_Fraction of float
     | Train_Queries of int list
@@ -31,6 +34,11 @@ type EvaluateArguments =
             match this with
             | Traces _ -> "the trace file, or a log that 'toolkit import' reads (required without --suite)."
             | Suite _ -> "instead, evaluate every trace file of this folder against the field's policies, and pool over files."
+            | Off_Policy _ ->
+                "instead, tell from a log of decisions with their probabilities (serve --decisions) what other policies would have been worth."
+            | Policy _ -> "with --off-policy: policy files to evaluate, beside every model alone."
+            | Floor _ ->
+                "with --off-policy: the least probability that the log's policies give to what they may do (default: the least in the log)."
             | Ablation -> "tell what each group of features (text, dataset, numbers recorded, agreement, confidence) brings."
             | Train_Fraction _ -> "share of the queries to fit on (default: 0.5)."
             | Train_Queries _ -> "fit on at most this many of them; several numbers with --seeds."
@@ -286,7 +294,9 @@ let private suite (options: EvaluationOptions) ablation (steps: IProgress<string
         table report.Policies report.Leads true
         printfn "costs are shares of the best single model's; leads are in points of auc, with 95 %% intervals for these files"
 
-let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationToken) =
+let private comparison (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationToken) =
+    for flag, given in [ "--policy", arguments.Contains EvaluateArguments.Policy; "--floor", arguments.Contains Floor ] do
+        if given then raise (UsageException $"{flag}: expected --off-policy LOG beside it, got none")
     let directory = arguments.TryGetResult Suite
     let needed name (value: string option) =
         match value, directory with
@@ -342,3 +352,21 @@ let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationTo
     | Some seeds ->
         let sizes = if sizes.IsEmpty then [| Nullable() |] else sizes |> List.map Nullable |> List.toArray
         several options seeds sizes steps json cancel
+
+let execute (arguments: ParseResults<EvaluateArguments>) (cancel: CancellationToken) =
+    match arguments.TryGetResult Off_Policy with
+    | None -> comparison arguments cancel
+    | Some log ->
+        for flag, given in
+            [ "--traces", arguments.Contains EvaluateArguments.Traces
+              "--suite", arguments.Contains Suite
+              "--out", arguments.Contains EvaluateArguments.Out
+              "--seeds", arguments.Contains Seeds ] do
+            if given then raise (UsageException $"--off-policy: expected no {flag} beside it")
+        EvaluateOffPolicy.run
+            log
+            (arguments.GetResult(EvaluateArguments.Policy, defaultValue = []))
+            (arguments.GetResult(Floor, defaultValue = nan))
+            (arguments.GetResult(Unit, defaultValue = ""))
+            (arguments.Contains EvaluateArguments.Json)
+            cancel

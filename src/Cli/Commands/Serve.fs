@@ -24,6 +24,7 @@ type ServeArguments =
     | Body_Limit of int64
     | Drain of float
     | State of dir: string
+    | Decisions of file: string
     | Learn
     | Audit_Rate of float
     | Guarantee of float
@@ -46,6 +47,8 @@ type ServeArguments =
             | Drain _ -> "seconds that requests under way get when the server is stopped (default: 30)."
             | State _ ->
                 "where grades are kept: a folder, or \"Host=...\" for a PostgreSQL database that several servers share (default: serve-state)."
+            | Decisions _ ->
+                "a file to append a line to for each graded answer: what was done, by which policy, with what probability (evaluate --off-policy reads it)."
             | Learn -> "let the online learner (NEST) answer requests that name no price of their own."
             | Audit_Rate _ ->
                 "with --learn: the probability with which an answer's grade is asked for (toolkit.audit in its response); the learner passes over other grades (default: 1)."
@@ -140,6 +143,7 @@ let execute (arguments: ParseResults<ServeArguments>) (cancel: CancellationToken
             BodyLimit = bodyLimit,
             Drain = TimeSpan.FromSeconds(arguments.GetResult(Drain, defaultValue = 30.0) |> atLeast "--drain" 0.0),
             State = arguments.GetResult(State, defaultValue = "serve-state"),
+            Decisions = Option.toObj (arguments.TryGetResult Decisions),
             Learn = arguments.Contains Learn,
             AuditRate = auditRate,
             Guarantee = guarantee,

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 
 namespace OptimalStopping.Runtime.Traces;
 
@@ -41,6 +42,41 @@ public static class TraceReader
             yield return record;
     }
 
+    /// <summary>Reads which group each query is of, by a field of each line: `dataset`, `split`, or any other that holds a text, a number, true or false.</summary>
+    /// <exception cref="ToolkitException">A line lacks the field, or it has more than <see cref="TraceGroups.Most"/> values.</exception>
+    public static TraceGroups ReadGroups(string path, string column)
+    {
+        var names = new Dictionary<string, int>();
+        var of = new List<int>();
+        foreach (TraceRecord record in ReadRecords(path))
+        {
+            string name = column switch
+            {
+                "dataset" => record.Dataset,
+                "split" => record.Split,
+                _ => Text(record.Extra.FirstOrDefault(field => field.Key == column).Value),
+            };
+            if (name.Length == 0)
+                throw new ToolkitException($"{path}: query '{record.Id}': key '{column}': expected a text or number to group by, got none");
+            if (!names.TryGetValue(name, out int group))
+                names.Add(name, group = names.Count);
+            if (names.Count > TraceGroups.Most)
+                throw new ToolkitException(
+                    $"{path}: key '{column}': expected at most {TraceGroups.Most} groups, got more, the last by query '{record.Id}'"
+                );
+            of.Add(group);
+        }
+        return new TraceGroups(column, [.. names.Keys], [.. of]);
+    }
+
+    private static string Text(JsonElement value) =>
+        value.ValueKind switch
+        {
+            JsonValueKind.String => value.GetString()!,
+            JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False => value.GetRawText(),
+            _ => "",
+        };
+
     /// <summary>Reads records from the next <paramref name="length"/> bytes of a stream, which stays open.</summary>
     internal static IEnumerable<TraceRecord> ReadRecords(Stream stream, long length, string file)
     {
@@ -57,9 +93,9 @@ public static class TraceReader
         }
     }
 
-    private static bool IsBlank(ReadOnlySpan<byte> line) => line.IndexOfAnyExcept((byte)' ', (byte)'\t') < 0;
+    internal static bool IsBlank(ReadOnlySpan<byte> line) => line.IndexOfAnyExcept((byte)' ', (byte)'\t') < 0;
 
-    private static FileStream Open(string path)
+    internal static FileStream Open(string path)
     {
         try
         {

@@ -20,7 +20,7 @@ public sealed record TraceTable(IReadOnlyList<string> Models, RecordedCascade Ca
     /// <summary>The questions' texts and datasets and the numbers recorded with answers; null where the file holds none of these.</summary>
     public TraceFeatures? Features { get; init; }
 
-    /// <summary>Which group each query is of; null where nobody asked (see <see cref="TraceGroups.Read"/>).</summary>
+    /// <summary>Which group each query is of; null where nobody asked (see <see cref="TraceReader.ReadGroups"/>).</summary>
     public TraceGroups? Groups { get; init; }
 
     /// <summary>

@@ -276,6 +276,13 @@ type NestRun(initial: NestState) =
         remaining <- 1.0
         sideStopped <- -1
 
+    /// Probability that the policy of the query stops at the last of these stages when it sees these bins on the way. Valid between Begin and
+    /// the first stage that is asked; uses the query up.
+    member _.StopProbability(bins: int[]) : float =
+        for k in 0 .. min bins.Length (n - 1) - 1 do
+            advance bins[k]
+        if bins.Length = n then remaining else masses[bins.Length - 1]
+
     override _.Stops(stage, bin, random) =
         if stage <> reached then invalidArg (nameof stage) $"expected stage {reached}: stages are asked in order"
         let before = remaining
@@ -437,6 +444,14 @@ module Nest =
         if i < weights.Length - 1 then { Index = i; Stop = PolicyClass.Policy(state.Settings.PolicyClass, i) }
         elif state.Settings.Side <> SideExpert.None then { Index = -1; Stop = driver.SidePolicy }
         else { Index = i - 1; Stop = PolicyClass.Policy(state.Settings.PolicyClass, i - 1) } // rounding left u above the last sum
+
+    /// Probability, over the draw of `choose`, that the policy for the next query stops at stage bins.Length - 1 when the stages up to it show
+    /// these bins: the propensity of the decision. bins: 1 to n of them.
+    [<CompiledName "StopProbability">]
+    let stopProbability (state: NestState, bins: int[]) : float =
+        if bins.Length < 1 || bins.Length > state.Settings.PolicyClass.Stages then
+            raise (ArgumentException($"expected 1 to {state.Settings.PolicyClass.Stages} bins, got {bins.Length}", nameof bins))
+        (begun state).StopProbability bins
 
     /// The state after a graded query whose probability of being graded was `probability`, in [AuditRate, 1] (Theorem 15).
     [<CompiledName "ObserveGraded">]
