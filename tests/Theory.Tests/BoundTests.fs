@@ -95,7 +95,7 @@ let guarantees =
           test "the betting p-value from its definition, mean and variance anew before each bet" {
               let random = Random 2
               for round in 0..39 do
-                  let count, alpha, delta = 5 + random.Next 40, 0.05 + 0.4 * random.NextDouble(), 0.05
+                  let count, alpha, delta = 5 + random.Next 300, 0.05 + 0.4 * random.NextDouble(), 0.05
                   let losses = Array.init count (fun _ -> if round % 2 = 0 then float (random.Next 2) else 0.2 * random.NextDouble())
                   let mean seen = (0.5 + Array.sum losses[.. seen - 1]) / (float seen + 1.0)
                   let variance seen =
@@ -117,6 +117,9 @@ let guarantees =
               let halves = Array.init 50 (fun i -> if i < 3 then 0.5 else 0.0)
               Expect.equal (RiskControl.choose ([| halves |], 0.1, 0.05)) -1 "fractions are not counted as whole failures"
               Expect.equal (RiskControl.choose ([| Array.create 300 0.01 |], 0.1, 0.05)) 0 "small fractions pass"
+              // Nine losses of 0: (9 * 0 + 1) / (9 + 1) is .1, which is at most .1.
+              Expect.equal (RiskControl.conformal ([| Array.zeroCreate 9 |], 0.1)) 0 "conformal control at its bound"
+              Expect.equal (RiskControl.conformal ([| Array.zeroCreate 8 |], 0.1)) -1 "and below its least sample"
           }
           test "traces needed: the first number at which 11 of 21 resamples pass, in steps of a tenth" {
               let mutable exactly = 0
@@ -181,6 +184,10 @@ let guarantees =
               let start = Hedge.init (class3, 10, 1.5)
               within 0.0 (Nest.certificateA (start, 0.1)) 0.0 "no query, no regret"
               within 0.0 (Nest.regretBound start) 0.0 "no query, no bound"
+              let outcome = { Bins = [| 0; 1; 0 |]; Qualities = [| 0.5; 0.5; 0.5 |]; Costs = [| 0.0; 0.1; 0.2 |] }
+              let after = Seq.fold (fun state _ -> Hedge.observe (state, outcome, 0)) start (seq { 1..5 })
+              let eta = sqrt (8.0 * log 9.0 / 10.0)
+              within 1e-9 (Nest.regretBound after) (1.5 * (log 9.0 / eta + 5.0 * eta / 8.0)) "Hedge's bound so far"
               let planned = Nest.weights (Hedge.initWithPlan (class3, 10, 1.5, [| 0.1; 0.1 |]))
               within 1e-12 (Array.last planned) 0.5 "the plan has prior 1/2"
           }
@@ -218,8 +225,8 @@ let guarantees =
               within 1e-15 (PairedTests.signFlip (sixteen, 10, 1UL)).PValue (2.0 / 65536.0) "all of one sign"
               Expect.isFalse (PairedTests.signFlip (Array.append sixteen [| 17.0 |], 10, 1UL)).Exact "17 pairs are sampled"
               // The differences between these floats are exact, their mean is not.
-              let shifted = Array.init 7 (fun i -> 1e9 + float (i * i) / 1024.0)
-              let deviations = Array.init 7 (fun i -> float (i * i) / 1024.0)
+              let shifted = Array.init 7 (fun i -> 1e9 + float (i * i + i / 6) / 1024.0)
+              let deviations = Array.init 7 (fun i -> float (i * i + i / 6) / 1024.0)
               let mean = Array.average deviations
               let s = sqrt (Array.sumBy (fun x -> (x - mean) ** 2.0) deviations / 6.0)
               let t = (1e9 + mean) / (s / sqrt 7.0)
@@ -306,6 +313,7 @@ let learners =
               within 0.025 (share TabularRule.EpsilonGreedy Feedback.StagesRun 999) 0.2 "t = 1,000"
               within 0.03 (share TabularRule.EpsilonGreedy Feedback.StagesRun 63) 0.5 "t = 64"
               within 0.025 (share TabularRule.EpsilonGreedy Feedback.Returned 63) 0.25 "t = 64, bandit feedback"
+              within 0.008 (share TabularRule.EpsilonGreedy Feedback.StagesRun 8) (2.0 * 9.0 ** (-1.0 / 3.0)) "t = 9"
               // T^(2/3) = 1 for one query: the second follows the plan.
               let goesOn round =
                   let stop = TabularLearner.choose (state TabularRule.ExploreThenCommit Feedback.StagesRun 1 round, SplitMix64 1UL)

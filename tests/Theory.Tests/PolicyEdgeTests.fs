@@ -208,6 +208,7 @@ let parts =
               within 1e-15 (steps.Confidence 0.35) 0.25 "between"
               within 0.0 (steps.Confidence 0.8) 0.5 "the last rank"
               within 0.0 (steps.Confidence 0.9) 0.5 "above all ranks"
+              within 0.0 (ConfidenceScale.Create([| 0.1; 0.2; 0.3 |], [| 0.2; 0.8; 0.8 |]).Confidence 0.8) 0.2 "the least of two at the end"
           }
           test "sums over columns are those of a plain loop, at every length and place" {
               let random = Random 8
@@ -261,11 +262,14 @@ let parts =
                     ContextWidth = 0
                     Shape = shape 0 false }
               let space = StateSpace(2, ActionSet.Recall, 4)
-              let table count =
+              let table (step: float) count =
                   Array.init space.Count (fun s ->
-                      Array.init (count s) (fun a -> [| 0.4 + 0.1 * float a; yield! (Array.create (space.Members s).Length 2.0) |]))
-              let policy =
-                  PlannedPolicy.Create(space, inputs, table (fun s -> (space.Answers s).Length), table (fun s -> (space.Next s).Length))
+                      Array.init (count s) (fun a -> [| 0.4 + step * float a; yield! (Array.create (space.Members s).Length 2.0) |]))
+              let made (step: float) =
+                  let coefficients = table step
+                  let stop, go = coefficients (fun s -> (space.Answers s).Length), coefficients (fun s -> (space.Next s).Length)
+                  PlannedPolicy.Create(space, inputs, stop, go)
+              let policy, even = made 0.1, made 0.0
               let predicted ran (confidence: float[]) stage =
                   policy.PredictedQuality(Observation(ran, ReadOnlySpan<float> confidence), stage)
               within 1e-12 (predicted 1u [| 0.6; nan |] 0) 0.6 "0.4 + 2 (0.6 - 0.5)"
@@ -274,6 +278,12 @@ let parts =
               within 1e-12 (predicted 3u [| 0.6; 0.45 |] 0) 0.5 "both confidences"
               within 1e-12 (predicted 3u [| 0.6; 0.45 |] 1) 0.6 "the second answer's own constant"
               Expect.isTrue (Double.IsNaN(predicted 1u [| 0.6; 0.5 |] 1)) "a stage that did not run"
+              // Both going on and stopping are worth 0.4 + 2 (s - 0.5) after the first stage: a stop wins.
+              let data = RecordedCascade.Create(1, 2, [| 1.0; 1.0 |], [| 0.5; 0.5 |], [| 1.0; 0.0 |])
+              let outcome = Replay.run (even, data, [| 0 |])
+              Expect.equal outcome.Stage [| 0 |] "a stop wins ties"
+              let family = FamilyReplay.run ([| even :> IStoppingPolicy; even |], data, [| 0 |], 1)
+              Expect.equal family[1].Stops [| 1.0; 0.0 |] "in a family too"
           }
           test "what a plan expects of rows with missing stages is what its replay does there" {
               let random = Random 11
@@ -400,6 +410,73 @@ let others =
               within 1e-9 interval.Low (bound 0.05) "low"
               within 1e-9 interval.High (bound 0.95) "high"
           }
+          test "three folds are three, and knots are at most 129" {
+              // Stage 0 is right but in fold 2: rows of folds 0 and 1 see a half of right answers, rows of fold 2 all.
+              let data = silent (Array.init 6 (fun q -> [| (if q % 3 = 2 then 0.0 else 1.0); 0.65 |])) [| 1.0; 1.0 |]
+              let plan = Planner(data, [| 0..5 |], ActionSet.Chain, { settings with Folds = 3 }).Plan 0.0
+              within 1e-9 plan.HeldOutQuality ((4.0 * 0.65 + 2.0 * 0.0) / 6.0) "quality"
+              let knots = (ConfidenceScale.Fit(Array.init 1000 (fun i -> float i / 1000.0))).Knots
+              Expect.equal knots.Length 129 "knots of 1,000 values"
+              Expect.equal (knots[0], knots[64], knots[128]) (0.0, 0.5, 0.999) "evenly among the values"
+          }
+          test "answers that an observation does not bring do not agree" {
+              let scale = ConfidenceScale.Create([| 0.0; 1.0 |], [| 0.0; 1.0 |])
+              let inputs =
+                  { Scales = [| scale; scale |]
+                    HasNull = [| false; false |]
+                    HasAnswers = true
+                    ContextWidth = 0
+                    Shape = shape 0 false }
+              let columns = Array.create 4 nan
+              StateBasis([| 0; 1 |], inputs).Fill(Observation(3u, ReadOnlySpan [| 0.25; 1.0 |]), Span<float> columns)
+              allWithin 1e-15 columns [| 1.0; -0.25; 0.5; 0.0 |] "columns"
+          }
+          test "ties: enumeration stops, the greedy plan stops, values of probability 0 change no draft" {
+              // Going on brings a quarter and costs a quarter.
+              let tie: JointDistribution =
+                  { Probabilities = [| 1.0 |]; Signals = [| [| 0; 0 |] |]; Qualities = [| [| 0.5; 0.75 |] |]; Costs = [| 1.0; 0.5 |] }
+              let best = BruteForce.solve (tie, 0.5, ActionSet.Chain)
+              Expect.equal (best.Quality, best.Cost) (0.5, 1.0) "enumeration"
+              let stop = TabularPlan.greedy (TabularCounts.Create(3, 2), [| 0.0; 0.0 |])
+              Expect.isTrue (stop |> Array.forall (Array.forall id)) "nothing seen, nothing to pay: stop"
+              // The second stage is better by 1/4 in both bins, and costs 1/4.
+              let even =
+                  { Instances.structured (2, 2, 1UL) with
+                      Kernels = [| Array.create 2 [| 0.5; 0.5 |] |]
+                      Means = [| [| 0.25; 0.25 |]; [| 0.25; 0.75 |] |]
+                      ContinueCosts = [| 0.25 |] }
+              Expect.equal (ThresholdForm.oneStepLookAhead even) [| [| true; true |] |] "looking one stage ahead"
+              Expect.equal (DraftLength.optimal (0.5, 0.5)) 0 "a token that is worth its cost exactly is not drafted"
+              let one = { Values = [| 0.75 |]; Probabilities = [| 1.0 |] }
+              let hopeless = { Values = [| 0.0; 0.75 |]; Probabilities = [| 0.5; 0.5 |] }
+              Expect.isGreaterThan (DraftStopping.optimal (hopeless, 0.1, 6)).Rate 1.0 "tokens that are never accepted are allowed"
+              let padded = { Values = [| 0.75; 0.875 |]; Probabilities = [| 1.0; 0.0 |] }
+              Expect.equal (DraftStopping.optimal (padded, 0.1, 6)) (DraftStopping.optimal (one, 0.1, 6)) "the same rule"
+          }
+          test "shapes and arguments at their ends" {
+              let chain = Instances.structured (2, 2, 1UL)
+              let model = Jump.fromChain ([| 1.0; 2.0 |], chain.Means, chain.Initial, chain.Kernels)
+              Jump.validate { model with Kernels = model.Kernels[..0] }
+              let counts = TabularCounts.Create(3, 2)
+              Expect.equal (counts.Transitions.Length, counts.Visits.Length, counts.Grades.Length) (2, 2, 3) "tables"
+              let likely delta = Regret.nestHighProbability (Feedback.StagesRun, 3, 9.0, false, 100, 1.2, delta) |> ignore
+              rejects (fun () -> likely 0.0) "never wrong"
+              rejects (fun () -> likely 1.0) "always wrong"
+              let looked =
+                  ActionClass.Create([| true |], [| 0.0 |], [| [| 0.5 |] |], [| { First = 0; Next = [| [| -1 |] |]; Recall = false } |])
+              let learned = ActionNest.observe (ActionNest.init (looked, Feedback.Full, 5), { Bins = [| 0 |]; Qualities = [| 0.5 |] }, 0)
+              Expect.equal (learned.Round, learned.Incurred) (1, 0.5) "one query"
+              rejects (fun () -> SampleComplexity.deltaFor (1.0, 1.0, 10L, 0.0) |> ignore) "no error"
+              Expect.equal (MultipleTesting.bonferroni [| 0.0; 0.25; 1.0 |]) [| 0.0; 0.75; 1.0 |] "0 and 1 are probabilities"
+              within 0.0 (PairedTests.signFlip ([| 0.0; 0.0 |], 10, 1UL)).PValue 1.0 "zeros alone"
+              Expect.isTrue (PairedTests.wilcoxon (Array.init 50 float)).Exact "fifty pairs exactly"
+              Expect.isFalse (PairedTests.wilcoxon (Array.init 51 float)).Exact "more by the normal approximation"
+              rejects
+                  (fun () ->
+                      ActionClass.Create([| true |], [| 0.0 |], [| [| 0.5 |] |], [| { First = 0; Next = [| [| 1 |] |]; Recall = false } |])
+                      |> ignore)
+                  "an action after the last"
+          }
           test "learners: policies drawn by weight, losses at zero probability, audits, free weights" {
               let policies =
                   ActionClass.Create(
@@ -413,6 +490,11 @@ let others =
               within 1e-12 (ActionNest.regretBound (policies, Feedback.Full, 200)) (1.25 * sqrt (100.0 * log 3.0)) "full feedback"
               let state = { ActionNest.init (policies, Feedback.Full, 8) with Losses = [| 0.0; 1.0; 2.5 |] }
               let weights, random, counts = ActionNest.weights state, SplitMix64 6UL, Array.zeroCreate<int> 3
+              let raw = [| 0.0; 1.0; 2.5 |] |> Array.map (fun loss -> exp (-(sqrt (8.0 * log 3.0 / 8.0)) * loss))
+              allWithin 1e-12 weights (raw |> Array.map (fun w -> w / Array.sum raw)) "weights"
+              // SplitMix64's seed whose first number is the largest below 1.
+              let largest = SplitMix64 0x31628AF67B2131ABUL
+              Expect.equal (ActionNest.choose (state, largest)) 2 "the last policy"
               for _ in 1..20_000 do
                   let i = ActionNest.choose (state, random)
                   counts[i] <- counts[i] + 1

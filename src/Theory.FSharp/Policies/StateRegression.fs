@@ -51,13 +51,13 @@ type ConfidenceScale private (knots: float[], ranks: float[]) =
                 if knots[mid] <= confidence then lo <- mid else hi <- mid
             ranks[lo] + (ranks[hi] - ranks[lo]) * (confidence - knots[lo]) / (knots[hi] - knots[lo])
 
-    /// Confidence at which the scale reaches the rank: the inverse of Rank, clipped to what training saw.
+    /// The least confidence at which the scale reaches the rank: the inverse of Rank, clipped to what training saw.
     member _.Confidence(rank: float) : float =
         if knots.Length = 0 then
             nan
         elif rank <= ranks[0] then
             knots[0]
-        elif rank >= ranks[knots.Length - 1] then
+        elif rank > ranks[knots.Length - 1] then
             knots[knots.Length - 1]
         else
             let mutable k = 1
