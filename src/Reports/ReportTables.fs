@@ -53,21 +53,21 @@ module ReportTables =
               text (Numbers.parameter row.Lambda)
               str (signed 4 row.Difference) :: interval 4 row.CiLow row.CiHigh
               verdict row
+              resampled row row.PPermutation
               resampled row row.PHolm
               str (signed 2 row.Dz) :: interval 2 row.DzLow row.DzHigh
               str (signed 2 row.PairedDelta) :: interval 2 row.PairedDeltaLow row.PairedDeltaHigh
               str (signed 2 row.CliffDelta) :: interval 2 row.CliffDeltaLow row.CliffDeltaHigh
               text $"{number 3 row.QualityDefault} / {number 3 row.QualityBaseline}"
               text $"{number 2 row.CostDefault} / {number 2 row.CostBaseline}"
-              resampled row row.PPermutation
               resampled row row.PBh
               p (Numbers.pValue row.PWilcoxon)
               p (Numbers.pValue row.PT)
               text (signed 2 row.Gz)
               text (string row.Pairs) ]
         let heads =
-            "baseline|λ|utility difference|default is|p Holm|d_z|paired δ|Cliff’s δ|quality default / its|cost default / its|"
-            + "p permutation|p BH|p Wilcoxon|p t|g_z|pairs"
+            "baseline|λ|utility difference|default is|p permutation|p Holm|d_z|paired δ|Cliff’s δ|quality default / its|cost default / its|"
+            + "p BH|p Wilcoxon|p t|g_z|pairs"
         Table1.groups (data.Table<PolicyComparison>())
         |> Seq.collect (fun (struct (_, rows)) -> rows |> Seq.map cells)
         |> Page.table (headings heads)

@@ -71,6 +71,7 @@ module Table1 =
             | _ -> ""
         [| escape (baseline data row.Baseline)
            math (Numbers.signed (4, row.Difference)) + mark + interval 4 row.CiLow row.CiHigh
+           math (pValue row row.PPermutation)
            math (pValue row row.PHolm)
            math (Numbers.signed (2, row.Dz)) + interval 2 row.DzLow row.DzHigh
            math (Numbers.signed (2, row.PairedDelta)) + interval 2 row.PairedDeltaLow row.PairedDeltaHigh
@@ -116,15 +117,19 @@ module Table1 =
         let tested = rows |> Array.filter _.Tested
         let count wanted = tested |> Array.filter (fun row -> row.Verdict = wanted) |> Array.length
         let better, worse, neither = count 1, count -1, count 0
-        let bounds = if tested |> Array.exists _.PIsBound then " (at most, where no resample was as extreme)" else ""
+        let bounds =
+            if tested |> Array.exists _.PIsBound then
+                " (at most, by resamples or Hoeffding's bound, where no resample was as extreme)"
+            else
+                ""
         let few =
             if rows |> Array.forall (fun row -> row.Pairs >= OptimalStopping.Theory.Bootstrap.SmallSample) then
                 ""
             else
                 $" Fewer than {OptimalStopping.Theory.Bootstrap.SmallSample} pairs: bootstrap intervals cover less often than they say."
         $"The default policy against each baseline on {pairs rows} paired test queries (lambda = {lambdas}). "
-        + "Difference of mean utility (default minus baseline) with its 95% interval; p-values of the paired permutation test "
-        + $"after Holm's correction{bounds}; effect sizes with 95%% intervals: d_z, paired delta (wins less losses on the same query) and "
+        + "Difference of mean utility (default minus baseline) with its 95% interval; p-values of the paired permutation test, "
+        + $"raw and after Holm's correction{bounds}; effect sizes with 95%% intervals: d_z, paired delta (wins less losses on the same query) and "
         + "Cliff's delta (over all pairs of queries); mean quality and mean cost "
         + $"per query{data.CostUnit} of default / baseline. "
         + $"Of {tested.Length} comparisons the default is significantly better (+) in {better}, significantly worse (-) in {worse}, "
@@ -153,13 +158,13 @@ module Table1 =
                $"  \\caption{{{texCaption}}}"
                @"  \label{tab:comparison}"
                @"  \vspace{3pt}"
-               @"  \begin{tabular}{@{}llrlllcc@{}}"
+               @"  \begin{tabular}{@{}llrrlllcc@{}}"
                @"    \toprule"
-               @"    Baseline & Utility difference & $p$ (Holm) & $d_z$ & Paired $\delta$ & Cliff's $\delta$ & Quality & Cost \\"
+               @"    Baseline & Utility difference & $p$ & $p$ (Holm) & $d_z$ & Paired $\delta$ & Cliff's $\delta$ & Quality & Cost \\"
                for struct (lambda, rows) in groups do
                    @"    \midrule"
                    if groups.Length > 1 then
-                       $"    \\multicolumn{{8}}{{@{{}}l}}{{$\\lambda = {Numbers.parameter lambda}$, {pairs rows} pairs}} \\\\"
+                       $"    \\multicolumn{{9}}{{@{{}}l}}{{$\\lambda = {Numbers.parameter lambda}$, {pairs rows} pairs}} \\\\"
                        @"    \addlinespace[2pt]"
                    for row in rows do
                        line data row

@@ -44,9 +44,18 @@ module PairedTests =
             sums[b] <- sums[b &&& (b - 1)] + magnitudes[lowest]
         sums
 
+    /// Hoeffding's bound (1963) on the exact two-sided p-value of the sign-flip test: 2 exp(-S^2 / (2 Q)) with the sum S of the
+    /// differences and the sum Q of their squares, at most 1. It needs no resamples and falls below any floor of theirs.
+    [<CompiledName "FlipTail">]
+    let flipTail (differences: float[]) : float =
+        let sum = Array.sum differences
+        let squares = differences |> Array.sumBy (fun d -> d * d)
+        if squares = 0.0 then 1.0 else min 1.0 (2.0 * exp (-sum * sum / (2.0 * squares)))
+
     /// Studentised sign-flip permutation test of a zero mean difference; statistic: the t of `pairedT`.
     /// Exact enumeration of all 2^M flips while the non-zero pairs number at most 16; otherwise `resamples` random
-    /// flips from `seed`, with p = (1 + hits) / (1 + resamples), itself a valid p-value (Phipson and Smyth 2010).
+    /// flips from `seed`, with p = (1 + hits) / (1 + resamples), itself a valid p-value (Phipson and Smyth 2010). Where no flip
+    /// was as extreme as the data that is only as small as the number of flips allows; `flipTail` bounds the exact p-value then.
     /// Exact under symmetry about 0, asymptotically valid for the mean without it (Janssen 1999; Romano 1990).
     /// Invariant to the order of the pairs. Requires M >= 2 and resamples >= 1.
     [<CompiledName "SignFlip">]
@@ -83,7 +92,9 @@ module PairedTests =
                     positive <- positive + table[int bits &&& (table.Length - 1)]
                     bits <- bits >>> 8
                 if abs (2.0 * positive - total) >= bar then hits <- hits + 1
-            { Statistic = statistic; PValue = float (1 + hits) / float (1 + resamples); Exact = false }
+            let sampled = float (1 + hits) / float (1 + resamples)
+            let p = if hits = 0 then min sampled (flipTail nonzero) else sampled
+            { Statistic = statistic; PValue = p; Exact = false }
 
     /// Pratt's ranks: zeros take part in the ranking of |d| and are dropped afterwards. Differences within rounding of each other
     /// (1e-12 of the largest) tie, and those within rounding of 0 are zeros.

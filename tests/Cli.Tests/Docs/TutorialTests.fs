@@ -7,6 +7,7 @@ open System.Diagnostics
 open System.IO
 open System.Text.RegularExpressions
 open Expecto
+open Support.TestHub
 
 /// The blocks of a page that are to be run, in order.
 let blocks (text: string) : string list =
@@ -26,7 +27,8 @@ let private freePort () =
     listener.Start()
     string (listener.LocalEndpoint :?> Net.IPEndPoint).Port
 
-let private run (page: string) =
+/// Runs a page's blocks with some environment variables set.
+let private runWith (environment: (string * string) list) (page: string) =
     match bash with
     | None -> skiptest "bash is not installed"
     | Some bash ->
@@ -51,12 +53,28 @@ let private run (page: string) =
             File.WriteAllText(path, String.Join("\n", script).Replace("8080", freePort ()))
             let start =
                 ProcessStartInfo(bash, [| path |], WorkingDirectory = dir, RedirectStandardOutput = true, RedirectStandardError = true)
+            for name, value in environment do
+                start.Environment[name] <- value
             use child = nonNull (Process.Start start)
             let output, error = child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
             if not (child.WaitForExit 240_000) then
                 child.Kill true
                 failtest $"{page} did not end within four minutes: {error.Result}"
             Expect.equal child.ExitCode 0 $"{page}: {output.Result}\n{error.Result}")
+
+let private run = runWith []
+
+/// The embedded cascade's models under the names of published ones, in a hub of the tests.
+let private runWithHub (page: string) =
+    let content (folder: string) =
+        [ for file in Directory.GetFiles(Path.Combine(Support.Repository.root, "models", "miniature", folder)) do
+              let name = nonNull (Path.GetFileName file)
+              { Name = name; Bytes = File.ReadAllBytes file; Large = name.EndsWith ".safetensors" } ]
+    let repositories = [ "Qwen/Qwen3-0.6B", content "1"; "Qwen/Qwen3-1.7B", content "2"; "Qwen/Qwen3-4B", content "3" ]
+    withHub repositories (fun hub ->
+        SampleRun.inFolder (fun cache ->
+            let plain = [ "HF_HUB_CACHE", ""; "HF_TOKEN", ""; "HF_HUB_OFFLINE", "" ]
+            runWith ([ "HF_ENDPOINT", string hub.Endpoint; "HF_HOME", cache ] @ plain) page))
 
 /// Links of a page to files of the repository.
 let private links (text: string) =
@@ -74,7 +92,8 @@ let tests =
                         testCase page (fun () ->
                             if page = "tutorial-service.md" && not (Support.Repository.hasProgram "curl") then
                                 skiptest "curl is not installed"
-                            run page) ]
+                            run page)
+                    testCase "tutorial-qwen3.md" (fun () -> runWithHub "tutorial-qwen3.md") ]
           )
 
           test "Links of the documentation lead somewhere" {

@@ -56,6 +56,17 @@ let tests =
               Expect.isGreaterThan p 0.01 "not at the least p, where equality would say little"
               Expect.equal (PairedTests.signFlip (Array.rev long, 999, 5UL)).PValue p "Monte Carlo"
 
+          testCase "the tail bound lies above the exact p-value, and takes over where no resample is as extreme"
+          <| fun () ->
+              for seed in 1..40 do
+                  let d = random seed (2 + seed % 9) |> Array.map (fun v -> v + 0.1 * float (seed % 5))
+                  Expect.isGreaterThanOrEqual (PairedTests.flipTail d + 1e-12) (enumerated d) $"seed {seed}"
+              let clear = random 4 400 |> Array.map (fun d -> d + 0.4)
+              let result = PairedTests.signFlip (clear, 99, 1UL)
+              within 1e-15 result.PValue (PairedTests.flipTail clear) "below the floor of 0.01"
+              Expect.isLessThan result.PValue 0.001 "well below"
+              Expect.equal (PairedTests.flipTail [| 0.0; 0.0 |]) 1.0 "no difference"
+
           testCase "exact p-values are uniform under the null: P(p <= a) <= a over all flips of one sample"
           <| fun () ->
               let d = random 11 9
