@@ -81,12 +81,13 @@ let tests =
               let rows = lines |> Array.filter (fun l -> l.EndsWith @" \\" && l.Contains " & ")
               Expect.equal rows.Length 4 "heading and three rows"
               for row in rows do
-                  Expect.equal (row.Split(" & ").Length) 8 row
+                  Expect.equal (row.Split(" & ").Length) 9 row
               Expect.stringContains
                   rows[1]
-                  "full chain & $+0.0400$$^{+}$ $[+0.0200, +0.0600]$ & $<10^{-4}$ & $+0.20$ $[+0.10, +0.30]$"
+                  "full chain & $+0.0400$$^{+}$ $[+0.0200, +0.0600]$ & $<10^{-4}$ & $<10^{-4}$ & $+0.20$ $[+0.10, +0.30]$"
                   "first row"
-              Expect.stringContains rows[2] "one threshold & $+0.0020$ $[-0.0100, +0.0140]$ & $0.500$" "not marked"
+              Expect.stringContains rows[2] "one threshold & $+0.0020$ $[-0.0100, +0.0140]$ & $" "not marked"
+              Expect.stringContains rows[2] "$0.500$" "its p-value"
               Expect.stringContains rows[3] "small alone & $-0.0100$$^{-}$" "a loss is marked as one"
               let count (part: string) = lines |> Array.filter (fun l -> l.Contains part) |> Array.length
               Expect.equal (List.map count [ @"\toprule"; @"\bottomrule"; @"\midrule"; @"\begin{"; @"\end{" ]) [ 1; 1; 1; 2; 2 ] "rules"

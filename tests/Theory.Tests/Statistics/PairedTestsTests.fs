@@ -85,7 +85,9 @@ let tests =
               let simulated = PairedTests.signFlip (d, 100000, 9UL)
               Expect.isFalse simulated.Exact "simulated"
               within 0.01 simulated.PValue (enumerated d) "p"
-              Expect.equal (PairedTests.signFlip (Array.create 100 1.0, 999, 1UL)).PValue 0.001 "least p"
+              let least = (PairedTests.signFlip (Array.create 100 1.0, 999, 1UL)).PValue
+              within 1e-12 (least / (2.0 * exp -50.0)) 1.0 "least p"
+              Expect.equal (PairedTests.signFlip (Array.create 17 1.0, 9, 1UL)).PValue (2.0 * exp -8.5) "few"
 
           testCase "Wilcoxon exact: R 4.2.2, example of wilcox.test (depression scale), V = 40, p = 0.0390625"
           <| fun () ->
