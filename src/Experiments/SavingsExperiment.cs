@@ -126,7 +126,12 @@ public static class SavingsExperiment
             foreach (bool batch in new[] { false, true })
             {
                 string step = $"timing {(batch ? "batches" : "one by one")}, {100 * kept:0} % of the quality";
-                var trial = new Trial(plans.Adaptive(own, plan.Lambda), plans.Adaptive(anew, plan.Lambda), test, options);
+                var trial = new Trial(
+                    AdaptiveCascade.From(own, plans, plan.Lambda),
+                    AdaptiveCascade.From(anew, plans, plan.Lambda),
+                    test,
+                    options
+                );
                 rows.Add(trial.Run(batch, kept, plan.Lambda, done => progress(step, done), cancel));
             }
         }

@@ -56,7 +56,15 @@ public sealed class AdaptiveCascade(Cascade cascade, Func<int, ConfidenceFeature
     /// <param name="records">At least 100 of the calibration split; records of other splits are not looked at.</param>
     /// <param name="lambda">Price of cost: quality that one unit of cost is worth; at least 0.</param>
     public static AdaptiveCascade Fit(Cascade cascade, CascadeRecords records, double lambda) =>
-        new CascadePlans(cascade.File, records).Adaptive(cascade, lambda);
+        From(cascade, new CascadePlans(cascade.File, records), lambda);
+
+    /// <summary>Answers with the plan for one price of cost (quality that one unit of cost is worth; at least 0).</summary>
+    public static AdaptiveCascade From(Cascade cascade, CascadePlans plans, double lambda) =>
+        new(cascade, plans.Calibration.Confidence, plans.Plan(lambda).Policy)
+        {
+            Familiarity = plans.Familiarity,
+            Features = plans.Features,
+        };
 
     /// <summary>Answers a prompt on the caller's thread.</summary>
     /// <param name="onStage">Told the stage that starts to write.</param>

@@ -78,10 +78,6 @@ public sealed class CascadePlans
         return _featured is null ? plan : new Plan(plan.Lambda, _featured.Whole(plan.Policy), plan.HeldOutCost, plan.HeldOutQuality);
     }
 
-    /// <summary>The cascade that answers with the plan for one price of cost.</summary>
-    public AdaptiveCascade Adaptive(Cascade cascade, double lambda) =>
-        new(cascade, Calibration.Confidence, Plan(lambda).Policy) { Familiarity = Familiarity, Features = Features };
-
     private double HeldOutArea(Planner planner, int[] rows)
     {
         Plan[] plans = [.. PlannedFamily.Prices(Records, rows, ComparedPrices).Select(planner.Plan)];
