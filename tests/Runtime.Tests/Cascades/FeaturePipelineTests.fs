@@ -115,7 +115,8 @@ let tests =
           test "whole policies decide as the plans do on the kept stages" {
               let data, features, _ = world 600 7
               let struct (pipeline, view) = FeaturePipeline.Fit(features, data, [| 0..399 |], [| 400..599 |])
-              let plan = FeaturedPlan.Make(pipeline, view, [| 0..399 |], OptimalStopping.Theory.ActionSet.Recall) |> Option.ofObj |> Option.get
+              let plan =
+                  FeaturedPlan.Make(pipeline, view, [| 0..399 |], OptimalStopping.Theory.ActionSet.Recall) |> Option.ofObj |> Option.get
               let fitted = FittedPolicies.From plan
               for i in 0 .. fitted.Policies.Length - 1 do
                   let inner, whole = fitted.Replay(i, data, [| 400..599 |]), Replay.run (fitted.Policies[i], view, [| 400..599 |])
